@@ -1,0 +1,60 @@
+/** Who is calling, once a token has been verified. Built by src/auth, read by the access policy and the audit. */
+
+/** The three kinds of client that the registry knows. */
+export type Role = 'authority' | 'care-provider' | 'operator';
+
+/** A local authority with children's services; `id` is the Organization.id (its GSS code). */
+export interface LocalAuthority {
+  readonly kind: 'local-authority';
+  readonly id: string;
+  readonly name: string;
+  readonly odsCode: string;
+  readonly gssCode: string;
+  readonly dfeCode: string;
+  readonly officeHoursTelephone: string;
+  readonly emergencyDutyTeamTelephone: string;
+}
+
+/** An organisation that is not a local authority: a care provider, or the operator of this server. `id` is its ODS code. */
+export interface OtherOrganisation {
+  readonly kind: 'care-provider' | 'operator';
+  readonly id: string;
+  readonly name: string;
+  readonly odsCode: string;
+}
+
+export type Organisation = LocalAuthority | OtherOrganisation;
+
+/** The person behind a care provider's request, from the IHE IUA claims of the token. */
+export interface Professional {
+  /** `subject_id` where given (an SDS user id, for example). */
+  readonly id?: { readonly system?: string; readonly value: string };
+  /** `subject_name` */
+  readonly name: string;
+  /** `subject_role`: the coding where one was given; `text` always. */
+  readonly role: { readonly system?: string; readonly code?: string; readonly text: string };
+  /** `subject_organization` */
+  readonly organisationName: string;
+  /** `subject_organization_id`: the ODS code, equal to that of the registered organisation. */
+  readonly organisationId: string;
+}
+
+/** One letter of a SMART v2 scope: create, read (and vread, history of one), update, delete, search. */
+export type Permission = 'c' | 'r' | 'u' | 'd' | 's';
+
+export interface Caller {
+  readonly clientId: string;
+  readonly role: Role;
+  readonly organisation: Organisation;
+  /** Resource type, or `*` for every type -> permissions. Scopes only narrow what the role may do. */
+  readonly grants: ReadonlyMap<string, ReadonlySet<Permission>>;
+  /** Present on every care-provider caller. */
+  readonly professional?: Professional;
+  /** `jti` of the access token, and who issued it. */
+  readonly tokenId: string;
+  readonly issuer: string;
+  /** Whether the registry lets this client read silently (`IsUnscheduledAccessEvent: false`). */
+  readonly silentReads: boolean;
+  /** Exact origins (`https://host[:port]`) that Subscriptions of this client may name as endpoint. */
+  readonly subscriptionOrigins: readonly string[];
+}

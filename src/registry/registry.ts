@@ -1,0 +1,27 @@
+/** The registry: organisations and clients, operator-owned configuration. A snapshot is immutable; a reload makes a new one. */
+import type { LocalAuthority, Organisation, Role } from '../cpis/caller.ts';
+
+export interface Client {
+  readonly clientId: string;
+  readonly organisation: Organisation;
+  readonly role: Role;
+  /** Public keys (RFC 7517), each with `kid`. */
+  readonly jwks: { readonly keys: readonly JsonWebKeyRecord[] };
+  /** SMART scopes that the client may ask for. */
+  readonly scopes: readonly string[];
+  readonly subscriptionOrigins: readonly string[];
+  readonly silentReads: boolean;
+  /** How AuditEvents are sent to this client's endpoints: `PUT {endpoint}/AuditEvent/{id}` or `POST {endpoint}`. */
+  readonly notificationMethod: 'PUT' | 'POST';
+}
+
+/** A public JSON Web Key. */
+export type JsonWebKeyRecord = Readonly<Record<string, unknown>> & { readonly kid: string; readonly kty: string };
+
+export interface Registry {
+  /** Changes at each reload: what was derived from an older snapshot is derived again. */
+  readonly revision: number;
+  readonly organisations: ReadonlyMap<string, Organisation>;
+  readonly authorities: ReadonlyMap<string, LocalAuthority>;
+  readonly clients: ReadonlyMap<string, Client>;
+}

@@ -1,0 +1,203 @@
+/**
+ * The store port. Writes are data: a `WriteUnit` is applied whole or not at all and is durable (fsync, or majority and
+ * journal) when `commit` resolves. No transaction callback is ever handed out. Every adapter passes the one contract
+ * suite in test/contract.
+ */
+import type { IndexValue, KeysetPosition, SearchPlan } from '../fhir/search/ast.ts';
+
+/** A stored version of a resource. `body` is the canonical JSON text, meta included. */
+export interface StoredResource {
+  readonly type: string;
+  readonly id: string;
+  readonly version: number;
+  /** Epoch milliseconds; equals `meta.lastUpdated` in the body. */
+  readonly lastUpdatedMs: number;
+  readonly body: string;
+  /** Access labels: opaque to the store, searchable by the `label` clause. */
+  readonly labels: readonly string[];
+  /** Grows by one at every write or touch of this resource; see `Touch`. Of no meaning on an older version (0). */
+  readonly revision: number;
+}
+
+/** Absence is a value. `deleted` carries the version of the tombstone. */
+export type ReadResult =
+  | { readonly kind: 'found'; readonly resource: StoredResource }
+  | {
+      readonly kind: 'deleted';
+      readonly version: number;
+      readonly revision: number;
+      readonly labels: readonly string[];
+    }
+  | { readonly kind: 'absent' };
+
+/**
+ * One new version. The store's current version of (type, id) must be `version - 1` (0: never existed), else the unit is
+ * refused with `version-conflict`: that is how If-Match and read-modify-write are kept.
+ */
+export interface ResourceWrite {
+  readonly type: string;
+  readonly id: string;
+  readonly version: number;
+  readonly lastUpdatedMs: number;
+  /** The JSON text, or null for a deletion (the tombstone keeps `labels`; its index values and unique keys go). */
+  readonly body: string | null;
+  /** What made this version, for history entries. */
+  readonly method: 'POST' | 'PUT' | 'DELETE';
+  readonly labels: readonly string[];
+  readonly index: readonly IndexValue[];
+  /** Keys held by this resource alone, over all types; another holder refuses the unit with `duplicate-key`. */
+  readonly uniqueKeys: readonly string[];
+  /** If-None-Exist: refused with `exists` (one match) or `multiple-matches` if anything current matches at commit. */
+  readonly ifNoneExist?: SearchPlan;
+}
+
+/**
+ * Guards a decision that was made on what was read: refused with `version-conflict` when the resource's revision is not
+ * `expectRevision` any more (0: it must not exist). Otherwise its revision grows by one and, where given, its labels are
+ * replaced, without a new version. A resource that is also written in the unit is not touched again: it takes
+ * `expectRevision` from here and its labels from the write.
+ */
+export interface Touch {
+  readonly type: string;
+  readonly id: string;
+  readonly expectRevision: number;
+  readonly labels?: readonly string[];
+}
+
+/** An AuditEvent with what is needed to find it again, and who must be told. Append-only: nothing changes it afterwards. */
+export interface AuditWrite {
+  readonly id: string;
+  readonly recordedMs: number;
+  readonly body: string;
+  /** Literal references as `Type/id`, for the search parameters `patient`, `agent` and `entity`. */
+  readonly patients: readonly string[];
+  readonly agents: readonly string[];
+  readonly entities: readonly string[];
+  /** Codes; their systems are fixed, see `auditTokenSystems`. */
+  readonly type: string;
+  readonly subtype: string;
+  readonly action: string;
+  readonly outcome: string;
+  /** Access labels, as on resources: which authorities may see it, and whether it belongs to the access history. */
+  readonly labels: readonly string[];
+  /** Ids of the local authorities that must be notified: one delivery each, in the same atomic write. */
+  readonly deliverTo: readonly string[];
+}
+
+/** The systems of the token parameters of an AuditEvent; a token clause that names another system matches nothing. */
+export const auditTokenSystems = {
+  type: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
+  subtype: 'http://hl7.org/fhir/restful-interaction',
+  action: 'http://hl7.org/fhir/audit-event-action',
+  outcome: 'http://terminology.hl7.org/CodeSystem/audit-event-outcome',
+} as const;
+
+export interface WriteUnit {
+  readonly writes: readonly ResourceWrite[];
+  readonly touches: readonly Touch[];
+  readonly audits: readonly AuditWrite[];
+}
+
+export type CommitResult =
+  | { readonly kind: 'committed' }
+  | {
+      readonly kind: 'refused';
+      readonly reason: 'version-conflict' | 'multiple-matches';
+      readonly type: string;
+      readonly id: string;
+    }
+  | {
+      readonly kind: 'refused';
+      readonly reason: 'exists' | 'duplicate-key';
+      readonly type: string;
+      /** The id of the write that was refused. */
+      readonly id: string;
+      /** The id of the resource that is there already. */
+      readonly existingId: string;
+    };
+
+export interface SearchResult {
+  readonly matches: readonly StoredResource[];
+  /** Position to pass as `after` for the next page; undefined when there is none. */
+  readonly next: KeysetPosition | undefined;
+  /** Present when the plan asked for it. */
+  readonly total: number | undefined;
+}
+
+/** A delivery that this process holds the lease of. */
+export interface ClaimedDelivery {
+  /** The AuditEvent's id; with `authority` it identifies the delivery, and it is the notification's idempotency key. */
+  readonly auditId: string;
+  readonly authority: string;
+  readonly recordedMs: number;
+  /** The AuditEvent's JSON text. */
+  readonly body: string;
+  /** Failed attempts so far. */
+  readonly attempts: number;
+  /** Ids of the Subscriptions that have already acknowledged this event. */
+  readonly acknowledgedBy: readonly string[];
+  readonly leaseToken: string;
+}
+
+/** What became of an attempt. Only `delivered` ends a delivery. */
+export type Settlement =
+  /** A 2xx from each Subscription that wanted it. Monotone: recorded even if the lease has been lost. */
+  | { readonly kind: 'delivered'; readonly acknowledgedBy: readonly string[]; readonly atMs: number }
+  /** Fenced by the lease token: a stale failure changes nothing. `attempts` grows by one unless `spendAttempt` is false. */
+  | {
+      readonly kind: 'failed';
+      readonly dueMs: number;
+      /** A short class such as `timeout`, `status-503`, `refused-address`; never a value from the wire. */
+      readonly reason: string;
+      readonly acknowledgedBy: readonly string[];
+      readonly spendAttempt: boolean;
+    }
+  /** Gives the lease back unused, due as before; fenced. */
+  | { readonly kind: 'released' };
+
+export interface DeliveryBacklog {
+  readonly authority: string;
+  /** Not yet delivered, leased ones included. */
+  readonly undelivered: number;
+  readonly leased: number;
+  /** `recordedMs` of the oldest undelivered; undefined when there is none. */
+  readonly oldestRecordedMs: number | undefined;
+  /** When the next one can be claimed (lease expiry counts), epoch ms; undefined when there is none. */
+  readonly nextDueMs: number | undefined;
+  readonly delivered: number;
+}
+
+export interface DeliveryQueue {
+  /**
+   * Leases up to `limit` deliveries of one authority that are due at `nowMs` (or whose lease has expired), oldest first,
+   * until `leaseUntilMs`.
+   */
+  claim(authority: string, limit: number, nowMs: number, leaseUntilMs: number): Promise<readonly ClaimedDelivery[]>;
+  /** Durable when it resolves. False: the settlement was stale and changed nothing. */
+  settle(claimed: ClaimedDelivery, settlement: Settlement): Promise<boolean>;
+  /** Moves the end of a lease that is still held; false when it is not. */
+  extend(claimed: ClaimedDelivery, leaseUntilMs: number): Promise<boolean>;
+  /** One row for each authority that was ever owed a delivery. */
+  backlog(): Promise<readonly DeliveryBacklog[]>;
+  /** Makes every pending delivery of an authority due at `nowMs`: its Subscription changed. Keeps attempts. */
+  makeDue(authority: string, nowMs: number): Promise<void>;
+}
+
+export interface Store {
+  /**
+   * Applies the unit, all or nothing. Resolves only when it is durable. A refused unit changed nothing.
+   * Throws FhirFault `transient` when the store cannot take it now (full, busy, lost): then nothing may be disclosed.
+   */
+  commit(unit: WriteUnit): Promise<CommitResult>;
+  read(type: string, id: string): Promise<ReadResult>;
+  /** A deleted version answers `deleted`; a version that never was, `absent`. */
+  readVersion(type: string, id: string, version: number): Promise<ReadResult>;
+  /** `type` AuditEvent is searched by its own parameters; its default order is newest first. */
+  search(plan: SearchPlan): Promise<SearchResult>;
+  /** Records a single-use key durably. False: it was used before. The key may be forgotten after `expiresAtMs`. */
+  useOnce(key: string, expiresAtMs: number, nowMs: number): Promise<boolean>;
+  readonly deliveries: DeliveryQueue;
+  /** Whether commits can succeed; false after an I/O error, until the process ends. */
+  readonly ready: boolean;
+  close(): Promise<void>;
+}
