@@ -1,0 +1,97 @@
+import { fault } from '../fhir/fault.ts';
+import type { SearchClause } from '../fhir/search/ast.ts';
+import type { Caller, Permission, Role } from './caller.ts';
+import { accessHistoryLabel, ownerLabel, viewerLabel } from './labels.ts';
+import { visibilityClauses } from './visibility.ts';
+
+/** The interactions on a resource type that a role can be given; Bundles are authorised entry by entry. */
+export type TypeInteraction = 'read' | 'vread' | 'create' | 'update' | 'delete' | 'search-type';
+
+type Row = Readonly<Partial<Record<Role, readonly TypeInteraction[]>>>;
+
+/**
+ * The access table. What is not listed is denied: a type, an interaction or a role without an entry does not answer.
+ */
+export const accessTable: Readonly<Record<string, Row>> = {
+  Flag: {
+    authority: ['read', 'vread', 'create', 'update', 'delete', 'search-type'],
+    'care-provider': ['read', 'search-type'],
+  },
+  Patient: {
+    authority: ['read', 'vread', 'create', 'update', 'search-type'],
+    'care-provider': ['read'],
+  },
+  Organization: {
+    authority: ['read', 'search-type'],
+    'care-provider': ['read', 'search-type'],
+    operator: ['read', 'search-type'],
+  },
+  AuditEvent: {
+    authority: ['read', 'search-type'],
+    'care-provider': ['search-type'],
+  },
+  Subscription: {
+    authority: ['read', 'vread', 'create', 'update', 'delete', 'search-type'],
+  },
+};
+
+const permissionOf: Readonly<Record<TypeInteraction, Permission>> = {
+  read: 'r',
+  vread: 'r',
+  create: 'c',
+  update: 'u',
+  delete: 'd',
+  'search-type': 's',
+};
+
+/** Throws 403 unless the caller's role is given this interaction on this type and the token's scopes cover it. */
+export function authorise(caller: Caller, type: string, interaction: TypeInteraction): void {
+  const row = Object.hasOwn(accessTable, type) ? accessTable[type] : undefined;
+  if (row?.[caller.role]?.includes(interaction) !== true) {
+    throw fault('forbidden', `A client of role ${caller.role} may not ${interaction} this resource type.`);
+  }
+  const permission = permissionOf[interaction];
+  if (!caller.grants.get(type)?.has(permission) && !caller.grants.get('*')?.has(permission)) {
+    throw fault('forbidden', `The access token has no scope for this: system/${type}.${permission} is needed.`, {
+      headers: { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="system/${type}.${permission}"` },
+    });
+  }
+  if (caller.role === 'care-provider' && caller.professional === undefined) {
+    throw fault('forbidden', 'A care provider reads only for a named professional: the token carries no IUA claims.');
+  }
+}
+
+export interface VisibilityRule {
+  /** The date in Europe/London, `YYYY-MM-DD`. */
+  readonly today: string;
+  readonly endedPlanVisibleMonths: number;
+}
+
+/**
+ * The clauses that narrow every search of this caller on a type to what it may see. A type without a rule for the
+ * role is narrowed to nothing.
+ */
+export function narrow(caller: Caller, type: string, rule: VisibilityRule): readonly SearchClause[] {
+  const nothing: readonly SearchClause[] = [{ kind: 'label', any: [] }];
+  if (type === 'Organization') return [];
+  if (caller.role === 'authority') {
+    if (type === 'Flag' || type === 'Subscription')
+      return [{ kind: 'label', any: [ownerLabel(caller.organisation.id)] }];
+    if (type === 'Patient' || type === 'AuditEvent') {
+      return [{ kind: 'label', any: [viewerLabel(caller.organisation.id)] }];
+    }
+    return nothing;
+  }
+  if (caller.role === 'care-provider') {
+    if (type === 'Flag') return visibilityClauses(rule.today, rule.endedPlanVisibleMonths);
+    if (type === 'AuditEvent') return [{ kind: 'label', any: [accessHistoryLabel] }];
+  }
+  return nothing;
+}
+
+/** Whether an authority may see a resource that bears these labels, when it is read by its id. */
+export function bearsLabelFor(caller: Caller, type: string, labels: readonly string[]): boolean {
+  if (caller.role !== 'authority') return false;
+  const id = caller.organisation.id;
+  return labels.includes(type === 'Flag' || type === 'Subscription' ? ownerLabel(id) : viewerLabel(id));
+}

@@ -1,0 +1,275 @@
+import type { AuditEvent, AuditEventAgent, AuditEventEntity } from 'fhir/r4.js';
+import {
+  auditEventProfile,
+  author,
+  balpRoot,
+  cpisRoot,
+  custodianType,
+  destinationRole,
+  domainResource,
+  healthcareProvider,
+  informationRecipient,
+  odsSystem,
+  patientRole,
+  person,
+  queryRole,
+  requestIdType,
+  restful,
+  sourceRole,
+  systemObject,
+} from './audit-codes.ts';
+import type { Caller } from './caller.ts';
+import { accessHistoryLabel, viewerLabel } from './labels.ts';
+
+/** The AuditEvent.action of each interaction. https://hl7.org/fhir/R4/valueset-audit-event-action.html */
+const actions = {
+  read: 'R',
+  vread: 'R',
+  'search-type': 'E',
+  create: 'C',
+  update: 'U',
+  delete: 'D',
+  batch: 'E',
+  transaction: 'E',
+} as const;
+
+export type AuditedInteraction = keyof typeof actions;
+
+/** The facts of one access. Only identifiers and codes: no result content, no clinical fact, no reason for a visit. */
+export interface AccessFacts {
+  readonly id: string;
+  readonly recordedMs: number;
+  readonly interaction: AuditedInteraction;
+  /** The resource type asked for, undefined for a Bundle as a whole. */
+  readonly type?: string;
+  /** `0` success, `4` refused, `8` the server failed. https://hl7.org/fhir/R4/valueset-audit-event-outcome.html */
+  readonly outcome: '0' | '4' | '8';
+  /** The fault category of a refusal. */
+  readonly outcomeReason?: string;
+  /** Undefined: nobody, the token was refused. */
+  readonly caller: Caller | undefined;
+  readonly clientAddress: string;
+  readonly requestId: string;
+  readonly correlationId?: string;
+  /** The request as it came. Kept base64 in the query entity of a search. */
+  readonly raw: string;
+  /** NHS numbers of the patients that this access concerns. */
+  readonly patientIds: readonly string[];
+  /** `Type/id` of the resource read or written, Patients excepted. */
+  readonly resource?: string;
+  /** Authorities that hold visible plans on the patient, or own what was written. */
+  readonly custodianIds: readonly string[];
+  /** Authorities that are notified: some of the custodians, never the acting one. */
+  readonly notifyIds: readonly string[];
+  /** Whether NHS staff see it in the access history. */
+  readonly inAccessHistory: boolean;
+}
+
+/** This server, as it names itself in the AuditEvents. */
+export interface AuditSource {
+  /** The public base URL. */
+  readonly baseUrl: string;
+}
+
+/** What the store's `AuditWrite` needs; the same shape. */
+export interface AccessRecord {
+  readonly id: string;
+  readonly recordedMs: number;
+  readonly body: string;
+  readonly patients: readonly string[];
+  readonly agents: readonly string[];
+  readonly entities: readonly string[];
+  readonly type: string;
+  readonly subtype: string;
+  readonly action: string;
+  readonly outcome: string;
+  readonly labels: readonly string[];
+  readonly deliverTo: readonly string[];
+}
+
+/** The BALP profile whose shape the event has; a refusal and a deletion (several custodians) claim none. */
+function balpProfile(facts: AccessFacts): string | undefined {
+  if (facts.outcome !== '0') return undefined;
+  const onPatient = facts.patientIds.length === 1 ? 'Patient' : '';
+  switch (facts.interaction) {
+    case 'search-type':
+      return `${balpRoot}.${onPatient}Query`;
+    case 'read':
+    case 'vread':
+      return `${balpRoot}.${onPatient}Read`;
+    case 'create':
+      return `${balpRoot}.${onPatient}Create`;
+    case 'update':
+      return `${balpRoot}.${onPatient}Update`;
+    default:
+      return undefined;
+  }
+}
+
+function userAgent(caller: Caller): AuditEventAgent | undefined {
+  const professional = caller.professional;
+  if (professional === undefined) return undefined;
+  const { role } = professional;
+  return {
+    type: informationRecipient,
+    role: [
+      {
+        ...(role.code === undefined
+          ? {}
+          : {
+              coding: [
+                { ...(role.system === undefined ? {} : { system: role.system }), code: role.code, display: role.text },
+              ],
+            }),
+        text: role.text,
+      },
+    ],
+    who: {
+      ...(professional.id === undefined ? {} : { identifier: professional.id }),
+      display: professional.name,
+    },
+    name: professional.name,
+    requestor: true,
+    policy: [`urn:ietf:params:oauth:jti:${caller.tokenId}`],
+  };
+}
+
+function organisationAgent(caller: Caller): AuditEventAgent | undefined {
+  const professional = caller.professional;
+  if (professional === undefined) return undefined;
+  return {
+    type: healthcareProvider,
+    who: {
+      identifier: { system: odsSystem, value: professional.organisationId },
+      display: professional.organisationName,
+    },
+    requestor: false,
+  };
+}
+
+/** The agents of BALP: client and server (their roles swap on a read), user and organisation, and the custodians. */
+function buildAgents(facts: AccessFacts, source: AuditSource): AuditEventAgent[] {
+  const reads = facts.interaction === 'read' || facts.interaction === 'vread';
+  const { caller } = facts;
+  const user = caller === undefined ? undefined : userAgent(caller);
+  const agents: AuditEventAgent[] = [
+    {
+      type: reads ? destinationRole : sourceRole,
+      who:
+        caller === undefined
+          ? { display: 'Unauthenticated client' }
+          : {
+              identifier: { system: `${cpisRoot}/Id/client-id`, value: caller.clientId },
+              display: caller.organisation.name,
+            },
+      requestor: user === undefined && caller?.role !== 'authority',
+      network: { address: facts.clientAddress, type: '2' },
+      ...(caller === undefined || user !== undefined
+        ? {}
+        : { policy: [`urn:ietf:params:oauth:jti:${caller.tokenId}`] }),
+    },
+    {
+      type: reads ? sourceRole : destinationRole,
+      who: { display: 'cpis-fhir' },
+      requestor: false,
+      network: { address: source.baseUrl, type: '5' },
+    },
+  ];
+  if (user !== undefined) agents.push(user);
+  const organisation = caller === undefined ? undefined : organisationAgent(caller);
+  if (organisation !== undefined) agents.push(organisation);
+  if (caller?.role === 'authority') {
+    agents.push({
+      type: reads || facts.interaction === 'search-type' ? informationRecipient : author,
+      who: { reference: `Organization/${caller.organisation.id}`, display: caller.organisation.name },
+      requestor: true,
+    });
+  }
+  for (const id of facts.custodianIds) {
+    agents.push({ type: custodianType, who: { reference: `Organization/${id}` }, requestor: false });
+  }
+  return agents;
+}
+
+function buildEntities(facts: AccessFacts): AuditEventEntity[] {
+  const entities: AuditEventEntity[] = [];
+  if (facts.interaction === 'search-type' || facts.outcome !== '0') {
+    entities.push({ type: systemObject, role: queryRole, query: Buffer.from(facts.raw).toString('base64') });
+  }
+  if (facts.resource !== undefined) {
+    entities.push({ what: { reference: facts.resource }, type: systemObject, role: domainResource });
+  } else if (facts.type === 'Patient' && facts.interaction !== 'search-type' && facts.patientIds.length === 1) {
+    entities.push({ what: { reference: `Patient/${facts.patientIds[0]}` }, type: systemObject, role: domainResource });
+  }
+  for (const id of facts.patientIds) {
+    entities.push({ what: { reference: `Patient/${id}` }, type: person, role: patientRole });
+  }
+  entities.push({
+    what: { identifier: { value: facts.requestId } },
+    type: requestIdType,
+    ...(facts.correlationId === undefined
+      ? {}
+      : { detail: [{ type: 'X-Correlation-ID', valueString: facts.correlationId }] }),
+  });
+  return entities;
+}
+
+/**
+ * Builds the AuditEvent of one access after IHE BALP (PatientRead, PatientQuery, Query, PatientCreate, PatientUpdate),
+ * with a custodian agent for each owning authority, so that `AuditEvent?agent=Organization/<id>` is plain R4.
+ */
+export function buildAccessRecord(facts: AccessFacts, source: AuditSource): AccessRecord {
+  const balp = balpProfile(facts);
+  const recorded = new Date(facts.recordedMs).toISOString();
+  const action = actions[facts.interaction];
+  const agents = buildAgents(facts, source);
+  const entities = buildEntities(facts);
+  const event: AuditEvent = {
+    resourceType: 'AuditEvent',
+    id: facts.id,
+    meta: {
+      versionId: '1',
+      lastUpdated: recorded,
+      profile: balp === undefined ? [auditEventProfile] : [auditEventProfile, balp],
+    },
+    type: {
+      system: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
+      code: 'rest',
+      display: 'RESTful Operation',
+    },
+    subtype: [{ system: restful, code: facts.interaction, display: facts.interaction }],
+    action,
+    recorded,
+    outcome: facts.outcome,
+    ...(facts.outcomeReason === undefined ? {} : { outcomeDesc: facts.outcomeReason }),
+    agent: agents,
+    source: {
+      observer: { display: 'cpis-fhir' },
+      site: source.baseUrl,
+      type: [
+        {
+          system: 'http://terminology.hl7.org/CodeSystem/security-source-type',
+          code: '4',
+          display: 'Application Server',
+        },
+      ],
+    },
+    entity: entities,
+  };
+  const viewers = new Set(facts.custodianIds);
+  if (facts.caller?.role === 'authority') viewers.add(facts.caller.organisation.id);
+  return {
+    id: facts.id,
+    recordedMs: facts.recordedMs,
+    body: JSON.stringify(event),
+    patients: facts.patientIds.map((id) => `Patient/${id}`),
+    agents: agents.flatMap((agent) => agent.who?.reference ?? []),
+    entities: [...new Set(entities.flatMap((entity) => entity.what?.reference ?? []))],
+    type: 'rest',
+    subtype: facts.interaction,
+    action,
+    outcome: facts.outcome,
+    labels: [...[...viewers].map(viewerLabel), ...(facts.inAccessHistory ? [accessHistoryLabel] : [])],
+    deliverTo: facts.notifyIds,
+  };
+}

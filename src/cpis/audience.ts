@@ -1,0 +1,35 @@
+import type { VisibilityRule } from './access-policy.ts';
+import type { Caller } from './caller.ts';
+import type { Plan } from './plan.ts';
+import { isVisible } from './visibility.ts';
+
+/** The authorities that hold a visible plan among these, in order of their ids. */
+export function visibleHolders(plans: readonly Plan[], rule: VisibilityRule): string[] {
+  const holders = new Set<string>();
+  for (const plan of plans) {
+    if (isVisible(plan, rule.today, rule.endedPlanVisibleMonths)) holders.add(plan.authorityId);
+  }
+  return [...holders].sort();
+}
+
+/**
+ * A read is silent when the client says so (`IsUnscheduledAccessEvent: false`) and is registered for it. Left out means
+ * unscheduled.
+ */
+export function isSilent(caller: Caller, unscheduledAccess: boolean | undefined): boolean {
+  return unscheduledAccess === false && caller.silentReads;
+}
+
+/** Who is told of a care provider's read: each holder of a visible plan, unless the read is silent. */
+export function notifiedOfRead(
+  caller: Caller,
+  holders: readonly string[],
+  unscheduledAccess: boolean | undefined,
+): readonly string[] {
+  return caller.role === 'care-provider' && !isSilent(caller, unscheduledAccess) ? holders : [];
+}
+
+/** Who is told when an authority writes a plan: the other holders of visible plans on the patient, never the acting one. */
+export function notifiedOfWrite(actingAuthorityId: string, holders: readonly string[]): readonly string[] {
+  return holders.filter((id) => id !== actingAuthorityId);
+}

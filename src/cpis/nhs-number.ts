@@ -1,0 +1,27 @@
+import { type FhirFault, fault } from '../fhir/fault.ts';
+import { spineCoding } from './spine-code.ts';
+
+/** https://fhir.nhs.uk/Id/nhs-number: the identifier system of the NHS number. */
+export const nhsNumberSystem = 'https://fhir.nhs.uk/Id/nhs-number';
+
+/** Whether a text is a ten-digit NHS number whose modulus-11 check digit holds (weights 10..2; 11 counts as 0, 10 is invalid). */
+export function isNhsNumber(text: string): boolean {
+  if (text.length !== 10) return false;
+  let sum = 0;
+  for (let index = 0; index < 10; index += 1) {
+    const digit = text.charCodeAt(index) - 48;
+    if (digit < 0 || digit > 9) return false;
+    if (index < 9) sum += digit * (10 - index);
+  }
+  const check = (11 - (sum % 11)) % 11;
+  return check !== 10 && check === text.charCodeAt(9) - 48;
+}
+
+/** 400 INVALID_NHS_NUMBER at the given element or parameter. */
+export function invalidNhsNumber(expression: string): FhirFault {
+  return fault('invalid', 'This is not a valid NHS number: ten digits whose modulus-11 check digit holds.', {
+    code: 'value',
+    expression: [expression],
+    details: spineCoding('INVALID_NHS_NUMBER'),
+  });
+}

@@ -1,0 +1,46 @@
+import type { Patient } from 'fhir/r4.js';
+import type { Issue } from '../fhir/fault.ts';
+import { normaliseText } from '../fhir/search/normalise-text.ts';
+
+/** What a submitted Patient says against the one that is known. */
+export type PatientMatch =
+  | { readonly kind: 'same'; readonly warnings: readonly Issue[] }
+  /** The birth date differs: in all likelihood the number of another child. */
+  | { readonly kind: 'different-person'; readonly issue: Issue };
+
+function names(patient: Patient): Set<string> {
+  const found = new Set<string>();
+  for (const name of patient.name ?? []) {
+    found.add(normaliseText([...(name.given ?? []).slice(0, 1), name.family ?? name.text ?? ''].join(' ')));
+  }
+  return found;
+}
+
+/**
+ * Compares a submitted Patient with the one stored under the same NHS number: a differing birth date is another
+ * person, a differing name (first given and family name, case and accents folded) only a warning.
+ */
+export function matchPatient(submitted: Patient, known: Patient): PatientMatch {
+  if (submitted.birthDate !== known.birthDate) {
+    return {
+      kind: 'different-person',
+      issue: {
+        severity: 'error',
+        code: 'conflict',
+        diagnostics:
+          'Wrong child: another birth date is recorded for this NHS number. Check the number against PDS and submit ' +
+          'the record again; nothing of it was stored.',
+        expression: ['Patient.birthDate'],
+      },
+    };
+  }
+  const knownNames = names(known);
+  const agrees = [...names(submitted)].some((name) => knownNames.has(name));
+  const warning: Issue = {
+    severity: 'warning',
+    code: 'business-rule',
+    diagnostics: 'The name differs from the one recorded for this NHS number and birth date.',
+    expression: ['Patient.name'],
+  };
+  return { kind: 'same', warnings: agrees ? [] : [warning] };
+}

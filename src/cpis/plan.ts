@@ -1,0 +1,63 @@
+import type { Flag } from 'fhir/r4.js';
+import type { Issue, IssueCode } from '../fhir/fault.ts';
+import { ageInYears } from './london-date.ts';
+
+/** SNOMED CT codes of NHS England's value set England-ChildProtectionPlan. */
+export const planKinds = {
+  '342191000000101': { short: 'CPP', display: 'Subject to child protection plan' },
+  '764841000000100': { short: 'LAC', display: 'Looked after child' },
+  '818901000000100': { short: 'UCPP', display: 'Unborn child subject to child protection plan' },
+} as const;
+
+const unbornKind = '818901000000100';
+const adultAgeYears = 18;
+
+/** What the rules need to know of a Flag. Dates are calendar dates (`YYYY-MM-DD`) in Europe/London. */
+export interface Plan {
+  readonly id: string;
+  readonly patientId: string;
+  readonly authorityId: string;
+  readonly kind: string;
+  readonly status: 'active' | 'inactive' | 'entered-in-error';
+  readonly start: string;
+  readonly end: string | undefined;
+}
+
+/** The plan of a Flag that the profile has accepted and whose author and subject have been set. */
+export function extractPlan(flag: Flag): Plan {
+  return {
+    id: flag.id ?? '',
+    patientId: (flag.subject.reference ?? '').slice('Patient/'.length),
+    authorityId: (flag.author?.reference ?? '').slice('Organization/'.length),
+    kind: flag.code.coding?.[0]?.code ?? '',
+    status: flag.status,
+    start: flag.period?.start ?? '',
+    end: flag.period?.end,
+  };
+}
+
+function refused(code: IssueCode, diagnostics: string, expression: string): Issue {
+  return { severity: 'error', code, diagnostics, expression: [expression] };
+}
+
+/**
+ * The rules of a plan's dates and subject, all broken ones at once. `birthDate` is the subject's full date of birth,
+ * `today` the date in Europe/London.
+ */
+export function checkPlan(plan: Plan, birthDate: string, today: string): Issue[] {
+  const issues: Issue[] = [];
+  if (plan.end !== undefined && plan.end > today) {
+    const text = 'A plan is ended when it happens: period.end is not in the future (Europe/London).';
+    issues.push(refused('business-rule', text, 'Flag.period.end'));
+  }
+  if (plan.end !== undefined && plan.end < plan.start) {
+    issues.push(refused('business-rule', 'period.end is not before period.start.', 'Flag.period.end'));
+  }
+  if (plan.kind !== unbornKind && ageInYears(birthDate, plan.start) >= adultAgeYears) {
+    const text =
+      'The subject of a child protection plan or looked-after status is under 18 at period.start. An unborn ' +
+      "child's plan is recorded on the mother with its own code.";
+    issues.push(refused('business-rule', text, 'Flag.subject'));
+  }
+  return issues;
+}

@@ -1,0 +1,22 @@
+import type { SearchClause } from '../fhir/search/ast.ts';
+import { addMonths } from './london-date.ts';
+import type { Plan } from './plan.ts';
+
+/** The first `period.end` that is still visible to the NHS on `today`; ended plans stay visible for `months`. */
+export function visibleFrom(today: string, months: number): string {
+  return addMonths(today, -months);
+}
+
+/** Whether NHS staff see this plan on `today`: not withdrawn, and open or ended within the last `months`. */
+export function isVisible(plan: Plan, today: string, months: number): boolean {
+  return plan.status !== 'entered-in-error' && (plan.end === undefined || plan.end >= visibleFrom(today, months));
+}
+
+/** The same rule as search clauses on Flag, so that a store finds exactly the visible plans. */
+export function visibilityClauses(today: string, months: number): readonly SearchClause[] {
+  const startMs = Date.parse(visibleFrom(today, months));
+  return [
+    { kind: 'token', param: 'status', negated: true, any: [{ code: 'entered-in-error' }] },
+    { kind: 'date', param: 'date', any: [{ prefix: 'ge', startMs, endMs: startMs + 86_400_000 }] },
+  ];
+}
