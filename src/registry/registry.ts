@@ -19,7 +19,7 @@ export interface Client {
 export type JsonWebKeyRecord = Readonly<Record<string, unknown>> & { readonly kid: string; readonly kty: string };
 
 export interface Registry {
-  /** Changes at each reload: what was derived from an older snapshot is derived again. */
+  /** Grows at each reload (epoch ms of the load): what was derived from an older snapshot is derived again. */
   readonly revision: number;
   readonly organisations: ReadonlyMap<string, Organisation>;
   readonly authorities: ReadonlyMap<string, LocalAuthority>;

@@ -1,0 +1,194 @@
+/** Settings from the environment: the only reader of `process.env` is the caller of `loadSettings`. docs/settings.md */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv } from 'ajv';
+import { describeProblem, formKeyword } from './registry/schema-problem.ts';
+import { type SettingName, settingsSchema, trustedIssuersSchema } from './settings-schema.ts';
+
+/** An authorization server, other than this one, whose access tokens are accepted. */
+export interface TrustedIssuer {
+  readonly issuer: string;
+  readonly jwksUrl: string;
+  readonly algorithms: readonly string[];
+  readonly audience: string;
+}
+
+export interface Settings {
+  readonly basePath: string;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** As set; undefined: derived from host and port by `resolvePublicBaseUrl` once the port is bound. */
+  readonly publicBaseUrl: string | undefined;
+  readonly dataFolder: string;
+  readonly registryFile: string;
+  readonly signingKeyFile: string;
+  readonly trustedIssuers: readonly TrustedIssuer[];
+  readonly bodyLimitBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly maxBundleEntries: number;
+  readonly tokenLifetimeS: number;
+  readonly endedPlanVisibleMonths: number;
+  readonly searchDefaultCount: number;
+  readonly searchMaxCount: number;
+  readonly metricsToken: string | undefined;
+  readonly logLevel: string;
+  readonly allowLoopbackEndpoints: boolean;
+  readonly notificationTimeoutMs: number;
+  readonly notificationConcurrencyPerAuthority: number;
+}
+
+/** Every problem at once, in plain words that repeat no value. The CLI prints them and exits 2. */
+export class SettingsError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`The settings are not valid:\n${problems.map((problem) => `- ${problem}`).join('\n')}`);
+    this.name = 'SettingsError';
+    this.problems = problems;
+  }
+}
+
+const ajv = new Ajv({ allErrors: true, useDefaults: true, verbose: true });
+ajv.addVocabulary([formKeyword, 'x-unit']);
+const validateSettings = ajv.compile<Readonly<Record<SettingName, unknown>>>(settingsSchema);
+const validateTrustedIssuers = ajv.compile<readonly TrustedIssuer[]>(trustedIssuersSchema);
+const loopbackHost = /^(127(\.\d{1,3}){3}|localhost|::1|\[::1\])$/;
+const settingNames = Object.keys(settingsSchema.properties);
+
+/**
+ * Reads every `CPIS_*` variable of `env`; others are ignored. `readText` reads the trusted-issuers file.
+ * Throws SettingsError.
+ */
+export function loadSettings(
+  env: Readonly<Record<string, string | undefined>>,
+  readText: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+): Settings {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, text] of Object.entries(env)) {
+    if (!name.startsWith('CPIS_') || text === undefined) continue;
+    if (text === '') problems.push(`${name}: is empty; give it a value or leave it out`);
+    else values[name] = coerce(name, text);
+  }
+  if (!validateSettings(values)) {
+    problems.push(...(validateSettings.errors ?? []).map((error) => describeProblem(error, settingNames)));
+  }
+  const text = (name: SettingName): string | undefined => stringOf(values[name]);
+  const number = (name: SettingName): number => (typeof values[name] === 'number' ? values[name] : Number.NaN);
+  const allowLoopbackEndpoints = values['CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS'] === true;
+  const settings: Settings = {
+    basePath: text('CPIS_BASE_PATH') ?? '',
+    host: text('CPIS_HOST') ?? '',
+    port: number('CPIS_PORT'),
+    publicBaseUrl: text('CPIS_PUBLIC_BASE_URL'),
+    dataFolder: text('CPIS_DATA_FOLDER') ?? '',
+    registryFile: text('CPIS_REGISTRY_FILE') ?? '',
+    signingKeyFile: text('CPIS_SIGNING_KEY_FILE') ?? join(text('CPIS_DATA_FOLDER') ?? '', 'signing-key.json'),
+    trustedIssuers: readTrustedIssuers(text, readText, allowLoopbackEndpoints, problems),
+    bodyLimitBytes: number('CPIS_BODY_LIMIT_BYTES'),
+    requestTimeoutMs: number('CPIS_REQUEST_TIMEOUT_MS'),
+    maxBundleEntries: number('CPIS_MAX_BUNDLE_ENTRIES'),
+    tokenLifetimeS: number('CPIS_TOKEN_LIFETIME_S'),
+    endedPlanVisibleMonths: number('CPIS_ENDED_PLAN_VISIBLE_MONTHS'),
+    searchDefaultCount: number('CPIS_SEARCH_DEFAULT_COUNT'),
+    searchMaxCount: number('CPIS_SEARCH_MAX_COUNT'),
+    metricsToken: text('CPIS_METRICS_TOKEN'),
+    logLevel: text('CPIS_LOG_LEVEL') ?? '',
+    allowLoopbackEndpoints,
+    notificationTimeoutMs: number('CPIS_NOTIFICATION_TIMEOUT_MS'),
+    notificationConcurrencyPerAuthority: number('CPIS_NOTIFICATION_CONCURRENCY_PER_AUTHORITY'),
+  };
+  problems.push(...checkTogether(settings));
+  if (problems.length > 0) throw new SettingsError(problems);
+  return settings;
+}
+
+/** The absolute URL of the FHIR base as clients see it, without a slash at its end. */
+export function resolvePublicBaseUrl(settings: Settings, boundPort: number): string {
+  const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
+  return settings.publicBaseUrl ?? `http://${host}:${boundPort}${settings.basePath}`;
+}
+
+/** Strict: what does not read wholly as the setting's type stays text, and the schema refuses it. */
+function coerce(name: string, text: string): unknown {
+  const schema: { readonly type: string } | undefined = Object.hasOwn(settingsSchema.properties, name)
+    ? settingsSchema.properties[name as SettingName]
+    : undefined;
+  if (schema?.type === 'integer') return /^\d{1,15}$/.test(text) ? Number(text) : text;
+  if (schema?.type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  return text;
+}
+
+function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function checkTogether(settings: Settings): string[] {
+  const problems: string[] = [];
+  if (settings.searchDefaultCount > settings.searchMaxCount) {
+    problems.push('CPIS_SEARCH_DEFAULT_COUNT: must not be greater than CPIS_SEARCH_MAX_COUNT');
+  }
+  if (settings.publicBaseUrl === undefined) {
+    if (!loopbackHost.test(settings.host)) {
+      problems.push('CPIS_PUBLIC_BASE_URL: is required when CPIS_HOST is not a loopback address');
+    }
+    return problems;
+  }
+  const problem = checkUrl(settings.publicBaseUrl, true);
+  if (problem !== undefined) problems.push(`CPIS_PUBLIC_BASE_URL: ${problem}`);
+  else if (new URL(settings.publicBaseUrl).href !== settings.publicBaseUrl) {
+    problems.push('CPIS_PUBLIC_BASE_URL: must be as browsers write it: lower-case host, no default port, no ./ or ../');
+  }
+  if (!settings.publicBaseUrl.endsWith(settings.basePath)) {
+    problems.push('CPIS_PUBLIC_BASE_URL: must end with CPIS_BASE_PATH');
+  }
+  return problems;
+}
+
+function readTrustedIssuers(
+  text: (name: SettingName) => string | undefined,
+  readText: (path: string) => string,
+  allowLoopback: boolean,
+  problems: string[],
+): readonly TrustedIssuer[] {
+  const inline = text('CPIS_TRUSTED_ISSUERS');
+  const file = text('CPIS_TRUSTED_ISSUERS_FILE');
+  const name = file === undefined ? 'CPIS_TRUSTED_ISSUERS' : 'CPIS_TRUSTED_ISSUERS_FILE';
+  if (inline !== undefined && file !== undefined) {
+    problems.push('CPIS_TRUSTED_ISSUERS and CPIS_TRUSTED_ISSUERS_FILE: give only one of them');
+    return [];
+  }
+  if (inline === undefined && file === undefined) return [];
+  let issuers: unknown;
+  try {
+    issuers = JSON.parse(file === undefined ? (inline ?? '') : readText(file));
+  } catch (error) {
+    problems.push(`${name}: ${error instanceof SyntaxError ? 'is not JSON' : 'the file cannot be read'}`);
+    return [];
+  }
+  if (!validateTrustedIssuers(issuers)) {
+    problems.push(...(validateTrustedIssuers.errors ?? []).map((error) => `${name}: ${describeProblem(error)}`));
+    return [];
+  }
+  issuers.forEach((issuer, index) => {
+    const problem = checkUrl(issuer.jwksUrl, allowLoopback);
+    if (problem !== undefined) problems.push(`${name}: [${index}].jwksUrl: ${problem}`);
+    if (issuers.findIndex((other) => other.issuer === issuer.issuer) !== index) {
+      problems.push(`${name}: [${index}].issuer: is there already`);
+    }
+  });
+  return issuers;
+}
+
+/** What is wrong with an absolute https URL (http where it may be, on loopback), in words; undefined when nothing is. */
+function checkUrl(text: string, allowLoopbackHttp: boolean): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined) return 'must be an absolute URL';
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    return 'must have no user, query or fragment';
+  }
+  const loopback = loopbackHost.test(url.hostname);
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && loopback && allowLoopbackHttp)) return undefined;
+  return allowLoopbackHttp ? 'must be https (http only on loopback)' : 'must be https';
+}

@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs';
+import { parseJson } from '../fhir/json.ts';
+import { parseRegistry, RegistryError, type RegistryOptions } from './parse-registry.ts';
+import type { Registry } from './registry.ts';
+
+export interface RegistryHolder {
+  /** The snapshot in force. Ask again at each use: a reload replaces it. */
+  readonly current: Registry;
+  /** Reads the file again. On problems the old snapshot stays and they are returned; none: the new one is in force. */
+  reload(): readonly string[];
+}
+
+export interface OpenRegistryOptions extends RegistryOptions {
+  readonly nowMs: () => number;
+  readonly onReload?: (registry: Registry) => void;
+}
+
+/** Reads the registry file. Throws RegistryError when it cannot be used at start. */
+export function openRegistry(file: string, options: OpenRegistryOptions): RegistryHolder {
+  let current = loadRegistry(file, options.nowMs(), options);
+  return {
+    get current() {
+      return current;
+    },
+    reload() {
+      try {
+        current = loadRegistry(file, Math.max(options.nowMs(), current.revision + 1), options);
+      } catch (error) {
+        if (error instanceof RegistryError) return error.problems;
+        throw error;
+      }
+      options.onReload?.(current);
+      return [];
+    },
+  };
+}
+
+function loadRegistry(file: string, revision: number, options: RegistryOptions): Registry {
+  let json: unknown;
+  try {
+    json = parseJson(readFileSync(file), { maxKeys: 2_000_000 });
+  } catch (error) {
+    throw new RegistryError([describeReadError(error)]);
+  }
+  return parseRegistry(json, revision, options);
+}
+
+function describeReadError(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  if (code === 'ENOENT') return 'the file is not there';
+  if (code !== undefined) return `the file cannot be read (${code})`;
+  return 'the file is not JSON with every name once';
+}

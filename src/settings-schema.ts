@@ -1,0 +1,86 @@
+/**
+ * The settings, one JSON Schema: name -> type, limits, default, unit. docs/settings.md has the same rows; a test holds
+ * both together, both ways.
+ */
+import { formKeyword } from './registry/schema-problem.ts';
+
+const url = { type: 'string', minLength: 1, maxLength: 1000 };
+const file = { type: 'string', minLength: 1, maxLength: 1000 };
+const milliseconds = { type: 'integer', 'x-unit': 'ms' };
+
+export const settingsSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    CPIS_BASE_PATH: {
+      type: 'string',
+      pattern: '^(/[A-Za-z0-9._~-]+)+$',
+      [formKeyword]: 'a path such as /FHIR/R4, without a slash at its end',
+      default: '/FHIR/R4',
+    },
+    CPIS_HOST: { type: 'string', minLength: 1, maxLength: 255, default: '127.0.0.1' },
+    CPIS_PORT: { type: 'integer', minimum: 0, maximum: 65_535, default: 8080 },
+    CPIS_PUBLIC_BASE_URL: url,
+    CPIS_DATA_FOLDER: { ...file, default: 'data' },
+    CPIS_REGISTRY_FILE: { ...file, default: 'registry.json' },
+    CPIS_SIGNING_KEY_FILE: file,
+    CPIS_TRUSTED_ISSUERS: { type: 'string', maxLength: 100_000 },
+    CPIS_TRUSTED_ISSUERS_FILE: file,
+    CPIS_BODY_LIMIT_BYTES: {
+      type: 'integer',
+      minimum: 1024,
+      maximum: 268_435_456,
+      default: 10_485_760,
+      'x-unit': 'bytes',
+    },
+    CPIS_REQUEST_TIMEOUT_MS: { ...milliseconds, minimum: 100, maximum: 300_000, default: 30_000 },
+    CPIS_MAX_BUNDLE_ENTRIES: { type: 'integer', minimum: 1, maximum: 10_000, default: 1000, 'x-unit': 'entries' },
+    CPIS_TOKEN_LIFETIME_S: { type: 'integer', minimum: 10, maximum: 300, default: 300, 'x-unit': 's' },
+    CPIS_ENDED_PLAN_VISIBLE_MONTHS: { type: 'integer', minimum: 0, maximum: 1200, default: 12, 'x-unit': 'months' },
+    CPIS_SEARCH_DEFAULT_COUNT: { type: 'integer', minimum: 1, maximum: 1000, default: 50, 'x-unit': 'entries' },
+    CPIS_SEARCH_MAX_COUNT: { type: 'integer', minimum: 1, maximum: 1000, default: 250, 'x-unit': 'entries' },
+    CPIS_METRICS_TOKEN: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9._~+/=-]{16,256}$',
+      [formKeyword]: '16 to 256 of the characters of a bearer token',
+    },
+    CPIS_LOG_LEVEL: {
+      type: 'string',
+      enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+      default: 'info',
+    },
+    CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: { type: 'boolean', default: false },
+    CPIS_NOTIFICATION_TIMEOUT_MS: { ...milliseconds, minimum: 100, maximum: 120_000, default: 30_000 },
+    CPIS_NOTIFICATION_CONCURRENCY_PER_AUTHORITY: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 64,
+      default: 4,
+      'x-unit': 'requests',
+    },
+  },
+} as const;
+
+export type SettingName = keyof typeof settingsSchema.properties;
+
+const trustedIssuerSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['issuer', 'jwksUrl', 'algorithms', 'audience'],
+  properties: {
+    issuer: url,
+    jwksUrl: url,
+    algorithms: {
+      type: 'array',
+      minItems: 1,
+      uniqueItems: true,
+      items: {
+        type: 'string',
+        enum: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'],
+      },
+    },
+    audience: url,
+  },
+} as const;
+
+export const trustedIssuersSchema = { type: 'array', maxItems: 20, items: trustedIssuerSchema } as const;
