@@ -2,16 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
+import type { TrustedIssuer } from './auth/access-token.ts';
 import { describeProblem, formKeyword } from './registry/schema-problem.ts';
 import { type SettingName, settingsSchema, trustedIssuersSchema } from './settings-schema.ts';
-
-/** An authorization server, other than this one, whose access tokens are accepted. */
-export interface TrustedIssuer {
-  readonly issuer: string;
-  readonly jwksUrl: string;
-  readonly algorithms: readonly string[];
-  readonly audience: string;
-}
 
 export interface Settings {
   readonly basePath: string;

@@ -1,0 +1,148 @@
+/** Access tokens as JWTs (RFC 9068): our own, and those of trusted issuers. */
+import { createHash } from 'node:crypto';
+import {
+  type CryptoKey,
+  compactVerify,
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  type FetchImplementation,
+  type JWSHeaderParameters,
+} from 'jose';
+import { type FhirFault, fault } from '../fhir/fault.ts';
+import { checkTimes, type JsonRecord, type ParsedJwt, parseJwt } from './jwt.ts';
+import type { ServerUrls } from './server-urls.ts';
+import type { SigningKey } from './signing-key.ts';
+
+/** An authorization server, other than this one, whose access tokens are accepted: CPIS_TRUSTED_ISSUERS. */
+export interface TrustedIssuer {
+  readonly issuer: string;
+  readonly jwksUrl: string;
+  readonly algorithms: readonly string[];
+  readonly audience: string;
+}
+
+export interface IssuerOptions {
+  readonly signingKey: SigningKey;
+  readonly urls: ServerUrls;
+  readonly trustedIssuers: readonly TrustedIssuer[];
+  /** Fetches the JWK Sets of trusted issuers; default: the global fetch. */
+  readonly fetch?: FetchImplementation;
+}
+
+/** What a verified access token says, before the registry is asked. */
+export interface VerifiedToken {
+  readonly issuer: string;
+  /** `jti`; where a trusted issuer gives none, the SHA-256 of the token. */
+  readonly tokenId: string;
+  readonly clientId: string;
+  readonly claims: JsonRecord;
+  readonly expiresAtMs: number;
+}
+
+export interface Issuer {
+  readonly algorithms: readonly string[];
+  readonly audience: string;
+  /** Values of `typ`. */
+  readonly types: readonly string[];
+  readonly maxAheadS: number;
+  readonly getKey: (header: JWSHeaderParameters) => Promise<CryptoKey>;
+}
+
+const futureLeewayS = 10;
+const ownMaxLifetimeS = 300 + futureLeewayS;
+const trustedMaxLifetimeS = 3600;
+
+/** `iss` -> how its tokens are verified. No trusted issuer can stand in for this server. */
+export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: IssuerOptions): ReadonlyMap<string, Issuer> {
+  const issuers = new Map<string, Issuer>();
+  for (const { issuer, jwksUrl, algorithms, audience } of trustedIssuers) {
+    const getKey = createRemoteJWKSet(new URL(jwksUrl), fetch === undefined ? {} : { [customFetch]: fetch });
+    issuers.set(issuer, { algorithms, audience, types: ['at+jwt', 'jwt'], maxAheadS: trustedMaxLifetimeS, getKey });
+  }
+  issuers.set(urls.issuer, {
+    algorithms: ['ES256'],
+    audience: urls.baseUrl,
+    types: ['at+jwt'],
+    maxAheadS: ownMaxLifetimeS,
+    getKey: async ({ kid }) => {
+      if (kid !== signingKey.kid) throw new errors.JWKSNoMatchingKey();
+      return signingKey.publicKey;
+    },
+  });
+  return issuers;
+}
+
+/**
+ * The token as verified at `nowMs`, or a short kind of what is wrong with it. Rejects with a fault `transient` when the
+ * issuer's keys cannot be had.
+ */
+export async function verifyAccessToken(
+  text: string,
+  issuers: ReadonlyMap<string, Issuer>,
+  nowMs: number,
+): Promise<VerifiedToken | string> {
+  const jwt = parseJwt(text);
+  if (jwt === undefined) return 'malformed';
+  const { iss, jti, iat } = jwt.claims;
+  const issuer = typeof iss === 'string' ? issuers.get(iss) : undefined;
+  if (typeof iss !== 'string' || issuer === undefined) return 'issuer';
+  if (!issuer.algorithms.includes(jwt.header.alg)) return 'alg';
+  if (!issuer.types.includes(typeOf(jwt))) return 'typ';
+  if (!hasAudience(jwt.claims, issuer.audience)) return 'aud';
+  const expS = checkTimes(jwt.claims, { nowMs, expiredLeewayS: 0, futureLeewayS, maxAheadS: issuer.maxAheadS });
+  if (expS === undefined || iat === undefined) return 'time';
+  // Bound to a key that this server cannot check (RFC 8705, RFC 9449): not a bearer token.
+  if (Object.hasOwn(jwt.claims, 'cnf')) return 'cnf';
+  const clientId = clientIdOf(jwt.claims);
+  if (clientId === undefined) return 'client';
+  if (jti !== undefined && (typeof jti !== 'string' || jti === '' || jti.length > 128)) return 'jti';
+  const key = await findKey(issuer, jwt);
+  if (key === undefined || !(await isSignedBy(key, text, issuer))) return 'signature';
+  return { issuer: iss, tokenId: jti ?? hashOf(text), clientId, claims: jwt.claims, expiresAtMs: expS * 1000 };
+}
+
+function typeOf({ header }: ParsedJwt): string {
+  return header.typ.toLowerCase().replace(/^application\//, '');
+}
+
+function hasAudience({ aud }: JsonRecord, audience: string): boolean {
+  return aud === audience || (Array.isArray(aud) && aud.includes(audience));
+}
+
+/** `client_id` (RFC 9068) or `azp` (OpenID Connect); both only when they agree. */
+function clientIdOf({ client_id: clientId, azp }: JsonRecord): string | undefined {
+  if (clientId !== undefined && azp !== undefined && clientId !== azp) return undefined;
+  const id = clientId ?? azp;
+  return typeof id === 'string' ? id : undefined;
+}
+
+function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64url');
+}
+
+async function findKey(issuer: Issuer, { header }: ParsedJwt): Promise<CryptoKey | undefined> {
+  try {
+    return await issuer.getKey({ alg: header.alg, kid: header.kid });
+  } catch (error) {
+    if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) return undefined;
+    throw keySourceFailed(error);
+  }
+}
+
+async function isSignedBy(key: CryptoKey, text: string, { algorithms }: Issuer): Promise<boolean> {
+  try {
+    await compactVerify(text, key, { algorithms: [...algorithms] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function keySourceFailed(cause: unknown): FhirFault {
+  return fault('transient', "The keys of the token's issuer cannot be read at the moment.", {
+    headers: { 'Retry-After': '30' },
+    detail: 'issuer-keys',
+    cause,
+  });
+}

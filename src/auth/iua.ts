@@ -1,0 +1,97 @@
+/**
+ * The IHE IUA claims that name the person behind a request, `extensions.ihe_iua` of a JWT:
+ * https://profiles.ihe.net/ITI/IUA/index.html#3714221-json-web-token-option
+ */
+import type { Professional } from '../cpis/caller.ts';
+import { isRecord } from './jwt.ts';
+
+const odsCodeSystem = 'https://fhir.nhs.uk/Id/ods-organization-code';
+const maxLength = 200;
+
+/** As the claims travel in our own access tokens; `parseIua` reads them back to the same Professional. */
+export interface IuaClaims {
+  readonly subject_name: string;
+  readonly subject_role: string | { readonly system?: string; readonly code: string; readonly display?: string };
+  readonly subject_organization: string;
+  readonly subject_organization_id: string;
+  readonly subject_id?: string;
+}
+
+/**
+ * The professional that the claims name; `absent` when there are no IUA claims, `invalid` when they are incomplete or not
+ * of their form (over-long or control characters included). The organisation is not yet compared with the registry.
+ */
+export function parseIua(claims: Readonly<Record<string, unknown>>): Professional | 'absent' | 'invalid' {
+  const extensions = claims['extensions'];
+  if (extensions === undefined) return 'absent';
+  if (!isRecord(extensions)) return 'invalid';
+  const iua = extensions['ihe_iua'];
+  if (iua === undefined) return 'absent';
+  if (!isRecord(iua)) return 'invalid';
+  const name = textOf(iua['subject_name']);
+  const role = roleOf(iua['subject_role']);
+  const organisationName = textOf(iua['subject_organization']);
+  const organisationId = organisationIdOf(iua['subject_organization_id']);
+  const id = iua['subject_id'] === undefined ? undefined : idOf(iua['subject_id']);
+  if (name === undefined || role === undefined || organisationName === undefined || organisationId === undefined) {
+    return 'invalid';
+  }
+  if (iua['subject_id'] !== undefined && id === undefined) return 'invalid';
+  return { ...(id === undefined ? {} : { id }), name, role, organisationName, organisationId };
+}
+
+/** The normalised claims. */
+export function formatIua(professional: Professional): IuaClaims {
+  const { id, name, role, organisationName, organisationId } = professional;
+  const coded =
+    role.code === undefined
+      ? role.text
+      : { ...(role.system === undefined ? {} : { system: role.system }), code: role.code, display: role.text };
+  return {
+    subject_name: name,
+    subject_role: coded,
+    subject_organization: organisationName,
+    subject_organization_id: organisationId,
+    ...(id === undefined ? {} : { subject_id: id.system === undefined ? id.value : `${id.system}|${id.value}` }),
+  };
+}
+
+/** Text of 1 to 200 characters with neither control nor bidirectional formatting characters, nor blanks around it. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value !== 'string' || value === '' || value.length > maxLength) return undefined;
+  if (value !== value.trim() || /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value)) return undefined;
+  return value;
+}
+
+function roleOf(value: unknown): Professional['role'] | undefined {
+  if (Array.isArray(value)) return value.length > 5 || Array.isArray(value[0]) ? undefined : roleOf(value[0]);
+  if (!isRecord(value)) {
+    const text = textOf(value);
+    return text === undefined ? undefined : { text };
+  }
+  const code = textOf(value['code']);
+  const system = value['system'] === undefined ? undefined : textOf(value['system']);
+  const display = value['display'] === undefined ? code : textOf(value['display']);
+  if (code === undefined || display === undefined || (value['system'] !== undefined && system === undefined)) {
+    return undefined;
+  }
+  return { ...(system === undefined ? {} : { system }), code, text: display };
+}
+
+/** An ODS code, alone or as `system|code`, or an array of just one. */
+function organisationIdOf(value: unknown): string | undefined {
+  const text = textOf(Array.isArray(value) && value.length === 1 ? value[0] : value);
+  if (text === undefined) return undefined;
+  return text.startsWith(`${odsCodeSystem}|`) ? textOf(text.slice(odsCodeSystem.length + 1)) : text;
+}
+
+/** `value` or `system|value`. */
+function idOf(value: unknown): Professional['id'] | undefined {
+  const text = textOf(value);
+  if (text === undefined) return undefined;
+  const bar = text.indexOf('|');
+  if (bar === -1) return { value: text };
+  const system = textOf(text.slice(0, bar));
+  const own = textOf(text.slice(bar + 1));
+  return system === undefined || own === undefined ? undefined : { system, value: own };
+}

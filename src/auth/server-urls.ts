@@ -1,0 +1,25 @@
+/** Absolute URLs of this server, all derived from the public FHIR base. */
+export interface ServerUrls {
+  /** `iss` of our access tokens: the public base without the base path. */
+  readonly issuer: string;
+  /** `aud` of our access tokens. */
+  readonly baseUrl: string;
+  /** `aud` of client assertions. */
+  readonly tokenUrl: string;
+  readonly jwksUrl: string;
+}
+
+/** Below the issuer. */
+export const tokenPath = '/oauth2/token';
+export const jwksPath = '/.well-known/jwks.json';
+
+/** `publicBaseUrl` ends with `basePath`; the settings see to that. */
+export function buildServerUrls(publicBaseUrl: string, basePath: string): ServerUrls {
+  const issuer = publicBaseUrl.slice(0, publicBaseUrl.length - basePath.length);
+  return {
+    issuer,
+    baseUrl: publicBaseUrl,
+    tokenUrl: `${issuer}${tokenPath}`,
+    jwksUrl: `${issuer}${jwksPath}`,
+  };
+}

@@ -1,0 +1,82 @@
+import { generateKeyPairSync, hkdfSync, randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose';
+
+/** The server's own ES256 key, which signs access tokens. */
+export interface SigningKey {
+  readonly kid: string;
+  readonly privateKey: CryptoKey;
+  readonly publicKey: CryptoKey;
+  readonly publicJwk: JWK;
+  /** HMAC key of the search cursors, 32 bytes, derived from the signing key. */
+  readonly cursorKey: Buffer;
+}
+
+/**
+ * Loads the private JWK (EC P-256) of a file; makes the file, readable by its owner only, when it is not there. Several
+ * processes that start at once end with the same key. Throws when the file holds anything else.
+ */
+export async function openSigningKey(file: string): Promise<SigningKey> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    createKeyFile(file);
+    text = readFileSync(file, 'utf8');
+  }
+  try {
+    return await loadSigningKey(JSON.parse(text));
+  } catch {
+    throw new Error(`The signing key file ${file} does not hold a private EC P-256 key as a JWK`);
+  }
+}
+
+/** The signing key of a private JWK (EC P-256). */
+export async function loadSigningKey(jwk: JWK): Promise<SigningKey> {
+  const { kty, crv, x, y, d } = jwk;
+  if (kty !== 'EC' || crv !== 'P-256' || x === undefined || y === undefined || typeof d !== 'string') {
+    throw new TypeError('a private EC P-256 key is needed');
+  }
+  const kid = await calculateJwkThumbprint({ kty, crv, x, y });
+  const publicJwk = { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' };
+  return {
+    kid,
+    privateKey: await importEs256({ kty, crv, x, y, d }),
+    publicKey: await importEs256({ kty, crv, x, y }),
+    publicJwk,
+    cursorKey: Buffer.from(hkdfSync('sha256', Buffer.from(d, 'base64url'), '', 'cpis-fhir search cursor', 32)),
+  };
+}
+
+async function importEs256(jwk: JWK): Promise<CryptoKey> {
+  const key = await importJWK(jwk, 'ES256');
+  if (key instanceof Uint8Array) throw new TypeError('an asymmetric key is needed');
+  return key;
+}
+
+/** Whole or not at all: written aside, made durable, then linked to its name, which fails if the name is taken. */
+function createKeyFile(file: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  const aside = `${file}.${randomBytes(6).toString('hex')}`;
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const handle = openSync(aside, 'wx', 0o600);
+  try {
+    writeSync(handle, `${JSON.stringify(privateKey.export({ format: 'jwk' }))}\n`);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  try {
+    linkSync(aside, file);
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+  } finally {
+    unlinkSync(aside);
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

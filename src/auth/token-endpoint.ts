@@ -1,0 +1,162 @@
+/** The OAuth 2.0 token endpoint of SMART Backend Services, without a web framework. RFC 6749 sections 4.4 and 5. */
+import { randomUUID } from 'node:crypto';
+import { SignJWT } from 'jose';
+import type { Professional } from '../cpis/caller.ts';
+import type { Client, Registry } from '../registry/registry.ts';
+import type { Store } from '../store/store.ts';
+import { clientAssertionType } from './client-assertion.ts';
+import { formatIua, parseIua } from './iua.ts';
+import type { JsonRecord } from './jwt.ts';
+import type { ServerUrls } from './server-urls.ts';
+import type { SigningKey } from './signing-key.ts';
+import { formatGrants, intersectScopes, parseScope, splitScopes } from './smart-scope.ts';
+import { verifyClientAssertion } from './verify-client-assertion.ts';
+
+export interface TokenRequestContext {
+  readonly nowMs: number;
+  readonly registry: Registry;
+  readonly store: Pick<Store, 'useOnce'>;
+  readonly signingKey: SigningKey;
+  readonly urls: ServerUrls;
+  /** Seconds that an access token lives; 300 at most. */
+  readonly lifetimeS: number;
+}
+
+export interface TokenAnswer {
+  readonly status: 200 | 400 | 401 | 503;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Readonly<Record<string, unknown>>;
+  /** Why it was refused, a short kind for the log; never a value that was sent. */
+  readonly reason?: string;
+}
+
+type OAuthError =
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'invalid_grant'
+  | 'invalid_scope'
+  | 'unsupported_grant_type'
+  | 'temporarily_unavailable';
+
+const headers = { 'Content-Type': 'application/json;charset=UTF-8', 'Cache-Control': 'no-store', Pragma: 'no-cache' };
+const statusOf = { invalid_client: 401, temporarily_unavailable: 503 } as const;
+const singleParameters = [
+  'grant_type',
+  'client_assertion_type',
+  'client_assertion',
+  'scope',
+  'client_id',
+  'client_secret',
+];
+
+/**
+ * Answers one token request. Never throws for what a client sends; every failure to authenticate is the same 401, and a
+ * store that cannot use up the `jti` is a 503 without a token.
+ */
+export async function issueToken(form: URLSearchParams, context: TokenRequestContext): Promise<TokenAnswer> {
+  const repeated = singleParameters.find((name) => form.getAll(name).length > 1);
+  if (repeated !== undefined) return refuse('invalid_request', `The parameter ${repeated} is repeated.`);
+  const grantType = form.get('grant_type');
+  if (grantType === null) return refuse('invalid_request', 'The parameter grant_type is required.');
+  if (grantType !== 'client_credentials') {
+    return refuse('unsupported_grant_type', 'The only grant_type is client_credentials.');
+  }
+  const assertion = form.get('client_assertion');
+  if (assertion === null || form.get('client_assertion_type') !== clientAssertionType || form.has('client_secret')) {
+    return refuse('invalid_client', 'Clients authenticate by private_key_jwt.', 'no-assertion');
+  }
+  const requested = splitScopes(form.get('scope') ?? '');
+  if (requested === undefined || requested.length === 0 || !requested.every((scope) => parseScope(scope))) {
+    return refuse(
+      'invalid_scope',
+      'The parameter scope must hold SMART scopes at system level, such as system/Flag.rs.',
+    );
+  }
+  const authenticated = await authenticate(assertion, context);
+  if (authenticated.kind === 'refused') {
+    return authenticated.reason === 'store'
+      ? refuse('temporarily_unavailable', 'No token can be given at the moment.', 'store')
+      : refuse('invalid_client', 'The client could not be authenticated.', authenticated.reason);
+  }
+  const { client, claims } = authenticated;
+  if (form.has('client_id') && form.get('client_id') !== client.clientId) {
+    return refuse('invalid_client', 'The client could not be authenticated.', 'client-id');
+  }
+  const professional = parseIua(claims);
+  const iuaProblem = checkProfessional(professional, client);
+  if (iuaProblem !== undefined) return refuse('invalid_grant', iuaProblem, 'iua');
+  const scope = formatGrants(intersectScopes(requested, client.scopes));
+  if (scope === '') return refuse('invalid_scope', 'None of the scopes is registered for this client.');
+  const accessToken = await signAccessToken(
+    client,
+    scope,
+    typeof professional === 'string' ? undefined : professional,
+    context,
+  );
+  return {
+    status: 200,
+    headers,
+    body: { access_token: accessToken, token_type: 'Bearer', expires_in: context.lifetimeS, scope },
+  };
+}
+
+async function authenticate(assertion: string, { registry, store, urls, nowMs }: TokenRequestContext) {
+  try {
+    return await verifyClientAssertion(assertion, {
+      registry,
+      useOnce: (key, expiresAtMs, atMs) => store.useOnce(key, expiresAtMs, atMs),
+      tokenUrl: urls.tokenUrl,
+      nowMs,
+    });
+  } catch {
+    return { kind: 'refused', reason: 'store' } as const;
+  }
+}
+
+/** In words, when the IUA claims do not do for this client. */
+function checkProfessional(professional: Professional | 'absent' | 'invalid', client: Client): string | undefined {
+  if (professional === 'absent') {
+    return client.role === 'care-provider'
+      ? 'The assertion of a care provider must name the professional in extensions.ihe_iua.'
+      : undefined;
+  }
+  if (professional === 'invalid') {
+    return 'The extensions.ihe_iua must hold subject_name, subject_role, subject_organization and subject_organization_id.';
+  }
+  return professional.organisationId === client.organisation.odsCode
+    ? undefined
+    : 'The subject_organization_id must be the ODS code of the organisation that the client is registered for.';
+}
+
+/** RFC 9068. */
+function signAccessToken(
+  client: Client,
+  scope: string,
+  professional: Professional | undefined,
+  { nowMs, signingKey, urls, lifetimeS }: TokenRequestContext,
+): Promise<string> {
+  const now = Math.floor(nowMs / 1000);
+  const claims: JsonRecord = {
+    client_id: client.clientId,
+    scope,
+    ...(professional === undefined ? {} : { extensions: { ihe_iua: formatIua(professional) } }),
+  };
+  return new SignJWT({ ...claims })
+    .setProtectedHeader({ alg: 'ES256', kid: signingKey.kid, typ: 'at+jwt' })
+    .setIssuer(urls.issuer)
+    .setSubject(client.clientId)
+    .setAudience(urls.baseUrl)
+    .setIssuedAt(now)
+    .setExpirationTime(now + lifetimeS)
+    .setJti(randomUUID())
+    .sign(signingKey.privateKey);
+}
+
+function refuse(error: OAuthError, description: string, reason: string = error): TokenAnswer {
+  return {
+    status: error === 'invalid_client' || error === 'temporarily_unavailable' ? statusOf[error] : 400,
+    headers: error === 'temporarily_unavailable' ? { ...headers, 'Retry-After': '5' } : headers,
+    body: { error, error_description: description },
+    reason,
+  };
+}

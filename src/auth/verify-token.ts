@@ -1,0 +1,88 @@
+/** Who an `Authorization` header stands for (RFC 6750), cached until the token expires. */
+import type { Caller } from '../cpis/caller.ts';
+import { type FhirFault, fault } from '../fhir/fault.ts';
+import type { Registry } from '../registry/registry.ts';
+import { buildIssuers, type IssuerOptions, type VerifiedToken, verifyAccessToken } from './access-token.ts';
+import { deriveCaller } from './derive-caller.ts';
+import { TokenCache } from './token-cache.ts';
+
+export interface TokenVerifierOptions extends IssuerOptions {
+  readonly registry: () => Registry;
+  readonly nowMs: () => number;
+  /** Tokens remembered; default 10,000. */
+  readonly cacheSize?: number;
+}
+
+export interface TokenVerifier {
+  /**
+   * The caller of an `Authorization` header. Rejects with a fault `login` that carries `WWW-Authenticate`, or `transient`
+   * when a trusted issuer's keys cannot be had.
+   */
+  verify(authorization: string | undefined): Promise<Caller>;
+  /** The same without waiting, when this very header was verified before and still holds; else undefined. */
+  peek(authorization: string | undefined): Caller | undefined;
+}
+
+interface CacheEntry {
+  readonly token: VerifiedToken;
+  readonly caller: Caller;
+  readonly revision: number;
+}
+
+const bearer = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
+  const { registry, nowMs } = options;
+  const issuers = buildIssuers(options);
+  const cache = new TokenCache<CacheEntry>(options.cacheSize ?? 10_000);
+
+  function peek(authorization: string | undefined): Caller | undefined {
+    if (authorization === undefined) return undefined;
+    const entry = cache.get(authorization);
+    if (entry === undefined) return undefined;
+    if (entry.token.expiresAtMs <= nowMs()) {
+      cache.delete(authorization);
+      return undefined;
+    }
+    const snapshot = registry();
+    if (entry.revision === snapshot.revision) return entry.caller;
+    const caller = deriveCaller(entry.token, snapshot);
+    cache.delete(authorization);
+    if (typeof caller === 'string') return undefined;
+    cache.set(authorization, { token: entry.token, caller, revision: snapshot.revision });
+    return caller;
+  }
+
+  async function verify(authorization: string | undefined): Promise<Caller> {
+    const known = peek(authorization);
+    if (known !== undefined) return known;
+    if (authorization === undefined || !/^bearer /i.test(authorization)) throw loginRequired();
+    const [, text] = bearer.exec(authorization) ?? [];
+    const token = text === undefined ? 'malformed' : await verifyAccessToken(text, issuers, nowMs());
+    if (typeof token === 'string') throw invalidToken(token);
+    const snapshot = registry();
+    const caller = deriveCaller(token, snapshot);
+    if (typeof caller === 'string') throw invalidToken(caller);
+    cache.set(authorization, { token, caller, revision: snapshot.revision });
+    return caller;
+  }
+
+  return { verify, peek };
+}
+
+function loginRequired(): FhirFault {
+  return fault('login', 'A bearer access token is required.', {
+    headers: { 'WWW-Authenticate': 'Bearer realm="cpis-fhir"' },
+    detail: 'no-token',
+  });
+}
+
+function invalidToken(detail: string): FhirFault {
+  const description = 'The access token is malformed, expired or not valid here.';
+  return fault('login', description, {
+    headers: {
+      'WWW-Authenticate': `Bearer realm="cpis-fhir", error="invalid_token", error_description="${description}"`,
+    },
+    detail,
+  });
+}
