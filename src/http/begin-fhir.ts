@@ -1,0 +1,61 @@
+/** The start of every FHIR request: who calls, then what its headers say, before any of its body is read. */
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify';
+import type { Caller } from '../cpis/caller.ts';
+import { fault } from '../fhir/fault.ts';
+import type { ServedRoute } from './exchange.ts';
+import { checkContentHeaders } from './media-type.ts';
+import type { ServerOptions } from './server-options.ts';
+
+type Begin = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void;
+
+const headerRules: Readonly<Record<string, string>> = {
+  'x-request-id': 'X-Request-ID must be a UUID.',
+  'x-correlation-id': 'X-Correlation-ID must be 1 to 128 letters, digits, dots, colons, underscores or hyphens.',
+  isunscheduledaccessevent: 'IsUnscheduledAccessEvent must be true or false.',
+};
+
+/** An onRequest hook. It does not wait where `authenticate` answers at once, as it does for a token seen before. */
+export function beginFhir(
+  options: Pick<ServerOptions, 'authenticate'>,
+  route: ServedRoute,
+  content: 'json' | 'form' | undefined,
+): Begin {
+  return (request, _reply, done) => {
+    const { exchange } = request;
+    exchange.route = route;
+    exchange.audited = true;
+    const proceed = (caller: Caller): void => {
+      exchange.caller = caller;
+      checkHeaders(request, content);
+    };
+    try {
+      const caller = options.authenticate(request.headers.authorization);
+      if (caller instanceof Promise) {
+        caller.then(proceed).then(() => done(), done);
+        return;
+      }
+      proceed(caller);
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done();
+  };
+}
+
+function checkHeaders(request: FastifyRequest, content: 'json' | 'form' | undefined): void {
+  const { refusedHeader } = request.exchange;
+  if (refusedHeader !== undefined) {
+    throw fault('invalid', headerRules[refusedHeader] ?? '', { code: 'value', expression: [`http.${refusedHeader}`] });
+  }
+  if (content === undefined) return;
+  const { headers } = request;
+  const contentType = headers['content-type'];
+  checkContentHeaders(contentType, headers['content-encoding']);
+  const isForm = contentType?.toLowerCase().startsWith('application/x-www-form-urlencoded') ?? content === 'form';
+  if (isForm !== (content === 'form')) {
+    throw fault('media-type', `The body must be ${content === 'form' ? 'a form' : 'application/fhir+json'}.`, {
+      expression: ['http.content-type'],
+    });
+  }
+}

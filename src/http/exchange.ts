@@ -1,0 +1,78 @@
+/** What the HTTP layer knows of one request while it is being answered. */
+import type { FastifyRequest } from 'fastify';
+import type { Caller } from '../cpis/caller.ts';
+import type { FaultCategory } from '../fhir/fault.ts';
+import type { AccessContext, InteractionCode } from '../interactions/interaction.ts';
+import { parsePrefer } from './prefer.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    exchange: Exchange;
+  }
+}
+
+/** A route as it is logged, measured and audited. `template` never holds a value of a request. */
+export interface ServedRoute {
+  readonly template: string;
+  /** Set on routes that lead to an interaction; refusals on them are audited. */
+  readonly interaction?: InteractionCode;
+  readonly type?: string;
+}
+
+export const unmatchedRoute: ServedRoute = { template: 'unmatched' };
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const correlation = /^[A-Za-z0-9._:-]{1,128}$/;
+
+export class Exchange {
+  readonly startMs: number = performance.now();
+  readonly requestId: string;
+  readonly correlationId: string | undefined;
+  /** The first header whose value cannot be accepted, if any. */
+  readonly refusedHeader: string | undefined;
+  route: ServedRoute = unmatchedRoute;
+  /** Whether this is a FHIR request, of which every refusal is audited. */
+  audited = false;
+  /** Whether the interaction has begun: from then on it audits its own refusals. */
+  performed = false;
+  caller: Caller | undefined = undefined;
+  category: FaultCategory | undefined = undefined;
+  detail: string | undefined = undefined;
+
+  /** Takes the identifiers of the request from its headers; one that is absent or refused is replaced by `newId()`. */
+  constructor(request: FastifyRequest, newId: () => string) {
+    const { headers } = request;
+    const requestId = headers['x-request-id'];
+    const validId = typeof requestId === 'string' && uuid.test(requestId);
+    this.requestId = validId ? requestId : newId();
+    const correlationId = headers['x-correlation-id'];
+    const validCorrelation = typeof correlationId === 'string' && correlation.test(correlationId);
+    this.correlationId = validCorrelation ? correlationId : undefined;
+    if (requestId !== undefined && !validId) this.refusedHeader = 'x-request-id';
+    else if (correlationId !== undefined && !validCorrelation) this.refusedHeader = 'x-correlation-id';
+    else if (unscheduledAccess(request) === null) this.refusedHeader = 'isunscheduledaccessevent';
+    else this.refusedHeader = undefined;
+  }
+
+  /** The facts that an interaction is given. Only after the headers have been checked and the caller is known. */
+  accessContext(request: FastifyRequest, caller: Caller): AccessContext {
+    const { handling, preferReturn } = parsePrefer(request.headers.prefer as string | undefined);
+    return {
+      caller,
+      requestId: this.requestId,
+      ...(this.correlationId === undefined ? {} : { correlationId: this.correlationId }),
+      clientAddress: request.ip,
+      unscheduledAccess: unscheduledAccess(request) ?? undefined,
+      handling,
+      preferReturn,
+    };
+  }
+}
+
+/** Null: sent, but neither true nor false. */
+function unscheduledAccess(request: FastifyRequest): boolean | null | undefined {
+  const value = request.headers['isunscheduledaccessevent'];
+  if (value === undefined) return undefined;
+  const lower = typeof value === 'string' ? value.toLowerCase() : '';
+  return lower === 'true' ? true : lower === 'false' ? false : null;
+}

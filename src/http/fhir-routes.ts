@@ -1,0 +1,184 @@
+/** The RESTful API of FHIR over HTTP: https://hl7.org/fhir/R4/http.html. Only what `ServedInteractions` lists gets a route. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequestHookHandler } from 'fastify';
+import { fault } from '../fhir/fault.ts';
+import { parseJson } from '../fhir/json.ts';
+import type { FhirRequest, InteractionCode } from '../interactions/interaction.ts';
+import { beginFhir } from './begin-fhir.ts';
+import type { ServedRoute } from './exchange.ts';
+import { checkAccept, fhirJson, takeFormat } from './media-type.ts';
+import { parseQuery } from './query.ts';
+import { sendAnswer } from './reply.ts';
+import type { HttpLimits, ServerOptions, TypeInteraction } from './server-options.ts';
+
+interface RouteShape {
+  readonly interaction: TypeInteraction;
+  readonly method: HTTPMethods;
+  /** After `[base]/[type]`. */
+  readonly path: string;
+  readonly content?: 'json' | 'form';
+}
+
+const shapes: readonly RouteShape[] = [
+  { interaction: 'read', method: 'GET', path: '/:id' },
+  { interaction: 'vread', method: 'GET', path: '/:id/_history/:vid' },
+  { interaction: 'create', method: 'POST', path: '', content: 'json' },
+  { interaction: 'update', method: 'PUT', path: '/:id', content: 'json' },
+  { interaction: 'update', method: 'PUT', path: '', content: 'json' },
+  { interaction: 'delete', method: 'DELETE', path: '/:id' },
+  { interaction: 'search-type', method: 'GET', path: '' },
+  { interaction: 'search-type', method: 'POST', path: '/_search', content: 'form' },
+];
+
+const writes: ReadonlySet<InteractionCode> = new Set(['create', 'update', 'delete']);
+const fhirId = /^[A-Za-z0-9.-]{1,64}$/;
+
+/** Adds the routes of the FHIR base to `app`, and gives each path with its methods to `announce`, for 405 and Allow. */
+export function addFhirRoutes(
+  app: FastifyInstance,
+  options: ServerOptions,
+  limits: HttpLimits,
+  announce: (template: string, method: string) => void,
+): void {
+  const base = options.basePath;
+  const add = (template: string, method: HTTPMethods, route: ServedRoute, content: RouteShape['content']): void => {
+    announce(template, method);
+    app.route({
+      method,
+      url: `${base}${template}`,
+      bodyLimit: content === 'form' ? limits.formLimitBytes : limits.bodyLimitBytes,
+      onRequest: beginFhir(options, route, content) as onRequestHookHandler,
+      handler: (request, reply) => answer(request, reply, route, options),
+    });
+  };
+
+  app.addContentTypeParser(
+    ['application/fhir+json', 'application/json'],
+    { parseAs: 'buffer' },
+    (_request, body: Buffer, done) => {
+      try {
+        done(null, parseJson(body));
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  );
+  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
+    done(null, body);
+  });
+
+  for (const [type, interactions] of Object.entries(options.interactions.types)) {
+    for (const shape of shapes) {
+      if (!interactions.includes(shape.interaction)) continue;
+      const template = `/${type}${shape.path}`;
+      add(template, shape.method, { template, interaction: shape.interaction, type }, shape.content);
+    }
+  }
+  const [system] = options.interactions.system;
+  if (system !== undefined) {
+    for (const template of ['', '/']) add(template, 'POST', { template: '/', interaction: system }, 'json');
+  }
+
+  announce('/metadata', 'GET');
+  app.get(`${base}/metadata`, (request, reply) => {
+    request.exchange.route = { template: '/metadata' };
+    const pairs = parseQuery(queryText(request));
+    if (!takeFormat(pairs)) checkAccept(request.headers.accept);
+    reply.header('content-type', fhirJson).send(options.capabilityStatement);
+  });
+}
+
+async function answer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  route: ServedRoute,
+  options: ServerOptions,
+): Promise<FastifyReply> {
+  const { exchange } = request;
+  if (exchange.caller === undefined || route.interaction === undefined) throw new Error('route without a caller');
+  const context = exchange.accessContext(request, exchange.caller);
+  const fhirRequest = buildRequest(request, route.interaction, route.type, options);
+  exchange.performed = true;
+  const answered = await options.perform(fhirRequest, context);
+  sendAnswer(reply, answered, context.preferReturn, writes.has(fhirRequest.interaction), options.publicBaseUrl);
+  return reply;
+}
+
+function buildRequest(
+  request: FastifyRequest,
+  interaction: InteractionCode,
+  type: string | undefined,
+  options: ServerOptions,
+): FhirRequest {
+  const { method, headers } = request;
+  const { id, vid } = request.params as { readonly id?: string; readonly vid?: string };
+  if (id !== undefined && !fhirId.test(id)) refuseId(id);
+  if (vid !== undefined && !fhirId.test(vid)) refuseId(vid);
+  const isForm = interaction === 'search-type' && method === 'POST';
+  const text = isForm ? formText(request) : queryText(request);
+  const query = parseQuery(text);
+  if (!takeFormat(query)) checkAccept(headers.accept);
+  const ifMatch = headers['if-match'];
+  const ifNoneExist = headers['if-none-exist'];
+  const { body } = request;
+  return {
+    interaction: type === undefined ? bundleInteraction(body, options) : interaction,
+    ...(type === undefined ? {} : { type }),
+    ...(id === undefined ? {} : { id }),
+    ...(vid === undefined ? {} : { versionId: vid }),
+    query,
+    raw: rawRequest(request, type, id, vid, isForm, text),
+    ...(body === undefined || body === null || isForm ? {} : { body }),
+    ...(ifMatch === undefined ? {} : { ifMatch }),
+    ...(typeof ifNoneExist === 'string' ? { ifNoneExist } : {}),
+  };
+}
+
+/** `GET Flag?patient=...`, relative to the base, with the parameters as they came, those of a form included. */
+function rawRequest(
+  request: FastifyRequest,
+  type: string | undefined,
+  id: string | undefined,
+  vid: string | undefined,
+  isForm: boolean,
+  text: string,
+): string {
+  const segments = [type ?? '', ...(isForm ? ['_search'] : []), ...(id === undefined ? [] : [id])];
+  if (vid !== undefined) segments.push('_history', vid);
+  return `${request.method} ${segments.join('/')}${text === '' ? '' : `?${text}`}`;
+}
+
+function queryText(request: FastifyRequest): string {
+  const target = request.raw.url ?? '';
+  const mark = target.indexOf('?');
+  return mark === -1 ? '' : target.slice(mark + 1);
+}
+
+/** Parameters of a POST search may stand in its URL as well. */
+function formText(request: FastifyRequest): string {
+  const form = typeof request.body === 'string' ? request.body : '';
+  const inUrl = queryText(request);
+  return inUrl === '' ? form : form === '' ? inUrl : `${inUrl}&${form}`;
+}
+
+function refuseId(id: string): never {
+  if (id.startsWith('_') || id.startsWith('$')) {
+    throw fault('not-found', 'No such interaction or operation is served.', { code: 'not-supported' });
+  }
+  throw fault('invalid', 'An id in the URL is not a FHIR id.', { code: 'value' });
+}
+
+function bundleInteraction(body: unknown, options: ServerOptions): InteractionCode {
+  const isObject = typeof body === 'object' && body !== null && 'resourceType' in body;
+  if (!isObject || body.resourceType !== 'Bundle') {
+    throw fault('structure', 'The body must be a Bundle.', { expression: ['Bundle'] });
+  }
+  const type = 'type' in body ? body.type : undefined;
+  const interaction = options.interactions.system.find((served) => served === type);
+  if (interaction === undefined) {
+    throw fault('invalid', `Bundle.type must be one of: ${options.interactions.system.join(', ')}.`, {
+      code: 'value',
+      expression: ['Bundle.type'],
+    });
+  }
+  return interaction;
+}

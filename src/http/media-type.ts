@@ -1,0 +1,61 @@
+/** JSON only. https://hl7.org/fhir/R4/http.html#mime-type */
+import { fault } from '../fhir/fault.ts';
+import type { QueryPair } from './query.ts';
+
+export const fhirJson = 'application/fhir+json; charset=utf-8';
+
+const accepted = new Set(['application/fhir+json', 'application/json', 'application/*', '*/*']);
+/** `+` in a query is a space, so `application/fhir+json` may arrive with one. */
+const formats = new Set(['json', 'application/json', 'application/fhir+json', 'application/fhir json']);
+
+/** Throws `not-acceptable` unless the Accept header (undefined: none) takes FHIR R4 JSON. */
+export function checkAccept(accept: string | undefined): void {
+  if (accept === undefined || accept === '' || accepted.has(accept)) return;
+  for (const range of accept.split(',')) {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+    if (accepted.has(type) && parameters.every(isAcceptParameter)) return;
+  }
+  throw fault('not-acceptable', 'This server answers application/fhir+json of FHIR 4.0 only.', {
+    expression: ['http.accept'],
+  });
+}
+
+function isAcceptParameter(parameter: string): boolean {
+  if (parameter.startsWith('q=')) return Number(parameter.slice(2)) > 0;
+  return isTypeParameter(parameter);
+}
+
+function isTypeParameter(parameter: string): boolean {
+  const [name = '', value = ''] = parameter.split('=').map((part) => part.trim());
+  const bare = value.replaceAll('"', '');
+  if (name === 'fhirversion') return bare === '4.0' || bare === '4.0.1';
+  if (name === 'charset') return bare === 'utf-8' || bare === 'utf8';
+  return true;
+}
+
+/** Takes `_format` out of the pairs. True when it was there, and then Accept does not count. */
+export function takeFormat(pairs: QueryPair[]): boolean {
+  let found = false;
+  for (let index = pairs.length - 1; index >= 0; index--) {
+    const pair = pairs[index];
+    if (pair === undefined || pair[0] !== '_format') continue;
+    if (!formats.has(pair[1].toLowerCase())) {
+      throw fault('not-acceptable', 'This server answers JSON only.', { expression: ['_format'] });
+    }
+    pairs.splice(index, 1);
+    found = true;
+  }
+  return found;
+}
+
+/** Throws `media-type` for a body that is compressed, or whose charset or fhirVersion is not UTF-8 or 4.0. */
+export function checkContentHeaders(contentType: string | undefined, contentEncoding: string | undefined): void {
+  if (contentEncoding !== undefined && contentEncoding !== 'identity') {
+    throw fault('media-type', 'Bodies must not be compressed.', { expression: ['http.content-encoding'] });
+  }
+  if (contentType === undefined || !contentType.includes(';')) return;
+  const [, ...parameters] = contentType.split(';').map((part) => part.trim().toLowerCase());
+  if (!parameters.every(isTypeParameter)) {
+    throw fault('media-type', 'Bodies must be FHIR 4.0 in UTF-8.', { expression: ['http.content-type'] });
+  }
+}

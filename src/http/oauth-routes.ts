@@ -1,0 +1,54 @@
+/** Token endpoint (RFC 6749) and its discovery documents. Errors here are OAuth's, not OperationOutcomes. */
+import type { FastifyInstance } from 'fastify';
+import { fault } from '../fhir/fault.ts';
+import { checkContentHeaders } from './media-type.ts';
+import { parseQuery } from './query.ts';
+import { toFault } from './request-fault.ts';
+import type { HttpLimits, ServerOptions } from './server-options.ts';
+
+const json = 'application/json; charset=utf-8';
+
+/** Adds `/oauth2/token`, the JWKS and both places of the SMART configuration. */
+export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, limits: HttpLimits): void {
+  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
+    done(null, body);
+  });
+
+  app.setErrorHandler((error, request, reply) => {
+    const refused = toFault(error);
+    request.exchange.category = refused.category;
+    request.exchange.detail = refused.detail;
+    if (refused.status >= 500)
+      request.log.error({ err: error, requestId: request.exchange.requestId }, 'token endpoint');
+    const code =
+      refused.status < 500 ? 'invalid_request' : refused.status === 503 ? 'temporarily_unavailable' : 'server_error';
+    const description = refused.issues[0]?.diagnostics;
+    return reply
+      .code(refused.status)
+      .headers({ 'content-type': json, pragma: 'no-cache', ...refused.headers })
+      .send(JSON.stringify({ error: code, error_description: description }));
+  });
+
+  app.post('/oauth2/token', { bodyLimit: limits.formLimitBytes }, async (request, reply) => {
+    request.exchange.route = { template: '/oauth2/token' };
+    checkContentHeaders(request.headers['content-type'], request.headers['content-encoding']);
+    const pairs = parseQuery(typeof request.body === 'string' ? request.body : '');
+    const form = new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value]));
+    if (new Set(form.keys()).size !== pairs.length) throw fault('invalid', 'A parameter is repeated.');
+    const { status, body, headers } = await options.issueToken(form);
+    return reply
+      .code(status)
+      .headers({ 'content-type': json, pragma: 'no-cache', ...headers })
+      .send(JSON.stringify(body));
+  });
+
+  const publish = (path: string, document: () => unknown): void => {
+    app.get(path, (request, reply) => {
+      request.exchange.route = { template: path };
+      reply.header('content-type', json).send(JSON.stringify(document()));
+    });
+  };
+  publish('/.well-known/jwks.json', options.jwks);
+  publish('/.well-known/smart-configuration', options.smartConfiguration);
+  publish(`${options.basePath}/.well-known/smart-configuration`, options.smartConfiguration);
+}

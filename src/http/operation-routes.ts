@@ -1,0 +1,31 @@
+/** For those who run the server: health and metrics. */
+import type { FastifyInstance } from 'fastify';
+import { fault } from '../fhir/fault.ts';
+import type { ServerOptions } from './server-options.ts';
+
+const json = 'application/json; charset=utf-8';
+
+/** Adds `/health/live` (the process answers), `/health/ready` (it may be sent requests, else 503) and `/metrics`. */
+export function addOperationRoutes(app: FastifyInstance, options: ServerOptions): void {
+  app.get('/health/live', (request, reply) => {
+    request.exchange.route = { template: '/health/live' };
+    reply.header('content-type', json).send('{"status":"pass"}');
+  });
+
+  app.get('/health/ready', (request, reply) => {
+    request.exchange.route = { template: '/health/ready' };
+    const ready = options.isReady();
+    reply
+      .code(ready ? 200 : 503)
+      .header('content-type', json)
+      .send(ready ? '{"status":"pass"}' : '{"status":"fail"}');
+  });
+
+  app.get('/metrics', async (request, reply) => {
+    request.exchange.route = { template: '/metrics' };
+    if (!(await options.authorizeMetrics(request.headers.authorization))) {
+      throw fault('login', 'Metrics need authorisation.');
+    }
+    return reply.header('content-type', options.metrics.contentType).send(await options.metrics.metrics());
+  });
+}

@@ -1,0 +1,63 @@
+/** Rendering: answers and faults become status, headers and body here and nowhere else in the HTTP layer. */
+import type { FastifyReply } from 'fastify';
+import { spineCodingFor } from '../cpis/spine-code.ts';
+import type { FhirFault } from '../fhir/fault.ts';
+import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
+import type { AccessContext, FhirAnswer } from '../interactions/interaction.ts';
+import type { Exchange } from './exchange.ts';
+import { fhirJson } from './media-type.ts';
+
+const answerStatus = { ok: 200, created: 201, deleted: 204 } as const;
+const retryAfterSeconds = '5';
+
+/** Headers of every answer. */
+export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void {
+  reply.header('cache-control', 'no-store');
+  reply.header('x-content-type-options', 'nosniff');
+  reply.header('content-security-policy', "default-src 'none'");
+  reply.header('x-request-id', exchange.requestId);
+  if (exchange.correlationId !== undefined) reply.header('x-correlation-id', exchange.correlationId);
+}
+
+/** Sends what an interaction answered. `Prefer: return` applies to writes; warnings are told unless it asks otherwise. */
+export function sendAnswer(
+  reply: FastifyReply,
+  answer: FhirAnswer,
+  preferReturn: AccessContext['preferReturn'],
+  isWrite: boolean,
+  publicBaseUrl: string,
+): void {
+  if (answer.versionId !== undefined) reply.header('etag', `W/"${answer.versionId}"`);
+  if (answer.lastUpdatedMs !== undefined) reply.header('last-modified', new Date(answer.lastUpdatedMs).toUTCString());
+  if (answer.location !== undefined) reply.header('location', `${publicBaseUrl}/${answer.location}`);
+  const body = isWrite ? writeBody(answer, preferReturn) : answer.body;
+  if (body === undefined) {
+    reply.code(answer.kind === 'deleted' ? 204 : answerStatus[answer.kind]).send();
+    return;
+  }
+  reply.code(answer.kind === 'deleted' ? 200 : answerStatus[answer.kind]);
+  reply.header('content-type', fhirJson).send(body);
+}
+
+function writeBody(answer: FhirAnswer, preferReturn: AccessContext['preferReturn']): string | undefined {
+  const warnings = answer.warnings ?? [];
+  if (preferReturn === 'minimal') return undefined;
+  if (preferReturn === 'representation' && answer.body !== undefined) return answer.body;
+  if (warnings.length > 0) return renderOperationOutcome(warnings, spineCodingFor());
+  if (preferReturn === 'OperationOutcome') {
+    const diagnostics = answer.kind === 'deleted' ? 'Deleted.' : 'Stored.';
+    return renderOperationOutcome([{ severity: 'information', code: 'informational', diagnostics }]);
+  }
+  return answer.body;
+}
+
+/** Sends a fault as OperationOutcome. */
+export function sendFault(reply: FastifyReply, refused: FhirFault): void {
+  reply.code(refused.status);
+  if (refused.category === 'login') reply.header('www-authenticate', 'Bearer');
+  if (refused.category === 'transient' || refused.category === 'throttled') {
+    reply.header('retry-after', retryAfterSeconds);
+  }
+  reply.headers({ ...refused.headers });
+  reply.header('content-type', fhirJson).send(renderOperationOutcome(refused.issues, spineCodingFor(refused.category)));
+}

@@ -1,0 +1,36 @@
+/** What Node's HTTP parser lets through and a strict server must not: it is where two parsers in a row disagree. */
+import { fault } from '../fhir/fault.ts';
+
+/** Headers of which a second one is refused, whatever its value; Node keeps the first or joins them. */
+const single = new Set([
+  'authorization',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'host',
+  'if-match',
+  'if-none-exist',
+  'isunscheduledaccessevent',
+  'transfer-encoding',
+  'x-correlation-id',
+  'x-request-id',
+]);
+
+/** Throws `invalid` for a header that must not be repeated and is. `rawHeaders` alternates names and values. */
+export function checkSingleHeaders(rawHeaders: readonly string[]): void {
+  let seen: string[] | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = (rawHeaders[index] ?? '').toLowerCase();
+    if (!single.has(name)) continue;
+    if (seen === undefined) seen = [name];
+    else if (seen.includes(name)) throw fault('invalid', 'A header that may be sent once only is repeated.');
+    else seen.push(name);
+  }
+}
+
+/** Throws `invalid` unless the request target is a path with an optional query (RFC 9112 origin-form). */
+export function checkTarget(target: string): void {
+  if (target.charCodeAt(0) !== 0x2f || target.includes('#') || target.startsWith('//')) {
+    throw fault('invalid', 'The request target must be a path, with a query where needed.');
+  }
+}

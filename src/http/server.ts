@@ -1,0 +1,159 @@
+/** The HTTP server: assembly only. */
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify';
+import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
+import { beginFhir } from './begin-fhir.ts';
+import { Exchange, unmatchedRoute } from './exchange.ts';
+import { addFhirRoutes } from './fhir-routes.ts';
+import { registerRequestMetrics } from './metrics.ts';
+import { addOauthRoutes } from './oauth-routes.ts';
+import { addOperationRoutes } from './operation-routes.ts';
+import { sendFault, setCommonHeaders } from './reply.ts';
+import { toFault } from './request-fault.ts';
+import { checkSingleHeaders, checkTarget } from './request-target.ts';
+import { buildServedPaths } from './served-paths.ts';
+import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
+import { buildSocketErrorHandler } from './socket-error.ts';
+
+const noQuery = Object.freeze({});
+
+/** Builds the server, not yet listening. Every answer carries X-Request-ID; every error is an OperationOutcome. */
+export function buildServer(options: ServerOptions): FastifyInstance {
+  const limits = { ...defaultHttpLimits, ...options.limits };
+  const observe = registerRequestMetrics(options.metrics);
+  const served = buildServedPaths();
+
+  const app = fastify({
+    loggerInstance: options.logger as FastifyBaseLogger,
+    childLoggerFactory: (logger) => logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => '',
+    requestIdHeader: false,
+    bodyLimit: limits.formLimitBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    return503OnClosing: false,
+    trustProxy: options.trustedProxies === undefined ? false : [...options.trustedProxies],
+    routerOptions: { querystringParser: () => noQuery, maxParamLength: 256 },
+    http: {
+      maxHeaderSize: limits.headerLimitBytes,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(1_000, limits.requestTimeoutMs / 4),
+    },
+    clientErrorHandler: buildSocketErrorHandler(options.logger),
+    frameworkErrors: (error, request, reply) => {
+      const exchange = openExchange(request, reply, options.newId);
+      const refused = toFault(error);
+      exchange.category = refused.category;
+      sendFault(reply, refused);
+      finish(request, reply);
+    },
+  });
+  app.server.maxConnections = limits.maxConnections;
+  app.removeAllContentTypeParsers();
+  app.decorateRequest('exchange');
+
+  const finish = (request: FastifyRequest, reply: FastifyReply): void => {
+    const { exchange } = request;
+    const durationMs = performance.now() - exchange.startMs;
+    observe(exchange.route.template, request.method, reply.statusCode, durationMs / 1000);
+    const level = exchange.category === undefined ? 'info' : faultCategories[exchange.category].logLevel;
+    if (!options.logger.isLevelEnabled(level)) return;
+    options.logger[level](
+      {
+        method: request.method,
+        route: exchange.route.template,
+        status: reply.statusCode,
+        durationMs: Math.round(durationMs * 100) / 100,
+        clientId: exchange.caller?.clientId,
+        requestId: exchange.requestId,
+        category: exchange.category,
+        detail: exchange.detail,
+      },
+      'request',
+    );
+  };
+
+  const beginUnmatched = beginFhir(options, unmatchedRoute, undefined);
+  app.addHook('onRequest', (request, reply, done) => {
+    openExchange(request, reply, options.newId);
+    const target = request.raw.url ?? '';
+    try {
+      checkTarget(target);
+      checkSingleHeaders(request.raw.rawHeaders);
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    if (!request.is404) return done();
+    const path = target.split('?', 1)[0] ?? '';
+    if (!path.startsWith(`${options.basePath}/`)) return done(fault('not-found', 'Nothing is served at this path.'));
+    beginUnmatched(request, reply, (error?: Error) => {
+      done(error ?? unmatched(served.allowed(path.slice(options.basePath.length))));
+    });
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    finish(request, reply);
+    done();
+  });
+  app.setNotFoundHandler((_request, reply) => sendFault(reply, unmatched(undefined)));
+
+  app.setErrorHandler(async (error, request, reply) => {
+    const { exchange } = request;
+    const refused = await auditRefusal(toFault(error), request, options);
+    exchange.category = refused.category;
+    exchange.detail = refused.detail;
+    if (refused.category === 'exception') {
+      options.logger.error({ err: refused.cause ?? error, requestId: exchange.requestId }, 'unexpected error');
+    }
+    sendFault(reply, refused);
+    return reply;
+  });
+
+  app.register(async (scope) => addFhirRoutes(scope, options, limits, served.add));
+  app.register(async (scope) => addOauthRoutes(scope, options, limits));
+  app.register(async (scope) => addOperationRoutes(scope, options));
+  return app;
+}
+
+function openExchange(request: FastifyRequest, reply: FastifyReply, newId: () => string): Exchange {
+  const exchange = new Exchange(request, newId);
+  request.exchange = exchange;
+  setCommonHeaders(reply, exchange);
+  return exchange;
+}
+
+function unmatched(allowed: readonly string[] | undefined): FhirFault {
+  if (allowed === undefined) {
+    return fault('not-found', 'No such resource type, interaction or operation is served.', { code: 'not-supported' });
+  }
+  return fault('method', 'This method is not served at this path.', { headers: { allow: allowed.join(', ') } });
+}
+
+/** The fault to answer: the one given once its refusal is durable, or 503 when it cannot be made durable. */
+async function auditRefusal(refused: FhirFault, request: FastifyRequest, options: ServerOptions): Promise<FhirFault> {
+  const { exchange } = request;
+  if (!exchange.audited || exchange.performed || refused.status >= 500) return refused;
+  if (exchange.caller === undefined && refused.category !== 'login') return refused;
+  try {
+    await options.refusalAudit({
+      fault: refused,
+      caller: exchange.caller,
+      requestId: exchange.requestId,
+      correlationId: exchange.correlationId,
+      clientAddress: request.ip,
+      interaction: exchange.route.interaction,
+      type: exchange.route.type,
+      raw: `${request.method} ${(request.raw.url ?? '').slice(options.basePath.length + 1)}`,
+    });
+    return refused;
+  } catch (cause) {
+    return fault('transient', 'The server cannot record this access at present.', { detail: 'refusal-audit', cause });
+  }
+}

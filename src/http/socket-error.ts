@@ -1,0 +1,51 @@
+/** Requests that never became one: refused by Node's HTTP parser, or not finished in time. */
+import type { Socket } from 'node:net';
+import type { FastifyServerOptions } from 'fastify';
+import type { Logger } from 'pino';
+import { spineCodingFor } from '../cpis/spine-code.ts';
+import { type FhirFault, fault } from '../fhir/fault.ts';
+import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
+import { fhirJson } from './media-type.ts';
+
+interface Refusal {
+  readonly line: string;
+  readonly fault: FhirFault;
+}
+
+const timedOut: Refusal = {
+  line: '408 Request Timeout',
+  fault: fault('request-timeout', 'The request was not finished in time.'),
+};
+const headersTooLarge: Refusal = {
+  line: '431 Request Header Fields Too Large',
+  fault: fault('too-large', 'The headers or the URL are larger than this server takes.'),
+};
+const malformed: Refusal = { line: '400 Bad Request', fault: fault('invalid', 'The request is not valid HTTP.') };
+
+/** Answers once on the socket, with an OperationOutcome, and closes it. */
+export function buildSocketErrorHandler(logger: Logger): NonNullable<FastifyServerOptions['clientErrorHandler']> {
+  return (error, socket) => {
+    if (error.code === 'ECONNRESET' || socket.destroyed) return;
+    const refusal =
+      error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? timedOut
+        : error.code === 'HPE_HEADER_OVERFLOW'
+          ? headersTooLarge
+          : malformed;
+    logger.info({ category: refusal.fault.category, detail: error.code }, 'connection refused');
+    if (!socket.writable || answerHasBegun(socket)) {
+      socket.destroy();
+      return;
+    }
+    const body = renderOperationOutcome(refusal.fault.issues, spineCodingFor(refusal.fault.category));
+    socket.end(
+      `HTTP/1.1 ${refusal.line}\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Type: ${fhirJson}\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+  };
+}
+
+/** As Node's own handler asks: bytes of ours in the middle of another answer would be a split response. */
+function answerHasBegun(socket: Socket & { readonly _httpMessage?: { readonly headersSent?: boolean } }): boolean {
+  return socket._httpMessage?.headersSent === true;
+}
