@@ -1,0 +1,117 @@
+/**
+ * Group commit: one transaction, so one fsync, for all operations that waited. Operations check before they change
+ * anything, so the fast way needs no savepoints; when something throws, the batch is undone and done again with a
+ * savepoint for each operation, so that a bad one fails alone.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import { applyClaim, applyExtend, applyMakeDue, applySettle } from './apply-delivery.ts';
+import { applyUnit, type BatchState } from './apply-unit.ts';
+import { type SqliteFailure, sqliteFailure } from './sqlite-failure.ts';
+import { numberAt, openStatements, type Statements } from './statements.ts';
+import type { OpFailure, OpResult, WriteOp } from './write-op.ts';
+
+/** `lost`: SQLite reported an I/O error or a damaged file; whether the batch is in the file is unknown. */
+export type BatchOutcome =
+  | { readonly kind: 'done'; readonly results: readonly OpResult[] }
+  | { readonly kind: 'lost'; readonly message: string };
+
+const purgeIntervalMs = 60_000;
+
+/** Returns the function that applies one batch durably on the connection. */
+export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchOutcome {
+  const statements = openStatements(db);
+  const last = statements.row('SELECT coalesce(max(seq), 0) FROM audit');
+  const state: BatchState = { nextSeq: (last === undefined ? 0 : numberAt(last, 0)) + 1, counts: new Map() };
+  let purgedMs = Number.NEGATIVE_INFINITY;
+
+  const apply = (op: WriteOp): OpResult => {
+    switch (op[0]) {
+      case 'unit':
+        return applyUnit(statements, state, op[1], op[2], op[3]);
+      case 'once':
+        if (op[3] - purgedMs >= purgeIntervalMs) {
+          statements.run('DELETE FROM used_once WHERE expiresAtMs < ?', op[3]);
+          purgedMs = op[3];
+        }
+        return statements.run('INSERT OR IGNORE INTO used_once VALUES (?, ?)', op[1], op[2]).changes === 1;
+      case 'claim':
+        return applyClaim(statements, op[1], op[2], op[3], op[4], op[5]);
+      case 'settle':
+        return applySettle(statements, state, op[1], op[2], op[3], op[4]);
+      case 'extend':
+        return applyExtend(statements, op[1], op[2], op[3], op[4]);
+      case 'due':
+        applyMakeDue(statements, op[1], op[2]);
+        return true;
+    }
+  };
+
+  const inTransaction = (applyAll: () => OpResult[]): OpResult[] => {
+    state.counts.clear();
+    statements.run('BEGIN IMMEDIATE');
+    try {
+      const results = applyAll();
+      writeCounts(statements, state);
+      statements.run('COMMIT');
+      return results;
+    } catch (error) {
+      if (db.isTransaction) statements.run('ROLLBACK');
+      throw error;
+    }
+  };
+
+  return (ops) => {
+    try {
+      return { kind: 'done', results: inTransaction(() => ops.map(apply)) };
+    } catch (error) {
+      if (sqliteFailure(error) === 'lost') return lost(error);
+    }
+    try {
+      return { kind: 'done', results: inTransaction(() => ops.map((op) => applyAlone(statements, () => apply(op)))) };
+    } catch (error) {
+      const failure = sqliteFailure(error);
+      if (failure === 'lost') return lost(error);
+      return { kind: 'done', results: ops.map(() => failed(failure, error)) };
+    }
+  };
+}
+
+function applyAlone(statements: Statements, apply: () => OpResult): OpResult {
+  statements.run('SAVEPOINT op');
+  try {
+    const result = apply();
+    statements.run('RELEASE op');
+    return result;
+  } catch (error) {
+    const failure = sqliteFailure(error);
+    // SQLite may have undone the whole transaction: then no operation of this batch is applied.
+    if (failure === 'lost' || !statements.db.isTransaction) throw error;
+    statements.run('ROLLBACK TO op');
+    statements.run('RELEASE op');
+    return failed(failure, error);
+  }
+}
+
+function writeCounts(statements: Statements, state: BatchState): void {
+  for (const [authority, { undelivered, delivered }] of state.counts) {
+    statements.run(
+      `INSERT INTO delivery_count VALUES (?, ?, ?) ON CONFLICT (authority) DO UPDATE
+       SET undelivered = undelivered + excluded.undelivered, delivered = delivered + excluded.delivered`,
+      authority,
+      undelivered,
+      delivered,
+    );
+  }
+}
+
+function failed(failure: Exclude<SqliteFailure, 'lost'>, error: unknown): OpFailure {
+  return { failed: failure, message: messageOf(error) };
+}
+
+function lost(error: unknown): BatchOutcome {
+  return { kind: 'lost', message: messageOf(error) };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown error';
+}

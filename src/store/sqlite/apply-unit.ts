@@ -1,0 +1,143 @@
+/** Applies one write unit inside the batch's transaction. */
+import type { Touch } from '../store.ts';
+import { checkAuditIds, checkUnit, type Refusal, resourceKey } from './check-unit.ts';
+import { indexKind, labelParam } from './schema.ts';
+import type { Statements } from './statements.ts';
+import type { AuditRow, WriteRow } from './write-op.ts';
+
+/** What a batch keeps in memory between its operations. */
+export interface BatchState {
+  /** The sequence number that the next AuditEvent takes. */
+  nextSeq: number;
+  /** Changes of delivery_count that the batch still has to write, by authority. */
+  readonly counts: Map<string, { undelivered: number; delivered: number }>;
+}
+
+/** True when applied; else the refusal, and nothing was changed. */
+export function applyUnit(
+  statements: Statements,
+  state: BatchState,
+  writes: readonly WriteRow[],
+  touches: readonly Touch[],
+  audits: readonly AuditRow[],
+): true | Refusal {
+  if (writes.length === 0 && touches.length === 0) {
+    const refusal = checkAuditIds(statements, audits);
+    if (refusal !== undefined) return refusal;
+  } else {
+    const check = checkUnit(statements, writes, touches, audits);
+    if (check.kind === 'refused') return check.refusal;
+    applyWrites(statements, writes, check.revisions);
+    for (const touch of touches)
+      if (!check.revisions.has(resourceKey(touch.type, touch.id))) applyTouch(statements, touch);
+  }
+  for (const audit of audits) insertAudit(statements, state, audit);
+  for (const audit of audits) for (const authority of audit[10]) countDelivery(state, authority, 1, 0);
+  return true;
+}
+
+/** Notes a change of the backlog counters, written at the end of the batch. */
+export function countDelivery(state: BatchState, authority: string, undelivered: number, delivered: number): void {
+  const count = state.counts.get(authority);
+  if (count === undefined) state.counts.set(authority, { undelivered, delivered });
+  else {
+    count.undelivered += undelivered;
+    count.delivered += delivered;
+  }
+}
+
+function applyWrites(
+  statements: Statements,
+  writes: readonly WriteRow[],
+  revisions: ReadonlyMap<string, number>,
+): void {
+  for (const { type, id, version } of writes) {
+    if (version === 1) continue;
+    statements.run('DELETE FROM index_value WHERE type = ? AND id = ?', type, id);
+    statements.run('DELETE FROM unique_key WHERE type = ? AND id = ?', type, id);
+  }
+  for (const write of writes) insertVersion(statements, write, revisions.get(resourceKey(write.type, write.id)) ?? 0);
+}
+
+function insertVersion(statements: Statements, write: WriteRow, revision: number): void {
+  const { type, id, version, lastUpdatedMs, body, method } = write;
+  const labels = JSON.stringify(write.labels);
+  const { lastInsertRowid } = statements.run(
+    'INSERT INTO version (type, id, version, lastUpdatedMs, method, labels, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    type,
+    id,
+    version,
+    lastUpdatedMs,
+    method,
+    labels,
+    body,
+  );
+  statements.run(
+    'INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    type,
+    id,
+    version,
+    revision + 1,
+    lastUpdatedMs,
+    body === null ? 1 : 0,
+    labels,
+    lastInsertRowid,
+  );
+  if (body === null) return;
+  for (const [kind, param, v1, v2] of write.index) {
+    statements.run('INSERT OR IGNORE INTO index_value VALUES (?, ?, ?, ?, ?, ?)', type, id, param, kind, v1, v2);
+  }
+  insertLabels(statements, type, id, write.labels);
+  for (const key of new Set(write.uniqueKeys)) {
+    statements.run('INSERT INTO unique_key VALUES (?, ?, ?)', key, type, id);
+  }
+}
+
+function applyTouch(statements: Statements, { type, id, expectRevision, labels }: Touch): void {
+  const revision = expectRevision + 1;
+  if (labels === undefined) {
+    statements.run('UPDATE resource SET revision = ? WHERE type = ? AND id = ?', revision, type, id);
+    return;
+  }
+  const text = JSON.stringify(labels);
+  statements.run('UPDATE resource SET revision = ?, labels = ? WHERE type = ? AND id = ?', revision, text, type, id);
+  statements.run('DELETE FROM index_value WHERE type = ? AND id = ? AND param = ?', type, id, labelParam);
+  const live = statements.row('SELECT 1 FROM resource WHERE type = ? AND id = ? AND deleted = 0', type, id);
+  if (live !== undefined) insertLabels(statements, type, id, labels);
+}
+
+function insertLabels(statements: Statements, type: string, id: string, labels: readonly string[]): void {
+  for (const label of labels) {
+    const sql = 'INSERT OR IGNORE INTO index_value VALUES (?, ?, ?, ?, ?, ?)';
+    statements.run(sql, type, id, labelParam, indexKind.label, label, '');
+  }
+}
+
+function insertAudit(statements: Statements, state: BatchState, audit: AuditRow): void {
+  const [id, recordedMs, type, subtype, action, outcome, present, labels, body, keys, deliverTo] = audit;
+  const seq = state.nextSeq;
+  state.nextSeq += 1;
+  statements.run(
+    'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    seq,
+    id,
+    recordedMs,
+    type,
+    subtype,
+    action,
+    outcome,
+    present,
+    labels,
+    body,
+  );
+  for (const key of keys) statements.run('INSERT INTO audit_key VALUES (?, ?, ?)', key, recordedMs, seq);
+  for (const authority of deliverTo) {
+    statements.run(
+      "INSERT INTO delivery VALUES (?, 1, ?, ?, ?, 0, NULL, 0, '[]', NULL)",
+      authority,
+      recordedMs,
+      seq,
+      recordedMs,
+    );
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * Compiles a search plan over resources to SQL. The most selective clause drives through index_value_by_value, or the
+ * primary key does; every other clause is a probe of the candidate's own rows.
+ */
+import type { KeysetPosition, SearchClause, SearchPlan } from '../../fhir/search/ast.ts';
+import { anyOf, compileValues, instantCondition, nothing, type ValueClause } from './compile-value.ts';
+import { indexKind } from './schema.ts';
+import type { CompiledSql } from './write-op.ts';
+
+export interface CompiledSearch {
+  /** Columns id, version, revision, lastUpdatedMs, labels, versionRow, then one for each sort key. One row more than `limit`. */
+  readonly page: CompiledSql;
+  /** One column: the number of all matches. */
+  readonly count: CompiledSql;
+}
+
+/** Compiles the plan of any type but AuditEvent. */
+export function compileSearch(plan: SearchPlan): CompiledSearch {
+  const { from, where } = compileSource(plan);
+  const sortColumns = plan.sort.map(({ param, descending }) => sortColumn(param, descending));
+  const columns = ['r.id', 'r.version', 'r.revision', 'r.lastUpdatedMs', 'r.labels', 'r.versionRow'];
+  const count = {
+    sql: `SELECT count(*) FROM ${from.sql} WHERE ${where.sql}`,
+    params: [...from.params, ...where.params],
+  };
+  if (plan.sort.length === 0) {
+    const after = plan.after?.[0];
+    const keyset = after === undefined ? '' : ' AND r.id > ?';
+    return {
+      count,
+      page: {
+        sql: `SELECT ${columns.join(', ')} FROM ${from.sql} WHERE ${where.sql}${keyset} ORDER BY r.id LIMIT ?`,
+        params: [...count.params, ...(after === undefined ? [] : [after]), plan.limit + 1],
+      },
+    };
+  }
+  const named = sortColumns.map(({ sql }, index) => `${sql} AS s${index}`);
+  const keyset = plan.after === undefined ? { sql: '1', params: [] } : compileKeyset(plan, plan.after);
+  const order = plan.sort.map(({ descending }, index) => `s${index} IS NULL, s${index} ${descending ? 'DESC' : 'ASC'}`);
+  return {
+    count,
+    page: {
+      sql: `SELECT * FROM (SELECT ${[...columns, ...named].join(', ')} FROM ${from.sql} WHERE ${where.sql})
+        WHERE ${keyset.sql} ORDER BY ${order.join(', ')}, id LIMIT ?`,
+      params: [...sortColumns.flatMap(({ params }) => params), ...count.params, ...keyset.params, plan.limit + 1],
+    },
+  };
+}
+
+function compileSource(plan: SearchPlan): { from: CompiledSql; where: CompiledSql } {
+  const driver = chooseDriver(plan.clauses);
+  const conditions: CompiledSql[] = [];
+  let from: CompiledSql = { sql: 'resource r', params: [] };
+  if (driver === undefined) conditions.push({ sql: 'r.type = ?', params: [plan.type] });
+  else {
+    const values = compileValues(driver);
+    if (givesEachIdOnce(driver)) {
+      from = { sql: 'index_value x INDEXED BY index_value_by_value CROSS JOIN resource r', params: [] };
+      const sql = `x.type = ? AND ${values.sql} AND r.type = x.type AND r.id = x.id`;
+      conditions.push({ sql, params: [plan.type, ...values.params] });
+    } else {
+      const ids = `SELECT x.id FROM index_value x INDEXED BY index_value_by_value WHERE x.type = ? AND ${values.sql}`;
+      const params = [plan.type, plan.type, ...values.params];
+      conditions.push({ sql: `r.type = ? AND r.id IN (${ids})`, params });
+    }
+  }
+  conditions.push({ sql: 'r.deleted = 0', params: [] });
+  for (const clause of plan.clauses) if (clause !== driver) conditions.push(probe(clause));
+  return {
+    from,
+    where: {
+      sql: conditions.map(({ sql }) => sql).join(' AND '),
+      params: conditions.flatMap(({ params }) => params),
+    },
+  };
+}
+
+/** The fewer candidates a clause leaves as a rule, the lower; undefined: it cannot drive. */
+function driverRank(clause: SearchClause): number | undefined {
+  switch (clause.kind) {
+    case 'reference':
+      return 1;
+    case 'token':
+      if (clause.negated) return undefined;
+      return clause.param === 'identifier' ? 2 : 6;
+    case 'uri':
+      return 3;
+    case 'string':
+      return 4;
+    case 'label':
+      return 5;
+    case 'date':
+      return 7;
+    case 'id':
+    case 'last-updated':
+    case 'missing':
+      return undefined;
+  }
+}
+
+function chooseDriver(clauses: readonly SearchClause[]): ValueClause | undefined {
+  if (clauses.some(({ kind }) => kind === 'id')) return undefined;
+  let best: ValueClause | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const clause of clauses) {
+    const rank = driverRank(clause);
+    if (rank === undefined || rank >= bestRank) continue;
+    best = clause as ValueClause;
+    bestRank = rank;
+  }
+  return best;
+}
+
+/** One value that a resource can have once only: the index then gives the ids in order and without repetition. */
+function givesEachIdOnce(clause: ValueClause): boolean {
+  const [value] = clause.any;
+  if (value === undefined || clause.any.length > 1) return false;
+  if (clause.kind === 'label') return true;
+  if (typeof value === 'string') return false;
+  if ('kind' in value) return value.kind === 'literal' && value.type !== undefined;
+  return 'code' in value && value.code !== undefined && 'system' in value && value.system !== undefined;
+}
+
+function probe(clause: SearchClause): CompiledSql {
+  switch (clause.kind) {
+    case 'id':
+      if (clause.any.length === 0) return nothing;
+      return { sql: `r.id IN (${clause.any.map(() => '?').join(', ')})`, params: clause.any };
+    case 'last-updated': {
+      const { sql, params } = anyOf(clause.any, instantCondition('r.lastUpdatedMs'));
+      return { sql: `(${sql})`, params };
+    }
+    case 'missing': {
+      if (clause.param === '_id' || clause.param === '_lastUpdated')
+        return { sql: clause.missing ? '0' : '1', params: [] };
+      const exists = ownRow('x.param = ?');
+      return { sql: clause.missing ? `NOT ${exists}` : exists, params: [clause.param] };
+    }
+    default: {
+      const { sql, params } = compileValues(clause);
+      const exists = ownRow(sql);
+      return { sql: clause.kind === 'token' && clause.negated ? `NOT ${exists}` : exists, params };
+    }
+  }
+}
+
+function ownRow(condition: string): string {
+  return `EXISTS (SELECT 1 FROM index_value x WHERE x.type = r.type AND x.id = r.id AND ${condition})`;
+}
+
+function sortColumn(param: string, descending: boolean): CompiledSql {
+  if (param === '_id') return { sql: 'r.id', params: [] };
+  if (param === '_lastUpdated') return { sql: 'r.lastUpdatedMs', params: [] };
+  const value = descending ? `max(CASE s.kind WHEN ${indexKind.date} THEN s.v2 ELSE s.v1 END)` : 'min(s.v1)';
+  return {
+    sql: `(SELECT ${value} FROM index_value s WHERE s.type = r.type AND s.id = r.id AND s.param = ?)`,
+    params: [param],
+  };
+}
+
+/** The rows after a position, in an order with missing values last: greater at some key, equal at all before it. */
+function compileKeyset(plan: SearchPlan, after: KeysetPosition): CompiledSql {
+  const alternatives: string[] = [];
+  const params: (string | number | null)[] = [];
+  const equal: string[] = [];
+  const equalParams: (string | number | null)[] = [];
+  for (const [index, { descending }] of plan.sort.entries()) {
+    const value = after[index] ?? null;
+    if (value !== null) {
+      const later = `(s${index} ${descending ? '<' : '>'} ? OR s${index} IS NULL)`;
+      alternatives.push([...equal, later].join(' AND '));
+      params.push(...equalParams, value);
+    }
+    equal.push(`s${index} IS ?`);
+    equalParams.push(value);
+  }
+  alternatives.push([...equal, 'id > ?'].join(' AND '));
+  params.push(...equalParams, after[plan.sort.length] ?? null);
+  return { sql: `(${alternatives.join(' OR ')})`, params };
+}

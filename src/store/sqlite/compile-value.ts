@@ -1,0 +1,145 @@
+/** One clause as a condition on a row of index_value (columns kind, v1, v2), by the rules of https://hl7.org/fhir/R4/search.html */
+import type { DateValue, ReferenceValue, SearchClause, TokenValue } from '../../fhir/search/ast.ts';
+import { indexKind, labelParam } from './schema.ts';
+import type { CompiledSql } from './write-op.ts';
+
+/** The clauses that are answered by index_value. */
+export type ValueClause = Exclude<SearchClause, { kind: 'missing' | 'id' | 'last-updated' }>;
+
+export const nothing: CompiledSql = { sql: '0', params: [] };
+
+/** `param = ? AND kind = ? AND ...` over the alias `x`; a clause without values matches nothing. */
+export function compileValues(clause: ValueClause): CompiledSql {
+  switch (clause.kind) {
+    case 'token':
+      return ofKind(clause.param, indexKind.token, anyOf(clause.any, tokenCondition));
+    case 'date':
+      return ofKind(clause.param, indexKind.date, anyOf(clause.any, dateCondition));
+    case 'uri':
+      return ofKind(clause.param, indexKind.uri, anyOf(clause.any, firstEquals));
+    case 'label':
+      return ofKind(labelParam, indexKind.label, anyOf(clause.any, firstEquals));
+    case 'string': {
+      const condition = { starts: startsCondition, contains: containsCondition, exact: secondEquals }[clause.match];
+      return ofKind(clause.param, indexKind.string, anyOf(clause.any, condition));
+    }
+    case 'reference': {
+      const { sql, params } = anyOf(clause.any, referenceCondition);
+      return { sql: `x.param = ? AND ${sql}`, params: [clause.param, ...params] };
+    }
+  }
+}
+
+/** `(a OR b ...)`; `0` for no alternative. */
+export function anyOf<T>(values: readonly T[], condition: (value: T) => CompiledSql): CompiledSql {
+  const [first] = values;
+  if (first === undefined) return nothing;
+  if (values.length === 1) return condition(first);
+  const conditions = values.map(condition);
+  return {
+    sql: `(${conditions.map(({ sql }) => `(${sql})`).join(' OR ')})`,
+    params: conditions.flatMap(({ params }) => params),
+  };
+}
+
+/** A date value against the instant in `column`, whose interval is that millisecond. */
+export function instantCondition(column: string): (value: DateValue) => CompiledSql {
+  return ({ prefix, startMs, endMs }) => {
+    switch (prefix) {
+      case 'eq':
+        return { sql: `${column} >= ? AND ${column} < ?`, params: [startMs, endMs] };
+      case 'ne':
+        return { sql: `(${column} < ? OR ${column} >= ?)`, params: [startMs, endMs] };
+      case 'ge':
+        return { sql: `${column} >= ?`, params: [startMs] };
+      case 'gt':
+      case 'sa':
+        return { sql: `${column} >= ?`, params: [endMs] };
+      case 'lt':
+      case 'eb':
+        return { sql: `${column} < ?`, params: [startMs] };
+      case 'le':
+        return { sql: `${column} < ?`, params: [endMs] };
+    }
+  };
+}
+
+function ofKind(param: string, kind: number, { sql, params }: CompiledSql): CompiledSql {
+  return { sql: `x.param = ? AND x.kind = ${kind} AND ${sql}`, params: [param, ...params] };
+}
+
+function firstEquals(value: string): CompiledSql {
+  return { sql: 'x.v1 = ?', params: [value] };
+}
+
+function secondEquals(value: string): CompiledSql {
+  return { sql: 'x.v2 = ?', params: [value] };
+}
+
+function tokenCondition({ system, code }: TokenValue): CompiledSql {
+  const params: string[] = [];
+  let sql = '';
+  if (code !== undefined) {
+    sql = 'x.v1 = ?';
+    params.push(code);
+  }
+  if (system !== undefined) {
+    sql = sql === '' ? 'x.v2 = ?' : `${sql} AND x.v2 = ?`;
+    params.push(system ?? '');
+  }
+  return sql === '' ? { sql: '1', params } : { sql, params };
+}
+
+function referenceCondition(value: ReferenceValue): CompiledSql {
+  if (value.kind === 'identifier') {
+    const { sql, params } = tokenCondition({
+      code: value.value,
+      ...(value.system === undefined ? {} : { system: value.system }),
+    });
+    return { sql: `x.kind = ${indexKind['reference-identifier']} AND ${sql}`, params };
+  }
+  const literal = `x.kind = ${indexKind.reference} AND x.v1 = ?`;
+  if (value.type === undefined) return { sql: literal, params: [value.id] };
+  return { sql: `${literal} AND x.v2 = ?`, params: [value.id, value.type] };
+}
+
+function dateCondition({ prefix, startMs, endMs }: DateValue): CompiledSql {
+  switch (prefix) {
+    case 'eq':
+      return { sql: 'x.v1 >= ? AND x.v2 <= ?', params: [startMs, endMs] };
+    case 'ne':
+      return { sql: '(x.v1 < ? OR x.v2 > ?)', params: [startMs, endMs] };
+    case 'ge':
+      return { sql: 'x.v2 > ?', params: [startMs] };
+    case 'gt':
+      return { sql: 'x.v2 > ?', params: [endMs] };
+    case 'lt':
+      return { sql: 'x.v1 < ?', params: [startMs] };
+    case 'le':
+      return { sql: 'x.v1 < ?', params: [endMs] };
+    case 'sa':
+      return { sql: 'x.v1 >= ?', params: [endMs] };
+    case 'eb':
+      return { sql: 'x.v2 <= ?', params: [startMs] };
+  }
+}
+
+function containsCondition(value: string): CompiledSql {
+  return { sql: 'instr(x.v1, ?) > 0', params: [value] };
+}
+
+function startsCondition(value: string): CompiledSql {
+  const end = afterAllThatStartWith(value);
+  if (end === undefined) return { sql: 'x.v1 >= ?', params: [value] };
+  return { sql: 'x.v1 >= ? AND x.v1 < ?', params: [value, end] };
+}
+
+/** The first text, in code point order as SQLite compares it, after all that start with `prefix`; undefined: there is none. */
+function afterAllThatStartWith(prefix: string): string | undefined {
+  const points = [...prefix];
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    const point = last.codePointAt(0) ?? 0;
+    if (point < 0x10ffff) return points.join('') + String.fromCodePoint(point === 0xd7ff ? 0xe000 : point + 1);
+  }
+  return undefined;
+}

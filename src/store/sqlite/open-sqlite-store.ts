@@ -1,0 +1,115 @@
+/** The embedded store: one SQLite file, read on the main thread and written by one other thread. */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { FhirFault } from '../../fhir/fault.ts';
+import type { ClaimedDelivery, DeliveryQueue, Store } from '../store.ts';
+import { openConnection } from './connection.ts';
+import { encodeUnit } from './encode-unit.ts';
+import { lockFolder } from './folder-lock.ts';
+import { readBacklog } from './read-backlog.ts';
+import { readResource, readResourceVersion } from './read-resource.ts';
+import { runSearch } from './run-search.ts';
+import { sqliteFailure, storeUnavailable } from './sqlite-failure.ts';
+import { openStatements, type Statements } from './statements.ts';
+import { openWriter, type Writer } from './writer.ts';
+
+export interface SqliteStoreOptions {
+  /** Data folder; made if it is not there. One process at a time uses it. */
+  readonly folder: string;
+  /** Called once, when an I/O error or a damaged file ends the store: the process must end, and only then start anew. */
+  readonly onFatal: (error: Error) => void;
+  /** Upper bound of the database file in pages of 4 KiB; commits beyond it fail as on a full disk. */
+  readonly maxPages?: number;
+}
+
+/** Throws when the folder is in use, the database is of a newer schema, or SQLite would not be durable. */
+export async function openSqliteStore({ folder, onFatal, maxPages }: SqliteStoreOptions): Promise<Store> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const unlock = lockFolder(folder);
+  try {
+    const file = join(folder, 'store.sqlite');
+    let ready = true;
+    const lose = (error: Error): void => {
+      if (!ready) return;
+      ready = false;
+      onFatal(error);
+    };
+    const thread = await openWriter({ file, use: 'write', ...(maxPages === undefined ? {} : { maxPages }) }, lose);
+    const writer: Writer = {
+      ...thread,
+      submit: (op) => (ready ? thread.submit(op) : Promise.reject(storeUnavailable('store-lost'))),
+    };
+    const statements = openStatements(openConnection({ file, use: 'read' }));
+    const read = reader(statements, () => ready, lose);
+    return {
+      commit: async (unit) => {
+        const result = await writer.submit(encodeUnit(unit));
+        if (result === true) return { kind: 'committed' };
+        if (typeof result === 'object' && 'reason' in result) return result;
+        throw unexpectedAnswer();
+      },
+      read: (type, id) => read(() => readResource(statements, type, id)),
+      readVersion: (type, id, version) => read(() => readResourceVersion(statements, type, id, version)),
+      search: (plan) => read(() => runSearch(statements, plan)),
+      useOnce: (key, expiresAtMs, nowMs) => submitFlag(writer, ['once', key, expiresAtMs, nowMs]),
+      deliveries: deliveryQueue(writer, () => read(() => readBacklog(statements))),
+      get ready() {
+        return ready;
+      },
+      close: async () => {
+        if (statements.db.isOpen) statements.db.close();
+        await writer.close();
+        unlock();
+      },
+    };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+type Read = <T>(query: () => T) => Promise<T>;
+
+function reader(statements: Statements, isReady: () => boolean, lose: (error: Error) => void): Read {
+  return async (query) => {
+    if (!isReady() || !statements.db.isOpen) throw storeUnavailable('store-closed');
+    try {
+      return query();
+    } catch (error) {
+      if (error instanceof FhirFault) throw error;
+      const failure = sqliteFailure(error);
+      if (failure === 'rejected') throw error;
+      if (failure === 'lost') lose(new Error('The store was lost: reading failed.', { cause: error }));
+      throw storeUnavailable(`sqlite-${failure}`);
+    }
+  };
+}
+
+function deliveryQueue(writer: Writer, backlog: DeliveryQueue['backlog']): DeliveryQueue {
+  return {
+    claim: async (authority, limit, nowMs, leaseUntilMs) => {
+      const claimed = await writer.submit(['claim', authority, limit, nowMs, leaseUntilMs, randomUUID()]);
+      if (!Array.isArray(claimed)) throw unexpectedAnswer();
+      return claimed as readonly ClaimedDelivery[];
+    },
+    settle: ({ authority, auditId, leaseToken }, settlement) =>
+      submitFlag(writer, ['settle', authority, auditId, leaseToken, settlement]),
+    extend: ({ authority, auditId, leaseToken }, leaseUntilMs) =>
+      submitFlag(writer, ['extend', authority, auditId, leaseToken, leaseUntilMs]),
+    backlog,
+    makeDue: async (authority, nowMs) => {
+      await writer.submit(['due', authority, nowMs]);
+    },
+  };
+}
+
+async function submitFlag(writer: Writer, op: Parameters<Writer['submit']>[0]): Promise<boolean> {
+  const result = await writer.submit(op);
+  if (typeof result !== 'boolean') throw unexpectedAnswer();
+  return result;
+}
+
+function unexpectedAnswer(): Error {
+  return new Error('The writer thread gave an answer of another kind.');
+}

@@ -1,0 +1,65 @@
+/** Runs searches on the reading connection. */
+import type { KeysetPosition, SearchPlan } from '../../fhir/search/ast.ts';
+import type { SearchResult, StoredResource } from '../store.ts';
+import { compileAuditSearch } from './compile-audit-search.ts';
+import { type CompiledSearch, compileSearch } from './compile-search.ts';
+import { storedAudit } from './read-resource.ts';
+import { listAt, numberAt, type Row, type Statements, textAt } from './statements.ts';
+
+/** Page and total are of the same moment. */
+export function runSearch(statements: Statements, plan: SearchPlan): SearchResult {
+  const audits = plan.type === 'AuditEvent';
+  const compiled = audits ? compileAuditSearch(plan) : compileSearch(plan);
+  const toMatch = audits
+    ? (row: Row) => auditMatch(statements, row)
+    : (row: Row) => resourceMatch(statements, plan.type, row);
+  if (!plan.total) return { ...page(statements, plan, compiled, toMatch), total: undefined };
+  statements.run('BEGIN');
+  try {
+    const count = statements.row(compiled.count.sql, ...compiled.count.params);
+    return { ...page(statements, plan, compiled, toMatch), total: count === undefined ? 0 : numberAt(count, 0) };
+  } finally {
+    statements.run('COMMIT');
+  }
+}
+
+function page(
+  statements: Statements,
+  plan: SearchPlan,
+  compiled: CompiledSearch,
+  toMatch: (row: Row) => StoredResource,
+): Pick<SearchResult, 'matches' | 'next'> {
+  if (plan.limit === 0) return { matches: [], next: undefined };
+  const rows = statements.rows(compiled.page.sql, ...compiled.page.params);
+  const more = rows.length > plan.limit;
+  const kept = more ? rows.slice(0, plan.limit) : rows;
+  const last = more ? kept.at(-1) : undefined;
+  return { matches: kept.map(toMatch), next: last === undefined ? undefined : position(plan, last) };
+}
+
+function position(plan: SearchPlan, row: Row): KeysetPosition {
+  if (plan.type === 'AuditEvent') return [numberAt(row, 0), numberAt(row, 1)];
+  return [...row.slice(resourceColumns), textAt(row, 0)] as KeysetPosition;
+}
+
+const resourceColumns = 6;
+
+function resourceMatch(statements: Statements, type: string, row: Row): StoredResource {
+  const body = statements.row('SELECT body FROM version WHERE row = ?', numberAt(row, 5));
+  if (body === undefined) throw new Error('a current version has no row');
+  return {
+    type,
+    id: textAt(row, 0),
+    version: numberAt(row, 1),
+    lastUpdatedMs: numberAt(row, 3),
+    body: textAt(body, 0),
+    labels: listAt(row, 4),
+    revision: numberAt(row, 2),
+  };
+}
+
+function auditMatch(statements: Statements, row: Row): StoredResource {
+  const found = statements.row('SELECT id, recordedMs, body, labels FROM audit WHERE seq = ?', numberAt(row, 1));
+  if (found === undefined) throw new Error('an audit key has no audit');
+  return storedAudit(found);
+}

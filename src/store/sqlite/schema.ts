@@ -1,0 +1,106 @@
+/** The tables of the embedded store, and the version of them that a database file records. */
+import type { DatabaseSync } from 'node:sqlite';
+
+/** Recorded as `PRAGMA user_version`. */
+export const schemaVersion = 1;
+
+/** What the columns `kind`, `v1` and `v2` of index_value hold: one row for each searchable value of a current resource. */
+export const indexKind = {
+  /** code, system ('' for none) */
+  token: 1,
+  /** id, type */
+  reference: 2,
+  /** value, system ('' for none) */
+  'reference-identifier': 3,
+  /** start, end in epoch milliseconds */
+  date: 4,
+  /** normalised, verbatim */
+  string: 5,
+  /** value, '' */
+  uri: 6,
+  /** label, '' (param `_label`) */
+  label: 7,
+} as const;
+
+/** The `param` under which access labels stand in index_value; no SearchParameter has it. */
+export const labelParam = '_label';
+
+const tables = `
+CREATE TABLE resource (
+  type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, revision INTEGER NOT NULL,
+  lastUpdatedMs INTEGER NOT NULL, deleted INTEGER NOT NULL, labels TEXT NOT NULL, versionRow INTEGER NOT NULL,
+  PRIMARY KEY (type, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE version (
+  row INTEGER PRIMARY KEY, type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
+  lastUpdatedMs INTEGER NOT NULL, method TEXT NOT NULL, labels TEXT NOT NULL, body TEXT,
+  UNIQUE (type, id, version)
+) STRICT;
+
+CREATE TABLE index_value (
+  type TEXT NOT NULL, id TEXT NOT NULL, param TEXT NOT NULL, kind INTEGER NOT NULL, v1 ANY NOT NULL, v2 ANY NOT NULL,
+  PRIMARY KEY (type, id, param, kind, v1, v2)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX index_value_by_value ON index_value (type, param, kind, v1, id, v2);
+
+CREATE TABLE unique_key (
+  key TEXT NOT NULL PRIMARY KEY, type TEXT NOT NULL, id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unique_key_by_holder ON unique_key (type, id);
+
+CREATE TABLE used_once (key TEXT NOT NULL PRIMARY KEY, expiresAtMs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX used_once_by_expiry ON used_once (expiresAtMs);
+
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, recordedMs INTEGER NOT NULL, type TEXT NOT NULL,
+  subtype TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL, present INTEGER NOT NULL, labels TEXT NOT NULL,
+  body TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_by_recorded ON audit (recordedMs);
+
+CREATE TABLE audit_key (
+  key TEXT NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY (key, recordedMs, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_key_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_key_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+
+-- Undelivered only. ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, to waitUntilMs.
+CREATE TABLE delivery (
+  authority TEXT NOT NULL, ready INTEGER NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,
+  dueMs INTEGER NOT NULL, waitUntilMs INTEGER NOT NULL, leaseToken TEXT, attempts INTEGER NOT NULL,
+  acknowledgedBy TEXT NOT NULL, reason TEXT,
+  PRIMARY KEY (authority, ready, recordedMs, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_waiting ON delivery (authority, waitUntilMs) WHERE ready = 0;
+CREATE INDEX delivery_leased ON delivery (authority) WHERE leaseToken IS NOT NULL;
+
+CREATE TABLE delivered (
+  authority TEXT NOT NULL, seq INTEGER NOT NULL, atMs INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  acknowledgedBy TEXT NOT NULL,
+  PRIMARY KEY (authority, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE delivery_count (
+  authority TEXT NOT NULL PRIMARY KEY, undelivered INTEGER NOT NULL, delivered INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
+/** Creates the tables in a new database. Throws when the file was written by a newer program, or is not a store at all. */
+export function openSchema(db: DatabaseSync): void {
+  const found = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
+  if (found > schemaVersion) {
+    throw new Error(
+      `The database has schema version ${found}, newer than ${schemaVersion}, which this program knows: run the newer program.`,
+    );
+  }
+  if (found === schemaVersion) return;
+  if (db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined) {
+    throw new Error('The database file has tables but no schema version: it is not a store of this program.');
+  }
+  db.exec(`BEGIN IMMEDIATE; ${tables} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
+}

@@ -1,0 +1,64 @@
+/** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
+import type { ClaimedDelivery, CommitResult, Settlement, Touch } from '../store.ts';
+
+/** `kind, param, v1, v2`; see `indexKind`. */
+export type IndexRow = readonly [kind: number, param: string, v1: string | number, v2: string | number];
+
+export interface CompiledSql {
+  readonly sql: string;
+  readonly params: readonly (string | number | null)[];
+}
+
+export interface WriteRow {
+  readonly type: string;
+  readonly id: string;
+  readonly version: number;
+  readonly lastUpdatedMs: number;
+  readonly body: string | null;
+  readonly method: string;
+  readonly labels: readonly string[];
+  readonly index: readonly IndexRow[];
+  readonly uniqueKeys: readonly string[];
+  /** Selects the ids of what matches, two at most. */
+  readonly ifNoneExist: CompiledSql | undefined;
+}
+
+export type AuditRow = readonly [
+  id: string,
+  recordedMs: number,
+  type: string,
+  subtype: string,
+  action: string,
+  outcome: string,
+  present: number,
+  labels: string,
+  body: string,
+  keys: readonly string[],
+  deliverTo: readonly string[],
+];
+
+export type WriteOp =
+  | readonly ['unit', writes: readonly WriteRow[], touches: readonly Touch[], audits: readonly AuditRow[]]
+  | readonly ['once', key: string, expiresAtMs: number, nowMs: number]
+  | readonly ['claim', authority: string, limit: number, nowMs: number, leaseUntilMs: number, leaseToken: string]
+  | readonly ['settle', authority: string, auditId: string, leaseToken: string, settlement: Settlement]
+  | readonly ['extend', authority: string, auditId: string, leaseToken: string, leaseUntilMs: number]
+  | readonly ['due', authority: string, nowMs: number];
+
+/** `failed`: this operation alone changed nothing, and why. */
+export interface OpFailure {
+  readonly failed: 'full' | 'busy' | 'rejected';
+  readonly message: string;
+}
+
+/** true: done (committed, first use, settled, ...); false: not (used before, stale). */
+export type OpResult = boolean | Exclude<CommitResult, { kind: 'committed' }> | readonly ClaimedDelivery[] | OpFailure;
+
+export type WriterRequest = { readonly kind: 'batch'; readonly ops: readonly WriteOp[] } | { readonly kind: 'close' };
+
+export type WriterReply =
+  | { readonly kind: 'opened' }
+  | { readonly kind: 'done'; readonly results: readonly OpResult[] }
+  /** Nothing more can be written by this process. */
+  | { readonly kind: 'lost'; readonly message: string }
+  | { readonly kind: 'closed' };

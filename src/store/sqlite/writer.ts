@@ -1,0 +1,117 @@
+/**
+ * The queue before the writer thread. While the thread works on one batch, what comes in waits and goes as the next:
+ * the busier the store, the larger the batches, the fewer fsyncs for each commit.
+ */
+import { Worker } from 'node:worker_threads';
+import { fault } from '../../fhir/fault.ts';
+import type { ConnectionOptions } from './connection.ts';
+import { storeUnavailable } from './sqlite-failure.ts';
+import type { OpFailure, OpResult, WriteOp, WriterReply, WriterRequest } from './write-op.ts';
+
+export interface Writer {
+  /** Durable when it resolves. Throws FhirFault `transient` when the store cannot take it, `exception` when it is wrong. */
+  submit(op: WriteOp): Promise<Exclude<OpResult, OpFailure>>;
+  /** Takes nothing more, finishes what waits, checkpoints and ends the thread. */
+  close(): Promise<void>;
+}
+
+interface Waiting {
+  readonly op: WriteOp;
+  readonly resolve: (result: Exclude<OpResult, OpFailure>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const maxBatch = 512;
+const maxWaiting = 10_000;
+
+/** Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. */
+export function openWriter(connection: ConnectionOptions, onLost: (error: Error) => void): Promise<Writer> {
+  const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), { workerData: connection });
+  const opened = Promise.withResolvers<Writer>();
+  const closed = Promise.withResolvers<void>();
+  let state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
+  let waiting: Waiting[] = [];
+  let inFlight: readonly Waiting[] = [];
+
+  const send = (request: WriterRequest): void => worker.postMessage(request);
+
+  const next = (): void => {
+    if (inFlight.length > 0) return;
+    if (waiting.length === 0) {
+      if (state === 'closing') send({ kind: 'close' });
+      return;
+    }
+    inFlight = waiting.length <= maxBatch ? waiting : waiting.slice(0, maxBatch);
+    waiting = waiting.length <= maxBatch ? [] : waiting.slice(maxBatch);
+    send({ kind: 'batch', ops: inFlight.map(({ op }) => op) });
+  };
+
+  const lose = (error: Error): void => {
+    if (state === 'ended') return;
+    const wasOpening = state === 'opening';
+    state = 'ended';
+    const abandoned = [...inFlight, ...waiting];
+    waiting = [];
+    for (const { reject } of abandoned) reject(storeUnavailable('store-lost'));
+    void worker.terminate();
+    closed.resolve();
+    if (wasOpening) opened.reject(error);
+    else onLost(error);
+  };
+
+  const submit = (op: WriteOp): Promise<Exclude<OpResult, OpFailure>> => {
+    if (state !== 'open') return Promise.reject(storeUnavailable('store-closed'));
+    if (waiting.length >= maxWaiting) return Promise.reject(storeUnavailable('store-queue-full'));
+    return new Promise((resolve, reject) => {
+      waiting.push({ op, resolve, reject });
+      next();
+    });
+  };
+
+  const close = (): Promise<void> => {
+    if (state === 'open') {
+      state = 'closing';
+      next();
+    }
+    return closed.promise;
+  };
+
+  worker.on('message', (reply: WriterReply) => {
+    switch (reply.kind) {
+      case 'opened':
+        state = 'open';
+        opened.resolve({ submit, close });
+        return;
+      case 'done': {
+        const answered = inFlight;
+        inFlight = [];
+        next();
+        for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index]);
+        return;
+      }
+      case 'lost':
+        lose(new Error(`The store was lost: ${reply.message}`));
+        return;
+      case 'closed':
+        state = 'ended';
+        closed.resolve();
+    }
+  });
+  worker.on('error', (error) => lose(error instanceof Error ? error : new Error('The writer thread failed.')));
+  worker.on('exit', () => lose(new Error('The writer thread ended.')));
+  return opened.promise;
+}
+
+function settle({ resolve, reject }: Waiting, result: OpResult | undefined): void {
+  if (result === undefined) reject(fault('exception', 'The store gave no answer.'));
+  else if (typeof result === 'object' && 'failed' in result) reject(failureFault(result));
+  else resolve(result);
+}
+
+function failureFault({ failed, message }: OpFailure): Error {
+  if (failed !== 'rejected') return storeUnavailable(`sqlite-${failed}`);
+  return fault('exception', 'The store could not apply this write.', {
+    detail: 'sqlite-rejected',
+    cause: new Error(message),
+  });
+}
