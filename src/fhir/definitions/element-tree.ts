@@ -1,0 +1,103 @@
+import type { Constraint, Definitions, ElementRecord, ElementType } from './definitions.ts';
+
+/** An element with everything that holds for it: the base definition, and what a profile added. */
+export interface ElementNode {
+  /** `Flag.code.coding`; of a data type's own elements `Coding.system`. */
+  readonly path: string;
+  /** Name without `[x]`. */
+  readonly name: string;
+  readonly isChoice: boolean;
+  /** A JSON array, whatever a profile narrows `max` to. */
+  readonly repeats: boolean;
+  min: number;
+  /** Infinity for `*`. */
+  max: number;
+  types: readonly ElementType[];
+  readonly contentReference: string | undefined;
+  valueSet: string | undefined;
+  /** Constraints of the element itself; those of its type stand on the type's root. */
+  constraints: readonly Constraint[];
+  fixed: unknown;
+  pattern: unknown;
+  /** From a profile: anchored regular expression of a primitive. */
+  regex: string | undefined;
+  /** From a profile: characters. */
+  maxLength: number | undefined;
+  /** Child elements where they stand in this tree; undefined = those of the type. */
+  children: Map<string, ElementNode> | undefined;
+}
+
+/** The base definition of a type as a new tree, free to be narrowed by a profile. Throws on an unknown type. */
+export function buildTree(definitions: Definitions, typeName: string): ElementNode {
+  const type = definitions.types.get(typeName);
+  if (type === undefined) throw new Error(`no definition of the type ${typeName}`);
+  const nodes = new Map<string, ElementNode>();
+  for (const record of type.elements) {
+    const node = createNode(definitions, record);
+    nodes.set(pathOf(record), node);
+    const parent = nodes.get(record.path.slice(0, record.path.lastIndexOf('.')));
+    if (parent === undefined) continue;
+    parent.children ??= new Map();
+    parent.children.set(node.name, node);
+  }
+  const root = nodes.get(typeName);
+  if (root === undefined) throw new Error(`no root element of the type ${typeName}`);
+  return root;
+}
+
+/**
+ * The children of an element, made part of its tree so that they can be narrowed: those of its type, of the primitive's
+ * `_name` object, or of the element that it refers to. Undefined when the element has several types or none.
+ */
+export function expandChildren(
+  definitions: Definitions,
+  root: ElementNode,
+  node: ElementNode,
+): Map<string, ElementNode> | undefined {
+  if (node.children !== undefined) return node.children;
+  if (node.contentReference !== undefined) {
+    node.children = buildChildrenAt(definitions, root.name, node.contentReference);
+    return node.children;
+  }
+  const [type, ...others] = node.types;
+  if (type === undefined || others.length > 0 || type.code === 'Resource') return undefined;
+  const source = buildTree(definitions, definitions.primitives.has(type.code) ? 'Element' : type.code);
+  node.children = source.children;
+  if (!definitions.primitives.has(type.code)) node.constraints = [...source.constraints, ...node.constraints];
+  return node.children;
+}
+
+function buildChildrenAt(
+  definitions: Definitions,
+  typeName: string,
+  path: string,
+): Map<string, ElementNode> | undefined {
+  let node: ElementNode | undefined = buildTree(definitions, typeName);
+  for (const name of path.split('.').slice(1)) node = node?.children?.get(name);
+  return node?.children;
+}
+
+function createNode(definitions: Definitions, record: ElementRecord): ElementNode {
+  const name = pathOf(record).slice(record.path.lastIndexOf('.') + 1);
+  return {
+    path: pathOf(record),
+    name,
+    isChoice: record.path.endsWith('[x]'),
+    repeats: (record.max ?? '1') !== '1',
+    min: record.min ?? 0,
+    max: record.max === '*' ? Number.POSITIVE_INFINITY : Number(record.max ?? 1),
+    types: record.types ?? [],
+    contentReference: record.contentReference,
+    valueSet: record.valueSet,
+    constraints: (record.constraints ?? []).flatMap((key) => definitions.constraints.get(key) ?? []),
+    fixed: record.fixed,
+    pattern: record.pattern,
+    regex: undefined,
+    maxLength: undefined,
+    children: undefined,
+  };
+}
+
+function pathOf(record: ElementRecord): string {
+  return record.path.replace('[x]', '');
+}

@@ -1,0 +1,16 @@
+import { type Check, isObject } from './check.ts';
+
+const literal =
+  /^(?:https?:\/\/\S+\/)?([A-Z][A-Za-z]{1,63})(?:\/[A-Za-z0-9\-.]{1,64}(?:\/_history\/[A-Za-z0-9\-.]{1,64})?|\?\S+)$/;
+
+/** A Reference that says its type, by its literal form or `type`, names one that the definition allows. */
+export function referenceCheck(targets: readonly string[]): Check {
+  const rule = `A reference to one of ${targets.join(', ')} is asked for.`;
+  return (value, visit) => {
+    if (!isObject(value)) return;
+    const { reference, type } = value;
+    const [, target] = typeof reference === 'string' ? (literal.exec(reference) ?? []) : [];
+    if (target !== undefined && !targets.includes(target)) visit.report('value', rule, ['reference']);
+    if (typeof type === 'string' && !targets.includes(type)) visit.report('value', rule, ['type']);
+  };
+}
