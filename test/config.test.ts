@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import { test } from 'tap';
+import { loadSettings, resolvePublicBaseUrl, SettingsError } from '../src/config.ts';
+import { settingsSchema } from '../src/settings-schema.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+function problemsOf(env: Env, readText?: (path: string) => string): readonly string[] {
+  try {
+    loadSettings(env, readText);
+  } catch (error) {
+    if (error instanceof SettingsError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+const issuer = {
+  issuer: 'https://id.example.org',
+  jwksUrl: 'https://id.example.org/jwks',
+  algorithms: ['RS512'],
+  audience: 'https://cpis.example.org/FHIR/R4',
+};
+
+test('defaults', async (t) => {
+  const settings = loadSettings({ PATH: '/bin', HOME: '/root' });
+  t.match(settings, {
+    basePath: '/FHIR/R4',
+    host: '127.0.0.1',
+    port: 8080,
+    publicBaseUrl: undefined,
+    dataFolder: 'data',
+    registryFile: 'registry.json',
+    signingKeyFile: 'data/signing-key.json',
+    trustedIssuers: [],
+    tokenLifetimeS: 300,
+    endedPlanVisibleMonths: 12,
+    allowLoopbackEndpoints: false,
+    metricsToken: undefined,
+  });
+  for (const [name, value] of Object.entries(settings)) t.notOk(Number.isNaN(value), name);
+  t.equal(resolvePublicBaseUrl(settings, 4711), 'http://127.0.0.1:4711/FHIR/R4');
+  t.equal(resolvePublicBaseUrl(loadSettings({ CPIS_HOST: '::1' }), 80), 'http://[::1]:80/FHIR/R4');
+});
+
+test('values are read as their type', async (t) => {
+  const settings = loadSettings({
+    CPIS_BASE_PATH: '/cpis/FHIR/R4',
+    CPIS_HOST: '0.0.0.0',
+    CPIS_PORT: '0',
+    CPIS_PUBLIC_BASE_URL: 'https://cpis.example.org/cpis/FHIR/R4',
+    CPIS_DATA_FOLDER: '/var/lib/cpis',
+    CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+    CPIS_TRUSTED_ISSUERS: JSON.stringify([issuer]),
+    CPIS_METRICS_TOKEN: 'a-metrics-token-of-length',
+  });
+  t.match(settings, {
+    port: 0,
+    allowLoopbackEndpoints: true,
+    signingKeyFile: '/var/lib/cpis/signing-key.json',
+    metricsToken: 'a-metrics-token-of-length',
+  });
+  t.strictSame(settings.trustedIssuers, [issuer]);
+  t.equal(resolvePublicBaseUrl(settings, 4711), 'https://cpis.example.org/cpis/FHIR/R4');
+  const fromFile = loadSettings({ CPIS_TRUSTED_ISSUERS_FILE: 'issuers.json' }, () => JSON.stringify([issuer]));
+  t.strictSame(fromFile.trustedIssuers, [issuer]);
+});
+
+test('each problem is told in words, without the value', async (t) => {
+  const rows: readonly (readonly [Env, RegExp])[] = [
+    [{ CPIS_PORT: '8080x' }, /^CPIS_PORT: must be integer$/],
+    [{ CPIS_PORT: ' 8080' }, /^CPIS_PORT: must be integer$/],
+    [{ CPIS_PORT: '0x50' }, /^CPIS_PORT: must be integer$/],
+    [{ CPIS_PORT: '1e3' }, /^CPIS_PORT: must be integer$/],
+    [{ CPIS_PORT: '-1' }, /^CPIS_PORT: must be integer$/],
+    [{ CPIS_PORT: '65536' }, /^CPIS_PORT: must be <= 65535$/],
+    [{ CPIS_PORT: '' }, /^CPIS_PORT: is empty/],
+    [{ CPIS_PROT: '8080' }, /^CPIS_PROT: is not known; did you mean CPIS_PORT\?$/],
+    [{ CPIS_WHATEVER_ELSE_THIS_IS: '1' }, /^CPIS_WHATEVER_ELSE_THIS_IS: is not known$/],
+    [{ CPIS_TOKEN_LIFETIME_S: '301' }, /^CPIS_TOKEN_LIFETIME_S: must be <= 300$/],
+    [{ CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'yes' }, /LOOPBACK_ENDPOINTS: must be boolean$/],
+    [{ CPIS_LOG_LEVEL: 'loud' }, /^CPIS_LOG_LEVEL: must be one of fatal, error/],
+    [{ CPIS_BASE_PATH: '/FHIR/R4/' }, /^CPIS_BASE_PATH: must be a path such as/],
+    [{ CPIS_BASE_PATH: 'FHIR' }, /^CPIS_BASE_PATH: must be a path such as/],
+    [{ CPIS_METRICS_TOKEN: 'short' }, /^CPIS_METRICS_TOKEN: must be 16 to 256/],
+    [{ CPIS_SEARCH_DEFAULT_COUNT: '300' }, /^CPIS_SEARCH_DEFAULT_COUNT: must not be greater/],
+    [{ CPIS_HOST: '0.0.0.0' }, /^CPIS_PUBLIC_BASE_URL: is required/],
+    [{ CPIS_HOST: '192.0.2.1' }, /^CPIS_PUBLIC_BASE_URL: is required/],
+    [{ CPIS_PUBLIC_BASE_URL: 'cpis.example.org/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be/],
+    [{ CPIS_PUBLIC_BASE_URL: 'http://cpis.example.org/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be https/],
+    [{ CPIS_PUBLIC_BASE_URL: 'https://cpis.example.org/' }, /^CPIS_PUBLIC_BASE_URL: must end with/],
+    [{ CPIS_PUBLIC_BASE_URL: 'https://CPIS.example.org:443/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be as browsers/],
+    [{ CPIS_PUBLIC_BASE_URL: 'https://me:pw@cpis.example.org/FHIR/R4' }, /must have no user, query or fragment$/],
+    [{ CPIS_TRUSTED_ISSUERS: '[' }, /^CPIS_TRUSTED_ISSUERS: is not JSON$/],
+    [{ CPIS_TRUSTED_ISSUERS: '[{}]' }, /^CPIS_TRUSTED_ISSUERS: \[0\]\.issuer: is required$/],
+    [
+      { CPIS_TRUSTED_ISSUERS: JSON.stringify([{ ...issuer, algorithms: ['HS256'] }]) },
+      /^CPIS_TRUSTED_ISSUERS: \[0\]\.algorithms\[0\]: must be one of RS256/,
+    ],
+    [
+      { CPIS_TRUSTED_ISSUERS: JSON.stringify([{ ...issuer, jwksUrl: 'http://127.0.0.1/jwks' }]) },
+      /^CPIS_TRUSTED_ISSUERS: \[0\]\.jwksUrl: must be https$/,
+    ],
+    [{ CPIS_TRUSTED_ISSUERS: JSON.stringify([issuer, issuer]) }, /\[1\]\.issuer: is there already$/],
+    [{ CPIS_TRUSTED_ISSUERS: '[]', CPIS_TRUSTED_ISSUERS_FILE: 'x' }, /give only one of them$/],
+    [{ CPIS_TRUSTED_ISSUERS_FILE: '/nowhere/issuers.json' }, /^CPIS_TRUSTED_ISSUERS_FILE: the file cannot be read$/],
+  ];
+  for (const [env, expected] of rows) {
+    const problems = problemsOf(env);
+    t.ok(
+      problems.some((problem) => expected.test(problem)),
+      `${JSON.stringify(env)} -> ${problems.join(' & ')}`,
+    );
+    for (const value of Object.values(env)) {
+      if (value !== undefined && value.length > 4) t.notOk(problems.join().includes(value), 'no value is repeated');
+    }
+  }
+});
+
+test('all problems at once', async (t) => {
+  const env = { CPIS_PORT: 'x', CPIS_LOG_LEVEL: 'y', CPIS_HOTS: 'z', CPIS_HOST: '::', CPIS_TRUSTED_ISSUERS: '{' };
+  t.equal(problemsOf(env).length, 5);
+  t.throws(() => loadSettings(env), { name: 'SettingsError', message: /- CPIS_PORT: must be integer\n/ });
+});
+
+test('docs/settings.md and the schema hold the same settings, both ways', async (t) => {
+  const page = readFileSync(new URL('../docs/settings.md', import.meta.url), 'utf8');
+  const rows = [...page.matchAll(/^\| `(CPIS_\w+)` \| (.*?) \| (.*?)\| (.*?) \| (.*) \|$/gm)].map(
+    ([, name = '', value = '', unit = '', since = '', meaning = '']) => ({
+      name,
+      value,
+      unit: unit.trim(),
+      since,
+      meaning,
+    }),
+  );
+  t.strictSame(
+    rows.map((row) => row.name),
+    Object.keys(settingsSchema.properties),
+  );
+  for (const row of rows) {
+    const schema: Readonly<Record<string, unknown>> =
+      Object.entries(settingsSchema.properties).find(([name]) => name === row.name)?.[1] ?? {};
+    if ('default' in schema) t.equal(row.value, `\`${String(schema['default'])}\``, `${row.name} default`);
+    else t.notMatch(row.value, /^`/, `${row.name} has no fixed default`);
+    t.equal(row.unit, schema['x-unit'] ?? '', `${row.name} unit`);
+    t.match(row.since, /^\d+\.\d+\.\d+$/);
+    t.ok(row.meaning.length > 10);
+  }
+});
