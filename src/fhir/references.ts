@@ -1,0 +1,28 @@
+/** Literal references. https://hl7.org/fhir/R4/references.html#literal */
+
+export interface LiteralReference {
+  readonly type: string;
+  readonly id: string;
+  /** From `Type/id/_history/version`. */
+  readonly version?: string;
+}
+
+/** https://hl7.org/fhir/R4/datatypes.html#id */
+const idPattern = /^[A-Za-z0-9\-.]{1,64}$/;
+const relativePattern = /^([A-Z][A-Za-z]{1,63})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/([A-Za-z0-9\-.]{1,64}))?$/;
+
+export function isResourceId(text: string): boolean {
+  return idPattern.test(text);
+}
+
+/**
+ * Parses `Type/id`, `Type/id/_history/version`, or one of these under `baseUrl` (without a slash at its end). Undefined
+ * for everything else: another server's URL, `urn:`, `#contained`, a canonical URL, text that is no reference.
+ */
+export function parseReference(text: string, baseUrl: string): LiteralReference | undefined {
+  const isLocal = text.startsWith(baseUrl) && text.charCodeAt(baseUrl.length) === 0x2f;
+  const match = relativePattern.exec(isLocal ? text.slice(baseUrl.length + 1) : text);
+  if (match === null) return undefined;
+  const [, type = '', id = '', version] = match;
+  return version === undefined ? { type, id } : { type, id, version };
+}

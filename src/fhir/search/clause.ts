@@ -1,0 +1,106 @@
+import type { SearchParameter } from '../definitions/search-parameters.ts';
+import { isResourceId } from '../references.ts';
+import type { SearchClause } from './ast.ts';
+import { parseDateValue } from './date.ts';
+import { unescapeValue } from './escape.ts';
+import { normaliseText } from './normalise-text.ts';
+import type { ParameterName } from './parameter-name.ts';
+import { Problem } from './problem.ts';
+import { parseIdentifierValue, parseReferenceValue } from './reference.ts';
+import { badEscape, parseTokenValue } from './token.ts';
+import { parseValues } from './values.ts';
+
+const badModifier = new Problem('not-supported', 'The modifier is not supported for this parameter.');
+const badChain = new Problem('not-supported', 'A chain is supported on references only, and only to identifier.');
+const badMissing = new Problem('invalid', 'The value of :missing is true or false.');
+const badId = new Problem('invalid', 'The value is not a resource id.');
+const nothingToCompare = new Problem('invalid', 'The value has no letter or digit to compare.');
+
+/** One criterion of a defined parameter, from one occurrence of it in the request. */
+export function parseClause(
+  parameter: SearchParameter,
+  name: ParameterName,
+  value: string,
+  baseUrl: string,
+): SearchClause | Problem {
+  const { modifier, chain } = name;
+  if (chain !== undefined && parameter.type !== 'reference') return badChain;
+  if (modifier === 'missing' && chain === undefined) return parseMissing(parameter.code, value);
+  switch (parameter.type) {
+    case 'reference':
+      return parseReferenceClause(parameter, name, value, baseUrl);
+    case 'token': {
+      if (modifier !== undefined && modifier !== 'not') return badModifier;
+      const any = parseValues(value, parseTokenValue);
+      if (any instanceof Problem) return any;
+      return { kind: 'token', param: parameter.code, negated: modifier === 'not', any };
+    }
+    case 'date': {
+      if (modifier !== undefined) return badModifier;
+      const any = parseValues(value, parseDateValue);
+      return any instanceof Problem ? any : { kind: 'date', param: parameter.code, any };
+    }
+    case 'string':
+      return parseStringClause(parameter.code, modifier, value);
+    case 'uri': {
+      if (modifier !== undefined) return badModifier;
+      const any = parseValues(value, parsePlain);
+      return any instanceof Problem ? any : { kind: 'uri', param: parameter.code, any };
+    }
+  }
+}
+
+/** `_id`. https://hl7.org/fhir/R4/search.html#id */
+export function parseIdClause(name: ParameterName, value: string): SearchClause | Problem {
+  if (name.modifier !== undefined || name.chain !== undefined) return badModifier;
+  const any = parseValues(value, (text) => (isResourceId(text) ? text : badId));
+  return any instanceof Problem ? any : { kind: 'id', any };
+}
+
+/** `_lastUpdated`. https://hl7.org/fhir/R4/search.html#lastUpdated */
+export function parseLastUpdatedClause(name: ParameterName, value: string): SearchClause | Problem {
+  if (name.modifier !== undefined || name.chain !== undefined) return badModifier;
+  const any = parseValues(value, parseDateValue);
+  return any instanceof Problem ? any : { kind: 'last-updated', any };
+}
+
+function parseMissing(param: string, value: string): SearchClause | Problem {
+  return value === 'true' || value === 'false' ? { kind: 'missing', param, missing: value === 'true' } : badMissing;
+}
+
+/** `p`, `p:Type`, `p:identifier`, and the chains `p.identifier`, `p:Type.identifier`, which mean `p:identifier`. */
+function parseReferenceClause(
+  parameter: SearchParameter,
+  { modifier, chain }: ParameterName,
+  value: string,
+  baseUrl: string,
+): SearchClause | Problem {
+  const param = parameter.code;
+  const byIdentifier = modifier === 'identifier' && chain === undefined;
+  if (chain !== undefined && chain !== 'identifier') return badChain;
+  if (modifier !== undefined && !byIdentifier && !parameter.targets.includes(modifier)) return badModifier;
+  const any = parseValues(
+    value,
+    byIdentifier || chain !== undefined
+      ? parseIdentifierValue
+      : (text) => parseReferenceValue(text, parameter, modifier, baseUrl),
+  );
+  return any instanceof Problem ? any : { kind: 'reference', param, any };
+}
+
+function parseStringClause(param: string, modifier: string | undefined, value: string): SearchClause | Problem {
+  if (modifier !== undefined && modifier !== 'exact' && modifier !== 'contains') return badModifier;
+  const any = parseValues(value, modifier === 'exact' ? parsePlain : parseNormalised);
+  return any instanceof Problem ? any : { kind: 'string', param, match: modifier ?? 'starts', any };
+}
+
+function parsePlain(text: string): string | Problem {
+  return unescapeValue(text) ?? badEscape;
+}
+
+function parseNormalised(text: string): string | Problem {
+  const plain = unescapeValue(text);
+  if (plain === undefined) return badEscape;
+  const normalised = normaliseText(plain);
+  return normalised === '' ? nothingToCompare : normalised;
+}

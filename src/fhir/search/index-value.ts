@@ -1,0 +1,98 @@
+/** From an element to index values: the tables of https://hl7.org/fhir/R4/search.html, per parameter type. */
+import type { SearchParameter } from '../definitions/search-parameters.ts';
+import { parseReference } from '../references.ts';
+import type { IndexValue } from './ast.ts';
+import { earliestMs, latestMs, parseInterval } from './date.ts';
+import { normaliseText } from './normalise-text.ts';
+
+type Element = Readonly<Record<string, unknown>>;
+
+/**
+ * `elementType` is the element's FHIR type name. Types that the parameter type cannot be made of give nothing.
+ * An element of type `code` has its implied system; boolean, string, uri and ContactPoint have no system.
+ */
+export function toIndexValues(
+  parameter: SearchParameter,
+  elementType: string,
+  element: unknown,
+  baseUrl: string,
+): IndexValue[] {
+  switch (parameter.type) {
+    case 'token':
+      return toTokens(parameter, elementType, element);
+    case 'reference':
+      return elementType === 'Reference' ? toReferences(parameter, element as Element, baseUrl) : [];
+    case 'date':
+      return toDates(parameter.code, elementType, element);
+    case 'string':
+      return toTexts(elementType, element).map((exact) => ({
+        kind: 'string',
+        param: parameter.code,
+        normalised: normaliseText(exact),
+        exact,
+      }));
+    case 'uri':
+      return typeof element === 'string' ? [{ kind: 'uri', param: parameter.code, value: element }] : [];
+  }
+}
+
+function toTokens(parameter: SearchParameter, elementType: string, element: unknown): IndexValue[] {
+  if (elementType === 'CodeableConcept') {
+    const codings = (element as Element)['coding'];
+    return Array.isArray(codings) ? codings.flatMap((coding) => toToken(parameter.code, coding, 'code')) : [];
+  }
+  if (elementType === 'Coding') return toToken(parameter.code, element as Element, 'code');
+  if (elementType === 'Identifier') return toToken(parameter.code, element as Element, 'value');
+  if (elementType === 'ContactPoint') {
+    return toToken(parameter.code, { value: (element as Element)['value'] }, 'value');
+  }
+  if (typeof element !== 'string' && typeof element !== 'boolean') return [];
+  return [{ kind: 'token', param: parameter.code, system: parameter.system ?? null, code: String(element) }];
+}
+
+function toToken(param: string, element: Element, codeName: 'code' | 'value'): IndexValue[] {
+  const { system, [codeName]: code } = element;
+  if (typeof code !== 'string') return [];
+  return [{ kind: 'token', param, system: typeof system === 'string' ? system : null, code }];
+}
+
+/** The literal reference, and the identifier of the target where the reference carries one. */
+function toReferences(parameter: SearchParameter, element: Element, baseUrl: string): IndexValue[] {
+  const { reference, identifier, type: statedType } = element;
+  const param = parameter.code;
+  const literal = typeof reference === 'string' ? parseReference(reference, baseUrl) : undefined;
+  const type = literal?.type ?? (typeof statedType === 'string' ? statedType : undefined);
+  if (type === undefined ? parameter.narrowed : !parameter.targets.includes(type)) return [];
+  const values: IndexValue[] = [];
+  if (literal !== undefined) values.push({ kind: 'reference', param, type: literal.type, id: literal.id });
+  if (typeof identifier === 'object' && identifier !== null) {
+    const { system, value } = identifier as Element;
+    if (typeof value === 'string') {
+      values.push({ kind: 'reference-identifier', param, system: typeof system === 'string' ? system : null, value });
+    }
+  }
+  return values;
+}
+
+/** A Period without an end (or start) reaches to `latestMs` (from `earliestMs`). */
+function toDates(param: string, elementType: string, element: unknown): IndexValue[] {
+  if (elementType !== 'Period') {
+    const interval = typeof element === 'string' ? parseInterval(element) : undefined;
+    return interval === undefined ? [] : [{ kind: 'date', param, ...interval }];
+  }
+  const { start, end } = element as Element;
+  const first = typeof start === 'string' ? parseInterval(start) : undefined;
+  const last = typeof end === 'string' ? parseInterval(end) : undefined;
+  if (first === undefined && last === undefined) return [];
+  return [{ kind: 'date', param, startMs: first?.startMs ?? earliestMs, endMs: last?.endMs ?? latestMs }];
+}
+
+const nameParts = ['text', 'family', 'given', 'prefix', 'suffix'];
+const addressParts = ['text', 'line', 'city', 'district', 'state', 'postalCode', 'country'];
+
+/** Each part of a HumanName or Address is a text of its own. */
+function toTexts(elementType: string, element: unknown): string[] {
+  if (typeof element === 'string') return [element];
+  const parts = elementType === 'HumanName' ? nameParts : elementType === 'Address' ? addressParts : [];
+  return parts.flatMap((part) => (element as Element)[part]).filter((text): text is string => typeof text === 'string');
+}

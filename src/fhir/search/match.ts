@@ -1,0 +1,124 @@
+/**
+ * What a search means. Every store compiles clauses to its own queries and must find exactly the resources for which
+ * `matches` is true; the functions here say each rule once.
+ */
+import type { DateValue, IndexValue, ReferenceValue, SearchClause, TokenValue } from './ast.ts';
+import type { Interval } from './date.ts';
+
+/** What a resource has besides its index values. */
+export interface MatchMeta {
+  readonly id: string;
+  readonly lastUpdatedMs: number;
+  readonly labels: readonly string[];
+}
+
+/** All clauses hold (AND); no clauses: true. */
+export function matches(clauses: readonly SearchClause[], values: readonly IndexValue[], meta: MatchMeta): boolean {
+  return clauses.every((clause) => matchesClause(clause, values, meta));
+}
+
+/**
+ * A clause holds when at least one index value of its parameter (and kind) satisfies at least one of its search values.
+ * Besides:
+ * - token `negated`: no index value satisfies any search value; so a resource without the parameter matches.
+ * - `missing`: true holds when the resource has no index value of the parameter, of whatever kind; false when it has.
+ *   A value that cannot be indexed (a reference to another server) counts as missing.
+ * - `id`: equal, case-sensitive. `label`: at least one label is equal; an empty list matches nothing.
+ * - `last-updated`: as `date`, on the interval [lastUpdatedMs, lastUpdatedMs + 1).
+ * - string `starts` and `contains` compare with `normalised`, `exact` with `exact`; `uri` is equal, case-sensitive.
+ */
+function matchesClause(clause: SearchClause, values: readonly IndexValue[], meta: MatchMeta): boolean {
+  switch (clause.kind) {
+    case 'id':
+      return clause.any.includes(meta.id);
+    case 'label':
+      return clause.any.some((label) => meta.labels.includes(label));
+    case 'last-updated': {
+      const instant = { startMs: meta.lastUpdatedMs, endMs: meta.lastUpdatedMs + 1 };
+      return clause.any.some((value) => matchesDate(value, instant));
+    }
+    case 'missing':
+      return clause.missing === !values.some((value) => value.param === clause.param);
+    case 'token': {
+      const found = values.some(
+        (value) =>
+          value.kind === 'token' && value.param === clause.param && clause.any.some((v) => matchesToken(v, value)),
+      );
+      return found !== clause.negated;
+    }
+    default:
+      return values.some((value) => value.param === clause.param && satisfies(clause, value));
+  }
+}
+
+type ValueClause = Extract<SearchClause, { kind: 'reference' | 'date' | 'string' | 'uri' }>;
+
+function satisfies(clause: ValueClause, value: IndexValue): boolean {
+  switch (clause.kind) {
+    case 'reference':
+      return clause.any.some((v) => matchesReference(v, value));
+    case 'date':
+      return value.kind === 'date' && clause.any.some((v) => matchesDate(v, value));
+    case 'uri':
+      return value.kind === 'uri' && clause.any.includes(value.value);
+    case 'string':
+      if (value.kind !== 'string') return false;
+      if (clause.match === 'exact') return clause.any.includes(value.exact);
+      if (clause.match === 'starts') return clause.any.some((text) => value.normalised.startsWith(text));
+      return clause.any.some((text) => value.normalised.includes(text));
+  }
+}
+
+/**
+ * System: undefined matches any, null only a value without a system, a string only that system. Code: undefined matches
+ * any. Both case-sensitive.
+ */
+function matchesToken(search: TokenValue, target: { readonly system: string | null; readonly code: string }): boolean {
+  if (search.system !== undefined && search.system !== target.system) return false;
+  return search.code === undefined || search.code === target.code;
+}
+
+/** Literal: the same id, and the same type unless the search leaves it open. Identifier: as a token, on `value`. */
+function matchesReference(search: ReferenceValue, target: IndexValue): boolean {
+  if (search.kind === 'literal') {
+    if (target.kind !== 'reference' || search.id !== target.id) return false;
+    return search.type === undefined || search.type === target.type;
+  }
+  if (target.kind !== 'reference-identifier' || search.value !== target.value) return false;
+  return search.system === undefined || search.system === target.system;
+}
+
+/**
+ * Both sides are intervals, start inclusive and end exclusive. https://hl7.org/fhir/R4/search.html#prefix
+ *
+ * | prefix | holds when                                                              |
+ * |--------|-------------------------------------------------------------------------|
+ * | eq     | search.startMs <= target.startMs and target.endMs <= search.endMs       |
+ * | ne     | not eq                                                                  |
+ * | gt     | target.endMs > search.endMs                                             |
+ * | ge     | target.endMs > search.startMs                                           |
+ * | lt     | target.startMs < search.startMs                                         |
+ * | le     | target.startMs < search.endMs                                           |
+ * | sa     | target.startMs >= search.endMs                                          |
+ * | eb     | target.endMs <= search.startMs                                          |
+ */
+function matchesDate(search: DateValue, target: Interval): boolean {
+  switch (search.prefix) {
+    case 'eq':
+      return search.startMs <= target.startMs && target.endMs <= search.endMs;
+    case 'ne':
+      return search.startMs > target.startMs || target.endMs > search.endMs;
+    case 'gt':
+      return target.endMs > search.endMs;
+    case 'ge':
+      return target.endMs > search.startMs;
+    case 'lt':
+      return target.startMs < search.startMs;
+    case 'le':
+      return target.startMs < search.endMs;
+    case 'sa':
+      return target.startMs >= search.endMs;
+    case 'eb':
+      return target.endMs <= search.startMs;
+  }
+}

@@ -1,0 +1,186 @@
+/** Search requests, from name-value pairs to the AST. https://hl7.org/fhir/R4/search.html */
+import type { SearchParameterDefinitions } from '../definitions/search-parameters.ts';
+import { FhirFault, fault, type Issue } from '../fault.ts';
+import type { Include, SearchClause, SearchQuery, SortKey } from './ast.ts';
+import { parseClause, parseIdClause, parseLastUpdatedClause } from './clause.ts';
+import { leadingCode, type ParameterName, parseParameterName } from './parameter-name.ts';
+import { Problem } from './problem.ts';
+import { parseCount, parseInclude, parseSort, parseSummary } from './result-parameters.ts';
+import { checkText } from './values.ts';
+
+export interface ParseSearchOptions {
+  readonly definitions: SearchParameterDefinitions;
+  /** Codes served for this type and caller, `_id` and `_lastUpdated` among them; every other code counts as unknown. */
+  readonly allowed: ReadonlySet<string>;
+  /** `Prefer: handling`: whether an unknown parameter is refused or reported in `ignored`. */
+  readonly handling: 'strict' | 'lenient';
+  /** The server's base URL, without a slash at its end. */
+  readonly baseUrl: string;
+  /** `SearchQuery.count` when the client gives no `_count`; without it, undefined. */
+  readonly defaultCount?: number;
+  /** The largest page size: a larger `_count` is lowered to it. */
+  readonly maxCount: number;
+  /** What may be included, as `Flag:author`. */
+  readonly includes: ReadonlySet<string>;
+  /** Codes that may be sorted by, `_id` and `_lastUpdated` where they may. */
+  readonly sorts: ReadonlySet<string>;
+}
+
+const maxParameters = 50;
+const maxResultParameterLength = 1024;
+const maxCursorLength = 8192;
+
+const malformed = new Problem('invalid', 'The name is not that of a search parameter.');
+const unknown = new Problem('not-supported', 'The search parameter is not supported.');
+const repeated = new Problem('invalid', 'The parameter may be given once only.');
+const noModifier = new Problem('not-supported', 'The modifier is not supported for this parameter.');
+
+interface Draft {
+  readonly clauses: SearchClause[];
+  readonly include: Include[];
+  readonly applied: (readonly [name: string, value: string])[];
+  readonly ignored: string[];
+  readonly issues: Issue[];
+  sort: readonly SortKey[] | undefined;
+  count: number | undefined;
+  summary: 'count' | undefined;
+  cursor: string | undefined;
+}
+
+/**
+ * Parses the decoded name-value pairs of one search of `type`. `_format` and `_pretty` are skipped. Throws FhirFault
+ * (400, `invalid`, or `not-supported` when that is all that is wrong) with one issue for each problem of the request;
+ * `expression` is the parameter's name. Unsupported modifiers, chains and result parameters' values are refused under
+ * lenient handling too.
+ */
+export function parseSearch(
+  type: string,
+  params: readonly (readonly [name: string, value: string])[],
+  options: ParseSearchOptions,
+): SearchQuery {
+  if (params.length > maxParameters) {
+    throw fault('invalid', `A search may have at most ${maxParameters} parameters.`, { code: 'too-costly' });
+  }
+  const draft: Draft = {
+    clauses: [],
+    include: [],
+    applied: [],
+    ignored: [],
+    issues: [],
+    sort: undefined,
+    count: undefined,
+    summary: undefined,
+    cursor: undefined,
+  };
+  for (const pair of params) parseParameter(type, pair, options, draft);
+  if (draft.issues.length > 0) {
+    const unsupported = draft.issues.every((issue) => issue.code === 'not-supported');
+    throw new FhirFault(unsupported ? 'not-supported' : 'invalid', draft.issues);
+  }
+  const { clauses, sort = [], count = options.defaultCount, summary, include, cursor, applied, ignored } = draft;
+  return { type, clauses, sort, count, summary, include, cursor, applied, ignored };
+}
+
+function parseParameter(
+  type: string,
+  pair: readonly [name: string, value: string],
+  options: ParseSearchOptions,
+  draft: Draft,
+): void {
+  const [text, value] = pair;
+  if (text === '_format' || text === '_pretty') return;
+  const name = parseParameterName(text);
+  if (name === undefined) {
+    const code = leadingCode(text);
+    draft.issues.push(
+      toIssue(malformed, options.allowed.has(code) || Object.hasOwn(resultParameters, code) ? code : undefined),
+    );
+    return;
+  }
+  const outcome = interpret(type, name, value, options, draft);
+  if (outcome === undefined) {
+    if (name.code !== '_cursor') draft.applied.push(pair);
+  } else if (outcome !== unknown) draft.issues.push(toIssue(outcome, name.code));
+  else if (options.handling === 'strict') draft.issues.push(toIssue(unknown, text));
+  else draft.ignored.push(text);
+}
+
+function interpret(
+  type: string,
+  name: ParameterName,
+  value: string,
+  options: ParseSearchOptions,
+  draft: Draft,
+): Problem | undefined {
+  const { code } = name;
+  if (options.allowed.has(code)) {
+    const clause = parseSelection(type, name, value, options);
+    if (clause instanceof Problem) return clause;
+    draft.clauses.push(clause);
+    return undefined;
+  }
+  const parseResult =
+    code.startsWith('_') && Object.hasOwn(resultParameters, code) ? resultParameters[code] : undefined;
+  if (parseResult === undefined) return unknown;
+  if (name.modifier !== undefined || name.chain !== undefined) return noModifier;
+  const problem = checkText(value, code === '_cursor' ? maxCursorLength : maxResultParameterLength);
+  return problem ?? parseResult(value, draft, options);
+}
+
+function parseSelection(
+  type: string,
+  name: ParameterName,
+  value: string,
+  options: ParseSearchOptions,
+): SearchClause | Problem {
+  if (name.code === '_id') return parseIdClause(name, value);
+  if (name.code === '_lastUpdated') return parseLastUpdatedClause(name, value);
+  const parameter = options.definitions.get(type)?.get(name.code);
+  return parameter === undefined ? unknown : parseClause(parameter, name, value, options.baseUrl);
+}
+
+type ParseResultParameter = (value: string, draft: Draft, options: ParseSearchOptions) => Problem | undefined;
+
+const resultParameters: Readonly<Record<string, ParseResultParameter>> = {
+  _sort: (value, draft, { sorts }) => {
+    if (draft.sort !== undefined) return repeated;
+    const sort = parseSort(value, sorts);
+    if (sort instanceof Problem) return sort;
+    draft.sort = sort;
+    return undefined;
+  },
+  _count: (value, draft, { maxCount }) => {
+    if (draft.count !== undefined) return repeated;
+    const count = parseCount(value, maxCount);
+    if (count instanceof Problem) return count;
+    draft.count = count;
+    return undefined;
+  },
+  _summary: (value, draft) => {
+    if (draft.summary !== undefined) return repeated;
+    const summary = parseSummary(value);
+    if (summary instanceof Problem) return summary;
+    draft.summary = summary;
+    return undefined;
+  },
+  _include: (value, draft, { includes, definitions }) => {
+    const include = parseInclude(value, includes, definitions);
+    if (include instanceof Problem) return include;
+    draft.include.push(include);
+    return undefined;
+  },
+  _cursor: (value, draft) => {
+    if (draft.cursor !== undefined) return repeated;
+    draft.cursor = value;
+    return undefined;
+  },
+};
+
+function toIssue(problem: Problem, param: string | undefined): Issue {
+  return {
+    severity: 'error',
+    code: problem.code,
+    diagnostics: problem.diagnostics,
+    ...(param === undefined ? {} : { expression: [param] }),
+  };
+}

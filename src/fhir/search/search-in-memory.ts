@@ -1,0 +1,38 @@
+import type { IndexValue, KeysetPosition, SearchPlan } from './ast.ts';
+import { type MatchMeta, matches } from './match.ts';
+import { compareBy, positionOf } from './sort.ts';
+
+/** A resource of the plan's type, with its index values. */
+export interface Candidate<R extends MatchMeta> {
+  readonly resource: R;
+  readonly values: readonly IndexValue[];
+}
+
+export interface InMemoryResult<R> {
+  readonly matches: readonly R[];
+  /** Position to pass as `after` for the next page; undefined when there is none. */
+  readonly next: KeysetPosition | undefined;
+  /** The number of all matches, over all pages, when the plan asks for it. */
+  readonly total: number | undefined;
+}
+
+/** Finds one page among candidates as a store does: sorted, after the plan's position, at most `limit`. */
+export function searchInMemory<R extends MatchMeta>(
+  plan: SearchPlan,
+  candidates: readonly Candidate<R>[],
+): InMemoryResult<R> {
+  const { sort, after, limit } = plan;
+  const found = candidates.filter(({ resource, values }) => matches(plan.clauses, values, resource));
+  const total = plan.total ? found.length : undefined;
+  if (limit === 0) return { matches: [], next: undefined, total };
+  const placed = found
+    .map(({ resource, values }) => ({
+      resource,
+      position: positionOf(sort, { id: resource.id, lastUpdatedMs: resource.lastUpdatedMs, values }),
+    }))
+    .filter(({ position }) => after === undefined || compareBy(sort, position, after) > 0)
+    .sort((a, b) => compareBy(sort, a.position, b.position));
+  const page = placed.slice(0, limit);
+  const next = placed.length > limit ? page.at(-1)?.position : undefined;
+  return { matches: page.map(({ resource }) => resource), next, total };
+}

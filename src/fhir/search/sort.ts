@@ -1,0 +1,73 @@
+/** The order of matches. https://hl7.org/fhir/R4/search.html#sort */
+import type { IndexValue, KeysetPosition, SortKey } from './ast.ts';
+import { compareText } from './compare-text.ts';
+
+/** What is sorted: the parts of a resource that have a place in an order. */
+export interface Sortable {
+  readonly id: string;
+  readonly lastUpdatedMs: number;
+  readonly values: readonly IndexValue[];
+}
+
+/**
+ * The place of a resource: one value for each sort key, then its id. The value of a key is
+ * - `_id`: the id; `_lastUpdated`: `lastUpdatedMs`;
+ * - date: ascending the least `startMs`, descending the greatest `endMs`;
+ * - token: the code; string: the normalised text; uri: the text; reference: the id; of several values the least when
+ *   ascending, the greatest when descending, in code-point order;
+ * - null when the resource has no value of the parameter.
+ */
+export function positionOf(sort: readonly SortKey[], resource: Sortable): KeysetPosition {
+  return [...sort.map((key) => sortValue(key, resource)), resource.id];
+}
+
+/**
+ * Compares two positions of the same sort: key by key, null last in either direction, and at the end the id ascending.
+ * Without sort keys the order is by id ascending. Negative: `a` comes first.
+ */
+export function compareBy(sort: readonly SortKey[], a: KeysetPosition, b: KeysetPosition): number {
+  for (let i = 0; i <= sort.length; i++) {
+    const left = a[i] ?? null;
+    const right = b[i] ?? null;
+    if (left === right) continue;
+    if (left === null) return 1;
+    if (right === null) return -1;
+    const order = compareValues(left, right);
+    if (order !== 0) return sort[i]?.descending === true ? -order : order;
+  }
+  return 0;
+}
+
+function sortValue({ param, descending }: SortKey, resource: Sortable): string | number | null {
+  if (param === '_id') return resource.id;
+  if (param === '_lastUpdated') return resource.lastUpdatedMs;
+  let best: string | number | null = null;
+  for (const value of resource.values) {
+    if (value.param !== param) continue;
+    const candidate = comparable(value, descending);
+    if (candidate === null) continue;
+    if (best === null || compareValues(candidate, best) * (descending ? -1 : 1) < 0) best = candidate;
+  }
+  return best;
+}
+
+function comparable(value: IndexValue, descending: boolean): string | number | null {
+  switch (value.kind) {
+    case 'date':
+      return descending ? value.endMs : value.startMs;
+    case 'token':
+      return value.code;
+    case 'string':
+      return value.normalised;
+    case 'uri':
+      return value.value;
+    case 'reference':
+      return value.id;
+    case 'reference-identifier':
+      return null;
+  }
+}
+
+function compareValues(a: string | number, b: string | number): number {
+  return typeof a === 'number' && typeof b === 'number' ? a - b : compareText(String(a), String(b));
+}

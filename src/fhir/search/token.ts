@@ -1,0 +1,27 @@
+/** Tokens: `code`, `system|code`, `|code`, `system|`. https://hl7.org/fhir/R4/search.html#token */
+import type { TokenValue } from './ast.ts';
+import { splitEscaped, unescapeValue } from './escape.ts';
+import { Problem } from './problem.ts';
+
+export const badEscape = new Problem(
+  'invalid',
+  'A backslash may stand only before a comma, |, $ or another backslash.',
+);
+const tooManyBars = new Problem('invalid', 'The value has more than one |; write \\| for one inside a system or code.');
+const emptyToken = new Problem('invalid', 'The value has neither a system nor a code.');
+
+export function parseTokenValue(text: string): TokenValue | Problem {
+  const parts = splitEscaped(text, '|');
+  const [first = '', second] = parts;
+  if (parts.length > 2) return tooManyBars;
+  if (second === undefined) {
+    const code = unescapeValue(first);
+    return code === undefined ? badEscape : { code };
+  }
+  const system = unescapeValue(first);
+  const code = unescapeValue(second);
+  if (system === undefined || code === undefined) return badEscape;
+  if (system === '' && code === '') return emptyToken;
+  if (code === '') return { system };
+  return { system: system === '' ? null : system, code };
+}
