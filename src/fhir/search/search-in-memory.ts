@@ -1,5 +1,5 @@
 import type { IndexValue, KeysetPosition, SearchPlan } from './ast.ts';
-import { type MatchMeta, matches } from './match.ts';
+import { type MatchMeta, matches } from './matches.ts';
 import { compareBy, positionOf } from './sort.ts';
 
 /** A resource of the plan's type, with its index values. */
