@@ -36,6 +36,11 @@ export function extractPlan(flag: Flag): Plan {
   };
 }
 
+/** Whether the authority still stands behind the plan; a withdrawn one is held by nobody. */
+export function isHeld(plan: Plan): boolean {
+  return plan.status !== 'entered-in-error';
+}
+
 function refused(code: IssueCode, diagnostics: string, expression: string): Issue {
   return { severity: 'error', code, diagnostics, expression: [expression] };
 }

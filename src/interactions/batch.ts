@@ -1,0 +1,78 @@
+import { type BundleEntry, isRead, parseEntry, renderAnsweredEntry, renderRefusedEntry } from './bundle-entry.ts';
+import { inLanes } from './in-lanes.ts';
+import type { AccessContext, FhirAnswer, Perform } from './interaction.ts';
+import type { InteractionPorts } from './ports.ts';
+
+/** How many records of one batch are worked on at once; their commits share an fsync. */
+const concurrentLanes = 64;
+
+interface Submitted {
+  readonly subject?: { readonly reference?: unknown };
+  readonly identifier?: readonly { readonly value?: unknown }[];
+}
+
+/** Entries about the same patient depend on each other and run one after another; the Patient itself goes first. */
+function laneOf(entry: BundleEntry): string {
+  const { type, id, body } = entry.request;
+  const { subject, identifier } = (body ?? {}) as Submitted;
+  if (type === 'Patient') return `Patient/${id ?? String(identifier?.[0]?.value)}`;
+  return typeof subject?.reference === 'string' ? subject.reference : `#${entry.index}`;
+}
+
+function buildLanes(entries: readonly BundleEntry[]): BundleEntry[][] {
+  const lanes = new Map<string, BundleEntry[]>();
+  for (const entry of entries) {
+    const key = laneOf(entry);
+    const lane = lanes.get(key);
+    if (lane === undefined) lanes.set(key, [entry]);
+    else lane.push(entry);
+  }
+  const isPatient = (entry: BundleEntry): number => (entry.request.type === 'Patient' ? 0 : 1);
+  return [...lanes.values()].map((lane) => lane.sort((a, b) => isPatient(a) - isPatient(b) || a.index - b.index));
+}
+
+/**
+ * batch: each entry on its own, audited on its own, answered in its place. Writes first, then reads.
+ * https://hl7.org/fhir/R4/http.html#transaction
+ */
+export async function batch(
+  entries: readonly unknown[],
+  context: AccessContext,
+  perform: Perform,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const responses: string[] = new Array(entries.length);
+  const parsed: BundleEntry[] = [];
+  const perEntry = async (entry: BundleEntry): Promise<void> => {
+    try {
+      responses[entry.index] = renderAnsweredEntry(
+        entry,
+        await perform(entry.request, context),
+        context,
+        ports.baseUrl,
+      );
+    } catch (error) {
+      responses[entry.index] = renderRefusedEntry(entry, error);
+    }
+  };
+  for (const [index, entry] of entries.entries()) {
+    try {
+      parsed.push(parseEntry(entry, index, ports.baseUrl));
+    } catch (error) {
+      responses[index] = renderRefusedEntry({ index, request: { interaction: 'batch', query: [], raw: '' } }, error);
+    }
+  }
+  await inLanes(buildLanes(parsed.filter((entry) => !isRead(entry))), concurrentLanes, perEntry);
+  const reads = parsed.filter(isRead).map((entry) => [entry]);
+  await inLanes(reads, concurrentLanes, perEntry);
+  return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
+}
+
+/** A response Bundle of rendered entries. */
+export function renderResponseBundle(
+  type: 'batch-response' | 'transaction-response',
+  entries: readonly string[],
+): string {
+  const list = entries.length === 0 ? '' : `,"entry":[${entries.join(',')}]`;
+  return `{"resourceType":"Bundle","type":"${type}"${list}}`;
+}

@@ -1,0 +1,128 @@
+import { STATUS_CODES } from 'node:http';
+import { spineCodingFor } from '../cpis/spine-code.ts';
+import { FhirFault, fault, type Issue } from '../fhir/fault.ts';
+import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, InteractionCode } from './interaction.ts';
+
+/** One entry of a batch or transaction, as a request of its own. */
+export interface BundleEntry {
+  readonly index: number;
+  readonly fullUrl: string | undefined;
+  readonly method: string;
+  readonly request: FhirRequest;
+}
+
+interface RawEntry {
+  readonly fullUrl?: string;
+  readonly resource?: unknown;
+  readonly request?: { method?: string; url?: string; ifMatch?: string; ifNoneExist?: string };
+}
+
+const typePattern = /^[A-Z][A-Za-z]{1,63}$/;
+const idPattern = /^[A-Za-z0-9\-.]{1,64}$/;
+
+function interactionOf(method: string, path: readonly string[], hasQuery: boolean): InteractionCode | undefined {
+  const [type = '', id, history, versionId, ...rest] = path;
+  if (!typePattern.test(type) || rest.length > 0) return undefined;
+  if (id === undefined) {
+    if (method === 'GET') return 'search-type';
+    if (method === 'POST' && !hasQuery) return 'create';
+    return method === 'PUT' && hasQuery ? 'update' : undefined;
+  }
+  if (!idPattern.test(id) || hasQuery) return undefined;
+  if (history !== undefined)
+    return method === 'GET' && history === '_history' && versionId !== undefined ? 'vread' : undefined;
+  if (method === 'GET') return 'read';
+  if (method === 'PUT') return 'update';
+  return method === 'DELETE' ? 'delete' : undefined;
+}
+
+/** Reads one entry as a request; throws `not-supported` for a method or URL that this server does not serve in Bundles. */
+export function parseEntry(entry: unknown, index: number, baseUrl: string): BundleEntry {
+  const { fullUrl, resource, request } = (entry ?? {}) as RawEntry;
+  const method = request?.method ?? '';
+  const url = request?.url ?? '';
+  const local = url.startsWith(`${baseUrl}/`) ? url.slice(baseUrl.length + 1) : url;
+  const mark = local.indexOf('?');
+  const path = (mark < 0 ? local : local.slice(0, mark)).split('/');
+  const interaction = interactionOf(method, path, mark >= 0);
+  if (interaction === undefined) {
+    throw fault('not-supported', 'This method and URL are not served within a Bundle.', {
+      expression: [`Bundle.entry[${index}].request`],
+    });
+  }
+  const [type = '', id, , versionId] = path;
+  return {
+    index,
+    fullUrl,
+    method,
+    request: {
+      interaction,
+      type,
+      ...(id === undefined ? {} : { id }),
+      ...(versionId === undefined ? {} : { versionId }),
+      query: mark < 0 ? [] : [...new URLSearchParams(local.slice(mark + 1))],
+      raw: `${method} ${url}`,
+      ...(resource === undefined ? {} : { body: resource }),
+      ...(request?.ifMatch === undefined ? {} : { ifMatch: request.ifMatch }),
+      ...(request?.ifNoneExist === undefined ? {} : { ifNoneExist: request.ifNoneExist }),
+    },
+  };
+}
+
+/** Whether the entry reads; reads are performed after all writes. */
+export function isRead(entry: BundleEntry): boolean {
+  return entry.method === 'GET';
+}
+
+/** Moves expressions of an entry's issues under `Bundle.entry[index]`. */
+export function issuesInBundle(issues: readonly Issue[], entry: Pick<BundleEntry, 'index' | 'request'>): Issue[] {
+  const type = entry.request.type ?? '';
+  const at = `Bundle.entry[${entry.index}]`;
+  return issues.map((issue) => ({
+    ...issue,
+    expression: (issue.expression ?? [at]).map((expression) => {
+      if (expression === type || expression.startsWith(`${type}.`))
+        return `${at}.resource${expression.slice(type.length)}`;
+      return expression.startsWith('Bundle.') ? expression : `${at}.request`;
+    }),
+  }));
+}
+
+function statusText(status: number): string {
+  return `${status} ${STATUS_CODES[status] ?? ''}`.trim();
+}
+
+const statusOf = { ok: 200, created: 201, deleted: 204 } as const;
+
+/** The response entry of what was answered; the resource only where it was read or asked for. */
+export function renderAnsweredEntry(
+  entry: BundleEntry,
+  answer: FhirAnswer,
+  context: AccessContext,
+  baseUrl: string,
+): string {
+  const wanted = isRead(entry) || context.preferReturn === 'representation';
+  const warnings = answer.warnings ?? [];
+  const response = JSON.stringify({
+    status: statusText(statusOf[answer.kind]),
+    ...(answer.location === undefined ? {} : { location: `${baseUrl}/${answer.location}` }),
+    ...(answer.versionId === undefined ? {} : { etag: `W/"${answer.versionId}"` }),
+    ...(answer.lastUpdatedMs === undefined ? {} : { lastModified: new Date(answer.lastUpdatedMs).toISOString() }),
+  });
+  const outcome =
+    warnings.length === 0
+      ? ''
+      : `,"outcome":${renderOperationOutcome(issuesInBundle(warnings, entry), spineCodingFor())}`;
+  const resource = wanted && answer.body !== undefined ? `"resource":${answer.body},` : '';
+  return `{${resource}"response":${response.slice(0, -1)}${outcome}}}`;
+}
+
+/** The response entry of a refusal. */
+export function renderRefusedEntry(entry: Pick<BundleEntry, 'index' | 'request'>, error: unknown): string {
+  const refused =
+    error instanceof FhirFault ? error : fault('exception', 'The server failed on this entry.', { cause: error });
+  const status = JSON.stringify(statusText(refused.status));
+  const outcome = renderOperationOutcome(issuesInBundle(refused.issues, entry), spineCodingFor(refused.category));
+  return `{"response":{"status":${status},"outcome":${outcome}}}`;
+}

@@ -1,0 +1,36 @@
+import type { Flag } from 'fhir/r4.js';
+import type { Caller } from '../cpis/caller.ts';
+import { ownerOf } from '../cpis/labels.ts';
+import { extractPlan } from '../cpis/plan.ts';
+import type { SearchQuery } from '../fhir/search/ast.ts';
+import type { StoredResource } from '../store/store.ts';
+import type { InteractionPorts } from './ports.ts';
+
+/**
+ * What accompanies Flags: for NHS staff always the owning authorities' Organizations, which carry the telephones; else
+ * what `_include` asks for. The Patient of a Flag that the caller sees may be seen.
+ */
+export async function findIncluded(
+  query: SearchQuery,
+  matches: readonly StoredResource[],
+  caller: Caller,
+  ports: InteractionPorts,
+): Promise<readonly StoredResource[]> {
+  if (query.type !== 'Flag' || query.summary === 'count') return [];
+  const asked = (param: string): boolean => query.include.some((include) => include.param === param);
+  const included: StoredResource[] = [];
+  if (caller.role === 'care-provider' || asked('author')) {
+    const owners = new Set<string>();
+    for (const flag of matches) owners.add(ownerOf(flag.labels) ?? '');
+    for (const id of owners) {
+      const organization = ports.organizations.read(id);
+      if (organization !== undefined) included.push(organization);
+    }
+  }
+  if (asked('patient')) {
+    const patients = new Set(matches.map((flag) => extractPlan(JSON.parse(flag.body) as Flag).patientId));
+    const results = await Promise.all([...patients].map((id) => ports.store.read('Patient', id)));
+    for (const result of results) if (result.kind === 'found') included.push(result.resource);
+  }
+  return included;
+}

@@ -1,0 +1,24 @@
+import { bearsLabelFor } from '../cpis/access-policy.ts';
+import type { Caller } from '../cpis/caller.ts';
+import { invalidNhsNumber, isNhsNumber } from '../cpis/nhs-number.ts';
+import { type FhirFault, fault } from '../fhir/fault.ts';
+import type { ReadResult, StoredResource } from '../store/store.ts';
+
+/** The one answer for what is not there and for what the caller may not see. */
+export function notFound(): FhirFault {
+  return fault('not-found', 'There is no such resource.');
+}
+
+/** Refuses an id that no resource of the type can have, before anything is looked up. */
+export function checkId(type: string, id: string): void {
+  if (type === 'Patient' && !isNhsNumber(id)) throw invalidNhsNumber('Patient.id');
+}
+
+/** The current version of what this authority may see; 410 for its own that was deleted, else 404. */
+export function visibleToAuthority(result: ReadResult, type: string, caller: Caller): StoredResource {
+  if (result.kind === 'found' && bearsLabelFor(caller, type, result.resource.labels)) return result.resource;
+  if (result.kind === 'deleted' && bearsLabelFor(caller, type, result.labels)) {
+    throw fault('gone', 'The resource was deleted; its earlier versions can be read by version.');
+  }
+  throw notFound();
+}

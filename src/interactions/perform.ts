@@ -1,0 +1,65 @@
+import { fault } from '../fhir/fault.ts';
+import { batch } from './batch.ts';
+import { refuseErrors } from './check-resource.ts';
+import { commitWrite } from './commit-write.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
+import type { InteractionPorts } from './ports.ts';
+import { read } from './read.ts';
+import { recordRefusal } from './record-access.ts';
+import { searchType } from './search-type.ts';
+import { transaction } from './transaction.ts';
+import { vread } from './vread.ts';
+
+interface BatchOrTransaction {
+  readonly type?: unknown;
+  readonly entry?: readonly unknown[];
+}
+
+async function performBundle(
+  request: FhirRequest,
+  context: AccessContext,
+  perform: Perform,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  refuseErrors(ports.validate(request.body, 'Bundle'));
+  const { type, entry = [] } = request.body as BatchOrTransaction;
+  if (entry.length > ports.maxBundleEntries) {
+    throw fault('too-large', `A Bundle has at most ${ports.maxBundleEntries} entries here.`, {
+      expression: ['Bundle.entry'],
+    });
+  }
+  return type === 'transaction' ? transaction(entry, context, perform, ports) : batch(entry, context, perform, ports);
+}
+
+/** The interactions behind one door: each request is performed and audited, and a refusal is audited before it is told. */
+export function buildPerform(ports: InteractionPorts): Perform {
+  async function dispatch(request: FhirRequest, context: AccessContext): Promise<FhirAnswer> {
+    switch (request.interaction) {
+      case 'read':
+        return read(request, context, ports);
+      case 'vread':
+        return vread(request, context, ports);
+      case 'search-type':
+        return searchType(request, context, ports);
+      case 'create':
+      case 'update':
+      case 'delete':
+        return commitWrite(request, context, ports);
+      case 'batch':
+      case 'transaction':
+        return performBundle(request, context, perform, ports);
+      default:
+        throw request.interaction satisfies never;
+    }
+  }
+
+  async function perform(request: FhirRequest, context: AccessContext): Promise<FhirAnswer> {
+    try {
+      return await dispatch(request, context);
+    } catch (error) {
+      throw await recordRefusal(error, request, context, ports);
+    }
+  }
+
+  return perform;
+}

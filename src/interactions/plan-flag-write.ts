@@ -1,0 +1,188 @@
+import type { Flag, Patient } from 'fhir/r4.js';
+import { notifiedOfWrite, visibleHolders } from '../cpis/audience.ts';
+import type { Caller } from '../cpis/caller.ts';
+import { ownerLabel, patientLabels, submittersOf } from '../cpis/labels.ts';
+import { invalidNhsNumber, isNhsNumber } from '../cpis/nhs-number.ts';
+import { checkPlan, extractPlan, isHeld, type Plan } from '../cpis/plan.ts';
+import { fault } from '../fhir/fault.ts';
+import type { SearchPlan } from '../fhir/search/ast.ts';
+import type { ReadResult, StoredResource, Touch } from '../store/store.ts';
+import { visibilityRule } from './caller-view.ts';
+import { refuseErrors } from './check-resource.ts';
+import type { PlannedWrite } from './planned-write.ts';
+import type { InteractionPorts } from './ports.ts';
+import { answerWrite, buildResourceWrite, contentOf } from './resource-write.ts';
+import type { View } from './view.ts';
+
+export interface FlagSubmission {
+  readonly flag: Flag;
+  /** The id that the new Flag will have, or of `current`. */
+  readonly id: string;
+  /** The version that is amended, owned by the caller; undefined: a new plan. */
+  readonly current: StoredResource | undefined;
+  readonly ifNoneExist?: SearchPlan;
+}
+
+/** The NHS number that Flag.subject names: `Patient/N`, or the same under this server's base URL. */
+function subjectOf(flag: Flag, baseUrl: string): string {
+  const reference = flag.subject.reference ?? '';
+  const local = reference.startsWith(`${baseUrl}/`) ? reference.slice(baseUrl.length + 1) : reference;
+  const [type, id, ...rest] = local.split('/');
+  if (type !== 'Patient' || id === undefined || rest.length > 0) {
+    throw fault('unprocessable', 'Flag.subject is a reference Patient/<NHS number> on this server.', {
+      code: 'value',
+      expression: ['Flag.subject.reference'],
+    });
+  }
+  if (!isNhsNumber(id)) throw invalidNhsNumber('Flag.subject.reference');
+  return id;
+}
+
+/** The author is the caller's authority; a body that names another one is refused. */
+function refuseForeignAuthor(flag: Flag, caller: Caller, baseUrl: string): void {
+  const named = flag.author?.reference;
+  const own = `Organization/${caller.organisation.id}`;
+  if (flag.author !== undefined && named !== own && named !== `${baseUrl}/${own}`) {
+    throw fault('forbidden', 'Flag.author is the authority that submits; another one may not be named.', {
+      expression: ['Flag.author'],
+    });
+  }
+}
+
+/** The labels of a Patient once `changed` has replaced (or, undefined, removed) the plan with its id. */
+function relabel(patient: StoredResource, plans: readonly Plan[], changedId: string, changed: Plan | undefined): Touch {
+  const remaining = plans.filter((plan) => plan.id !== changedId);
+  const holders = [...remaining, ...(changed === undefined ? [] : [changed])].filter(isHeld);
+  const labels = patientLabels(
+    holders.map((plan) => plan.authorityId),
+    submittersOf(patient.labels),
+  );
+  return { type: 'Patient', id: patient.id, expectRevision: patient.revision, labels };
+}
+
+function describeAccess(
+  caller: Caller,
+  plan: Plan,
+  plans: readonly Plan[],
+  ports: InteractionPorts,
+): PlannedWrite['access'] {
+  const notifyIds = notifiedOfWrite(caller.organisation.id, visibleHolders(plans, visibilityRule(ports)));
+  return {
+    patientIds: [plan.patientId],
+    resource: `Flag/${plan.id}`,
+    custodianIds: [...new Set([caller.organisation.id, ...notifyIds])].sort(),
+    notifyIds,
+    inAccessHistory: false,
+  };
+}
+
+/** The Patient that a plan is about, which the caller must have matched by its birth date. */
+function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Plan[]): StoredResource {
+  const own = caller.organisation.id;
+  const matched =
+    result.kind === 'found' &&
+    (submittersOf(result.resource.labels).includes(own) || plans.some((plan) => plan.authorityId === own));
+  if (result.kind !== 'found' || !matched) {
+    throw fault(
+      'unprocessable',
+      'The Patient of this plan has not been accepted from this authority: submit the Patient, with the birth date, ' +
+        'before or together with the Flag.',
+      { code: 'business-rule', expression: ['Flag.subject'] },
+    );
+  }
+  return result.resource;
+}
+
+/** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
+export async function planFlagWrite(
+  submission: FlagSubmission,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<PlannedWrite> {
+  const { current, id } = submission;
+  refuseForeignAuthor(submission.flag, caller, ports.baseUrl);
+  const patientId = subjectOf(submission.flag, ports.baseUrl);
+  const flag: Flag = {
+    ...submission.flag,
+    id,
+    subject: { reference: `Patient/${patientId}` },
+    author: { reference: `Organization/${caller.organisation.id}` },
+  };
+  const known = current === undefined ? undefined : (JSON.parse(current.body) as Flag);
+  if (known !== undefined && known.subject.reference !== flag.subject.reference) {
+    throw fault('unprocessable', 'The subject of a plan is not changed: withdraw this one and submit a new plan.', {
+      code: 'business-rule',
+      expression: ['Flag.subject'],
+    });
+  }
+  const plan = extractPlan(flag);
+  // The Patient is read before its plans: its revision then guards what is decided on them.
+  const subject = await view.read('Patient', patientId);
+  const plans = await view.plansOf(patientId);
+  const patient = refuseUnmatched(subject, caller, plans);
+  const { birthDate } = JSON.parse(patient.body) as Patient;
+  refuseErrors(checkPlan(plan, birthDate ?? '', visibilityRule(ports).today));
+  const access = describeAccess(caller, plan, plans, ports);
+  if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
+    const { version, lastUpdatedMs, body } = current;
+    return {
+      writes: [],
+      touches: [],
+      access: { ...access, notifyIds: [] },
+      answer: {
+        kind: 'ok',
+        body,
+        versionId: String(version),
+        lastUpdatedMs,
+        location: `Flag/${id}/_history/${version}`,
+      },
+    };
+  }
+  const write = buildResourceWrite(
+    flag,
+    id,
+    {
+      version: (current?.version ?? 0) + 1,
+      method: current === undefined ? 'POST' : 'PUT',
+      labels: [ownerLabel(caller.organisation.id)],
+      uniqueKeys: (flag.identifier ?? []).map((identifier) =>
+        JSON.stringify(['Flag', caller.organisation.id, identifier.system, identifier.value]),
+      ),
+    },
+    ports,
+  );
+  const guarded = submission.ifNoneExist === undefined ? write : { ...write, ifNoneExist: submission.ifNoneExist };
+  return { writes: [guarded], touches: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
+}
+
+/** Plans the withdrawal of a plan by deletion: gone for the NHS, its versions stay. */
+export async function planFlagDeletion(
+  current: StoredResource,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<PlannedWrite> {
+  const plan = extractPlan(JSON.parse(current.body) as Flag);
+  const patient = await view.read('Patient', plan.patientId);
+  const plans = await view.plansOf(plan.patientId);
+  if (patient.kind !== 'found') throw fault('exception', 'The Patient of this plan is missing.');
+  return {
+    writes: [
+      {
+        type: 'Flag',
+        id: current.id,
+        version: current.version + 1,
+        lastUpdatedMs: ports.clock(),
+        body: null,
+        method: 'DELETE',
+        labels: current.labels,
+        index: [],
+        uniqueKeys: [],
+      },
+    ],
+    touches: [relabel(patient.resource, plans, current.id, undefined)],
+    access: describeAccess(caller, plan, plans, ports),
+    answer: { kind: 'deleted', versionId: String(current.version + 1) },
+  };
+}

@@ -1,0 +1,46 @@
+import type { Caller } from '../cpis/caller.ts';
+import type { SearchParameterDefinitions } from '../fhir/definitions/search-parameters.ts';
+import type { Issue } from '../fhir/fault.ts';
+import type { IndexValue } from '../fhir/search/ast.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { AuditWrite, Store } from '../store/store.ts';
+import type { OrganizationDirectory } from './organization-directory.ts';
+
+/** What Subscriptions need beyond the rules of any resource; built by compose.ts from src/notification. */
+export interface SubscriptionRules {
+  /** Protects `channel.header` for storage; `stored` is the version it replaces, whose secrets may be kept. */
+  protect(resource: unknown, stored: string | undefined): unknown;
+  /** Checks status, criteria, endpoint, headers and payload of a protected Subscription; no error: accepted. */
+  check(resource: unknown, caller: Caller): readonly Issue[];
+  /** The JSON text as it may be shown: the values of `channel.header` redacted. */
+  redact(body: string): string;
+  /** Told after a commit that the Subscriptions of this authority changed. */
+  changed(authorityId: string): void;
+}
+
+/** Everything that the interactions reach the world through. */
+export interface InteractionPorts {
+  readonly store: Store;
+  readonly registry: () => Registry;
+  readonly searchDefinitions: SearchParameterDefinitions;
+  /** All issues of a resource against the profile that this server holds for its type. */
+  readonly validate: (resource: unknown, type: string) => readonly Issue[];
+  readonly extract: (resource: unknown) => readonly IndexValue[];
+  readonly organizations: OrganizationDirectory;
+  readonly subscriptions: SubscriptionRules;
+  /** Epoch milliseconds, never going backwards. */
+  readonly clock: () => number;
+  /** An unguessable resource id. */
+  readonly newId: () => string;
+  /** A time-ordered id for AuditEvents. */
+  readonly newAuditId: () => string;
+  /** The public base URL, without a slash at its end. */
+  readonly baseUrl: string;
+  readonly cursorKey: Buffer;
+  readonly endedPlanVisibleMonths: number;
+  readonly searchDefaultCount: number;
+  readonly searchMaxCount: number;
+  readonly maxBundleEntries: number;
+  /** Told after each commit, with what became durable: wakes the dispatcher. */
+  readonly committed: (audits: readonly AuditWrite[]) => void;
+}

@@ -1,0 +1,99 @@
+import type { AuditEvent, Flag } from 'fhir/r4.js';
+import { authorise } from '../cpis/access-policy.ts';
+import { isSilent, notifiedOfRead, visibleHolders } from '../cpis/audience.ts';
+import type { Caller } from '../cpis/caller.ts';
+import { extractPlan } from '../cpis/plan.ts';
+import { isVisible } from '../cpis/visibility.ts';
+import type { StoredResource } from '../store/store.ts';
+import { visibilityRule } from './caller-view.ts';
+import { checkId, notFound, visibleToAuthority } from './find-resource.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
+import type { InteractionPorts } from './ports.ts';
+import { type Access, plainAccess, recordAccess } from './record-access.ts';
+import { storeView } from './view.ts';
+
+/** The answer that carries a version, as its reader may see it. */
+export function answerRead(resource: StoredResource, ports: InteractionPorts): FhirAnswer {
+  const { type, body, version, lastUpdatedMs } = resource;
+  return {
+    kind: 'ok',
+    body: type === 'Subscription' ? ports.subscriptions.redact(body) : body,
+    versionId: String(version),
+    lastUpdatedMs,
+  };
+}
+
+/** What an authority's read of its own resource concerns. */
+export function ownAccess(resource: StoredResource, caller: Caller): Access {
+  const { type, id, body } = resource;
+  const access = { ...plainAccess, custodianIds: [caller.organisation.id] };
+  switch (type) {
+    case 'Patient':
+      return { ...access, patientIds: [id] };
+    case 'Flag':
+      return { ...access, patientIds: [extractPlan(JSON.parse(body) as Flag).patientId], resource: `Flag/${id}` };
+    case 'AuditEvent': {
+      const references = ((JSON.parse(body) as AuditEvent).entity ?? []).flatMap(
+        (entity) => entity.what?.reference ?? [],
+      );
+      const patients = references.filter((reference) => reference.startsWith('Patient/'));
+      const patientIds = [...new Set(patients.map((reference) => reference.slice('Patient/'.length)))];
+      return { ...access, patientIds, resource: `AuditEvent/${id}` };
+    }
+    default:
+      return { ...access, resource: `${type}/${id}` };
+  }
+}
+
+/** A Flag or Patient for NHS staff: only while a plan on the patient is visible, else as if nothing were there. */
+async function readForCareProvider(
+  type: string,
+  id: string,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<{ resource: StoredResource; access: Access }> {
+  const { caller } = context;
+  const rule = visibilityRule(ports);
+  const result = await ports.store.read(type, id);
+  const found = result.kind === 'found' ? result.resource : undefined;
+  const plan = type === 'Flag' && found !== undefined ? extractPlan(JSON.parse(found.body) as Flag) : undefined;
+  const patientId = type === 'Patient' ? id : (plan?.patientId ?? id);
+  const holders = visibleHolders(await storeView(ports.store).plansOf(patientId), rule);
+  const shown =
+    type === 'Patient'
+      ? holders.length > 0
+      : plan !== undefined && isVisible(plan, rule.today, rule.endedPlanVisibleMonths);
+  if (found === undefined || !shown) throw notFound();
+  return {
+    resource: found,
+    access: {
+      patientIds: [patientId],
+      ...(type === 'Flag' ? { resource: `Flag/${id}` } : {}),
+      custodianIds: holders,
+      notifyIds: notifiedOfRead(caller, holders, context.unscheduledAccess),
+      inAccessHistory: !isSilent(caller, context.unscheduledAccess),
+    },
+  };
+}
+
+/** read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */
+export async function read(request: FhirRequest, context: AccessContext, ports: InteractionPorts): Promise<FhirAnswer> {
+  const { caller } = context;
+  const { type = '', id = '' } = request;
+  authorise(caller, type, 'read');
+  checkId(type, id);
+  if (type === 'Organization') {
+    const organization = ports.organizations.read(id);
+    if (organization === undefined) throw notFound();
+    await recordAccess(request, context, { ...plainAccess, resource: `Organization/${id}` }, ports);
+    return answerRead(organization, ports);
+  }
+  if (caller.role === 'care-provider') {
+    const { resource, access } = await readForCareProvider(type, id, context, ports);
+    await recordAccess(request, context, access, ports);
+    return answerRead(resource, ports);
+  }
+  const resource = visibleToAuthority(await ports.store.read(type, id), type, caller);
+  await recordAccess(request, context, ownAccess(resource, caller), ports);
+  return answerRead(resource, ports);
+}

@@ -1,0 +1,100 @@
+import { type AccessFacts, buildAccessRecord } from '../cpis/access-record.ts';
+import { FhirFault, fault } from '../fhir/fault.ts';
+import type { AuditWrite } from '../store/store.ts';
+import type { AccessContext, FhirRequest } from './interaction.ts';
+import type { InteractionPorts } from './ports.ts';
+
+/** What an interaction knows of the access that it made; the rest follows from the request and its context. */
+export type Access = Pick<AccessFacts, 'patientIds' | 'custodianIds' | 'notifyIds' | 'inAccessHistory'> & {
+  readonly resource?: string;
+};
+
+/** An access to no patient, for nobody to be told of. */
+export const plainAccess: Access = { patientIds: [], custodianIds: [], notifyIds: [], inAccessHistory: false };
+
+/** The AuditEvent of a successful access, ready for a commit. */
+export function buildAudit(
+  request: FhirRequest,
+  context: AccessContext,
+  access: Access,
+  ports: InteractionPorts,
+): AuditWrite {
+  return buildAccessRecord(
+    {
+      ...access,
+      id: ports.newAuditId(),
+      recordedMs: ports.clock(),
+      interaction: request.interaction,
+      ...(request.type === undefined ? {} : { type: request.type }),
+      outcome: '0',
+      caller: context.caller,
+      clientAddress: context.clientAddress,
+      requestId: context.requestId,
+      ...(context.correlationId === undefined ? {} : { correlationId: context.correlationId }),
+      raw: request.raw,
+    },
+    { baseUrl: ports.baseUrl },
+  );
+}
+
+/**
+ * Makes the AuditEvent of a read or search durable, with its deliveries. What is to be disclosed may leave only after
+ * this resolves (I1); it throws `transient` when the store cannot take it.
+ */
+export async function recordAccess(
+  request: FhirRequest,
+  context: AccessContext,
+  access: Access,
+  ports: InteractionPorts,
+): Promise<void> {
+  const audits = [buildAudit(request, context, access, ports)];
+  await ports.store.commit({ writes: [], touches: [], audits });
+  ports.committed(audits);
+}
+
+/** What the audit of a refusal needs; `caller` undefined: the token itself was refused. */
+export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'preferReturn' | 'unscheduledAccess'> & {
+  readonly caller: AccessContext['caller'] | undefined;
+};
+
+/**
+ * Makes the AuditEvent of a refused request durable and gives the fault to answer: the one given, or `transient` when
+ * the refusal could not be recorded. A transient fault came from a store that takes nothing now, and disclosed nothing.
+ */
+export async function recordRefusal(
+  error: unknown,
+  request: Pick<FhirRequest, 'interaction' | 'type' | 'raw'>,
+  context: RefusedContext,
+  ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl'>,
+): Promise<FhirFault> {
+  const refused =
+    error instanceof FhirFault
+      ? error
+      : fault('exception', 'The server failed on this request; nothing was disclosed.', { cause: error });
+  if (refused.category === 'transient') return refused;
+  const audit = buildAccessRecord(
+    {
+      ...plainAccess,
+      id: ports.newAuditId(),
+      recordedMs: ports.clock(),
+      interaction: request.interaction,
+      ...(request.type === undefined ? {} : { type: request.type }),
+      outcome: refused.status < 500 ? '4' : '8',
+      outcomeReason: refused.category,
+      caller: context.caller,
+      clientAddress: context.clientAddress,
+      requestId: context.requestId,
+      ...(context.correlationId === undefined ? {} : { correlationId: context.correlationId }),
+      raw: request.raw,
+    },
+    { baseUrl: ports.baseUrl },
+  );
+  try {
+    await ports.store.commit({ writes: [], touches: [], audits: [audit] });
+    return refused;
+  } catch (failure) {
+    return failure instanceof FhirFault
+      ? failure
+      : fault('transient', 'The access could not be recorded.', { cause: failure });
+  }
+}

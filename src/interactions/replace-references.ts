@@ -1,0 +1,13 @@
+/** A copy of the resource in which each `reference` that names an entry's fullUrl names the resource's location instead. */
+export function replaceReferences(value: unknown, locations: ReadonlyMap<string, string>): unknown {
+  if (locations.size === 0 || typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => replaceReferences(item, locations));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [
+      key,
+      key === 'reference' && typeof member === 'string'
+        ? (locations.get(member) ?? member)
+        : replaceReferences(member, locations),
+    ]),
+  );
+}

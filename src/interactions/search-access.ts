@@ -1,0 +1,76 @@
+import type { Flag } from 'fhir/r4.js';
+import { isSilent, notifiedOfRead } from '../cpis/audience.ts';
+import { ownerOf } from '../cpis/labels.ts';
+import { extractPlan } from '../cpis/plan.ts';
+import { visibilityClauses } from '../cpis/visibility.ts';
+import type { SearchPlan, SearchQuery } from '../fhir/search/ast.ts';
+import type { SearchResult, StoredResource } from '../store/store.ts';
+import { visibilityRule } from './caller-view.ts';
+import type { AccessContext } from './interaction.ts';
+import type { InteractionPorts } from './ports.ts';
+import { type Access, plainAccess } from './record-access.ts';
+import { namedPatient } from './search-surface.ts';
+import { searchFlagsOf } from './view.ts';
+
+function ownersOf(flags: readonly StoredResource[]): string[] {
+  const owners = new Set<string>();
+  for (const flag of flags) {
+    const owner = ownerOf(flag.labels);
+    if (owner !== undefined) owners.add(owner);
+  }
+  return [...owners].sort();
+}
+
+/** Whether the result is all that is visible on the patient, so that its owners need no second search. */
+function isComplete(query: SearchQuery, plan: SearchPlan, result: SearchResult): boolean {
+  return (
+    query.type === 'Flag' &&
+    query.clauses.length === 1 &&
+    plan.after === undefined &&
+    plan.limit > 0 &&
+    result.next === undefined
+  );
+}
+
+function disclosedPatients(query: SearchQuery, result: SearchResult): string[] {
+  const patients = new Set<string>();
+  const named = namedPatient(query.clauses);
+  if (named !== undefined) patients.add(named);
+  for (const match of result.matches) {
+    if (match.type === 'Patient') patients.add(match.id);
+    if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
+  }
+  return [...patients];
+}
+
+/**
+ * What a search concerns. A care provider's names its one patient, and every authority with a visible plan on it is
+ * its custodian, whatever further criteria narrowed the answer. An authority's search over its own names each patient
+ * disclosed.
+ */
+export async function describeSearchAccess(
+  query: SearchQuery,
+  plan: SearchPlan,
+  result: SearchResult,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<Access> {
+  const { caller } = context;
+  if (query.type === 'Organization') return plainAccess;
+  if (caller.role !== 'care-provider') {
+    return { ...plainAccess, patientIds: disclosedPatients(query, result), custodianIds: [caller.organisation.id] };
+  }
+  const patientId = namedPatient(query.clauses) ?? '';
+  const rule = visibilityRule(ports);
+  const flags = isComplete(query, plan, result)
+    ? result.matches
+    : await searchFlagsOf(ports.store, patientId, visibilityClauses(rule.today, rule.endedPlanVisibleMonths));
+  const holders = ownersOf(flags);
+  const readsPlans = query.type === 'Flag';
+  return {
+    patientIds: [patientId],
+    custodianIds: holders,
+    notifyIds: readsPlans ? notifiedOfRead(caller, holders, context.unscheduledAccess) : [],
+    inAccessHistory: readsPlans && !isSilent(caller, context.unscheduledAccess),
+  };
+}

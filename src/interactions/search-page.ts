@@ -1,0 +1,42 @@
+import type { Caller } from '../cpis/caller.ts';
+import { renderSelfLink, type SearchsetLink } from '../fhir/bundle/searchset.ts';
+import type { KeysetPosition, SearchQuery } from '../fhir/search/ast.ts';
+import { type CursorBinding, openCursor, sealCursor } from '../fhir/search/cursor.ts';
+import type { InteractionPorts } from './ports.ts';
+
+/** How long a client may take between two pages. */
+const cursorMaxAgeMs = 60 * 60_000;
+
+function bind(query: SearchQuery, caller: Caller): CursorBinding {
+  return {
+    caller: JSON.stringify([caller.clientId, caller.role, caller.organisation.id]),
+    query: JSON.stringify([query.type, query.applied]),
+  };
+}
+
+/** Where this page begins; undefined on the first one. Throws 400, 403 or 410 for a cursor that is not good for it. */
+export function openPage(query: SearchQuery, caller: Caller, ports: InteractionPorts): KeysetPosition | undefined {
+  if (query.cursor === undefined) return undefined;
+  return openCursor(query.cursor, {
+    binding: bind(query, caller),
+    key: ports.cursorKey,
+    nowMs: ports.clock(),
+    maxAgeMs: cursorMaxAgeMs,
+  });
+}
+
+/** `self` as understood, and `next` where there is more. */
+export function renderPageLinks(
+  query: SearchQuery,
+  next: KeysetPosition | undefined,
+  caller: Caller,
+  ports: InteractionPorts,
+): SearchsetLink[] {
+  const self = renderSelfLink(ports.baseUrl, query.type, query.applied);
+  const links: SearchsetLink[] = [{ relation: 'self', url: self }];
+  if (next === undefined) return links;
+  const binding = bind(query, caller);
+  const cursor = sealCursor({ position: next, binding, issuedMs: ports.clock() }, ports.cursorKey);
+  links.push({ relation: 'next', url: `${self}${query.applied.length === 0 ? '?' : '&'}_cursor=${cursor}` });
+  return links;
+}

@@ -1,0 +1,83 @@
+import { renderAccessHistoryEntry } from '../cpis/access-history.ts';
+import { authorise, narrow } from '../cpis/access-policy.ts';
+import { renderSearchset, type SearchsetEntry } from '../fhir/bundle/searchset.ts';
+import type { SearchPlan, SearchQuery } from '../fhir/search/ast.ts';
+import type { SearchResult, StoredResource } from '../store/store.ts';
+import { visibilityRule } from './caller-view.ts';
+import { findIncluded } from './find-included.ts';
+import { renderIgnored } from './ignored-parameters.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
+import type { InteractionPorts } from './ports.ts';
+import { recordAccess } from './record-access.ts';
+import { describeSearchAccess } from './search-access.ts';
+import { openPage, renderPageLinks } from './search-page.ts';
+import { parseCallerSearch, requirePatient } from './search-surface.ts';
+
+function planSearch(query: SearchQuery, context: AccessContext, ports: InteractionPorts): SearchPlan {
+  const after = openPage(query, context.caller, ports);
+  return {
+    type: query.type,
+    clauses: [...query.clauses, ...narrow(context.caller, query.type, visibilityRule(ports))],
+    sort: query.sort,
+    limit: query.summary === 'count' ? 0 : (query.count ?? ports.searchDefaultCount),
+    total: query.summary === 'count' || query.count === 0,
+    ...(after === undefined ? {} : { after }),
+  };
+}
+
+async function find(plan: SearchPlan, ports: InteractionPorts): Promise<SearchResult> {
+  const search = (wanted: SearchPlan): SearchResult | Promise<SearchResult> =>
+    wanted.type === 'Organization' ? ports.organizations.search(wanted) : ports.store.search(wanted);
+  const result = await search(plan);
+  if (result.total !== undefined) return result;
+  if (plan.after === undefined && result.next === undefined) return { ...result, total: result.matches.length };
+  // Counting all AuditEvents of an authority would cost more than the page: Bundle.total is left out there.
+  if (plan.type === 'AuditEvent') return result;
+  const { after: _, ...whole } = plan;
+  const { total } = await search({ ...whole, limit: 0, total: true });
+  return { ...result, total };
+}
+
+function shownBody(resource: StoredResource, context: AccessContext, ports: InteractionPorts): string {
+  if (resource.type === 'Subscription') return ports.subscriptions.redact(resource.body);
+  if (resource.type === 'AuditEvent' && context.caller.role === 'care-provider')
+    return renderAccessHistoryEntry(resource.body);
+  return resource.body;
+}
+
+/**
+ * search-type: the exact result set first, then its AuditEvent, durable, and only then the Bundle. Each page is
+ * authorised and audited like a search of its own. https://hl7.org/fhir/R4/http.html#search
+ */
+export async function searchType(
+  request: FhirRequest,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const { caller } = context;
+  const type = request.type ?? '';
+  authorise(caller, type, 'search-type');
+  const query = parseCallerSearch(type, request.query, caller, context.handling ?? 'lenient', ports);
+  if (caller.role === 'care-provider' && type !== 'Organization') requirePatient(query.clauses);
+  const plan = planSearch(query, context, ports);
+  const result = await find(plan, ports);
+  const included = await findIncluded(query, result.matches, caller, ports);
+  await recordAccess(request, context, await describeSearchAccess(query, plan, result, context, ports), ports);
+  const entries: SearchsetEntry[] = result.matches.map((match) => ({
+    fullUrl: `${ports.baseUrl}/${match.type}/${match.id}`,
+    body: shownBody(match, context, ports),
+    mode: 'match',
+  }));
+  for (const resource of included) {
+    entries.push({ fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`, body: resource.body, mode: 'include' });
+  }
+  if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
+  return {
+    kind: 'ok',
+    body: renderSearchset({
+      ...(result.total === undefined ? {} : { total: result.total }),
+      links: renderPageLinks(query, result.next, caller, ports),
+      entries: query.summary === 'count' ? [] : entries,
+    }),
+  };
+}

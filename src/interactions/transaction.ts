@@ -1,0 +1,166 @@
+import { authorise } from '../cpis/access-policy.ts';
+import { FhirFault, fault } from '../fhir/fault.ts';
+import type { AuditWrite, ResourceWrite, Touch } from '../store/store.ts';
+import { renderResponseBundle } from './batch.ts';
+import {
+  type BundleEntry,
+  isRead,
+  issuesInBundle,
+  parseEntry,
+  renderAnsweredEntry,
+  renderRefusedEntry,
+} from './bundle-entry.ts';
+import { checkRefusal, contended, planWrite } from './commit-write.ts';
+import type { AccessContext, FhirAnswer, Perform } from './interaction.ts';
+import type { PlannedWrite } from './planned-write.ts';
+import type { InteractionPorts } from './ports.ts';
+import { buildAudit } from './record-access.ts';
+import { replaceReferences } from './replace-references.ts';
+import { overlayView, storeView } from './view.ts';
+
+const maxPlans = 20;
+
+/** DELETE, then Patients (plans refer to them), then POST, PUT, GET. */
+function rank(entry: BundleEntry): number {
+  if (entry.method === 'DELETE') return 0;
+  if (isRead(entry)) return 4;
+  if (entry.request.type === 'Patient') return 1;
+  return entry.method === 'POST' ? 2 : 3;
+}
+
+function inEntry<T>(entry: BundleEntry, act: () => T): T {
+  const move = (error: unknown): unknown =>
+    error instanceof FhirFault
+      ? new FhirFault(error.category, issuesInBundle(error.issues, entry), { headers: error.headers, cause: error })
+      : error;
+  try {
+    const result = act();
+    return result instanceof Promise ? (result.catch((error) => Promise.reject(move(error))) as T) : result;
+  } catch (error) {
+    throw move(error);
+  }
+}
+
+function parseEntries(entries: readonly unknown[], context: AccessContext, baseUrl: string): BundleEntry[] {
+  const parsed = entries.map((entry, index) => parseEntry(entry, index, baseUrl));
+  const fullUrls = new Set<string>();
+  for (const entry of parsed) {
+    if (entry.fullUrl !== undefined && fullUrls.has(entry.fullUrl)) {
+      throw fault('invalid', 'Two entries of a transaction have the same fullUrl.', {
+        expression: [`Bundle.entry[${entry.index}].fullUrl`],
+      });
+    }
+    if (entry.fullUrl !== undefined) fullUrls.add(entry.fullUrl);
+    const { interaction, type = '' } = entry.request;
+    if (interaction === 'read' || interaction === 'vread' || interaction === 'search-type') {
+      inEntry(entry, () => authorise(context.caller, type, interaction));
+    }
+  }
+  return parsed.sort((a, b) => rank(a) - rank(b) || a.index - b.index);
+}
+
+interface PlannedEntry {
+  readonly entry: BundleEntry;
+  readonly planned: PlannedWrite;
+}
+
+async function planAll(
+  entries: readonly BundleEntry[],
+  newIds: ReadonlyMap<number, string>,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<PlannedEntry[]> {
+  const view = overlayView(storeView(ports.store));
+  const locations = new Map<string, string>();
+  const done: PlannedEntry[] = [];
+  for (const entry of entries) {
+    const body = replaceReferences(entry.request.body, locations);
+    const request = body === undefined ? entry.request : { ...entry.request, body };
+    const newId = newIds.get(entry.index) ?? '';
+    const planned = await inEntry(entry, () => planWrite(request, context, view, ports, newId));
+    for (const write of planned.writes) {
+      if (done.some((other) => other.planned.writes.some(({ type, id }) => type === write.type && id === write.id))) {
+        throw fault('invalid', 'Two entries of a transaction write the same resource.', {
+          expression: [`Bundle.entry[${entry.index}]`],
+        });
+      }
+    }
+    view.add(planned.writes, planned.touches);
+    const location = planned.answer.location?.split('/_history/')[0];
+    if (entry.fullUrl !== undefined && location !== undefined) locations.set(entry.fullUrl, location);
+    done.push({ entry, planned });
+  }
+  return done;
+}
+
+/** One touch for each resource: guarded by the first, labelled by the last; a written resource takes the last labels. */
+function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[]; touches: Touch[] } {
+  const touches = new Map<string, Touch>();
+  for (const touch of planned.flatMap((entry) => entry.planned.touches)) {
+    const key = `${touch.type}/${touch.id}`;
+    const first = touches.get(key);
+    touches.set(key, first === undefined ? touch : { ...touch, expectRevision: first.expectRevision });
+  }
+  const writes = planned
+    .flatMap((entry) => entry.planned.writes)
+    .map((write) => {
+      const labels = touches.get(`${write.type}/${write.id}`)?.labels;
+      return labels === undefined ? write : { ...write, labels };
+    });
+  return { writes, touches: [...touches.values()] };
+}
+
+async function commitAll(
+  writes: readonly BundleEntry[],
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<readonly PlannedEntry[]> {
+  const newIds = new Map(writes.map((entry) => [entry.index, ports.newId()]));
+  for (let round = 0; round < maxPlans; round += 1) {
+    const planned = await planAll(writes, newIds, context, ports);
+    const audits: AuditWrite[] = planned.map((done) =>
+      buildAudit(done.entry.request, context, done.planned.access, ports),
+    );
+    const result = await ports.store.commit({ ...mergeUnit(planned), audits });
+    if (result.kind === 'committed') {
+      ports.committed(audits);
+      for (const done of planned) done.planned.committed?.();
+      return planned;
+    }
+    checkRefusal(result);
+  }
+  throw contended();
+}
+
+/**
+ * transaction: all writes or none, in one durable unit with an AuditEvent for each; then the reads, which see them.
+ * https://hl7.org/fhir/R4/http.html#transaction
+ */
+export async function transaction(
+  entries: readonly unknown[],
+  context: AccessContext,
+  perform: Perform,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const parsed = parseEntries(entries, context, ports.baseUrl);
+  const responses: string[] = new Array(entries.length);
+  const writes = parsed.filter((entry) => !isRead(entry));
+  if (writes.length > 0) {
+    for (const { entry, planned } of await commitAll(writes, context, ports)) {
+      responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
+    }
+  }
+  for (const entry of parsed.filter(isRead)) {
+    try {
+      responses[entry.index] = renderAnsweredEntry(
+        entry,
+        await perform(entry.request, context),
+        context,
+        ports.baseUrl,
+      );
+    } catch (error) {
+      responses[entry.index] = renderRefusedEntry(entry, error);
+    }
+  }
+  return { kind: 'ok', body: renderResponseBundle('transaction-response', responses) };
+}
