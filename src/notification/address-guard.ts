@@ -1,0 +1,134 @@
+/**
+ * Keeps notifications away from this server's own networks (SSRF). An endpoint is checked when it is registered, and every
+ * address is checked again at the moment of connecting, in the resolver that the connection itself uses, so that no other
+ * address can be connected to than the one that was checked.
+ */
+import type { LookupAddress } from 'node:dns';
+import { isIP, type LookupFunction } from 'node:net';
+import { buildConnector } from 'undici';
+import { isBlockedAddress, isLoopbackAddress } from './blocked-address.ts';
+
+/** All addresses of a host name; rejects when there are none. `dns.promises.lookup(name, { all: true })` in production. */
+export type ResolveHost = (hostname: string) => Promise<readonly LookupAddress[]>;
+
+export interface EndpointPolicy {
+  /** Exact origins (`https://host[:port]`), as the operator registered them. */
+  readonly allowedOrigins: readonly string[];
+  /** For demonstrations and tests: loopback addresses are allowed, with plain http too. Nothing else changes. */
+  readonly allowLoopback: boolean;
+}
+
+/** Why an endpoint is refused; the words of an OperationOutcome, without any value of the endpoint. */
+export type EndpointRefusal =
+  | 'not an absolute http(s) URL'
+  | 'not https'
+  | 'a URL with user information'
+  | 'a URL with a fragment'
+  | 'on a port that is not for web services'
+  | 'not at one of the origins registered for this client'
+  | 'at an address that is not public';
+
+/** From https://fetch.spec.whatwg.org/#bad-port, those of 1024 and above, and the usual data stores. */
+const refusedPorts = new Set([
+  1433, 1521, 1719, 1720, 1723, 2049, 2375, 2376, 2379, 2380, 3306, 3389, 3659, 4045, 4190, 5060, 5061, 5432, 5900,
+  5984, 6000, 6379, 6443, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 7001, 9042, 9200, 9300, 10080, 10250, 11211,
+  27017,
+]);
+
+const bareHost = (hostname: string): string => (hostname.startsWith('[') ? hostname.slice(1, -1) : hostname);
+
+function isLocalName(hostname: string): boolean {
+  const name = hostname.replace(/\.+$/, '').toLowerCase();
+  return name === 'localhost' || name.endsWith('.localhost');
+}
+
+function isRefusedPort(url: URL): boolean {
+  if (url.port === '') return false;
+  const port = Number(url.port);
+  return port !== 443 && port !== 80 && (port < 1024 || refusedPorts.has(port));
+}
+
+/** Checks the endpoint of a Subscription as it stands, without resolving its name. Undefined: it may be used. */
+export function checkEndpoint(endpoint: unknown, policy: EndpointPolicy): EndpointRefusal | undefined {
+  // The URL parser silently drops tabs and line ends and reads a backslash as a slash: none of them is let through.
+  if (typeof endpoint !== 'string' || !/^https?:\/\/[!-[\]-~]+$/i.test(endpoint)) return 'not an absolute http(s) URL';
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url === undefined) return 'not an absolute http(s) URL';
+  const host = bareHost(url.hostname);
+  const local = isLoopbackAddress(host) || isLocalName(host);
+  if (url.protocol !== 'https:' && !(policy.allowLoopback && local)) return 'not https';
+  const [authority = ''] = endpoint.slice(endpoint.indexOf('//') + 2).split(/[/?#]/);
+  if (authority.includes('@')) return 'a URL with user information';
+  if (endpoint.includes('#')) return 'a URL with a fragment';
+  if (isRefusedPort(url)) return 'on a port that is not for web services';
+  if (isIP(host) !== 0 ? isBlockedAddress(host, policy.allowLoopback) : isLocalName(host) && !policy.allowLoopback) {
+    return 'at an address that is not public';
+  }
+  if (!policy.allowedOrigins.includes(url.origin)) return 'not at one of the origins registered for this client';
+  return undefined;
+}
+
+/** A connection that was refused before it was made: an address of the host is blocked. */
+export class RefusedAddress extends Error {
+  readonly code = 'CPIS_REFUSED_ADDRESS';
+  constructor() {
+    super('the address of the endpoint is blocked');
+    this.name = 'RefusedAddress';
+  }
+}
+
+/**
+ * The addresses of a host, all of them checked: one blocked address refuses the host, because the next connection could
+ * take that one. Rejects with RefusedAddress, or as `resolve` does.
+ */
+export async function resolveChecked(
+  hostname: string,
+  resolve: ResolveHost,
+  allowLoopback: boolean,
+): Promise<readonly LookupAddress[]> {
+  const literal = bareHost(hostname);
+  const version = isIP(literal);
+  const addresses = version === 0 ? await resolve(hostname) : [{ address: literal, family: version }];
+  if (addresses.length === 0) throw Object.assign(new Error('no address'), { code: 'ENOTFOUND' });
+  if (addresses.some(({ address }) => isBlockedAddress(address, allowLoopback))) throw new RefusedAddress();
+  return addresses;
+}
+
+export interface GuardOptions {
+  readonly resolve: ResolveHost;
+  readonly allowLoopback: boolean;
+  readonly connectTimeoutMs: number;
+  /** Certificate authorities (PEM) in place of the bundled ones. */
+  readonly ca?: string;
+}
+
+/** An undici connector that connects to checked addresses only, with TLS 1.2 or later, verified; http on loopback only. */
+export function guardedConnector(options: GuardOptions): buildConnector.connector {
+  const { resolve, allowLoopback, connectTimeoutMs, ca } = options;
+  const lookup: LookupFunction = (hostname, { all }, callback) => {
+    resolveChecked(hostname, resolve, allowLoopback).then(
+      (addresses) => {
+        const [first] = addresses;
+        if (all === true) callback(null, [...addresses]);
+        else callback(null, first?.address ?? '', first?.family);
+      },
+      (error: NodeJS.ErrnoException) => callback(error, ''),
+    );
+  };
+  const connect = buildConnector({
+    timeout: connectTimeoutMs,
+    lookup,
+    allowH2: false,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ...(ca === undefined ? {} : { ca }),
+  });
+  return (target, callback) => {
+    const host = bareHost(target.hostname);
+    // `lookup` is not called for an IP literal.
+    const blocked = isIP(host) !== 0 && isBlockedAddress(host, allowLoopback);
+    const plain = target.protocol !== 'https:' && !(allowLoopback && (isLoopbackAddress(host) || isLocalName(host)));
+    if (blocked || plain) callback(new RefusedAddress(), null);
+    else connect(target, callback);
+  };
+}

@@ -1,0 +1,45 @@
+/** `Subscription.channel.header`: strings `Name: value` that are sent verbatim with each notification. */
+
+/** Headers that belong to the connection or are ours: a subscriber may not set them. */
+const reserved = new Set([
+  'accept-encoding',
+  'connection',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'date',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'via',
+]);
+const longestHeader = 8_192;
+/** How many headers one channel may have. */
+export const mostHeaders = 16;
+
+/** What stands in place of a header's value when a Subscription is read. */
+export const redactedValue = '[redacted]';
+
+export type ParsedHeader = readonly [name: string, value: string];
+
+/** Splits one header; a text says why it cannot be sent. RFC 9110 5.5: a token, then visible ASCII, space and tab. */
+export function parseChannelHeader(header: unknown): ParsedHeader | string {
+  if (typeof header !== 'string' || header.length > longestHeader) return 'is not a text of at most 8192 characters';
+  const parts = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)?$/.exec(header);
+  if (parts === null) return 'is not of the form "Name: value" in printable ASCII';
+  const [, name = '', value = ''] = parts;
+  const lower = name.toLowerCase();
+  if (reserved.has(lower) || lower.startsWith('proxy-')) return 'names a header that a subscriber may not set';
+  return [name, value];
+}
+
+/** A header as it is shown on read: its name, with the value replaced. */
+export function redactHeader(header: string): string {
+  const colon = header.indexOf(':');
+  return colon < 0 ? redactedValue : `${header.slice(0, colon)}: ${redactedValue}`;
+}

@@ -1,0 +1,167 @@
+import type { Store } from '../store/store.ts';
+import type { Clock } from './clock.ts';
+import { Lane, type LaneContext } from './lane.ts';
+import { longestDelayMs } from './schedule.ts';
+import type { SelectEvent } from './select-event.ts';
+import { SendSlots } from './send-slots.ts';
+import type { Sender } from './sender.ts';
+import type { Subscriptions } from './subscriptions.ts';
+
+export interface DispatcherLimits {
+  /** Deliveries sent side by side to one authority. */
+  readonly perAuthority: number;
+  /** The same over all authorities, beside one for each authority that is always its own. */
+  readonly total: number;
+  /** Deliveries leased in one claim. */
+  readonly pageSize: number;
+  /** A lease must outlast the sender's deadline. */
+  readonly leaseMs: number;
+  readonly deadlineMs: number;
+  /** How long `stop` waits for what is being sent before it cuts the connections. */
+  readonly stopGraceMs: number;
+}
+
+export const defaultDispatcherLimits: DispatcherLimits = {
+  perAuthority: 8,
+  total: 256,
+  pageSize: 64,
+  leaseMs: 90_000,
+  deadlineMs: 30_000,
+  stopGraceMs: 5_000,
+};
+
+export interface DispatcherOptions {
+  readonly store: Pick<Store, 'deliveries'>;
+  readonly subscriptions: Subscriptions;
+  readonly selectEvent: SelectEvent;
+  readonly sender: Sender;
+  readonly clock: Clock;
+  /** Numbers in [0, 1), for jitter. */
+  readonly random: () => number;
+  readonly limits: DispatcherLimits;
+  /** Called after each attempt; `result` is `acknowledged` or the class of the failure. */
+  readonly onAttempt?: (authority: string, result: string, durationMs: number) => void;
+  /** Errors of the store: delivery goes on. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** What the dispatcher is doing, for metrics and the operator. */
+export interface DispatcherSnapshot {
+  /** Attempts since the start, by result. */
+  readonly attempts: ReadonlyMap<string, number>;
+  readonly lanes: readonly {
+    readonly authority: string;
+    readonly sending: number;
+    readonly endpointFailures: number;
+  }[];
+}
+
+export interface Dispatcher {
+  /** Deliveries have been committed for this authority. Returns at once. */
+  wake(authority: string): void;
+  snapshot(): DispatcherSnapshot;
+  /** Gives leases back, lets what is being sent end within the grace, cuts the rest. */
+  stop(): Promise<void>;
+}
+
+const dueQueryGapMs = 1_000;
+const clockStepMs = 60_000;
+
+/** Starts delivering what the store holds. Never throws; a store that cannot be read is asked again. */
+export function startDispatcher(options: DispatcherOptions): Dispatcher {
+  const { store, subscriptions, sender, clock, limits, onError } = options;
+  const { deliveries } = store;
+  const lanes = new Map<string, Lane>();
+  const attempts = new Map<string, number>();
+  let stopped = false;
+  let cancelDueQuery: (() => void) | undefined;
+  let lastDueQueryMs = Number.NEGATIVE_INFINITY;
+
+  const context: LaneContext = {
+    ...options,
+    ...limits,
+    deliveries,
+    send: sender.send,
+    slots: new SendSlots(limits.total, limits.perAuthority),
+    onAttempt: (authority, result, durationMs) => {
+      attempts.set(result, (attempts.get(result) ?? 0) + 1);
+      options.onAttempt?.(authority, result, durationMs);
+    },
+    askDue: () => askDue(),
+  };
+
+  function laneOf(authority: string): Lane {
+    const known = lanes.get(authority);
+    if (known !== undefined) return known;
+    const lane = new Lane(authority, context);
+    lanes.set(authority, lane);
+    return lane;
+  }
+
+  /** One query serves all lanes that ask within the gap. */
+  function askDue(leastMs = 0): void {
+    if (stopped || cancelDueQuery !== undefined) return;
+    const sinceMs = clock.now() - lastDueQueryMs;
+    const waitMs = sinceMs < 0 || sinceMs >= dueQueryGapMs ? 0 : dueQueryGapMs - sinceMs;
+    cancelDueQuery = clock.after(Math.max(waitMs, leastMs), () => void queryDue());
+  }
+
+  async function queryDue(): Promise<void> {
+    lastDueQueryMs = clock.now();
+    cancelDueQuery = undefined;
+    try {
+      const backlog = await deliveries.backlog();
+      for (const { authority, nextDueMs } of backlog) {
+        if (nextDueMs !== undefined && !stopped) await schedule(authority, nextDueMs);
+      }
+    } catch (error) {
+      onError(error);
+      askDue(5 * dueQueryGapMs);
+    }
+  }
+
+  /** Nothing is ever due later than the longest delay or a lease: if it is, the wall clock was set back. */
+  async function schedule(authority: string, nextDueMs: number): Promise<void> {
+    const nowMs = clock.now();
+    const lane = laneOf(authority);
+    if (nextDueMs <= nowMs + longestDelayMs + limits.leaseMs + clockStepMs) {
+      lane.dueAt(nextDueMs);
+      return;
+    }
+    await deliveries.makeDue(authority, nowMs);
+    lane.wake();
+  }
+
+  subscriptions.onChange((authority) => {
+    if (!stopped) laneOf(authority).restart();
+  });
+  askDue();
+
+  async function stop(): Promise<void> {
+    stopped = true;
+    cancelDueQuery?.();
+    for (const lane of lanes.values()) lane.halt();
+    const settled = Promise.all([...lanes.values()].map((lane) => lane.settled()));
+    const graceOver = Promise.withResolvers<void>();
+    const cancelGrace = clock.after(limits.stopGraceMs, graceOver.resolve);
+    await Promise.race([settled, graceOver.promise]);
+    cancelGrace();
+    await sender.close();
+    await settled;
+  }
+
+  return {
+    wake: (authority) => {
+      if (!stopped) laneOf(authority).wake();
+    },
+    snapshot: () => ({
+      attempts: new Map(attempts),
+      lanes: [...lanes.values()].map(({ authority, sending, endpointFailures }) => ({
+        authority,
+        sending,
+        endpointFailures,
+      })),
+    }),
+    stop,
+  };
+}

@@ -1,0 +1,75 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { DeliveryBacklog, DeliveryQueue } from '../store/store.ts';
+import type { Dispatcher } from './dispatcher.ts';
+
+export interface DeliveryMetricsOptions {
+  readonly register: Registry;
+  readonly deliveries: Pick<DeliveryQueue, 'backlog'>;
+  readonly dispatcher: Pick<Dispatcher, 'snapshot'>;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * Registers what is owed and what was tried, read anew at each scrape: age of the oldest undelivered AuditEvent and counts
+ * by state per authority, failures in a row per authority, attempts by result.
+ */
+export function registerDeliveryMetrics({ register, deliveries, dispatcher, now }: DeliveryMetricsOptions): void {
+  const registers = [register];
+  let reading: Promise<readonly DeliveryBacklog[]> | undefined;
+  /** All gauges of one scrape share one query. */
+  const backlog = () => {
+    reading ??= deliveries.backlog().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
+
+  new Gauge({
+    name: 'cpis_delivery_oldest_undelivered_seconds',
+    help: 'Age of the oldest AuditEvent that an authority has not been notified of; 0 when there is none',
+    labelNames: ['authority'],
+    registers,
+    async collect() {
+      this.reset();
+      for (const { authority, oldestRecordedMs } of await backlog()) {
+        this.set({ authority }, oldestRecordedMs === undefined ? 0 : Math.max(0, now() - oldestRecordedMs) / 1000);
+      }
+    },
+  });
+  new Gauge({
+    name: 'cpis_deliveries',
+    help: 'Deliveries by authority and state: pending, leased, delivered',
+    labelNames: ['authority', 'state'],
+    registers,
+    async collect() {
+      this.reset();
+      for (const { authority, undelivered, leased, delivered } of await backlog()) {
+        this.set({ authority, state: 'pending' }, undelivered - leased);
+        this.set({ authority, state: 'leased' }, leased);
+        this.set({ authority, state: 'delivered' }, delivered);
+      }
+    },
+  });
+  new Gauge({
+    name: 'cpis_delivery_endpoint_failures',
+    help: 'Failures in a row of the endpoint of an authority; 0 while it answers',
+    labelNames: ['authority'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { authority, endpointFailures } of dispatcher.snapshot().lanes)
+        this.set({ authority }, endpointFailures);
+    },
+  });
+  new Counter({
+    name: 'cpis_delivery_attempts_total',
+    help: 'Notifications sent since the start, by result: acknowledged, or the class of the failure',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [result, count] of dispatcher.snapshot().attempts) this.inc({ result }, count);
+    },
+  });
+}

@@ -1,0 +1,117 @@
+import { Agent, request } from 'undici';
+import { type GuardOptions, guardedConnector } from './address-guard.ts';
+import { parseRetryAfter } from './schedule.ts';
+
+/** One HTTP request to a subscriber. `headers` is a flat list of names and values. */
+export interface Notification {
+  readonly method: 'PUT' | 'POST';
+  readonly url: string;
+  readonly headers: readonly string[];
+  readonly body: string;
+}
+
+/** What became of it. Only a 2xx whose response ended (or was cut at the cap) is an acknowledgement. */
+export type SendResult =
+  | { readonly kind: 'acknowledged'; readonly status: number }
+  | {
+      readonly kind: 'failed';
+      /** `timeout`, `dns`, `tls`, `connection`, `refused-address` or `status-<code>`: never a value from the wire. */
+      readonly reason: string;
+      /** `Retry-After`, in milliseconds from now, as the endpoint asked; not clamped. */
+      readonly retryAfterMs?: number;
+      /** True: the endpoint works and refuses this one event (400, 409, 412, 413, 422), so that others may go on. */
+      readonly endpointAlive: boolean;
+    };
+
+/** Never rejects. */
+export type Send = (notification: Notification) => Promise<SendResult>;
+
+export interface SenderOptions extends GuardOptions {
+  /** From the call until the response has ended: connecting, TLS, headers and body together. */
+  readonly deadlineMs: number;
+  /** Bytes of a response body that are read, and thrown away, before the connection is cut. */
+  readonly responseCapBytes: number;
+  /** Connections to one origin at most. */
+  readonly connectionsPerOrigin: number;
+  readonly now: () => number;
+}
+
+export interface Sender {
+  readonly send: Send;
+  /** Cuts what is in flight. */
+  close(): Promise<void>;
+}
+
+const refusalsOfTheEvent = new Set([400, 409, 412, 413, 422]);
+
+/** A sender with its own pool of connections. It follows no redirect and decodes no response. */
+export function openSender(options: SenderOptions): Sender {
+  const { deadlineMs, responseCapBytes, connectionsPerOrigin, now } = options;
+  const agent = new Agent({
+    connect: guardedConnector(options),
+    connections: connectionsPerOrigin,
+    pipelining: 1,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: 10_000,
+    keepAliveMaxTimeout: 60_000,
+    maxHeaderSize: 16_384,
+  });
+
+  const send: Send = async ({ method, url, headers, body }) => {
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), deadlineMs);
+    try {
+      const response = await request(url, {
+        dispatcher: agent,
+        method,
+        headers: [...headers],
+        body,
+        signal: deadline.signal,
+      });
+      const status = response.statusCode;
+      await drain(response.body, responseCapBytes);
+      if (status >= 200 && status < 300) return { kind: 'acknowledged', status };
+      const retryAfterMs = parseRetryAfter(single(response.headers['retry-after']), now());
+      return {
+        kind: 'failed',
+        reason: `status-${status}`,
+        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+        endpointAlive: refusalsOfTheEvent.has(status),
+      };
+    } catch (error) {
+      return { kind: 'failed', reason: deadline.signal.aborted ? 'timeout' : classOf(error), endpointAlive: false };
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  return { send, close: () => agent.destroy() };
+}
+
+/** Reads the body to its end, or up to the cap and cuts the connection. Rejects when it ends before its time. */
+async function drain(body: AsyncIterable<Uint8Array>, capBytes: number): Promise<void> {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > capBytes) return;
+  }
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function classOf(error: unknown): string {
+  const code = codeOf(error);
+  if (code === 'CPIS_REFUSED_ADDRESS') return 'refused-address';
+  if (/TIMEOUT|^ETIMEDOUT$/.test(code)) return 'timeout';
+  if (/^(ENOTFOUND|EAI_)/.test(code)) return 'dns';
+  if (/^(ERR_TLS|ERR_SSL|CERT_|EPROTO$|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH)/.test(code)) return 'tls';
+  return 'connection';
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  const own = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return own === '' && error.cause !== undefined ? codeOf(error.cause) : own;
+}

@@ -1,0 +1,28 @@
+import type { ClaimedDelivery, DeliveryQueue, Settlement } from '../store/store.ts';
+import type { Clock } from './clock.ts';
+
+const mostTries = 5;
+const firstWaitMs = 200;
+
+/**
+ * Tells the store what became of a delivery, and asks again when the store cannot take it now. False: it never could. The
+ * lease runs out then, and the delivery is repeated.
+ */
+export async function settleDelivery(
+  delivery: ClaimedDelivery,
+  settlement: Settlement,
+  deliveries: Pick<DeliveryQueue, 'settle'>,
+  clock: Clock,
+  onError: (error: unknown) => void,
+): Promise<boolean> {
+  for (let tries = 1; tries <= mostTries; tries += 1) {
+    try {
+      await deliveries.settle(delivery, settlement);
+      return true;
+    } catch (error) {
+      onError(error);
+      if (tries < mostTries) await new Promise<void>((resolve) => clock.after(firstWaitMs * 2 ** tries, resolve));
+    }
+  }
+  return false;
+}

@@ -1,0 +1,203 @@
+import { ownerLabel, ownerOf } from '../cpis/labels.ts';
+import type { SearchClause } from '../fhir/search/ast.ts';
+import type { Store, StoredResource } from '../store/store.ts';
+import { judgeSubscription, type Verdict } from './activation.ts';
+import type { ResolveHost } from './address-guard.ts';
+import { revealSubscription } from './channel-secrets.ts';
+import type { Clock } from './clock.ts';
+import type { ParseSearch } from './criteria.ts';
+import { type Channel, endOf, readSubscription, type SubscriptionStatus } from './subscription.ts';
+import { type VersionWriter, writeSubscriptionVersion } from './subscription-version.ts';
+
+/** A Subscription that notifications are sent for. */
+export interface UsableSubscription {
+  readonly id: string;
+  readonly status: SubscriptionStatus;
+  readonly channel: Channel;
+  readonly method: 'PUT' | 'POST';
+  /** The criteria; empty: every event of the authority. */
+  readonly clauses: readonly SearchClause[];
+}
+
+/** The Subscriptions in use, by authority, held in memory and rebuilt from the store. */
+export interface Subscriptions {
+  /** Those of one authority that are in use now. */
+  usable(authority: string): readonly UsableSubscription[];
+  /**
+   * To be called after a commit that wrote or deleted a Subscription of the authority: reads them anew, activates what is
+   * requested, and tells the listener. Resolves when that is done; store errors go to `onError`.
+   */
+  changed(authority: string): Promise<void>;
+  /** The same for every authority: the registry was reloaded. */
+  reload(): Promise<void>;
+  /** Deliveries to it fail: it moves to `error`. `reason` is a short class. */
+  failing(authority: string, id: string, reason: string): void;
+  /** A delivery was acknowledged: it moves back to `active`. */
+  recovered(authority: string, id: string): void;
+  /** Calls `listener` when what is usable for an authority may have changed. One listener. */
+  onChange(listener: (authority: string) => void): void;
+  /** Resolves when no write is under way any more. */
+  close(): Promise<void>;
+}
+
+export interface SubscriptionsOptions extends VersionWriter {
+  readonly store: Pick<Store, 'search' | 'commit'>;
+  readonly parseSearch: ParseSearch;
+  readonly resolve: ResolveHost;
+  readonly clock: Clock;
+  readonly allowLoopback: boolean;
+  /** The registered endpoint origins of the client that the labels name; none when it is not registered any more. */
+  readonly originsOf: (labels: readonly string[]) => readonly string[];
+  /** How that client wants to be sent AuditEvents. */
+  readonly methodOf: (labels: readonly string[]) => 'PUT' | 'POST';
+  /** The key that `protectSubscription` sealed the headers with. */
+  readonly secretsKey: Uint8Array;
+  readonly onError: (error: unknown) => void;
+}
+
+interface Entry {
+  readonly stored: StoredResource;
+  readonly endMs: number | undefined;
+  readonly usable: UsableSubscription;
+}
+
+const pageSize = 100;
+const mostRounds = 5;
+const longestTimerMs = 24 * 60 * 60_000;
+
+/** Reads all Subscriptions and activates those that were requested. Throws when the store cannot be read. */
+export async function openSubscriptions(options: SubscriptionsOptions): Promise<Subscriptions> {
+  const { store, clock, resolve, allowLoopback } = options;
+  const entries = new Map<string, Entry[]>();
+  const endTimers = new Map<string, () => void>();
+  /** The last piece of work on each authority: one at a time. */
+  const work = new Map<string, Promise<void>>();
+  /** Every authority that is known to have, or to have had, a Subscription. */
+  const owners = new Set<string>();
+  let listener: (authority: string) => void = () => undefined;
+  let closed = false;
+
+  async function findAll(clauses: readonly SearchClause[]): Promise<StoredResource[]> {
+    const found: StoredResource[] = [];
+    const plan = { type: 'Subscription', clauses, sort: [], limit: pageSize, total: false } as const;
+    let page = await store.search(plan);
+    found.push(...page.matches);
+    while (page.next !== undefined) {
+      page = await store.search({ ...plan, after: page.next });
+      found.push(...page.matches);
+    }
+    return found;
+  }
+
+  /** Undefined: written by somebody else meanwhile. */
+  async function bring(stored: StoredResource, verdict: Verdict): Promise<StoredResource | undefined> {
+    const { status, error } = JSON.parse(stored.body);
+    if (status === verdict.status && error === verdict.error) return stored;
+    const change = { before: stored, status: verdict.status, error: verdict.error, atMs: clock.now() };
+    return writeSubscriptionVersion(change, options);
+  }
+
+  async function take(stored: StoredResource): Promise<Entry | 'unused' | 'superseded'> {
+    const resource = JSON.parse(stored.body);
+    const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
+    const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
+    const verdict = await judgeSubscription(stored, read, clock.now(), resolve, allowLoopback);
+    const current = await bring(stored, verdict);
+    if (current === undefined) return 'superseded';
+    if (!verdict.usable) return 'unused';
+    const { channel, clauses } = read;
+    const method = options.methodOf(stored.labels);
+    const usable = { id: stored.id, status: verdict.status, channel, method, clauses };
+    return { stored: current, endMs: endOf(resource.end), usable };
+  }
+
+  function hold(authority: string, held: Entry[]): void {
+    if (held.length === 0) entries.delete(authority);
+    else entries.set(authority, held);
+    endTimers.get(authority)?.();
+    endTimers.delete(authority);
+    const endMs = Math.min(...held.map((entry) => entry.endMs ?? Number.POSITIVE_INFINITY));
+    if (closed || endMs === Number.POSITIVE_INFINITY) return;
+    const waitMs = Math.min(Math.max(endMs - clock.now(), 0) + 1, longestTimerMs);
+    endTimers.set(
+      authority,
+      clock.after(waitMs, () => void changed(authority)),
+    );
+  }
+
+  async function load(authority: string): Promise<void> {
+    for (let round = 0; round < mostRounds; round += 1) {
+      const found = await findAll([{ kind: 'label', any: [ownerLabel(authority)] }]);
+      const taken = await Promise.all(found.map(take));
+      if (taken.includes('superseded') && round + 1 < mostRounds) continue;
+      hold(
+        authority,
+        taken.filter((entry) => typeof entry === 'object'),
+      );
+      return;
+    }
+  }
+
+  /** Runs after what is under way for the authority. */
+  function inTurn(authority: string, task: () => Promise<void>): Promise<void> {
+    const before = work.get(authority) ?? Promise.resolve();
+    const next = before.then(() => (closed ? undefined : task())).catch(options.onError);
+    work.set(authority, next);
+    return next.then(() => {
+      if (work.get(authority) === next) work.delete(authority);
+    });
+  }
+
+  function changed(authority: string): Promise<void> {
+    owners.add(authority);
+    return inTurn(authority, async () => {
+      await load(authority);
+      listener(authority);
+    });
+  }
+
+  function move(authority: string, id: string, to: 'active' | 'error', error: string | undefined): void {
+    const entryOf = () => entries.get(authority)?.find(({ usable }) => usable.id === id);
+    if (entryOf()?.usable.status === to) return;
+    void inTurn(authority, async () => {
+      const entry = entryOf();
+      if (entry === undefined || entry.usable.status === to) return;
+      const stored = await bring(entry.stored, { status: to, error, usable: true });
+      if (stored === undefined) return load(authority);
+      const moved = { ...entry, stored, usable: { ...entry.usable, status: to } };
+      hold(
+        authority,
+        (entries.get(authority) ?? []).map((held) => (held === entry ? moved : held)),
+      );
+    });
+  }
+
+  for (const { labels } of await findAll([])) {
+    const owner = ownerOf(labels);
+    if (owner !== undefined) owners.add(owner);
+  }
+  await Promise.all([...owners].map(load));
+
+  return {
+    usable: (authority) => {
+      const nowMs = clock.now();
+      const held = entries.get(authority) ?? [];
+      return held.filter(({ endMs }) => endMs === undefined || endMs > nowMs).map(({ usable }) => usable);
+    },
+    changed,
+    reload: async () => {
+      await Promise.all([...owners].map(changed));
+    },
+    failing: (authority, id, reason) => move(authority, id, 'error', reason),
+    recovered: (authority, id) => move(authority, id, 'active', undefined),
+    onChange: (wanted) => {
+      listener = wanted;
+    },
+    close: async () => {
+      closed = true;
+      for (const cancel of endTimers.values()) cancel();
+      endTimers.clear();
+      await Promise.all(work.values());
+    },
+  };
+}

@@ -1,0 +1,238 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ownerLabel } from '../../src/cpis/labels.ts';
+import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
+import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
+import { parseSearch } from '../../src/fhir/search/parse-search.ts';
+import type { ResolveHost } from '../../src/notification/address-guard.ts';
+import { protectSubscription } from '../../src/notification/channel-secrets.ts';
+import { type Clock, systemClock } from '../../src/notification/clock.ts';
+import type { ParseSearch } from '../../src/notification/criteria.ts';
+import {
+  type Dispatcher,
+  type DispatcherLimits,
+  defaultDispatcherLimits,
+  startDispatcher,
+} from '../../src/notification/dispatcher.ts';
+import { selectByCriteria } from '../../src/notification/select-event.ts';
+import { openSender } from '../../src/notification/sender.ts';
+import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
+import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
+import type { DeliveryBacklog, Store } from '../../src/store/store.ts';
+
+const baseUrl = 'http://127.0.0.1/FHIR/R4';
+const definitions = loadSearchParameters();
+
+export const secretsKey = Buffer.alloc(32, 7);
+
+export const parseAuditSearch: ParseSearch = (type, params) =>
+  parseSearch(type, params, {
+    definitions,
+    allowed: new Set([
+      '_id',
+      '_lastUpdated',
+      'patient',
+      'agent',
+      'entity',
+      'date',
+      'type',
+      'subtype',
+      'action',
+      'outcome',
+    ]),
+    handling: 'strict',
+    baseUrl,
+    maxCount: 100,
+    includes: new Set(),
+    sorts: new Set(['date']),
+  });
+
+export interface WorldOptions {
+  readonly clock?: Clock;
+  readonly limits?: Partial<DispatcherLimits>;
+  readonly folder?: string;
+  readonly deadlineMs?: number;
+  readonly resolve?: ResolveHost;
+  readonly methodOf?: (labels: readonly string[]) => 'PUT' | 'POST';
+  readonly origins?: () => readonly string[];
+}
+
+/** Store, Subscriptions, sender and dispatcher as the server has them, on a folder of its own. */
+export interface World {
+  readonly folder: string;
+  readonly store: Store;
+  readonly subscriptions: Subscriptions;
+  readonly dispatcher: Dispatcher;
+  readonly errors: unknown[];
+  readonly origins: Set<string>;
+  /** Stores a Subscription as a client's create does, and tells the server. Resolves once it has been judged. */
+  subscribe(authority: string, endpoint: string, more?: Record<string, unknown>): Promise<string>;
+  /** Commits AuditEvents that are owed to the authority and wakes the dispatcher; gives their ids. */
+  owe(authority: string, count: number, action?: string): Promise<string[]>;
+  statusOf(id: string): Promise<{ status: string; error?: string; version: number }>;
+  backlogOf(authority: string): Promise<DeliveryBacklog | undefined>;
+  /** Resolves when the authority is owed nothing. */
+  drained(authority: string, limitMs?: number): Promise<void>;
+  stop(): Promise<void>;
+  remove(): void;
+}
+
+export async function openWorld(options: WorldOptions = {}): Promise<World> {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'cpis-delivery-'));
+  const clock = options.clock ?? systemClock;
+  const errors: unknown[] = [];
+  const origins = new Set<string>();
+  const limits = { ...defaultDispatcherLimits, deadlineMs: 5_000, stopGraceMs: 300, ...options.limits };
+  const resolve: ResolveHost = options.resolve ?? (async () => [{ address: '127.0.0.1', family: 4 }]);
+  const store = await openSqliteStore({ folder, onFatal: (error) => errors.push(error) });
+  const subscriptions = await openSubscriptions({
+    store,
+    commit: (unit) => store.commit(unit),
+    indexOf: (resource) => extractIndexValues({ resourceType: 'Subscription', ...resource }, definitions, { baseUrl }),
+    parseSearch: parseAuditSearch,
+    resolve,
+    clock,
+    allowLoopback: true,
+    originsOf: () => options.origins?.() ?? [...origins],
+    methodOf: options.methodOf ?? (() => 'PUT'),
+    secretsKey,
+    onError: (error) => errors.push(error),
+  });
+  const sender = openSender({
+    resolve,
+    allowLoopback: true,
+    connectTimeoutMs: 2_000,
+    deadlineMs: options.deadlineMs ?? 5_000,
+    responseCapBytes: 65_536,
+    connectionsPerOrigin: limits.perAuthority,
+    now: clock.now,
+  });
+  const dispatcher = startDispatcher({
+    store,
+    subscriptions,
+    selectEvent: selectByCriteria(definitions, baseUrl),
+    sender,
+    clock,
+    random: () => 0.5,
+    limits,
+    onError: (error) => errors.push(error),
+  });
+
+  const backlogOf = async (authority: string) =>
+    (await store.deliveries.backlog()).find((row) => row.authority === authority);
+
+  return {
+    folder,
+    store,
+    subscriptions,
+    dispatcher,
+    errors,
+    origins,
+    subscribe: async (authority, endpoint, more = {}) => {
+      const id = randomUUID();
+      if (URL.canParse(endpoint)) origins.add(new URL(endpoint).origin);
+      await write(store, authority, id, endpoint, more, clock.now());
+      await subscriptions.changed(authority);
+      return id;
+    },
+    owe: async (authority, count, action = 'E') => {
+      const ids = Array.from({ length: count }, () => randomUUID());
+      const audits = ids.map((id, position) => {
+        const recordedMs = clock.now() + position;
+        const body = JSON.stringify({
+          resourceType: 'AuditEvent',
+          id,
+          action,
+          recorded: new Date(recordedMs).toISOString(),
+          agent: [{ who: { reference: `Organization/${authority}` }, requestor: false }],
+        });
+        return {
+          id,
+          recordedMs: clock.now(),
+          body,
+          patients: [],
+          agents: [`Organization/${authority}`],
+          entities: [],
+          type: 'rest',
+          subtype: 'search-type',
+          action,
+          outcome: '0',
+          labels: [],
+          deliverTo: [authority],
+        };
+      });
+      await store.commit({ writes: [], touches: [], audits });
+      dispatcher.wake(authority);
+      return ids;
+    },
+    statusOf: async (id) => {
+      const found = await store.read('Subscription', id);
+      if (found.kind !== 'found') throw new Error(found.kind);
+      const { status, error } = JSON.parse(found.resource.body);
+      return { status, version: found.resource.version, ...(error === undefined ? {} : { error }) };
+    },
+    backlogOf,
+    drained: async (authority, limitMs = 10_000) => {
+      const endMs = Date.now() + limitMs;
+      for (;;) {
+        const row = await backlogOf(authority);
+        if (row === undefined || row.undelivered === 0) return;
+        if (Date.now() > endMs) throw new Error(`${row.undelivered} are still owed to ${authority}`);
+        await new Promise((next) => setTimeout(next, 5));
+      }
+    },
+    stop: async () => {
+      await dispatcher.stop();
+      await subscriptions.close();
+      await store.close();
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+async function write(
+  store: Store,
+  authority: string,
+  id: string,
+  endpoint: string,
+  more: Record<string, unknown>,
+  nowMs: number,
+): Promise<void> {
+  const { header, payload = 'application/fhir+json', ...rest } = more;
+  const resource = {
+    resourceType: 'Subscription',
+    id,
+    meta: { versionId: '1', lastUpdated: new Date(nowMs).toISOString() },
+    status: 'requested',
+    reason: 'Reads of our plans',
+    criteria: 'AuditEvent',
+    channel: {
+      type: 'rest-hook',
+      endpoint,
+      ...(payload === null ? {} : { payload }),
+      ...(header === undefined ? {} : { header }),
+    },
+    ...rest,
+  };
+  const body = JSON.stringify(protectSubscription(resource, undefined, secretsKey));
+  const result = await store.commit({
+    writes: [
+      {
+        type: 'Subscription',
+        id,
+        version: 1,
+        lastUpdatedMs: nowMs,
+        body,
+        method: 'POST',
+        labels: [ownerLabel(authority), 'client:la'],
+        index: [],
+        uniqueKeys: [],
+      },
+    ],
+    touches: [],
+    audits: [],
+  });
+  if (result.kind !== 'committed') throw new Error(result.reason);
+}

@@ -1,0 +1,57 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '../../src/notification/clock.ts';
+
+/** A clock that stands still until it is told to go on. */
+export interface ManualClock extends Clock {
+  /** Moves on to each timer in turn and runs it, giving real I/O time in between, up to `now + byMs`. */
+  advance(byMs: number, settled: () => Promise<void>): Promise<void>;
+  /** Changes the wall clock alone, as an operator would. */
+  step(byMs: number): void;
+  readonly timers: number;
+}
+
+interface Timer {
+  readonly atMs: number;
+  readonly run: () => void;
+}
+
+export function manualClock(startMs: number): ManualClock {
+  const timers = new Set<Timer>();
+  let elapsedMs = 0;
+  let offsetMs = startMs;
+  const next = (): Timer | undefined => {
+    let first: Timer | undefined;
+    for (const timer of timers) if (first === undefined || timer.atMs < first.atMs) first = timer;
+    return first;
+  };
+  return {
+    now: () => offsetMs + elapsedMs,
+    after: (delayMs, run) => {
+      const timer = { atMs: elapsedMs + delayMs, run };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    advance: async (byMs, settled) => {
+      const endMs = elapsedMs + byMs;
+      await settled();
+      for (let timer = next(); timer !== undefined && timer.atMs <= endMs; timer = next()) {
+        timers.delete(timer);
+        elapsedMs = Math.max(elapsedMs, timer.atMs);
+        timer.run();
+        await settled();
+      }
+      elapsedMs = endMs;
+    },
+    step: (byMs) => {
+      offsetMs += byMs;
+    },
+    get timers() {
+      return timers.size;
+    },
+  };
+}
+
+/** Lets I/O that is already under way come to its end, as far as that can be seen from here. */
+export async function turns(count = 20): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await nextTurn();
+}
