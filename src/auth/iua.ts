@@ -3,9 +3,9 @@
  * https://profiles.ihe.net/ITI/IUA/index.html#3714221-json-web-token-option
  */
 import type { Professional } from '../cpis/caller.ts';
+import { odsCodeSystem } from '../registry/build-organization.ts';
 import { isRecord } from './jwt.ts';
 
-const odsCodeSystem = 'https://fhir.nhs.uk/Id/ods-organization-code';
 const maxLength = 200;
 
 /** As the claims travel in our own access tokens; `parseIua` reads them back to the same Professional. */

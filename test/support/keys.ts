@@ -1,4 +1,5 @@
 /** Client key pairs for tests: the private half signs, the public half stands in a registry. */
+import { createPrivateKey, sign } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { buildTokenRequest, signClientAssertion } from '../../src/auth/client-assertion.ts';
 import type { IuaClaims } from '../../src/auth/iua.ts';
@@ -40,4 +41,17 @@ export async function makeTokenRequest(
     ...(client.iua === undefined ? {} : { iua: client.iua }),
   });
   return buildTokenRequest(assertion, scope);
+}
+
+/** A JWT of exactly these texts, signed over them: for what no library would sign. */
+export function forgeJwt(headerJson: string, claimsJson: string, sign: (input: string) => Buffer | string): string {
+  const input = `${Buffer.from(headerJson).toString('base64url')}.${Buffer.from(claimsJson).toString('base64url')}`;
+  const signature = sign(input);
+  return `${input}.${typeof signature === 'string' ? signature : signature.toString('base64url')}`;
+}
+
+/** Signs as `alg` (RS256, ES384, ...) with a private JWK, whatever the JWK says of itself. */
+export function signerOf(privateJwk: JWK, alg: string): (input: string) => Buffer {
+  const key = createPrivateKey({ key: { ...privateJwk }, format: 'jwk' });
+  return (input) => sign(`sha${alg.slice(2)}`, Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' });
 }
