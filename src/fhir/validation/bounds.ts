@@ -5,8 +5,12 @@ const maxTextLength = 1024 * 1024;
 const maxDepth = 40;
 const maxElements = 20_000;
 
-/** What stops a validation before it starts: a resource too deep, too large or with too long a text. */
-export function findExcess(resource: object): Issue | undefined {
+/**
+ * What stops a validation before it starts: a resource too deep, too large or with too long a text. The resources in a
+ * Bundle are not looked into: each is validated, and bounded, on its own.
+ */
+export function findExcess(resource: Readonly<Record<string, unknown>>): Issue | undefined {
+  const isBundle = resource['resourceType'] === 'Bundle';
   let elements = 0;
   const pending: [value: unknown, depth: number][] = [[resource, 0]];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -15,10 +19,13 @@ export function findExcess(resource: object): Issue | undefined {
       return excess('too-long', 'a text of more than 1 MB');
     if (typeof value !== 'object' || value === null) continue;
     if (depth > maxDepth) return excess('structure', `more than ${maxDepth} levels`);
-    const children: unknown[] = Array.isArray(value) ? value : Object.values(value);
-    elements += children.length;
+    const names = Object.keys(value);
+    elements += names.length;
     if (elements > maxElements) return excess('too-costly', `more than ${maxElements} elements`);
-    for (const child of children) pending.push([child, depth + 1]);
+    for (const name of names) {
+      if (isBundle && name === 'resource') continue;
+      pending.push([(value as Readonly<Record<string, unknown>>)[name], depth + 1]);
+    }
   }
   return undefined;
 }

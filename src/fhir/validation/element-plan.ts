@@ -1,7 +1,7 @@
 import type { Definitions } from '../definitions/definitions.ts';
 import { buildTree, type ElementNode } from '../definitions/element-tree.ts';
 import type { Check } from './check.ts';
-import { choiceName, hasSibling, isResource } from './element-names.ts';
+import { choiceName, hasSibling, isResource, prohibitsSibling } from './element-names.ts';
 
 /** What is to be checked at an element beyond its JSON Schema, and where its children are. */
 export interface ElementPlan {
@@ -24,6 +24,8 @@ export interface PlanSources {
   memberChecksOf(node: ElementNode): readonly Check[];
 }
 
+const nothing: ElementPlan = { checks: [], children: new Map() };
+
 /** A maker of plans. The plan of each data type is made once, when an instance is first met. */
 export function createPlanner(sources: PlanSources): (tree: ElementNode) => ElementPlan {
   const { definitions } = sources;
@@ -45,9 +47,13 @@ export function createPlanner(sources: PlanSources): (tree: ElementNode) => Elem
     for (const child of node.children?.values() ?? []) {
       for (const code of child.types.length > 0 ? child.types.map((type) => type.code) : ['']) {
         const name = child.isChoice ? choiceName(child.name, code) : child.name;
-        children.set(name, { name: child.name, plan: once(() => planOfValue(child, code, root)) });
+        const planOfChild = () => (child.max === 0 ? nothing : planOfValue(child, code, root));
+        children.set(name, { name: child.name, plan: once(planOfChild) });
         if (!definitions.primitives.has(code) || !hasSibling(child)) continue;
-        const planOfSibling = () => (child.children === undefined ? planOfType('Element') : planOfObject(child, root));
+        const planOfSibling = () => {
+          if (child.max === 0 || prohibitsSibling(child)) return nothing;
+          return child.children === undefined ? planOfType('Element') : planOfObject(child, root);
+        };
         children.set(`_${name}`, { name: child.name, plan: once(planOfSibling) });
       }
     }

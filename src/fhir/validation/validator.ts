@@ -124,6 +124,11 @@ function collectIssues(resource: unknown, { type, matchesSchema, plan }: Compile
       add(code, diagnostics, [...steps, ...below], severity),
   };
   const walk = (value: unknown, { checks, children }: ElementPlan): void => {
+    if (!isObject(value)) {
+      // Of a primitive that is not even well-formed, its rules have nothing to add.
+      const path = isMalformed ? renderPath(type, plan, steps) : undefined;
+      if (path !== undefined && issues.some(({ expression }) => expression?.[0] === path)) return;
+    }
     for (const check of checks) check(value, visit);
     if (!isObject(value) || children.size === 0) return;
     for (const key of Object.keys(value)) {
