@@ -29,7 +29,7 @@ const displays = {
   VALIDATION_ERROR: 'Validation error',
 } as const;
 
-export type SpineCode = keyof typeof displays;
+type SpineCode = keyof typeof displays;
 
 /** Undefined: nothing in the code system says it (an information is neither an error nor a warning). */
 const byIssueCode: Readonly<Record<IssueCode, SpineCode | undefined>> = {

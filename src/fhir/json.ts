@@ -18,13 +18,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const forbiddenNames = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype']);
 /** Above this many names, an object's names are held in a Set. */
 const linearNames = 12;
-
-const quote = 0x22;
-const backslash = 0x5c;
-const comma = 0x2c;
-const minus = 0x2d;
-const closeBracket = 0x5d;
-const closeBrace = 0x7d;
+const [quote, backslash, comma, minus, closeBracket, closeBrace] = [0x22, 0x5c, 0x2c, 0x2d, 0x5d, 0x7d];
 
 /**
  * Parses UTF-8 bytes, or text, as JSON.
@@ -139,14 +133,11 @@ class JsonScan {
       if (code !== quote) this.#refuse('a property name was expected');
       const start = this.#at;
       const name = this.#name();
-      if (many === undefined) {
-        if (names.includes(name)) this.#refuse('a property name occurs twice in one object', start);
-        names.push(name);
-        if (names.length === linearNames) many = new Set(names);
-      } else {
-        if (many.has(name)) this.#refuse('a property name occurs twice in one object', start);
-        many.add(name);
+      if (many === undefined ? names.includes(name) : many.has(name)) {
+        this.#refuse('a property name occurs twice in one object', start);
       }
+      if (many !== undefined) many.add(name);
+      else if (names.push(name) === linearNames) many = new Set(names);
       if (this.#next() !== 0x3a) this.#refuse("':' was expected");
       this.#at++;
       this.#value(this.#next(), depth);
@@ -196,14 +187,12 @@ class JsonScan {
   #escape(at: number): number {
     const code = this.#text.charCodeAt(at + 1);
     if (code !== 0x75) {
-      // " \ / n r t; \b and \f are control characters
+      // quote, backslash, slash, n, r, t
       if (code === quote || code === backslash || code === 0x2f || code === 0x6e || code === 0x72 || code === 0x74) {
         return at + 2;
       }
-      this.#refuse(
-        code === 0x62 || code === 0x66 ? 'a string holds a control character' : 'an escape is not valid',
-        at,
-      );
+      const isControl = code === 0x62 || code === 0x66;
+      this.#refuse(isControl ? 'a string holds a control character' : 'an escape is not valid', at);
     }
     const unit = this.#hex(at + 2);
     if (unit < 0x20 && unit !== 0x09 && unit !== 0x0a && unit !== 0x0d) {

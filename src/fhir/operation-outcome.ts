@@ -2,7 +2,7 @@
 import type { Coding, Issue } from './fault.ts';
 
 /** Finds the coding that goes into `issue.details` besides the one that the issue may have already. */
-export type IssueCoding = (issue: Issue) => Coding | undefined;
+type IssueCoding = (issue: Issue) => Coding | undefined;
 
 interface OperationOutcomeIssue {
   readonly severity: Issue['severity'];

@@ -1,7 +1,7 @@
 /** The log: no URL, header, body or message of an error is ever written, because each may hold an NHS number. */
 import { type DestinationStream, type Logger, pino } from 'pino';
 
-export interface LogOptions {
+interface LogOptions {
   /** A pino level, or `silent`. */
   readonly level: string;
   /** Standard output when absent. */
@@ -15,7 +15,7 @@ export function buildLogger(options: LogOptions): Logger {
   return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
 }
 
-export interface ErrorDescription {
+interface ErrorDescription {
   readonly name: string;
   readonly code?: string;
   /** Frames only: the first line of a stack is the message. */
@@ -24,7 +24,7 @@ export interface ErrorDescription {
 }
 
 /** Names an error and where it came from, without its message. */
-export function describeError(error: unknown): ErrorDescription {
+function describeError(error: unknown): ErrorDescription {
   if (!(error instanceof Error)) return { name: typeof error, stack: [] };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   return {

@@ -2,7 +2,7 @@
 import { collectDefaultMetrics, Histogram, type Registry } from 'prom-client';
 
 /** Takes one answered request: `route` is a template, `seconds` its duration. */
-export type ObserveRequest = (route: string, method: string, status: number, seconds: number) => void;
+type ObserveRequest = (route: string, method: string, status: number, seconds: number) => void;
 
 /** Registers the process metrics and the histogram of requests. */
 export function registerRequestMetrics(registry: Registry): ObserveRequest {

@@ -1,7 +1,7 @@
 /** The Prefer header, RFC 7240, as far as FHIR uses it. https://hl7.org/fhir/R4/http.html#ops */
 import type { AccessContext } from '../interactions/interaction.ts';
 
-export type Preferences = Pick<AccessContext, 'handling' | 'preferReturn'>;
+type Preferences = Pick<AccessContext, 'handling' | 'preferReturn'>;
 
 const none: Preferences = { handling: undefined, preferReturn: undefined };
 

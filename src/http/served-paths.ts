@@ -1,6 +1,6 @@
 /** The paths that are served, so that a wrong method can be told from a wrong path. */
 
-export interface ServedPaths {
+interface ServedPaths {
   add(template: string, method: string): void;
   /** The methods of the path of a request target, `[base]` cut off: undefined when no method serves it. */
   allowed(path: string): readonly string[] | undefined;

@@ -6,7 +6,7 @@ import type { FhirFault } from '../fhir/fault.ts';
 import type { InteractionCode, Perform } from '../interactions/interaction.ts';
 
 export type TypeInteraction = Exclude<InteractionCode, 'batch' | 'transaction'>;
-export type SystemInteraction = Extract<InteractionCode, 'batch' | 'transaction'>;
+type SystemInteraction = Extract<InteractionCode, 'batch' | 'transaction'>;
 
 /** What is served: whatever is not listed has no route. */
 export interface ServedInteractions {

@@ -43,7 +43,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     routerOptions: { querystringParser: () => noQuery, maxParamLength: 256 },
     http: {
       maxHeaderSize: limits.headerLimitBytes,
-      headersTimeout: limits.headersTimeoutMs,
+      // Node swaps the two when the time for the headers is the longer one.
+      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
       connectionsCheckingInterval: Math.min(1_000, limits.requestTimeoutMs / 4),
     },
     clientErrorHandler: buildSocketErrorHandler(options.logger),

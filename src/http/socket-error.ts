@@ -38,10 +38,11 @@ export function buildSocketErrorHandler(logger: Logger): NonNullable<FastifyServ
       return;
     }
     const body = renderOperationOutcome(refusal.fault.issues, spineCodingFor(refusal.fault.category));
-    socket.end(
+    socket.write(
       `HTTP/1.1 ${refusal.line}\r\nConnection: close\r\nCache-Control: no-store\r\nContent-Type: ${fhirJson}\r\n` +
         `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );
+    socket.destroySoon();
   };
 }
 
