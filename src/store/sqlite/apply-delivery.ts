@@ -1,6 +1,7 @@
 /** Leases and settlements of deliveries, inside the batch's transaction. */
 import type { ClaimedDelivery, Settlement } from '../store.ts';
 import { type BatchState, countDelivery } from './apply-unit.ts';
+import { limit as limitClause } from './compile-search.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from './statements.ts';
 
 const promote = `UPDATE delivery SET ready = 1, leaseToken = NULL
@@ -8,7 +9,7 @@ const promote = `UPDATE delivery SET ready = 1, leaseToken = NULL
 
 const oldestDue = `SELECT d.recordedMs, d.seq, a.id, a.body, d.attempts, d.acknowledgedBy
   FROM delivery d CROSS JOIN audit a ON a.seq = d.seq
-  WHERE d.authority = ? AND d.ready = 1 AND d.dueMs <= ? ORDER BY d.recordedMs, d.seq LIMIT ?`;
+  WHERE d.authority = ? AND d.ready = 1 AND d.dueMs <= ? ORDER BY d.recordedMs, d.seq ${limitClause}`;
 
 const lease = `UPDATE delivery SET ready = 0, waitUntilMs = ?, leaseToken = ?
   WHERE authority = ? AND ready = 1 AND recordedMs = ? AND seq = ?`;

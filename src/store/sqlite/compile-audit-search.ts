@@ -4,7 +4,7 @@ import { fault } from '../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../fhir/search/ast.ts';
 import { auditTokenSystems } from '../store.ts';
 import { auditReferences, labelKey, referenceKey } from './audit-key.ts';
-import type { CompiledSearch } from './compile-search.ts';
+import { type CompiledSearch, limit } from './compile-search.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
 import type { CompiledSql } from './write-op.ts';
 
@@ -40,7 +40,7 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
     count: { sql: `SELECT count(*) FROM ${from} WHERE ${where}`, params },
     page: {
       sql: `SELECT ${time}.recordedMs, ${time}.seq FROM ${from} WHERE ${where}${keyset}
-        ORDER BY ${time}.recordedMs ${direction}, ${time}.seq ${direction} LIMIT ?`,
+        ORDER BY ${time}.recordedMs ${direction}, ${time}.seq ${direction} ${limit}`,
       params: [...params, ...position, plan.limit + 1],
     },
   };
