@@ -5,6 +5,7 @@ import { parseJson } from '../fhir/json.ts';
 import type { FhirRequest, InteractionCode } from '../interactions/interaction.ts';
 import { beginFhir } from './begin-fhir.ts';
 import type { ServedRoute } from './exchange.ts';
+import { buildGate, type Gate } from './gate.ts';
 import { checkAccept, fhirJson, takeFormat } from './media-type.ts';
 import { parseQuery } from './query.ts';
 import { sendAnswer } from './reply.ts';
@@ -40,6 +41,7 @@ export function addFhirRoutes(
   announce: (template: string, method: string) => void,
 ): void {
   const base = options.basePath;
+  const gate = buildGate(limits.maxConcurrent);
   const add = (template: string, method: HTTPMethods, route: ServedRoute, content: RouteShape['content']): void => {
     announce(template, method);
     app.route({
@@ -47,7 +49,7 @@ export function addFhirRoutes(
       url: `${base}${template}`,
       bodyLimit: content === 'form' ? limits.formLimitBytes : limits.bodyLimitBytes,
       onRequest: beginFhir(options, route, content) as onRequestHookHandler,
-      handler: (request, reply) => answer(request, reply, route, options),
+      handler: (request, reply) => answer(request, reply, route, options, gate),
     });
   };
 
@@ -92,14 +94,20 @@ async function answer(
   reply: FastifyReply,
   route: ServedRoute,
   options: ServerOptions,
+  gate: Gate,
 ): Promise<FastifyReply> {
   const { exchange } = request;
   if (exchange.caller === undefined || route.interaction === undefined) throw new Error('route without a caller');
   const context = exchange.accessContext(request, exchange.caller);
   const fhirRequest = buildRequest(request, route.interaction, route.type, options);
+  gate.enter();
   exchange.performed = true;
-  const answered = await options.perform(fhirRequest, context);
-  sendAnswer(reply, answered, context.preferReturn, writes.has(fhirRequest.interaction), options.publicBaseUrl);
+  try {
+    const answered = await options.perform(fhirRequest, context);
+    sendAnswer(reply, answered, context.preferReturn, writes.has(fhirRequest.interaction), options.publicBaseUrl);
+  } finally {
+    gate.leave();
+  }
   return reply;
 }
 

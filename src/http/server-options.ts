@@ -25,6 +25,8 @@ export interface HttpLimits {
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly maxConnections: number;
+  /** Interactions at work at one time; above it the answer is 503 at once, so that no queue grows without end. */
+  readonly maxConcurrent: number;
 }
 
 export const defaultHttpLimits: HttpLimits = {
@@ -35,6 +37,7 @@ export const defaultHttpLimits: HttpLimits = {
   headersTimeoutMs: 10_000,
   keepAliveTimeoutMs: 5_000,
   maxConnections: 4_096,
+  maxConcurrent: 1_024,
 };
 
 /** A request that was refused before its interaction began: there is nobody else to audit it. */
@@ -45,8 +48,9 @@ export interface RefusedRequest {
   readonly requestId: string;
   readonly correlationId: string | undefined;
   readonly clientAddress: string;
-  /** Undefined when no route matched. */
-  readonly interaction: InteractionCode | undefined;
+  /** Where no route matched: the one that the method suggests. */
+  readonly interaction: InteractionCode;
+  /** Undefined for Bundles, and where no route matched. */
   readonly type: string | undefined;
   /** Method and target as they came; never logged. */
   readonly raw: string;

@@ -8,6 +8,7 @@ import {
   LogController,
 } from 'fastify';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
+import type { InteractionCode } from '../interactions/interaction.ts';
 import { beginFhir } from './begin-fhir.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
@@ -22,6 +23,12 @@ import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
 
 const noQuery = Object.freeze({});
+const suggested: Readonly<Record<string, InteractionCode>> = {
+  POST: 'create',
+  PUT: 'update',
+  PATCH: 'update',
+  DELETE: 'delete',
+};
 
 /** Builds the server, not yet listening. Every answer carries X-Request-ID; every error is an OperationOutcome. */
 export function buildServer(options: ServerOptions): FastifyInstance {
@@ -110,8 +117,9 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     const refused = await auditRefusal(toFault(error), request, options);
     exchange.category = refused.category;
     exchange.detail = refused.detail;
-    if (refused.category === 'exception') {
-      options.logger.error({ err: refused.cause ?? error, requestId: exchange.requestId }, 'unexpected error');
+    if (refused.status >= 500) {
+      const { logLevel } = faultCategories[refused.category];
+      options.logger[logLevel]({ err: refused.cause ?? error, requestId: exchange.requestId }, 'failure');
     }
     sendFault(reply, refused);
     return reply;
@@ -149,7 +157,7 @@ async function auditRefusal(refused: FhirFault, request: FastifyRequest, options
       requestId: exchange.requestId,
       correlationId: exchange.correlationId,
       clientAddress: request.ip,
-      interaction: exchange.route.interaction,
+      interaction: exchange.route.interaction ?? suggested[request.method] ?? 'read',
       type: exchange.route.type,
       raw: `${request.method} ${(request.raw.url ?? '').slice(options.basePath.length + 1)}`,
     });

@@ -60,6 +60,35 @@ t.test('bodies: size, time, compression', async (t) => {
   t.equal(server.performed.length, 2);
 });
 
+t.test('too many at one time: 503 at once, and room again afterwards', async (t) => {
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const server = await startServer({
+    limits: { maxConcurrent: 2 },
+    answer: async ({ id }) => {
+      await released;
+      if (id === 'b') throw new Error('it failed');
+      return { kind: 'ok', body: '{}' };
+    },
+  });
+  t.teardown(server.close);
+  const get = (id: string) => fetch(`${server.url}/Flag/${id}`, { headers: authorization });
+  const held = [get('a'), get('b')];
+  while (server.performed.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  const shed = await get('c');
+  t.equal(shed.status, 503);
+  t.ok(shed.headers.get('retry-after'));
+  t.equal((await fetch(`http://127.0.0.1:${server.port}/health/live`)).status, 200);
+  release();
+  t.same(
+    (await Promise.all(held)).map(({ status }) => status),
+    [200, 500],
+  );
+  t.equal((await get('d')).status, 200);
+});
+
 t.test('hostile JSON', async (t) => {
   const server = await startServer({ limits: { bodyLimitBytes: 32 * 1024 * 1024 } });
   t.teardown(server.close);

@@ -1,0 +1,23 @@
+import { fault } from '../fhir/fault.ts';
+
+/** Admission of interactions. */
+export interface Gate {
+  /** Throws `transient` when as many as there may be are at work. */
+  enter(): void;
+  leave(): void;
+}
+
+export function buildGate(maxConcurrent: number): Gate {
+  let atWork = 0;
+  return {
+    enter() {
+      if (atWork >= maxConcurrent) {
+        throw fault('transient', 'The server has too many requests at work. Nothing was done.', { detail: 'overload' });
+      }
+      atWork++;
+    },
+    leave() {
+      atWork--;
+    },
+  };
+}
