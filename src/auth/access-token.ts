@@ -40,7 +40,7 @@ export interface VerifiedToken {
   readonly expiresAtMs: number;
 }
 
-export interface Issuer {
+interface Issuer {
   readonly algorithms: readonly string[];
   readonly audience: string;
   /** Values of `typ`. */

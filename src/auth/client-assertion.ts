@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { importJWK, type JWK, SignJWT } from 'jose';
 import type { IuaClaims } from './iua.ts';
 
-export interface ClientAssertionOptions {
+interface ClientAssertionOptions {
   readonly clientId: string;
   readonly tokenUrl: string;
   /** With `kid`. */

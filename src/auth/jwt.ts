@@ -37,7 +37,7 @@ export function parseJwt(token: string): ParsedJwt | undefined {
   return { header: { ...header, alg, kid, typ }, claims };
 }
 
-export interface TimeRule {
+interface TimeRule {
   readonly nowMs: number;
   /** How far `exp` may lie in the past. */
   readonly expiredLeewayS: number;

@@ -10,8 +10,8 @@ export interface ServerUrls {
 }
 
 /** Below the issuer. */
-export const tokenPath = '/oauth2/token';
-export const jwksPath = '/.well-known/jwks.json';
+const tokenPath = '/oauth2/token';
+const jwksPath = '/.well-known/jwks.json';
 
 /** `publicBaseUrl` ends with `basePath`; the settings see to that. */
 export function buildServerUrls(publicBaseUrl: string, basePath: string): ServerUrls {

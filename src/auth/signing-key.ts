@@ -11,6 +11,8 @@ export interface SigningKey {
   readonly publicJwk: JWK;
   /** HMAC key of the search cursors, 32 bytes, derived from the signing key. */
   readonly cursorKey: Buffer;
+  /** AES key that protects the headers of stored Subscriptions, 32 bytes, derived from the signing key. */
+  readonly sealKey: Buffer;
 }
 
 /**
@@ -46,8 +48,13 @@ export async function loadSigningKey(jwk: JWK): Promise<SigningKey> {
     privateKey: await importEs256({ kty, crv, x, y, d }),
     publicKey: await importEs256({ kty, crv, x, y }),
     publicJwk,
-    cursorKey: Buffer.from(hkdfSync('sha256', Buffer.from(d, 'base64url'), '', 'cpis-fhir search cursor', 32)),
+    cursorKey: deriveKey(d, 'cpis-fhir search cursor'),
+    sealKey: deriveKey(d, 'cpis-fhir subscription header'),
   };
+}
+
+function deriveKey(secret: string, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', Buffer.from(secret, 'base64url'), '', purpose, 32));
 }
 
 async function importEs256(jwk: JWK): Promise<CryptoKey> {

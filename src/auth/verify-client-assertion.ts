@@ -5,7 +5,7 @@ import type { Client, JsonWebKeyRecord, Registry } from '../registry/registry.ts
 import type { Store } from '../store/store.ts';
 import { checkTimes, type JsonRecord, type ParsedJwt, parseJwt } from './jwt.ts';
 
-export interface AssertionRule {
+interface AssertionRule {
   readonly registry: Registry;
   readonly useOnce: Store['useOnce'];
   /** The only `aud` that is taken. */
@@ -14,7 +14,7 @@ export interface AssertionRule {
 }
 
 /** `reason` is for the log only: what is answered never tells one from another. */
-export type AssertionResult =
+type AssertionResult =
   | { readonly kind: 'verified'; readonly client: Client; readonly claims: JsonRecord }
   | { readonly kind: 'refused'; readonly reason: string };
 

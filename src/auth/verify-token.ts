@@ -6,7 +6,7 @@ import { buildIssuers, type IssuerOptions, type VerifiedToken, verifyAccessToken
 import { deriveCaller } from './derive-caller.ts';
 import { TokenCache } from './token-cache.ts';
 
-export interface TokenVerifierOptions extends IssuerOptions {
+interface TokenVerifierOptions extends IssuerOptions {
   readonly registry: () => Registry;
   readonly nowMs: () => number;
   /** Tokens remembered; default 10,000. */

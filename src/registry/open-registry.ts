@@ -10,7 +10,7 @@ export interface RegistryHolder {
   reload(): readonly string[];
 }
 
-export interface OpenRegistryOptions extends RegistryOptions {
+interface OpenRegistryOptions extends RegistryOptions {
   readonly nowMs: () => number;
   readonly onReload?: (registry: Registry) => void;
 }

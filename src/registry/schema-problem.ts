@@ -5,7 +5,7 @@ import type { ErrorObject } from 'ajv';
 export const formKeyword = 'x-form';
 
 /** `/clients/2/jwks` -> `clients[2].jwks` */
-export function describePath(pointer: string): string {
+function describePath(pointer: string): string {
   return pointer
     .split('/')
     .slice(1)
@@ -46,7 +46,7 @@ function allowedValues(params: Readonly<Record<string, unknown>>): readonly stri
 }
 
 /** The known name within a third of its length of edits, if any. */
-export function nearestName(name: string, known: readonly string[]): string | undefined {
+function nearestName(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
   let least = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
