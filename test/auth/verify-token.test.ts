@@ -371,6 +371,8 @@ test('signing key: made once, private, and the same for all who start at once', 
   t.equal(again.kid, all[0]?.kid);
   t.strictSame(again.cursorKey, all[0]?.cursorKey);
   t.equal(again.cursorKey.length, 32);
+  t.equal(again.sealKey.length, 32);
+  t.notSame(again.sealKey, again.cursorKey);
   t.notOk(readFileSync(file, 'utf8').includes(again.cursorKey.toString('base64url')));
   t.strictSame(Object.keys(buildJwks(again).keys[0] ?? {}).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
   t.ok(await importJWK(buildJwks(again).keys[0] ?? {}, 'ES256'));
