@@ -1,0 +1,59 @@
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { test } from 'tap';
+import { FhirFault } from '../../../src/fhir/fault.ts';
+import { openCursor, sealCursor } from '../../../src/fhir/search/cursor.ts';
+
+const key = createSecretKey(randomBytes(32));
+const binding = { caller: 'client-a', query: 'Flag?patient=9990000018' };
+const position = [1_700_000_000_000, null, 'Zoë', 'f-1'];
+const issuedMs = Date.UTC(2026, 0, 1);
+const options = { binding, key, nowMs: issuedMs + 1000, maxAgeMs: 60_000 };
+const text = sealCursor({ position, binding, issuedMs }, key);
+
+function refusal(cursor: string, changes: Partial<typeof options> = {}): FhirFault | undefined {
+  try {
+    openCursor(cursor, { ...options, ...changes });
+  } catch (error) {
+    if (error instanceof FhirFault) return error;
+    throw error;
+  }
+  return undefined;
+}
+
+test('a cursor opens for the same caller and search', async (t) => {
+  t.strictSame(openCursor(text, options), position);
+  t.match(text, /^[\w-]+\.[\w-]+$/);
+  const carried = Buffer.from(text.split('.')[0] ?? '', 'base64url').toString();
+  t.notMatch(carried, /client-a|Flag|patient=/, 'the binding does not travel');
+  const bytes = randomBytes(32);
+  const other = sealCursor({ position: ['x'], binding, issuedMs }, bytes);
+  t.strictSame(openCursor(other, { ...options, key: createSecretKey(bytes) }), ['x']);
+});
+
+test('what a cursor is refused for', async (t) => {
+  for (let i = 0; i < text.length; i++) {
+    const changed = `${text.slice(0, i)}${text[i] === 'A' ? 'B' : 'A'}${text.slice(i + 1)}`;
+    if (refusal(changed)?.category !== 'invalid') t.fail(`a change at ${i} was not noticed`);
+  }
+  for (const garbage of [
+    '',
+    '.',
+    'a.b',
+    text.slice(1),
+    `${text}x`,
+    text.replace('.', ''),
+    `${text}.${text}`,
+    'é.\ud800',
+  ]) {
+    t.equal(refusal(garbage)?.status, 400);
+  }
+  t.equal(refusal(text, { key: createSecretKey(randomBytes(32)) })?.status, 400, 'another key');
+  t.equal(refusal(text, { binding: { ...binding, query: 'Flag?patient=9990000026' } })?.status, 400);
+  t.equal(refusal(text, { binding: { ...binding, caller: 'client-b' } })?.status, 403);
+  t.equal(refusal(text, { binding: { caller: 'client-b', query: 'x' } })?.status, 403);
+  const expired = refusal(text, { nowMs: issuedMs + 60_001 });
+  t.equal(expired?.status, 410);
+  t.strictSame(expired?.issues[0]?.expression, ['_cursor']);
+  t.equal(expired?.issues[0]?.code, 'expired');
+  t.equal(refusal(text, { nowMs: issuedMs + 60_000 }), undefined);
+});
