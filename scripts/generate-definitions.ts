@@ -126,9 +126,11 @@ function slimElement(
   for (const { key, severity, human, expression, extension } of element.constraint ?? []) {
     if (leftOutConstraints.has(key) || expression === undefined) continue;
     if (extension?.some(({ url, valueBoolean }) => url === bestPractice && valueBoolean === true)) continue;
+    // dom-3 as R4 prints it applies as() to many items, which FHIRPath forbids; R4B and R5 print ofType().
+    const corrected = expression.replaceAll(').as(', ').ofType(');
     const known = constraints[key];
-    if (known !== undefined && known.expression !== expression) throw new Error(`two constraints with the key ${key}`);
-    constraints[key] = { severity: severity === 'error' ? 'error' : 'warning', human, expression };
+    if (known !== undefined && known.expression !== corrected) throw new Error(`two constraints with the key ${key}`);
+    constraints[key] = { severity: severity === 'error' ? 'error' : 'warning', human, expression: corrected };
     keys.push(key);
   }
   const valueSet = element.binding?.strength === 'required' ? element.binding.valueSet?.split('|')[0] : undefined;
