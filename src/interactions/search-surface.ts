@@ -89,6 +89,24 @@ export function parseCallerSearch(
   return { ...query, clauses: resolveIdentifiers(type, query.clauses, ports.registry()) };
 }
 
+/** Parses the criteria of a Subscription: criteria of a search on AuditEvent, taken strictly and without result parameters. */
+export function parseCriteriaSearch(
+  type: string,
+  params: readonly (readonly [string, string])[],
+  ports: Pick<InteractionPorts, 'searchDefinitions' | 'baseUrl' | 'registry'>,
+): SearchQuery {
+  const query = parseSearch(type, params, {
+    definitions: ports.searchDefinitions,
+    allowed: searchSurfaces[type]?.parameters ?? new Set(),
+    includes: new Set(),
+    sorts: new Set(),
+    handling: 'strict',
+    baseUrl: ports.baseUrl,
+    maxCount: 1,
+  });
+  return { ...query, clauses: resolveIdentifiers(type, query.clauses, ports.registry()) };
+}
+
 const patientParams = new Set(['patient', 'subject']);
 
 /** The one patient that a search names with `patient` or `subject`; undefined when there is none, or several. */

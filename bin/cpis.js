@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+// Plain JavaScript, so that an older Node still says in words what is missing.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 24 || (major === 24 && minor < 12)) {
+  process.stderr.write(
+    `cpis needs Node 24.12 or newer; this is ${process.version}.\n` +
+      'Start it with "npm start" or "npx cpis": npm ci has installed Node 24 for them.\n',
+  );
+  process.exit(2);
+}
+const { main } = await import('../src/cli/main.ts');
+await main(process.argv.slice(2));

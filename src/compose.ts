@@ -1,0 +1,289 @@
+/** The only file that knows every adapter: it puts the server together from its settings. */
+import { randomUUID, timingSafeEqual } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { Logger } from 'pino';
+import { Histogram, Registry as MetricRegistry } from 'prom-client';
+import { v7 as timeOrderedId } from 'uuid';
+import { buildServerUrls } from './auth/server-urls.ts';
+import { openSigningKey } from './auth/signing-key.ts';
+import { buildJwks, buildSmartConfiguration } from './auth/smart-configuration.ts';
+import { issueToken } from './auth/token-endpoint.ts';
+import { buildTokenVerifier } from './auth/verify-token.ts';
+import { resolvePublicBaseUrl, type Settings } from './config.ts';
+import { accessTable } from './cpis/access-policy.ts';
+import { clientOf } from './cpis/labels.ts';
+import { loadDefinitions } from './fhir/definitions/load-definitions.ts';
+import { loadProfiles } from './fhir/definitions/load-profiles.ts';
+import { loadSearchParameters } from './fhir/definitions/search-parameters.ts';
+import { fault } from './fhir/fault.ts';
+import { extractIndexValues } from './fhir/search/extract-index-values.ts';
+import { buildValidator } from './fhir/validation/validator.ts';
+import { buildServer } from './http/server.ts';
+import type { RefusedRequest, ServedInteractions } from './http/server-options.ts';
+import { buildOrganizationDirectory } from './interactions/organization-directory.ts';
+import { buildPerform } from './interactions/perform.ts';
+import type { InteractionPorts } from './interactions/ports.ts';
+import { recordRefusal } from './interactions/record-access.ts';
+import { parseCriteriaSearch, searchSurfaces } from './interactions/search-surface.ts';
+import { systemClock } from './notification/clock.ts';
+import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
+import { registerDeliveryMetrics } from './notification/metrics.ts';
+import { sealHeaders, unsealHeaders } from './notification/sealed-header.ts';
+import { selectByCriteria } from './notification/select-event.ts';
+import { openSender } from './notification/sender.ts';
+import { checkSubscription, redactSubscription } from './notification/subscription.ts';
+import { openSubscriptions } from './notification/subscriptions.ts';
+import { openRegistry } from './registry/open-registry.ts';
+import { openSqliteStore } from './store/sqlite/open-sqlite-store.ts';
+import { timeCommits } from './store/time-commits.ts';
+
+/** A server that listens. */
+export interface RunningServer {
+  /** The FHIR base as clients know it. */
+  readonly baseUrl: string;
+  /** Where it listens, such as `http://127.0.0.1:8080`. */
+  readonly origin: string;
+  /** Reads the registry file again; problems: the old one stays. */
+  reloadRegistry(): readonly string[];
+  close(): Promise<void>;
+}
+
+export interface ComposeOptions {
+  readonly logger: Logger;
+  /** The store was lost to an I/O error: the process has to end. */
+  readonly onFatal: (error: Error) => void;
+}
+
+const root = new URL('../', import.meta.url);
+const profileOf = (type: string): string =>
+  `https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-${type.toLowerCase()}`;
+
+/** Epoch milliseconds that never go backwards, whatever the wall clock does. */
+function buildMonotonicClock(): () => number {
+  let last = 0;
+  return () => {
+    last = Math.max(last, Date.now());
+    return last;
+  };
+}
+
+/** A port that is free now, so that the public base URL is known before the server is built. */
+async function findFreePort(host: string): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject).listen(0, host, resolve);
+  });
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no free port was found');
+  return address.port;
+}
+
+/** Which (type, interaction) pairs have a route at all: those that the access table gives to any role. */
+function listServed(): ServedInteractions {
+  const types = Object.entries(accessTable).map(([type, row]) => [type, [...new Set(Object.values(row).flat())]]);
+  return { types: Object.fromEntries(types), system: ['batch', 'transaction'] };
+}
+
+/** Opens the store, starts delivery and listens. Throws when a setting, the registry or the store does not allow it. */
+export async function openServer(settings: Settings, { logger, onFatal }: ComposeOptions): Promise<RunningServer> {
+  const clock = buildMonotonicClock();
+  const port = settings.port === 0 ? await findFreePort(settings.host) : settings.port;
+  const baseUrl = resolvePublicBaseUrl(settings, port);
+  const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed and goes on');
+  const metrics = new MetricRegistry();
+  const commitSeconds = new Histogram({
+    name: 'cpis_store_commit_seconds',
+    help: 'Time from handing a unit to the store until it is durable',
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+    registers: [metrics],
+  });
+
+  const registry = openRegistry(settings.registryFile, {
+    nowMs: clock,
+    allowLoopback: settings.allowLoopbackEndpoints,
+  });
+  const signingKey = await openSigningKey(settings.signingKeyFile);
+  const definitions = loadDefinitions();
+  const profilesFolder = new URL('profiles', root).pathname;
+  const validator = buildValidator({ definitions, profiles: loadProfiles(profilesFolder, definitions) });
+  const searchDefinitions = loadSearchParameters(profilesFolder);
+  const extract: InteractionPorts['extract'] = (resource) => {
+    const typed = resource as { resourceType: string };
+    const params = searchSurfaces[typed.resourceType]?.parameters ?? new Set<string>();
+    return extractIndexValues(typed, searchDefinitions, { baseUrl, params });
+  };
+
+  const store = timeCommits(await openSqliteStore({ folder: settings.dataFolder, onFatal }), (seconds) =>
+    commitSeconds.observe(seconds),
+  );
+  const allowLoopback = settings.allowLoopbackEndpoints;
+  const resolve = (hostname: string) => lookup(hostname, { all: true });
+  const parseCriteria = (type: string, params: readonly (readonly [string, string])[]) =>
+    parseCriteriaSearch(type, params, { searchDefinitions, baseUrl, registry: () => registry.current });
+  const clientOfLabels = (labels: readonly string[]) => registry.current.clients.get(clientOf(labels) ?? '');
+  const subscriptions = await openSubscriptions({
+    store,
+    commit: (unit) => store.commit(unit),
+    indexOf: extract,
+    // UNSEAL
+    parseSearch: parseCriteria,
+    resolve,
+    clock: systemClock,
+    allowLoopback,
+    originsOf: (labels) => clientOfLabels(labels)?.subscriptionOrigins ?? [],
+    methodOf: (labels) => clientOfLabels(labels)?.notificationMethod ?? 'PUT',
+    onError,
+  });
+  const sender = openSender({
+    resolve,
+    allowLoopback,
+    connectTimeoutMs: Math.min(10_000, settings.notificationTimeoutMs),
+    deadlineMs: settings.notificationTimeoutMs,
+    responseCapBytes: 64 * 1024,
+    connectionsPerOrigin: settings.notificationConcurrencyPerAuthority,
+    now: Date.now,
+  });
+  const dispatcher = startDispatcher({
+    store,
+    subscriptions,
+    selectEvent: selectByCriteria(searchDefinitions, baseUrl),
+    sender,
+    clock: systemClock,
+    random: Math.random,
+    limits: {
+      ...defaultDispatcherLimits,
+      perAuthority: settings.notificationConcurrencyPerAuthority,
+      deadlineMs: settings.notificationTimeoutMs,
+      leaseMs: settings.notificationTimeoutMs + 60_000,
+    },
+    onError,
+  });
+  registerDeliveryMetrics({ register: metrics, deliveries: store.deliveries, dispatcher, now: Date.now });
+
+  const ports: InteractionPorts = {
+    store,
+    registry: () => registry.current,
+    searchDefinitions,
+    validate: (resource, type) => validator.validate(resource, profileOf(type)),
+    extract,
+    organizations: buildOrganizationDirectory(() => registry.current, extract),
+    subscriptions: {
+      protect: (resource, stored) => sealHeaders(resource, stored, signingKey.sealKey),
+      check: (resource, caller) =>
+        checkSubscription(unsealHeaders(resource, signingKey.sealKey), {
+          parseSearch: parseCriteria,
+          allowedOrigins: caller.subscriptionOrigins,
+          allowLoopback,
+          nowMs: clock(),
+        }).issues,
+      redact: redactSubscription,
+      changed: (authorityId) => void subscriptions.changed(authorityId),
+    },
+    clock,
+    newId: randomUUID,
+    newAuditId: timeOrderedId,
+    baseUrl,
+    cursorKey: signingKey.cursorKey,
+    endedPlanVisibleMonths: settings.endedPlanVisibleMonths,
+    searchDefaultCount: settings.searchDefaultCount,
+    searchMaxCount: settings.searchMaxCount,
+    maxBundleEntries: settings.maxBundleEntries,
+    committed(audits) {
+      for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);
+    },
+  };
+
+  const urls = buildServerUrls(baseUrl, settings.basePath);
+  const verifier = buildTokenVerifier({
+    signingKey,
+    urls,
+    trustedIssuers: settings.trustedIssuers,
+    registry: () => registry.current,
+    nowMs: Date.now,
+  });
+  const metricsToken = settings.metricsToken === undefined ? undefined : Buffer.from(`Bearer ${settings.metricsToken}`);
+  const smartConfiguration = buildSmartConfiguration(urls);
+  const jwks = buildJwks(signingKey);
+
+  async function auditRefusal(refused: RefusedRequest): Promise<void> {
+    const { interaction, type, raw, caller, clientAddress, requestId, correlationId } = refused;
+    // A URL that no route matches names nothing that could have been accessed.
+    if (interaction === undefined) return;
+    const answered = await recordRefusal(
+      refused.fault,
+      { interaction, raw, ...(type === undefined ? {} : { type }) },
+      { caller, clientAddress, requestId, ...(correlationId === undefined ? {} : { correlationId }) },
+      ports,
+    );
+    if (answered !== refused.fault) throw answered;
+  }
+
+  const app = buildServer({
+    basePath: settings.basePath,
+    publicBaseUrl: baseUrl,
+    interactions: listServed(),
+    perform: buildPerform(ports),
+    authenticate: (authorization) => verifier.peek(authorization) ?? verifier.verify(authorization),
+    issueToken: (form) =>
+      issueToken(form, {
+        nowMs: Date.now(),
+        registry: registry.current,
+        store,
+        signingKey,
+        urls,
+        lifetimeS: settings.tokenLifetimeS,
+      }),
+    smartConfiguration: () => smartConfiguration,
+    jwks: () => jwks,
+    capabilityStatement: renderCapabilityStatement(baseUrl),
+    refusalAudit: auditRefusal,
+    isReady: () => store.ready,
+    metrics,
+    async authorizeMetrics(authorization) {
+      const given = Buffer.from(authorization ?? '');
+      if (metricsToken !== undefined && given.length === metricsToken.length && timingSafeEqual(given, metricsToken)) {
+        return true;
+      }
+      return (await verifier.verify(authorization)).role === 'operator';
+    },
+    logger,
+    newId: randomUUID,
+    limits: { bodyLimitBytes: settings.bodyLimitBytes, requestTimeoutMs: settings.requestTimeoutMs },
+  });
+
+  async function close(): Promise<void> {
+    await app.close();
+    await dispatcher.stop();
+    await subscriptions.close();
+    await sender.close();
+    await store.close();
+  }
+
+  try {
+    const origin = await app.listen({ host: settings.host, port });
+    return {
+      baseUrl,
+      origin,
+      reloadRegistry() {
+        const problems = registry.reload();
+        if (problems.length === 0) void subscriptions.reload();
+        return problems;
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** capability-statement.json with this server's base URL. */
+function renderCapabilityStatement(baseUrl: string): string {
+  const statement = JSON.parse(readFileSync(new URL('capability-statement.json', root), 'utf8'));
+  if (statement.resourceType !== 'CapabilityStatement')
+    throw fault('exception', 'capability-statement.json is damaged.');
+  return JSON.stringify({ ...statement, implementation: { ...statement.implementation, url: baseUrl } });
+}

@@ -1,0 +1,20 @@
+import type { Store } from './store.ts';
+
+/** The store, with the duration of every commit reported in seconds, refused and failed ones included. */
+export function timeCommits(store: Store, observe: (seconds: number) => void): Store {
+  return {
+    commit(unit) {
+      const startedMs = performance.now();
+      return store.commit(unit).finally(() => observe((performance.now() - startedMs) / 1000));
+    },
+    read: (type, id) => store.read(type, id),
+    readVersion: (type, id, version) => store.readVersion(type, id, version),
+    search: (plan) => store.search(plan),
+    useOnce: (key, expiresAtMs, nowMs) => store.useOnce(key, expiresAtMs, nowMs),
+    deliveries: store.deliveries,
+    get ready() {
+      return store.ready;
+    },
+    close: () => store.close(),
+  };
+}

@@ -1,0 +1,73 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/cli/demo/synthetic-registry.ts';
+import { openServer, type RunningServer } from '../../src/compose.ts';
+import { loadSettings } from '../../src/config.ts';
+import { buildLogger } from '../../src/http/log.ts';
+
+/** What a test needs of tap's `t`. */
+export interface Teardown {
+  teardown(close: () => unknown): unknown;
+}
+
+/** The whole server in this process, on a fresh folder, with clients of every role. */
+export interface RunningWorld {
+  readonly server: RunningServer;
+  readonly registry: SyntheticRegistry;
+  readonly folder: string;
+  readonly authorities: readonly FhirClient[];
+  readonly careProviders: readonly FhirClient[];
+  readonly operator: FhirClient;
+  /** Everything that was logged so far. */
+  log(): string;
+}
+
+export interface WorldOptions {
+  readonly subscriptionOrigins?: readonly (string | undefined)[];
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/** Opens a world with three authorities, two care providers and an operator; it closes with the test. */
+export async function openWorld(t: Teardown, options: WorldOptions = {}): Promise<RunningWorld> {
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-test-'));
+  const registry = await makeSyntheticRegistry({
+    authorityNames: ['Northmoor (synthetic)', 'Eastvale (synthetic)', 'Westhaven (synthetic)'],
+    careProviderNames: ['Northmoor General (synthetic)', 'Eastvale UTC (synthetic)'],
+    ...(options.subscriptionOrigins === undefined ? {} : { subscriptionOrigins: options.subscriptionOrigins }),
+  });
+  const registryFile = join(folder, 'registry.json');
+  writeFileSync(registryFile, JSON.stringify(registry.json));
+  const settings = loadSettings({
+    CPIS_PORT: '0',
+    CPIS_DATA_FOLDER: join(folder, 'data'),
+    CPIS_REGISTRY_FILE: registryFile,
+    CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+    CPIS_LOG_LEVEL: 'info',
+    ...options.settings,
+  });
+  const lines: Buffer[] = [];
+  const destination = new PassThrough().on('data', (chunk: Buffer) => lines.push(chunk));
+  const server = await openServer(settings, {
+    logger: buildLogger({ level: settings.logLevel, destination }),
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  t.teardown(async () => {
+    await server.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const { baseUrl } = server;
+  return {
+    server,
+    registry,
+    folder,
+    authorities: registry.authorities.map((client) => openFhirClient(baseUrl, client)),
+    careProviders: registry.careProviders.map((client) => openFhirClient(baseUrl, client)),
+    operator: openFhirClient(baseUrl, registry.operator),
+    log: () => Buffer.concat(lines).toString(),
+  };
+}
