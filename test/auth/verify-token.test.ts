@@ -7,7 +7,6 @@ import { test } from 'tap';
 import { buildServerUrls } from '../../src/auth/server-urls.ts';
 import { loadSigningKey, openSigningKey } from '../../src/auth/signing-key.ts';
 import { buildJwks, buildSmartConfiguration } from '../../src/auth/smart-configuration.ts';
-import { hasBearerSecret } from '../../src/auth/static-bearer.ts';
 import { TokenCache } from '../../src/auth/token-cache.ts';
 import { issueToken } from '../../src/auth/token-endpoint.ts';
 import { buildTokenVerifier } from '../../src/auth/verify-token.ts';
@@ -392,13 +391,4 @@ test('SMART configuration', async (t) => {
     grant_types_supported: ['client_credentials'],
     capabilities: ['client-confidential-asymmetric', 'permission-v1', 'permission-v2'],
   });
-});
-
-test('a static bearer secret', async (t) => {
-  const secret = 'a-metrics-token-of-length';
-  t.ok(hasBearerSecret(`Bearer ${secret}`, secret));
-  t.ok(hasBearerSecret(`bearer  ${secret}`, secret));
-  for (const bad of [undefined, '', 'Bearer', secret, `Basic ${secret}`, `Bearer ${secret}x`, `Bearer ${secret} x`]) {
-    t.notOk(hasBearerSecret(bad, secret));
-  }
 });
