@@ -45,3 +45,8 @@ export function refusalOf(type: string, params: Pairs, changes: Partial<ParseSea
   }
   throw new Error('expected a refusal');
 }
+
+/** Writes a value so that it is one value of a search URL. */
+export function escapeValue(plain: string): string {
+  return plain.replace(/[,|$\\]/g, '\\$&');
+}

@@ -36,8 +36,3 @@ export function unescapeValue(text: string): string | undefined {
   }
   return plain;
 }
-
-/** The inverse of `unescapeValue`, for values that are put into a search URL. */
-export function escapeValue(plain: string): string {
-  return plain.replace(/[,|$\\]/g, '\\$&');
-}

@@ -9,6 +9,7 @@ const separators = /[\p{P}\s]+/gu;
 export function normaliseText(text: string): string {
   return text
     .normalize('NFKD')
+    .toLowerCase()
     .toUpperCase()
     .normalize('NFKD')
     .replace(marks, '')
