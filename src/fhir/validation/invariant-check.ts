@@ -3,25 +3,25 @@ import r4 from 'fhirpath/fhir-context/r4';
 import type { Constraint } from '../definitions/definitions.ts';
 import { type Check, isObject } from './check.ts';
 
-/** Elements without which an invariant of R4 holds by itself: saves its evaluation. */
-const needs: Readonly<Record<string, readonly string[]>> = {
-  'dom-2': ['contained'],
-  'dom-3': ['contained'],
-  'dom-4': ['contained'],
-  'dom-5': ['contained'],
-  'per-1': ['start', 'end'],
+/** Invariants of R4 that plainly hold for most elements: then their evaluation is saved. */
+const plainlyHolds: Readonly<Record<string, (element: Readonly<Record<string, unknown>>) => boolean>> = {
+  'bdl-5': ({ request }) => request !== undefined,
+  'bdl-8': ({ fullUrl }) => fullUrl === undefined || (typeof fullUrl === 'string' && !fullUrl.includes('/_history/')),
+  'dom-2': ({ contained }) => contained === undefined,
+  'dom-3': ({ contained }) => contained === undefined,
+  'dom-4': ({ contained }) => contained === undefined,
+  'dom-5': ({ contained }) => contained === undefined,
+  'per-1': ({ start, end }) => start === undefined || end === undefined,
+  'ref-1': ({ reference }) => !String(reference).startsWith('#'),
 };
 
 /** An invariant as FHIRPath, compiled when it is first met. One that can't be evaluated has failed. */
 export function invariantCheck(base: string, constraint: Constraint): Check {
   const { key, human, expression, severity } = constraint;
-  const needed = needs[key] ?? [];
+  const holdsPlainly = plainlyHolds[key];
   const evaluate = compileOnce(base, expression);
   return (value, visit) => {
-    if (isObject(value)) {
-      for (const name of needed) if (value[name] === undefined) return;
-      if (key === 'ref-1' && !String(value['reference']).startsWith('#')) return;
-    }
+    if (holdsPlainly !== undefined && isObject(value) && holdsPlainly(value)) return;
     const holds = evaluate(value, visit.resource);
     if (holds === true || (holds === undefined && visit.isMalformed)) return;
     visit.report('invariant', `${key}: ${human}`, [], severity);
