@@ -7,7 +7,7 @@ import { expandValueSet } from './expand-value-set.ts';
 import { loadDefinitions } from './load-definitions.ts';
 import type { CodeSystem, StructureDefinition, ValueSet } from './structure-definition.ts';
 
-export interface Profile {
+interface Profile {
   /** Canonical URL. */
   readonly url: string;
   /** Resource type. */
