@@ -27,10 +27,11 @@ import { buildPerform } from './interactions/perform.ts';
 import type { InteractionPorts } from './interactions/ports.ts';
 import { recordRefusal } from './interactions/record-access.ts';
 import { parseCriteriaSearch, searchSurfaces } from './interactions/search-surface.ts';
+import { protectSubscription, revealSubscription } from './notification/channel-secrets.ts';
 import { systemClock } from './notification/clock.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
 import { registerDeliveryMetrics } from './notification/metrics.ts';
-import { sealHeaders, unsealHeaders } from './notification/sealed-header.ts';
+
 import { selectByCriteria } from './notification/select-event.ts';
 import { openSender } from './notification/sender.ts';
 import { checkSubscription, redactSubscription } from './notification/subscription.ts';
@@ -128,7 +129,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     store,
     commit: (unit) => store.commit(unit),
     indexOf: extract,
-    // UNSEAL
+    secretsKey: signingKey.sealKey,
     parseSearch: parseCriteria,
     resolve,
     clock: systemClock,
@@ -171,9 +172,9 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     extract,
     organizations: buildOrganizationDirectory(() => registry.current, extract),
     subscriptions: {
-      protect: (resource, stored) => sealHeaders(resource, stored, signingKey.sealKey),
+      protect: (resource, stored) => protectSubscription(resource, stored, signingKey.sealKey),
       check: (resource, caller) =>
-        checkSubscription(unsealHeaders(resource, signingKey.sealKey), {
+        checkSubscription(revealSubscription(resource, signingKey.sealKey), {
           parseSearch: parseCriteria,
           allowedOrigins: caller.subscriptionOrigins,
           allowLoopback,
