@@ -33,7 +33,7 @@ const actions = {
   transaction: 'E',
 } as const;
 
-export type AuditedInteraction = keyof typeof actions;
+type AuditedInteraction = keyof typeof actions;
 
 /** The facts of one access. Only identifiers and codes: no result content, no clinical fact, no reason for a visit. */
 export interface AccessFacts {

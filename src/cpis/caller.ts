@@ -16,7 +16,7 @@ export interface LocalAuthority {
 }
 
 /** An organisation that is not a local authority: a care provider, or the operator of this server. `id` is its ODS code. */
-export interface OtherOrganisation {
+interface OtherOrganisation {
   readonly kind: 'care-provider' | 'operator';
   readonly id: string;
   readonly name: string;

@@ -20,7 +20,7 @@ export interface PatientSubmission {
 }
 
 /** The NHS number of a submitted Patient, which is its id. */
-export function nhsNumberOf(patient: Patient): string {
+function nhsNumberOf(patient: Patient): string {
   const index = (patient.identifier ?? []).findIndex((identifier) => identifier.system === nhsNumberSystem);
   const value = patient.identifier?.[index]?.value ?? '';
   if (!isNhsNumber(value)) throw invalidNhsNumber(`Patient.identifier[${Math.max(index, 0)}].value`);

@@ -7,7 +7,7 @@ import type { AuditWrite, Store } from '../store/store.ts';
 import type { OrganizationDirectory } from './organization-directory.ts';
 
 /** What Subscriptions need beyond the rules of any resource; built by compose.ts from src/notification. */
-export interface SubscriptionRules {
+interface SubscriptionRules {
   /** Protects `channel.header` for storage; `stored` is the version it replaces, whose secrets may be kept. */
   protect(resource: unknown, stored: string | undefined): unknown;
   /** Checks status, criteria, endpoint, headers and payload of a protected Subscription; no error: accepted. */

@@ -13,7 +13,7 @@ export interface View {
 const pageSize = 200;
 
 /** The clause that finds the Flags on a patient. */
-export function onPatient(patientId: string): SearchClause {
+function onPatient(patientId: string): SearchClause {
   return { kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id: patientId }] };
 }
 

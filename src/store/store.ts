@@ -89,7 +89,7 @@ export const auditTokenSystems = {
   type: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
   subtype: 'http://hl7.org/fhir/restful-interaction',
   action: 'http://hl7.org/fhir/audit-event-action',
-  outcome: 'http://terminology.hl7.org/CodeSystem/audit-event-outcome',
+  outcome: 'http://hl7.org/fhir/audit-event-outcome',
 } as const;
 
 export interface WriteUnit {

@@ -1,0 +1,34 @@
+/**
+ * Runs the tests with tap and closes the output with the line `N passed, N failed`. Arguments go to tap:
+ * `npm test -- test/cpis`.
+ */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { stripVTControlCharacters } from 'node:util';
+
+const tap = spawn('tap', ['--reporter=terse', ...process.argv.slice(2)], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+  shell: process.platform === 'win32',
+});
+const exited = new Promise<number>((resolve) => {
+  tap.on('close', (code) => resolve(code ?? 1));
+});
+
+const counts = { pass: 0, fail: 0, skip: 0, todo: 0 };
+let lastBlank = true;
+for await (const raw of createInterface({ input: tap.stdout })) {
+  const line = stripVTControlCharacters(raw).trimEnd();
+  const totals = /^# \{ total: .*\}$/.test(line);
+  if (totals) {
+    for (const [, name = '', value = ''] of line.matchAll(/(\w+): (\d+)/g)) {
+      if (name in counts) counts[name as keyof typeof counts] = Number(value);
+    }
+  }
+  const isProgress = /^(Asserts|Suites):/.test(line) || (line === '' && lastBlank);
+  if (!isProgress) console.log(line);
+  lastBlank = line === '' || isProgress;
+}
+const code = await exited;
+const failed = code !== 0 && counts.fail === 0 ? 1 : counts.fail;
+console.log(`${counts.pass} passed, ${failed} failed${counts.skip > 0 ? `, ${counts.skip} skipped` : ''}`);
+process.exitCode = code;
