@@ -24,7 +24,7 @@ for await (const raw of createInterface({ input: tap.stdout })) {
       if (name in counts) counts[name as keyof typeof counts] = Number(value);
     }
   }
-  const isProgress = /^(Asserts|Suites):/.test(line) || (line === '' && lastBlank);
+  const isProgress: boolean = /^(Asserts|Suites):/.test(line) || (line === '' && lastBlank);
   if (!isProgress) console.log(line);
   lastBlank = line === '' || isProgress;
 }
