@@ -52,6 +52,8 @@ export interface DispatcherSnapshot {
   readonly lanes: readonly {
     readonly authority: string;
     readonly sending: number;
+    /** Claims, attempts and settlements that have not ended. */
+    readonly underWay: number;
     readonly endpointFailures: number;
   }[];
 }
@@ -156,9 +158,10 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     },
     snapshot: () => ({
       attempts: new Map(attempts),
-      lanes: [...lanes.values()].map(({ authority, sending, endpointFailures }) => ({
+      lanes: [...lanes.values()].map(({ authority, sending, underWay, endpointFailures }) => ({
         authority,
         sending,
+        underWay,
         endpointFailures,
       })),
     }),

@@ -30,7 +30,6 @@ export class Lane {
   readonly authority: string;
   readonly #context: LaneContext;
   readonly #endpoints: Endpoints;
-  /** Claims, attempts and settlements that have not ended. */
   readonly #underWay = new Set<Promise<void>>();
   readonly #timers = new Map<string, () => void>();
   #claimed: ClaimedDelivery[] = [];
@@ -55,6 +54,11 @@ export class Lane {
   /** Deliveries being sent now. */
   get sending(): number {
     return this.#sending;
+  }
+
+  /** Claims, attempts and settlements that have not ended. */
+  get underWay(): number {
+    return this.#underWay.size;
   }
 
   get endpointFailures(): number {

@@ -18,9 +18,11 @@ import {
 } from '../../src/notification/dispatcher.ts';
 import { selectByCriteria } from '../../src/notification/select-event.ts';
 import { openSender } from '../../src/notification/sender.ts';
+import type { SubscriptionChange } from '../../src/notification/subscription-version.ts';
 import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
-import type { DeliveryBacklog, Store } from '../../src/store/store.ts';
+import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store } from '../../src/store/store.ts';
+import type { ManualClock } from '../support/manual-clock.ts';
 
 const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
@@ -56,7 +58,12 @@ export interface WorldOptions {
   readonly deadlineMs?: number;
   readonly resolve?: ResolveHost;
   readonly methodOf?: (labels: readonly string[]) => 'PUT' | 'POST';
-  readonly origins?: () => readonly string[];
+  readonly allowLoopback?: boolean;
+  /** Registered from the start. */
+  readonly origins?: readonly string[];
+  readonly auditOf?: (change: SubscriptionChange) => AuditWrite;
+  /** Puts faults in front of the real queue. */
+  readonly faulty?: (queue: DeliveryQueue) => DeliveryQueue;
 }
 
 /** Store, Subscriptions, sender and dispatcher as the server has them, on a folder of its own. */
@@ -66,15 +73,20 @@ export interface World {
   readonly subscriptions: Subscriptions;
   readonly dispatcher: Dispatcher;
   readonly errors: unknown[];
+  /** The endpoint origins that are registered for every client; `subscribe` adds to them. */
   readonly origins: Set<string>;
   /** Stores a Subscription as a client's create does, and tells the server. Resolves once it has been judged. */
   subscribe(authority: string, endpoint: string, more?: Record<string, unknown>): Promise<string>;
+  /** Stores the next version of a Subscription as a client's update does (null: a delete), without telling the server. */
+  update(id: string, patch: Record<string, unknown> | null): Promise<void>;
   /** Commits AuditEvents that are owed to the authority and wakes the dispatcher; gives their ids. */
   owe(authority: string, count: number, action?: string): Promise<string[]>;
   statusOf(id: string): Promise<{ status: string; error?: string; version: number }>;
   backlogOf(authority: string): Promise<DeliveryBacklog | undefined>;
   /** Resolves when the authority is owed nothing. */
   drained(authority: string, limitMs?: number): Promise<void>;
+  /** Lets a manual clock go on, with all that is due on the way sent and settled. */
+  pass(clock: ManualClock, byMs: number): Promise<void>;
   stop(): Promise<void>;
   remove(): void;
 }
@@ -83,7 +95,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'cpis-delivery-'));
   const clock = options.clock ?? systemClock;
   const errors: unknown[] = [];
-  const origins = new Set<string>();
+  const origins = new Set(options.origins);
   const limits = { ...defaultDispatcherLimits, deadlineMs: 5_000, stopGraceMs: 300, ...options.limits };
   const resolve: ResolveHost = options.resolve ?? (async () => [{ address: '127.0.0.1', family: 4 }]);
   const store = await openSqliteStore({ folder, onFatal: (error) => errors.push(error) });
@@ -94,15 +106,16 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     parseSearch: parseAuditSearch,
     resolve,
     clock,
-    allowLoopback: true,
-    originsOf: () => options.origins?.() ?? [...origins],
+    allowLoopback: options.allowLoopback ?? true,
+    ...(options.auditOf === undefined ? {} : { auditOf: options.auditOf }),
+    originsOf: () => [...origins],
     methodOf: options.methodOf ?? (() => 'PUT'),
     secretsKey,
     onError: (error) => errors.push(error),
   });
   const sender = openSender({
     resolve,
-    allowLoopback: true,
+    allowLoopback: options.allowLoopback ?? true,
     connectTimeoutMs: 2_000,
     deadlineMs: options.deadlineMs ?? 5_000,
     responseCapBytes: 65_536,
@@ -110,7 +123,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     now: clock.now,
   });
   const dispatcher = startDispatcher({
-    store,
+    store: { deliveries: options.faulty?.(store.deliveries) ?? store.deliveries },
     subscriptions,
     selectEvent: selectByCriteria(definitions, baseUrl),
     sender,
@@ -136,6 +149,24 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       await write(store, authority, id, endpoint, more, clock.now());
       await subscriptions.changed(authority);
       return id;
+    },
+    update: async (id, patch) => {
+      const found = await store.read('Subscription', id);
+      if (found.kind !== 'found') throw new Error(found.kind);
+      const { body, version, labels, lastUpdatedMs } = found.resource;
+      const next = patch === null ? null : JSON.stringify({ ...JSON.parse(body), ...patch });
+      const method = patch === null ? 'DELETE' : 'PUT';
+      const write = {
+        type: 'Subscription',
+        id,
+        version: version + 1,
+        lastUpdatedMs,
+        body: next,
+        method,
+        labels,
+      } as const;
+      const result = await store.commit({ writes: [{ ...write, index: [], uniqueKeys: [] }], touches: [], audits: [] });
+      if (result.kind !== 'committed') throw new Error(result.reason);
     },
     owe: async (authority, count, action = 'E') => {
       const ids = Array.from({ length: count }, () => randomUUID());
@@ -183,6 +214,13 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
         await new Promise((next) => setTimeout(next, 5));
       }
     },
+    pass: (manual, byMs) =>
+      manual.advance(byMs, async () => {
+        for (let quiet = 0; quiet < 3; ) {
+          await new Promise((next) => setTimeout(next, 2));
+          quiet = dispatcher.snapshot().lanes.some(({ underWay }) => underWay > 0) ? 0 : quiet + 1;
+        }
+      }),
     stop: async () => {
       await dispatcher.stop();
       await subscriptions.close();

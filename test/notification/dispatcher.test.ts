@@ -1,8 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { openReceiver } from '../support/receiver.ts';
+import { manualClock } from '../support/manual-clock.ts';
+import { openReceiver, type Receiver } from '../support/receiver.ts';
 import { openWorld, type World, type WorldOptions } from './delivery-world.ts';
 
 const leeds = 'E08000035';
+const kent = 'E10000016';
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+const startMs = Date.parse('2026-11-20T09:00:00Z');
 
 async function world(test: Test, options?: WorldOptions): Promise<World> {
   const opened = await openWorld(options);
@@ -13,11 +19,14 @@ async function world(test: Test, options?: WorldOptions): Promise<World> {
   return opened;
 }
 
-async function receiver(test: Test) {
+async function receiver(test: Test): Promise<Receiver> {
   const opened = await openReceiver();
   test.teardown(() => opened.close());
   return opened;
 }
+
+const eventOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+const eventsAt = (endpoint: Receiver): string[] => endpoint.received.map(({ path }) => eventOf(path));
 
 t.test('each event arrives once, oldest first, as an update with the payload type', async (t) => {
   const endpoint = await receiver(t);
@@ -26,13 +35,278 @@ t.test('each event arrives once, oldest first, as an update with the payload typ
   t.match(await statusOf(id), { status: 'active', version: 2 });
   const ids = await owe(leeds, 150);
   await drained(leeds);
-  t.equal(endpoint.received.length, 150);
-  t.same(new Set(endpoint.received.map(({ path }) => path)), new Set(ids.map((audit) => `/hook/AuditEvent/${audit}`)));
+  t.same(eventsAt(endpoint), ids);
   const [first] = endpoint.received;
   t.match(first, {
     method: 'PUT',
+    path: `/hook/AuditEvent/${ids[0]}`,
     headers: { 'content-type': 'application/fhir+json', authorization: 'Bearer abc', 'x-box': '7' },
   });
-  t.equal(JSON.parse(first?.body ?? '').resourceType, 'AuditEvent');
+  t.equal(JSON.parse(first?.body ?? '').id, ids[0]);
   t.same(errors, []);
+});
+
+t.test('POST where the client asks for it, and an empty POST without a payload type', async (t) => {
+  const [posted, empty] = [await receiver(t), await receiver(t)];
+  const { subscribe, owe, drained } = await world(t, { methodOf: () => 'POST' });
+  await subscribe(leeds, `${posted.origin}/in?box=7`);
+  await subscribe(kent, `${empty.origin}/trigger`, { payload: null });
+  const [event] = await owe(leeds, 1);
+  await owe(kent, 1);
+  await Promise.all([drained(leeds), drained(kent)]);
+  t.match(posted.received, [{ method: 'POST', path: '/in?box=7' }]);
+  t.equal(JSON.parse(posted.received[0]?.body ?? '').id, event);
+  t.match(empty.received, [{ method: 'POST', path: '/trigger', body: '' }]);
+  t.notOk(empty.received[0]?.headers['content-type']);
+});
+
+t.test('a failure is retried after 5 s, 30 s, 2 min, 10 min and then every 10 to 15 min', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, owe, backlogOf, statusOf } = await world(t, { clock });
+  endpoint.behave({ kind: 'answer', status: 503 });
+  const atMs: number[] = [];
+  endpoint.onReceived(() => atMs.push(clock.now() - startMs));
+  const id = await subscribe(leeds, endpoint.origin);
+  await owe(leeds, 1);
+  await pass(clock, 51 * minuteMs);
+  const gaps = atMs.map((ms, position) => Math.round((ms - (atMs[position - 1] ?? 0)) / 1000));
+  t.same(gaps, [0, 5, 30, 120, 600, 750, 750, 750]);
+  t.match(await statusOf(id), { status: 'error', error: 'status-503', version: 3 }, 'one write, after three failures');
+  t.match(await backlogOf(leeds), { undelivered: 1, delivered: 0, leased: 0 });
+
+  endpoint.behave({ kind: 'answer', status: 204 });
+  await pass(clock, 15 * minuteMs);
+  t.match(await backlogOf(leeds), { undelivered: 0, delivered: 1 });
+  const recovered = await statusOf(id);
+  t.match(recovered, { status: 'active', version: 4 });
+  t.notOk(recovered.error);
+});
+
+t.test('after an outage of 25 h everything is delivered within one probe gap, once, oldest first', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, owe, backlogOf } = await world(t, { clock, limits: { perAuthority: 1 } });
+  await subscribe(leeds, endpoint.origin);
+  endpoint.behave({ kind: 'reset' });
+  const ids = await owe(leeds, 5);
+  for (let hour = 0; hour < 25; hour += 1) {
+    await pass(clock, hourMs);
+    if (hour % 5 === 0) ids.push(...(await owe(leeds, 5)));
+  }
+  const tries = endpoint.received.length;
+  t.ok(tries < 25 * 6 + 20, `${tries} requests in 25 h: one probe at a time`);
+  endpoint.behave({ kind: 'answer', status: 200 });
+  await pass(clock, 15 * minuteMs + 1000);
+  t.match(await backlogOf(leeds), { undelivered: 0, delivered: ids.length });
+  const delivered = eventsAt(endpoint).slice(tries);
+  t.equal(delivered.length, ids.length, 'none lost, none twice');
+  t.same(
+    delivered.slice(1),
+    ids.filter((id) => id !== delivered[0]),
+    'oldest first after the probe',
+  );
+});
+
+t.test('Retry-After lengthens the wait, up to 15 min', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, owe } = await world(t, { clock });
+  await subscribe(leeds, endpoint.origin);
+  const asked = ['60', '1000000000', '-5', new Date(startMs + 24 * hourMs).toUTCString()];
+  endpoint.behave((_, index) => ({
+    kind: 'answer',
+    status: 429,
+    headers: { 'retry-after': asked[index] ?? '0' },
+  }));
+  const atMs: number[] = [];
+  endpoint.onReceived(() => atMs.push(clock.now() - startMs));
+  await owe(leeds, 1);
+  await pass(clock, 40 * minuteMs);
+  const gaps = atMs.map((ms, position) => Math.round((ms - (atMs[position - 1] ?? 0)) / 1000));
+  t.same(gaps.slice(0, 5), [0, 60, 900, 120, 900]);
+});
+
+t.test('dead, hanging and endless endpoints delay nobody else, even when they hold every shared slot', async (t) => {
+  const healthy = await receiver(t);
+  const bad = await receiver(t);
+  bad.behave((_, index) => (index % 2 === 0 ? { kind: 'hang' } : { kind: 'drip', everyMs: 50 }));
+  const { subscribe, owe, drained, backlogOf } = await world(t, {
+    deadlineMs: 1_500,
+    limits: { total: 3, deadlineMs: 1_500 },
+  });
+  await subscribe(kent, healthy.origin);
+  for (let n = 0; n < 10; n += 1) {
+    await subscribe(`E0700000${n}`, `${bad.origin}/${n}`);
+    await owe(`E0700000${n}`, 20);
+  }
+  await bad.waitFor(10);
+  const beganMs = Date.now();
+  await owe(kent, 200);
+  await drained(kent);
+  t.ok(Date.now() - beganMs < 1_200, 'before any deadline of the others');
+  t.equal(healthy.received.length, 200);
+  await sleep(1_600);
+  t.match(await backlogOf('E07000004'), { undelivered: 20, delivered: 0 });
+});
+
+t.test('a redirect is not followed and counts as a failure', async (t) => {
+  const clock = manualClock(startMs);
+  const [endpoint, elsewhere] = [await receiver(t), await receiver(t)];
+  const { pass, subscribe, owe, backlogOf, statusOf } = await world(t, { clock });
+  const id = await subscribe(leeds, endpoint.origin, { header: ['Authorization: Bearer abc'] });
+  const statuses = [301, 302, 303, 307, 308];
+  endpoint.behave((_, index) => ({
+    kind: 'redirect',
+    status: statuses[index] ?? 302,
+    location: `${elsewhere.origin}/`,
+  }));
+  await owe(leeds, 1);
+  await pass(clock, 20 * minuteMs);
+  t.equal(endpoint.received.length, 5);
+  t.same(elsewhere.received, []);
+  t.match(await backlogOf(leeds), { undelivered: 1, delivered: 0 });
+  t.match(await statusOf(id), { status: 'error', error: 'status-303' });
+});
+
+t.test('an event that the endpoint refuses, or fails at, does not hold up the others', async (t) => {
+  for (const status of [400, 422, 500]) {
+    const clock = manualClock(startMs);
+    const endpoint = await receiver(t);
+    const { pass, subscribe, owe, backlogOf, statusOf } = await world(t, { clock });
+    const id = await subscribe(leeds, endpoint.origin);
+    const [poison = '', ...others] = await (async () => {
+      endpoint.behave({ kind: 'answer', status });
+      const [first = ''] = await owe(leeds, 1);
+      endpoint.behave(({ path }) => ({ kind: 'answer', status: eventOf(path) === first ? status : 200 }));
+      return [first, ...(await owe(leeds, 40))];
+    })();
+    await pass(clock, hourMs);
+    t.match(await backlogOf(leeds), { undelivered: 1, delivered: 40 }, `${status}`);
+    t.same(new Set(eventsAt(endpoint)), new Set([poison, ...others]));
+    const tries = eventsAt(endpoint).filter((event) => event === poison).length;
+    t.ok(tries >= 6 && tries <= 10, `${tries} tries in an hour`);
+    if (status !== 500) t.match(await statusOf(id), { status: 'active', version: 2 });
+    t.equal(eventsAt(endpoint).length - tries, 40, 'the others once each');
+  }
+});
+
+t.test('an answer that is lost is asked for again, with the same id', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, owe, backlogOf } = await world(t, { clock });
+  await subscribe(leeds, endpoint.origin);
+  endpoint.behave((_, index) => (index === 0 ? { kind: 'reset' } : { kind: 'answer', status: 200 }));
+  const [event] = await owe(leeds, 1);
+  await pass(clock, 10_000);
+  t.same(eventsAt(endpoint), [event, event]);
+  t.match(await backlogOf(leeds), { undelivered: 0, delivered: 1 });
+});
+
+t.test('what is owed without a usable Subscription waits for one', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, owe, backlogOf, dispatcher } = await world(t, { clock });
+  await owe(leeds, 3);
+  await pass(clock, 2 * hourMs);
+  t.match(await backlogOf(leeds), { undelivered: 3, leased: 0 });
+  await subscribe(leeds, `${endpoint.origin}/creates`, {
+    criteria: 'AuditEvent?action=C&agent=Organization/E08000035',
+  });
+  await pass(clock, 2 * hourMs);
+  t.match(await backlogOf(leeds), { undelivered: 3, leased: 0 }, 'none of them is a create');
+  t.equal(endpoint.received.length, 0);
+  await owe(leeds, 2, 'C');
+  await pass(clock, 100);
+  t.equal(endpoint.received.length, 2);
+  await subscribe(leeds, `${endpoint.origin}/all`);
+  await pass(clock, 100);
+  t.match(await backlogOf(leeds), { undelivered: 0, delivered: 5 });
+  t.equal(endpoint.received.length, 5);
+  t.same([...dispatcher.snapshot().attempts], [['acknowledged', 5]], 'waiting spent no attempt');
+});
+
+t.test(
+  'of two Subscriptions, the one that works gets each event once, and the other all of them when it is back',
+  async (t) => {
+    const clock = manualClock(startMs);
+    const [working, broken] = [await receiver(t), await receiver(t)];
+    const { pass, subscribe, owe, backlogOf } = await world(t, { clock });
+    await subscribe(leeds, working.origin);
+    await subscribe(leeds, broken.origin);
+    broken.behave({ kind: 'answer', status: 503 });
+    const ids = await owe(leeds, 30);
+    await pass(clock, 2 * minuteMs);
+    ids.push(...(await owe(leeds, 30)));
+    await pass(clock, 30 * minuteMs);
+    t.same(new Set(eventsAt(working)), new Set(ids));
+    t.equal(working.received.length, 60);
+    t.match(await backlogOf(leeds), { undelivered: 60, delivered: 0 });
+    broken.behave({ kind: 'answer', status: 200 });
+    const before = broken.received.length;
+    await pass(clock, 15 * minuteMs + 1000);
+    t.match(await backlogOf(leeds), { undelivered: 0, delivered: 60 });
+    t.equal(broken.received.length - before, 60);
+    t.equal(working.received.length, 60);
+  },
+);
+
+t.test('a restart loses nothing, and a stop gives the leases back at once', async (t) => {
+  const endpoint = await receiver(t);
+  endpoint.behave({ kind: 'hang' });
+  const first = await openWorld({ limits: { perAuthority: 2 } });
+  await first.subscribe(leeds, endpoint.origin);
+  const ids = await first.owe(leeds, 20);
+  await endpoint.waitFor(2);
+  await first.stop();
+  t.equal(endpoint.received.length, 2);
+
+  endpoint.behave({ kind: 'answer', status: 200 });
+  const second = await openWorld({ folder: first.folder, origins: [endpoint.origin] });
+  t.teardown(async () => {
+    await second.stop();
+    second.remove();
+  });
+  await second.drained(leeds, 3_000);
+  t.same(new Set(eventsAt(endpoint)), new Set(ids));
+  t.equal(endpoint.received.length, 22);
+  t.match(await second.backlogOf(leeds), { undelivered: 0, delivered: 20 });
+});
+
+t.test('a wall clock that is set back does not stop delivery', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, owe, backlogOf } = await world(t, { clock });
+  await subscribe(leeds, endpoint.origin);
+  endpoint.behave({ kind: 'answer', status: 500 });
+  await owe(leeds, 1);
+  await pass(clock, 20 * minuteMs);
+  clock.step(-24 * hourMs);
+  endpoint.behave({ kind: 'answer', status: 200 });
+  await pass(clock, 16 * minuteMs);
+  t.match(await backlogOf(leeds), { undelivered: 0, delivered: 1 });
+});
+
+t.test('a store that fails for a while stops nothing for good', async (t) => {
+  const endpoint = await receiver(t);
+  let faults = 0;
+  const failing = async (): Promise<never> => {
+    faults += 1;
+    throw new Error('busy');
+  };
+  const { subscribe, owe, drained, errors } = await world(t, {
+    faulty: (queue) => ({
+      claim: (...call) => (faults < 2 ? failing() : queue.claim(...call)),
+      settle: (...call) => (faults < 4 ? failing() : queue.settle(...call)),
+      extend: (...call) => queue.extend(...call),
+      backlog: () => (faults < 1 ? failing() : queue.backlog()),
+      makeDue: (...call) => queue.makeDue(...call),
+    }),
+  });
+  await subscribe(leeds, endpoint.origin);
+  await owe(leeds, 10);
+  await drained(leeds);
+  t.equal(endpoint.received.length, 10);
+  t.equal(errors.length, faults, 'each failure is reported');
+  t.ok(faults >= 4);
 });

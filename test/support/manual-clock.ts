@@ -1,13 +1,11 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../src/notification/clock.ts';
 
 /** A clock that stands still until it is told to go on. */
 export interface ManualClock extends Clock {
-  /** Moves on to each timer in turn and runs it, giving real I/O time in between, up to `now + byMs`. */
+  /** Moves on to each timer up to `byMs` from now, in turn; after each, waits for `settled`, in which real I/O happens. */
   advance(byMs: number, settled: () => Promise<void>): Promise<void>;
   /** Changes the wall clock alone, as an operator would. */
   step(byMs: number): void;
-  readonly timers: number;
 }
 
 interface Timer {
@@ -45,13 +43,5 @@ export function manualClock(startMs: number): ManualClock {
     step: (byMs) => {
       offsetMs += byMs;
     },
-    get timers() {
-      return timers.size;
-    },
   };
-}
-
-/** Lets I/O that is already under way come to its end, as far as that can be seen from here. */
-export async function turns(count = 20): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await nextTurn();
 }

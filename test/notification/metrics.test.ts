@@ -1,0 +1,47 @@
+import { Registry } from 'prom-client';
+import t from 'tap';
+import { registerDeliveryMetrics } from '../../src/notification/metrics.ts';
+import { manualClock } from '../support/manual-clock.ts';
+import { openReceiver } from '../support/receiver.ts';
+import { openWorld } from './delivery-world.ts';
+
+t.test('what is owed, since when, and what was tried', async (t) => {
+  const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
+  const endpoint = await openReceiver();
+  const { subscribe, owe, pass, store, dispatcher, stop, remove } = await openWorld({ clock });
+  t.teardown(async () => {
+    await stop();
+    remove();
+    await endpoint.close();
+  });
+  const register = new Registry();
+  registerDeliveryMetrics({ register, deliveries: store.deliveries, dispatcher, now: clock.now });
+  const lines = async () =>
+    (await register.metrics()).split('\n').filter((line) => !line.startsWith('#') && line !== '');
+  t.same(await lines(), []);
+
+  await subscribe('E08000035', endpoint.origin);
+  await owe('E08000035', 2);
+  await pass(clock, 10);
+  endpoint.behave({ kind: 'answer', status: 503 });
+  await owe('E08000035', 1);
+  await pass(clock, 90_000);
+  t.same(
+    new Set(await lines()),
+    new Set([
+      'cpis_delivery_oldest_undelivered_seconds{authority="E08000035"} 90',
+      'cpis_deliveries{authority="E08000035",state="pending"} 1',
+      'cpis_deliveries{authority="E08000035",state="leased"} 0',
+      'cpis_deliveries{authority="E08000035",state="delivered"} 2',
+      'cpis_delivery_endpoint_failures{authority="E08000035"} 3',
+      'cpis_delivery_attempts_total{result="acknowledged"} 2',
+      'cpis_delivery_attempts_total{result="status-503"} 3',
+    ]),
+  );
+  endpoint.behave({ kind: 'answer', status: 200 });
+  await pass(clock, 5 * 60_000);
+  t.match(await lines(), [
+    'cpis_delivery_oldest_undelivered_seconds{authority="E08000035"} 0',
+    'cpis_deliveries{authority="E08000035",state="pending"} 0',
+  ]);
+});

@@ -1,0 +1,175 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:https';
+import { createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { openSender, type SenderOptions } from '../../src/notification/sender.ts';
+import { openReceiver } from '../support/receiver.ts';
+
+function sender(test: Test, more: Partial<SenderOptions> = {}) {
+  const opened = openSender({
+    resolve: async () => [{ address: '127.0.0.1', family: 4 }],
+    allowLoopback: true,
+    connectTimeoutMs: 1_000,
+    deadlineMs: 700,
+    responseCapBytes: 65_536,
+    connectionsPerOrigin: 2,
+    now: Date.now,
+    ...more,
+  });
+  test.teardown(() => opened.close());
+  return (url: string, body = '{}') =>
+    opened.send({ method: 'PUT', url, headers: ['X-Same', '1', 'X-Same', '2'], body });
+}
+
+async function receiver(test: Test) {
+  const opened = await openReceiver();
+  test.teardown(() => opened.close());
+  return opened;
+}
+
+t.test('only a 2xx acknowledges', async (t) => {
+  const endpoint = await receiver(t);
+  const send = sender(t);
+  for (const status of [200, 201, 202, 204, 226]) {
+    endpoint.behave({ kind: 'answer', status, ...(status === 204 ? {} : { body: '{"error":true}' }) });
+    t.same(await send(endpoint.origin), { kind: 'acknowledged', status });
+  }
+  for (const status of [300, 304, 401, 403, 404, 405, 408, 410, 451, 500, 501, 503]) {
+    endpoint.behave({ kind: 'answer', status });
+    t.same(await send(endpoint.origin), { kind: 'failed', reason: `status-${status}`, endpointAlive: false });
+  }
+  for (const status of [400, 409, 412, 413, 422]) {
+    endpoint.behave({ kind: 'answer', status, body: 'no' });
+    t.same(await send(endpoint.origin), { kind: 'failed', reason: `status-${status}`, endpointAlive: true });
+  }
+  endpoint.behave({ kind: 'answer', status: 503, headers: { 'retry-after': '120' } });
+  t.match(await send(endpoint.origin), { reason: 'status-503', retryAfterMs: 120_000 });
+  t.match(endpoint.received[0]?.rawHeaders.join(), 'X-Same,1,X-Same,2');
+});
+
+t.test('redirects are answers, and nothing is sent to where they point', async (t) => {
+  const [endpoint, elsewhere] = [await receiver(t), await receiver(t)];
+  const send = sender(t);
+  for (const status of [301, 302, 303, 307, 308]) {
+    endpoint.behave({ kind: 'redirect', status, location: elsewhere.origin });
+    t.match(await send(endpoint.origin), { reason: `status-${status}`, endpointAlive: false });
+  }
+  t.equal(elsewhere.received.length, 0);
+});
+
+t.test('one deadline bounds connecting, waiting and reading', async (t) => {
+  const endpoint = await receiver(t);
+  const send = sender(t);
+  const slowHeaders = createTcpServer((socket) => {
+    const timer = setInterval(() => socket.write('H'), 50);
+    socket.on('close', () => clearInterval(timer)).on('error', () => undefined);
+  });
+  await new Promise<void>((resolve) => slowHeaders.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => slowHeaders.close());
+  const address = slowHeaders.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  const hang = await receiver(t);
+  hang.behave({ kind: 'hang' });
+  endpoint.behave({ kind: 'drip', everyMs: 20 });
+  const beganMs = Date.now();
+  const results = await Promise.all([send(endpoint.origin), send(hang.origin), send(`http://127.0.0.1:${port}/`)]);
+  const tookMs = Date.now() - beganMs;
+  t.match(results[0], { kind: 'failed', reason: 'timeout', endpointAlive: false });
+  t.match(results[1], { kind: 'failed', reason: 'timeout' });
+  t.match(results[2], { kind: 'failed', endpointAlive: false });
+  t.ok(tookMs < 2_000, `${tookMs} ms`);
+
+  const noAnswer = sender(t, { resolve: () => new Promise(() => undefined) });
+  t.match(await noAnswer('http://localhost:9000/'), { reason: 'timeout' }, 'a resolver that never answers');
+});
+
+t.test('an endless body is cut at the cap', async (t) => {
+  const endpoint = await receiver(t);
+  endpoint.behave({ kind: 'flood' });
+  const send = sender(t, { deadlineMs: 5_000 });
+  t.same(await send(endpoint.origin), { kind: 'acknowledged', status: 200 });
+  t.ok(endpoint.bytesSent < 8 * 1024 * 1024, `${endpoint.bytesSent} bytes, socket buffers included`);
+  endpoint.behave({ kind: 'answer', status: 200 });
+  t.same(await send(endpoint.origin), { kind: 'acknowledged', status: 200 }, 'the next one gets a new connection');
+});
+
+t.test('connections that break', async (t) => {
+  const endpoint = await receiver(t);
+  const send = sender(t);
+  endpoint.behave({ kind: 'reset' });
+  t.match(await send(endpoint.origin), { reason: 'connection', endpointAlive: false });
+  endpoint.behave({ kind: 'answer', status: 200 });
+  t.match(await send(endpoint.origin), { kind: 'acknowledged' });
+  await endpoint.close();
+  t.match(await send(endpoint.origin), { reason: 'connection' });
+  t.match(await send('http://127.0.0.1:1/'), { reason: 'connection' });
+});
+
+t.test('at most so many connections to one origin', async (t) => {
+  const endpoint = await receiver(t);
+  endpoint.behave({ kind: 'slow', delayMs: 30, status: 200 });
+  const send = sender(t, { deadlineMs: 5_000 });
+  const beganMs = Date.now();
+  const results = await Promise.all(Array.from({ length: 10 }, () => send(endpoint.origin)));
+  t.ok(results.every(({ kind }) => kind === 'acknowledged'));
+  t.ok(Date.now() - beganMs >= 5 * 30 - 10, 'two at a time');
+});
+
+function opensslMissing(): string | false {
+  try {
+    execFileSync('openssl', ['version'], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return 'no openssl here to make certificates';
+  }
+}
+
+t.test('TLS that cannot be verified is a failure, never plaintext', { skip: opensslMissing() }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-tls-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=la.test',
+    ].concat('-addext', 'subjectAltName=DNS:la.test', '-keyout', keyFile, '-out', certFile),
+    { stdio: 'ignore' },
+  );
+  const cert = readFileSync(certFile, 'utf8');
+  const requests: string[] = [];
+  const serve = async (more: object) => {
+    const server = createServer({ key: readFileSync(keyFile), cert, ...more }, (request, response) => {
+      requests.push(request.url ?? '');
+      request.resume();
+      response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => server.close());
+    const address = server.address();
+    return typeof address === 'object' ? address?.port : 0;
+  };
+  const port = await serve({});
+  const old = await serve({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' });
+  const trusting = sender(t, { ca: cert });
+  t.match(await trusting(`https://la.test:${port}/a`), { kind: 'acknowledged' });
+  t.match(await sender(t)(`https://la.test:${port}/b`), { reason: 'tls' }, 'unknown issuer');
+  t.match(await trusting(`https://other.test:${port}/c`), { reason: 'tls' }, 'another name');
+  t.match(await trusting(`https://la.test:${old}/d`), { reason: 'tls' }, 'TLS 1.1');
+  const plain = await receiver(t);
+  t.match(await trusting(`https://la.test:${plain.port}/e`), { reason: 'tls' }, 'no TLS at all');
+  t.same(requests, ['/a']);
+  t.same(plain.received, []);
+});
