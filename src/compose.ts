@@ -252,6 +252,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     },
     logger,
     newId: randomUUID,
+    ...(settings.trustedProxies.length === 0 ? {} : { trustedProxies: settings.trustedProxies }),
     limits: { bodyLimitBytes: settings.bodyLimitBytes, requestTimeoutMs: settings.requestTimeoutMs },
   });
 

@@ -25,6 +25,8 @@ export interface Settings {
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly metricsToken: string | undefined;
+  /** Whose X-Forwarded-For is believed: addresses or CIDR blocks. */
+  readonly trustedProxies: readonly string[];
   readonly logLevel: string;
   readonly allowLoopbackEndpoints: boolean;
   readonly notificationTimeoutMs: number;
@@ -87,6 +89,7 @@ export function loadSettings(
     searchDefaultCount: number('CPIS_SEARCH_DEFAULT_COUNT'),
     searchMaxCount: number('CPIS_SEARCH_MAX_COUNT'),
     metricsToken: text('CPIS_METRICS_TOKEN'),
+    trustedProxies: text('CPIS_TRUSTED_PROXIES')?.split(',') ?? [],
     logLevel: text('CPIS_LOG_LEVEL') ?? '',
     allowLoopbackEndpoints,
     notificationTimeoutMs: number('CPIS_NOTIFICATION_TIMEOUT_MS'),

@@ -44,6 +44,12 @@ export const settingsSchema = {
       pattern: '^[A-Za-z0-9._~+/=-]{16,256}$',
       [formKeyword]: '16 to 256 of the characters of a bearer token',
     },
+    CPIS_TRUSTED_PROXIES: {
+      type: 'string',
+      maxLength: 1000,
+      pattern: '^[0-9A-Fa-f.:]+(/[0-9]{1,3})?(,[0-9A-Fa-f.:]+(/[0-9]{1,3})?)*$',
+      [formKeyword]: 'addresses or CIDR blocks with commas between them',
+    },
     CPIS_LOG_LEVEL: {
       type: 'string',
       enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
