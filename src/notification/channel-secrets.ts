@@ -11,9 +11,10 @@ const tagBytes = 16;
 
 const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
 
+/** The value with everything that follows the colon, so that what is revealed is what was sent. */
 function partsOf(header: string): readonly [name: string, value: string] {
   const colon = header.indexOf(':');
-  return colon < 0 ? [header, ''] : [header.slice(0, colon), header.slice(colon + 1).trim()];
+  return colon < 0 ? [header, ''] : [header.slice(0, colon), header.slice(colon + 1)];
 }
 
 function seal(value: string, context: string, key: Uint8Array): string {
@@ -59,9 +60,10 @@ export function protectSubscription(resource: unknown, stored: string | undefine
   const kept: readonly string[] = sameEndpoint && Array.isArray(before['header']) ? before['header'] : [];
   return mapHeaders(resource, (header, context, position) => {
     const [name, value] = partsOf(header);
-    if (value !== redactedValue) return `${name}: ${seal(value, context, key)}`;
+    if (!header.includes(':')) return header;
+    if (value.trim() !== redactedValue) return `${name}: ${seal(value, context, key)}`;
     const same = kept.find((text) => partsOf(text)[0].toLowerCase() === name.toLowerCase());
-    if (same !== undefined) return `${name}: ${partsOf(same)[1]}`;
+    if (same !== undefined) return `${name}:${partsOf(same)[1]}`;
     throw fault('unprocessable', 'The header has no value that could be kept: send the value itself.', {
       expression: [`Subscription.channel.header[${position}]`],
     });
@@ -72,7 +74,7 @@ export function protectSubscription(resource: unknown, stored: string | undefine
 export function revealSubscription(resource: unknown, key: Uint8Array): unknown {
   return mapHeaders(resource, (header, context) => {
     const [name, value] = partsOf(header);
-    const plain = unseal(value, context, key);
-    return plain === undefined ? '' : `${name}: ${plain}`;
+    const plain = unseal(value.trim(), context, key);
+    return plain === undefined ? '' : `${name}:${plain}`;
   });
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { steadyNow } from '../../src/notification/clock.ts';
 import { EndpointGate } from '../../src/notification/endpoint-gate.ts';
 import { longestDelayMs, parseRetryAfter, retryDelayMs } from '../../src/notification/schedule.ts';
 import { settle } from '../../src/notification/settlement.ts';
@@ -104,4 +105,23 @@ t.test('what a round of attempts comes to', async (t) => {
     reason: 'endpoint-shut',
     spendAttempt: false,
   });
+});
+
+t.test('the clock follows the wall forward and never back', async (t) => {
+  const at = { wall: 1_000_000, elapsed: 0 };
+  const now = steadyNow(
+    () => at.wall,
+    () => at.elapsed,
+  );
+  t.equal(now(), 1_000_000);
+  Object.assign(at, { wall: 1_000_500, elapsed: 500 });
+  t.equal(now(), 1_000_500);
+  Object.assign(at, { wall: 86_400_000, elapsed: 600 });
+  t.equal(now(), 86_400_000, 'a step forward');
+  Object.assign(at, { wall: 1_000_700, elapsed: 700 });
+  t.equal(now(), 86_400_100, 'a step back: its own pace');
+  Object.assign(at, { wall: 1_060_700, elapsed: 60_700 });
+  t.equal(now(), 86_460_100);
+  Object.assign(at, { wall: 90_000_000, elapsed: 60_800 });
+  t.equal(now(), 90_000_000, 'the wall has caught up');
 });

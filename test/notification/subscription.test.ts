@@ -123,7 +123,11 @@ t.test('headers: no line ends, none of the connection', async (t) => {
     null,
   ];
   const issues = refused.map((header) => found({ ...valid, channel: { ...channel, header: ['Ok: 1', header] } }));
-  for (const expressions of issues) t.same(expressions, ['Subscription.channel.header[1]']);
+  const sealed = refused.map((header) => {
+    const resource = { ...valid, channel: { ...channel, header: ['Ok: 1', header] } };
+    return found(revealSubscription(protectSubscription(resource, undefined, secretsKey), secretsKey));
+  });
+  for (const expressions of [...issues, ...sealed]) t.same(expressions, ['Subscription.channel.header[1]']);
   t.same(parseChannelHeader('Authorization: Bearer a.b-c_d=='), ['Authorization', 'Bearer a.b-c_d==']);
   t.same(parseChannelHeader('X-Empty:'), ['X-Empty', '']);
   t.same(parseChannelHeader('X-Tab:\ta \t b'), ['X-Tab', 'a \t b']);
