@@ -1,4 +1,5 @@
 import type { Flag } from 'fhir/r4.js';
+import { bearsLabelFor } from '../cpis/access-policy.ts';
 import type { Caller } from '../cpis/caller.ts';
 import { ownerOf } from '../cpis/labels.ts';
 import { extractPlan } from '../cpis/plan.ts';
@@ -8,7 +9,7 @@ import type { InteractionPorts } from './ports.ts';
 
 /**
  * What accompanies Flags: for NHS staff always the owning authorities' Organizations, which carry the telephones; else
- * what `_include` asks for. The Patient of a Flag that the caller sees may be seen.
+ * what `_include` asks for, within what the caller may see.
  */
 export async function findIncluded(
   query: SearchQuery,
@@ -30,7 +31,12 @@ export async function findIncluded(
   if (asked('patient')) {
     const patients = new Set(matches.map((flag) => extractPlan(JSON.parse(flag.body) as Flag).patientId));
     const results = await Promise.all([...patients].map((id) => ports.store.read('Patient', id)));
-    for (const result of results) if (result.kind === 'found') included.push(result.resource);
+    for (const result of results) {
+      if (result.kind !== 'found') continue;
+      const { resource } = result;
+      // A visible Flag shows its Patient to NHS staff; an authority that has withdrawn its plan sees the Patient no more.
+      if (caller.role === 'care-provider' || bearsLabelFor(caller, 'Patient', resource.labels)) included.push(resource);
+    }
   }
   return included;
 }

@@ -48,7 +48,8 @@ export async function recordAccess(
   ports: InteractionPorts,
 ): Promise<void> {
   const audits = [buildAudit(request, context, access, ports)];
-  await ports.store.commit({ writes: [], touches: [], audits });
+  const result = await ports.store.commit({ writes: [], touches: [], audits });
+  if (result.kind !== 'committed') throw fault('transient', 'The access could not be recorded.');
   ports.committed(audits);
 }
 
