@@ -101,6 +101,12 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
     registers: [metrics],
   });
+  const batchOperations = new Histogram({
+    name: 'cpis_store_batch_operations',
+    help: 'Operations made durable together, by one fsync',
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
+    registers: [metrics],
+  });
 
   const registry = openRegistry(settings.registryFile, {
     nowMs: clock,
@@ -117,9 +123,12 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     return extractIndexValues(typed, searchDefinitions, { baseUrl, params });
   };
 
-  const store = timeCommits(await openSqliteStore({ folder: settings.dataFolder, onFatal }), (seconds) =>
-    commitSeconds.observe(seconds),
-  );
+  const sqlite = await openSqliteStore({
+    folder: settings.dataFolder,
+    onFatal,
+    onBatch: (operations) => batchOperations.observe(operations),
+  });
+  const store = timeCommits(sqlite, (seconds) => commitSeconds.observe(seconds));
   const allowLoopback = settings.allowLoopbackEndpoints;
   const resolve = (hostname: string) => lookup(hostname, { all: true });
   const parseCriteria = (type: string, params: readonly (readonly [string, string])[]) =>

@@ -21,10 +21,12 @@ export interface SqliteStoreOptions {
   readonly onFatal: (error: Error) => void;
   /** Upper bound of the database file in pages of 4 KiB; commits beyond it fail as on a full disk. */
   readonly maxPages?: number;
+  /** Called for each transaction that ended, each with an fsync of its own, with the number of operations in it. */
+  readonly onBatch?: (operations: number) => void;
 }
 
 /** Throws when the folder is in use, the database is of a newer schema, or SQLite would not be durable. */
-export async function openSqliteStore({ folder, onFatal, maxPages }: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: SqliteStoreOptions): Promise<Store> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const unlock = lockFolder(folder);
   try {
@@ -35,7 +37,11 @@ export async function openSqliteStore({ folder, onFatal, maxPages }: SqliteStore
       ready = false;
       onFatal(error);
     };
-    const thread = await openWriter({ file, use: 'write', ...(maxPages === undefined ? {} : { maxPages }) }, lose);
+    const thread = await openWriter(
+      { file, use: 'write', ...(maxPages === undefined ? {} : { maxPages }) },
+      lose,
+      onBatch,
+    );
     const writer: Writer = {
       ...thread,
       submit: (op) => (ready ? thread.submit(op) : Promise.reject(storeUnavailable('store-lost'))),

@@ -24,8 +24,15 @@ interface Waiting {
 const maxBatch = 512;
 const maxWaiting = 10_000;
 
-/** Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. */
-export function openWriter(connection: ConnectionOptions, onLost: (error: Error) => void): Promise<Writer> {
+/**
+ * Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. `onBatch` is
+ * told how many operations each transaction held.
+ */
+export function openWriter(
+  connection: ConnectionOptions,
+  onLost: (error: Error) => void,
+  onBatch?: (operations: number) => void,
+): Promise<Writer> {
   const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), { workerData: connection });
   const opened = Promise.withResolvers<Writer>();
   const closed = Promise.withResolvers<void>();
@@ -87,6 +94,7 @@ export function openWriter(connection: ConnectionOptions, onLost: (error: Error)
         inFlight = [];
         next();
         for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index]);
+        onBatch?.(answered.length);
         return;
       }
       case 'lost':

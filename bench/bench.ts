@@ -1,0 +1,87 @@
+/** `npm run bench`: what the server does on this machine, in one run, as JSON. docs/performance.md */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { makeServerHome, startServerProcess } from '../test/support/server-process.ts';
+import { measureDelivery, openBenchReceiver } from './measure-delivery.ts';
+import { measureLookups } from './measure-lookups.ts';
+import { metricsToken } from './observe.ts';
+import { loadPlans } from './plans.ts';
+
+const { values } = parseArgs({
+  options: {
+    plans: { type: 'string' },
+    seconds: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    events: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    'cpu-prof': { type: 'string' },
+  },
+});
+const plans = Number(values.plans ?? (values.quick ? 5_000 : 100_000));
+const seconds = Number(values.seconds ?? (values.quick ? 1 : 5));
+const events = Number(values.events ?? (values.quick ? 2_000 : 20_000));
+const rounds = Number(values.rounds);
+const profileFolder = values['cpu-prof'];
+
+const report = (figures: object): void => void process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
+const progress = (text: string): void => void process.stderr.write(`${text}\n`);
+const round = (value: number, digits = 0): number => Number(value.toFixed(digits));
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+
+const receiver = await openBenchReceiver();
+const authorityCount = 8;
+const home = await makeServerHome({
+  authorityNames: Array.from({ length: authorityCount }, (_, index) => `Authority ${index + 1} (synthetic)`),
+  subscriptionOrigins: [receiver.origin],
+  settings: {
+    CPIS_LOG_LEVEL: 'warn',
+    CPIS_METRICS_TOKEN: metricsToken,
+    CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+  },
+});
+const server = await startServerProcess(home, {
+  nodeOptions: profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`],
+});
+try {
+  progress(`ready after ${round(server.startMs)} ms; submitting ${plans} plans`);
+  const loaded = await loadPlans(home, plans);
+  progress(`${round(loaded.records / loaded.seconds)} records/s; looking up`);
+  // The first authority is the one that is notified: its children are kept out, so that its backlog is known.
+  const [subscribed = [], ...others] = loaded.childrenOf;
+  const lookups = await measureLookups(home, server.pid, others.flat(), { rounds, seconds });
+  progress(`ratio ${round(median(lookups.ratios), 3)}; delivering`);
+  const [authority] = home.registry.authorities;
+  if (authority === undefined) throw new Error('there is no authority');
+  const delivery = await measureDelivery(home, authority, receiver, subscribed, events);
+  report({
+    machine: { node: process.version, cores: cpus().length, cpu: cpus()[0]?.model },
+    startMs: round(server.startMs),
+    submission: { records: loaded.records, recordsPerSecond: round(loaded.records / loaded.seconds) },
+    lookups: {
+      connections: 64,
+      answerBytes: lookups.answerBytes,
+      barePerSecond: round(median(lookups.bare.map(({ perSecond }) => perSecond))),
+      lookupsPerSecond: round(median(lookups.lookups.map(({ perSecond }) => perSecond))),
+      ratio: round(median(lookups.ratios), 3),
+      ratios: lookups.ratios.map((ratio) => round(ratio, 3)),
+      p50Ms: median(lookups.lookups.map(({ p50Ms }) => p50Ms)),
+      p99Ms: median(lookups.lookups.map(({ p99Ms }) => p99Ms)),
+      bareP50Ms: median(lookups.bare.map(({ p50Ms }) => p50Ms)),
+      bareP99Ms: median(lookups.bare.map(({ p99Ms }) => p99Ms)),
+      failed: lookups.lookups.reduce((sum, { failed }) => sum + failed, 0),
+      answered: lookups.answered,
+      audits: lookups.audits,
+      auditsEqualAnswers: lookups.audits === lookups.answered,
+      commitsPerFsync: round(lookups.commitsPerFsync, 1),
+      rowsPerFsync: round(lookups.rowsPerFsync, 1),
+      serverRssMb: lookups.rssMb,
+    },
+    delivery: { events: delivery.events, notificationsPerSecond: round(delivery.perSecond) },
+  });
+  if (lookups.audits !== lookups.answered) process.exitCode = 1;
+} finally {
+  await server.stop();
+  home.remove();
+  receiver.child.close();
+}

@@ -1,0 +1,53 @@
+/** What is seen from outside: the metrics that the server publishes, its rows on disk, its memory. */
+import { readFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import type { ServerHome } from '../test/support/server-process.ts';
+
+/** The bearer secret of /metrics in the bench. */
+export const metricsToken = 'bench-metrics-secret';
+
+export interface Batches {
+  /** Transactions written; each is one fsync. */
+  readonly batches: number;
+  /** Operations in them. */
+  readonly operations: number;
+}
+
+export async function readBatches(home: ServerHome): Promise<Batches> {
+  const response = await fetch(`${home.origin}/metrics`, { headers: { authorization: `Bearer ${metricsToken}` } });
+  const text = await response.text();
+  return {
+    batches: metricOf(text, 'cpis_store_batch_operations_count'),
+    operations: metricOf(text, 'cpis_store_batch_operations_sum'),
+  };
+}
+
+function metricOf(text: string, name: string): number {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+  if (line === undefined) throw new Error(`the server publishes no ${name}`);
+  return Number(line.slice(name.length + 1));
+}
+
+export interface RowCounts {
+  readonly lookupAudits: number;
+  /** Of AuditEvents, their keys and their deliveries. */
+  readonly all: number;
+}
+
+/** Counts the rows of the store through a connection of its own. */
+export function countRows(storeFile: string): RowCounts {
+  const db = new DatabaseSync(storeFile, { readOnly: true });
+  try {
+    const count = (sql: string): number => Number(db.prepare(`SELECT count(*) AS n FROM ${sql}`).get()?.['n']);
+    const lookupAudits = count("audit WHERE subtype = 'search-type' AND outcome = '0'");
+    return { lookupAudits, all: count('audit') + count('audit_key') + count('delivery') };
+  } finally {
+    db.close();
+  }
+}
+
+/** Resident memory of a process in MB. */
+export function readRss(pid: number): number {
+  const [, kilobytes = ''] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Math.round(Number(kilobytes) / 1024);
+}

@@ -1,0 +1,61 @@
+/** The synthetic population, submitted as local authorities submit it. */
+import { openFhirClient } from '../src/cli/demo/fhir-client.ts';
+import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../src/cli/demo/synthetic-child.ts';
+import type { SyntheticClient } from '../src/cli/demo/synthetic-registry.ts';
+import type { ServerHome } from '../test/support/server-process.ts';
+
+const kinds = [
+  { code: '342191000000101', display: 'Subject to child protection plan' },
+  { code: '764841000000100', display: 'Looked after child' },
+];
+const recordsPerBatch = 500;
+
+export interface LoadedPlans {
+  readonly records: number;
+  readonly seconds: number;
+  /** NHS numbers by the position of the authority that holds the plan. */
+  readonly childrenOf: readonly (readonly string[])[];
+}
+
+/** Submits `count` plans, each on a child of its own, evenly over the authorities, which send side by side. */
+export async function loadPlans(home: ServerHome, count: number): Promise<LoadedPlans> {
+  const { authorities } = home.registry;
+  const numbers = syntheticNhsNumbers();
+  const plansOf: SyntheticPlan[][] = authorities.map(() => []);
+  for (let index = 0; index < count; index += 1) {
+    const authority = index % authorities.length;
+    plansOf[authority]?.push(makePlan(numbers.next().value, index, authority));
+  }
+  const startedMs = performance.now();
+  await Promise.all(authorities.map((client, index) => submit(home, client, plansOf[index] ?? [])));
+  return {
+    records: count,
+    seconds: (performance.now() - startedMs) / 1000,
+    childrenOf: plansOf.map((plans) => plans.map(({ nhsNumber }) => nhsNumber)),
+  };
+}
+
+function makePlan(nhsNumber: string, index: number, authority: number): SyntheticPlan {
+  return {
+    nhsNumber,
+    family: `Example${index % 977}`,
+    given: `Sam${index % 89}`,
+    birthDate: new Date(Date.UTC(2012 + (index % 12), index % 12, 1 + (index % 28))).toISOString().slice(0, 10),
+    kind: kinds[index % kinds.length] ?? { code: '', display: '' },
+    start: `2026-0${1 + (index % 9)}-01`,
+    reference: `CASE-${index}`,
+    referenceSystem: `https://authority-${authority}.example.org/cases`,
+  };
+}
+
+async function submit(home: ServerHome, client: SyntheticClient, plans: readonly SyntheticPlan[]): Promise<void> {
+  const fhir = openFhirClient(home.baseUrl, client);
+  for (let start = 0; start < plans.length; start += recordsPerBatch) {
+    const batch = buildBatch(plans.slice(start, start + recordsPerBatch));
+    const { status, body } = await fhir.request<{ entry?: { response?: { status?: string } }[] }>('POST', '', batch);
+    const refused = body.entry?.find(({ response }) => !response?.status?.startsWith('20'));
+    if (status !== 200 || refused !== undefined) {
+      throw new Error(`a batch was answered ${status}: ${JSON.stringify(refused ?? body)}`);
+    }
+  }
+}
