@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type FhirClient, openFhirClient } from './fhir-client.ts';
+import { openReceiver, type Receiver } from './receiver.ts';
+import { buildServerProcess, findServerPort, type ServerProcess } from './server-process.ts';
+import { makeSyntheticRegistry, type SyntheticClient } from './synthetic-registry.ts';
+
+/** A local authority of the demo: its case system and its endpoint. */
+export interface DemoAuthority {
+  /** Organization.id */
+  readonly id: string;
+  readonly name: string;
+  readonly client: FhirClient;
+  readonly receiver: Receiver;
+  /** What its receiver asks for in the Authorization header. */
+  readonly authorization: string;
+}
+
+/** An EPR of the demo, with the professional that it reads for. */
+export interface DemoCareProvider {
+  readonly name: string;
+  readonly professional: string;
+  readonly client: FhirClient;
+}
+
+/** The real server as a child process on a fresh folder, three authorities with their endpoints, and two EPRs. */
+export interface DemoWorld {
+  /** `http://127.0.0.1:<port>` */
+  readonly origin: string;
+  /** The FHIR base. */
+  readonly baseUrl: string;
+  readonly folder: string;
+  /** The signature algorithm of the clients' assertions. */
+  readonly assertionAlg: string;
+  readonly server: ServerProcess;
+  readonly authorities: readonly [DemoAuthority, DemoAuthority, DemoAuthority];
+  readonly careProviders: readonly [DemoCareProvider, DemoCareProvider];
+  readonly operator: FhirClient;
+  readServerLog(): string;
+  /** Ends the server and the receivers and removes the folder. */
+  close(): Promise<void>;
+}
+
+const authorityNames = ['Northmoor', 'Eastvale', 'Westhaven'];
+const careProviders = [
+  { name: 'Northmoor General Hospital', professional: 'Robin Marlowe', role: 'Emergency Department Nurse' },
+  { name: 'Eastvale Urgent Treatment', professional: 'Kit Underhay', role: 'Out-of-hours GP' },
+];
+
+/** Opens receivers and writes the registry; the server is started by the caller. */
+export async function openDemoWorld(): Promise<DemoWorld> {
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-demo-'));
+  const tokens = authorityNames.map(() => `Bearer ${randomBytes(24).toString('base64url')}`);
+  const receivers = await Promise.all(tokens.map(openReceiver));
+  const registry = await makeSyntheticRegistry({
+    authorityNames,
+    careProviderNames: careProviders.map(({ name }) => name),
+    subscriptionOrigins: receivers.map(({ origin }) => origin),
+  });
+  const registryFile = join(folder, 'registry.json');
+  writeFileSync(registryFile, JSON.stringify(registry.json));
+  const port = await findServerPort();
+  const origin = `http://127.0.0.1:${port}`;
+  const baseUrl = `${origin}/FHIR/R4`;
+  const logFile = join(folder, 'server.log');
+  const server = buildServerProcess({
+    origin,
+    logFile,
+    settings: {
+      CPIS_PORT: String(port),
+      CPIS_DATA_FOLDER: join(folder, 'data'),
+      CPIS_REGISTRY_FILE: registryFile,
+      CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+    },
+  });
+
+  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  const onExit = (): void => {
+    server.killNow();
+    removeFolder();
+  };
+  process.once('exit', onExit);
+
+  function openEpr(client: SyntheticClient, index: number): DemoCareProvider {
+    const { name = '', professional = '', role = '' } = careProviders[index] ?? {};
+    const iua = {
+      subject_name: professional,
+      subject_role: role,
+      subject_organization: name,
+      subject_organization_id: client.organisationId,
+    };
+    return { name, professional, client: openFhirClient(baseUrl, client, iua) };
+  }
+
+  const [northmoor, eastvale, westhaven] = receivers.flatMap((receiver, index): DemoAuthority[] => {
+    const client = registry.authorities[index];
+    const name = authorityNames[index];
+    const authorization = tokens[index];
+    if (client === undefined || name === undefined || authorization === undefined) return [];
+    return [{ id: client.organisationId, name, client: openFhirClient(baseUrl, client), receiver, authorization }];
+  });
+  const [firstEpr, secondEpr] = registry.careProviders.map(openEpr);
+  if (!northmoor || !eastvale || !westhaven || !firstEpr || !secondEpr) throw new Error('the registry is incomplete');
+  return {
+    origin,
+    baseUrl,
+    folder,
+    assertionAlg: registry.operator.privateJwk.alg ?? '',
+    server,
+    authorities: [northmoor, eastvale, westhaven],
+    careProviders: [firstEpr, secondEpr],
+    operator: openFhirClient(baseUrl, registry.operator),
+    readServerLog: () => readFileSync(logFile, 'utf8'),
+    async close() {
+      await server.stop();
+      await Promise.all(receivers.map((receiver) => receiver.close()));
+      removeFolder();
+      process.off('exit', onExit);
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FhirClient } from './fhir-client.ts';
+
+/** What became of the requests of a load. */
+export interface LoadCounts {
+  /** X-Request-ID of every request that was sent, and whether its answer, a 200, was received whole. */
+  readonly sent: ReadonlyMap<string, boolean>;
+  /** Requests that were answered otherwise than by 200. */
+  readonly refused: number;
+}
+
+export interface Load {
+  readonly acknowledged: number;
+  /** Lets each client end the request that it has under way. */
+  stop(): Promise<LoadCounts>;
+}
+
+const retryAfterMs = 25;
+
+/** Clients that look children up one after another, again and again; a broken connection is tried anew. */
+export function startLoad(clients: readonly FhirClient[], concurrency: number, nhsNumbers: readonly string[]): Load {
+  const sent = new Map<string, boolean>();
+  let acknowledged = 0;
+  let refused = 0;
+  let stopped = false;
+  let next = 0;
+
+  async function run(client: FhirClient): Promise<void> {
+    while (!stopped) {
+      const requestId = randomUUID();
+      const nhsNumber = nhsNumbers[next++ % nhsNumbers.length] ?? '';
+      sent.set(requestId, false);
+      try {
+        const headers = { 'x-request-id': requestId };
+        const { status } = await client.request('GET', `Flag?patient=${nhsNumber}`, undefined, headers);
+        if (status === 200) {
+          sent.set(requestId, true);
+          acknowledged += 1;
+        } else refused += 1;
+      } catch {
+        await sleep(retryAfterMs);
+      }
+    }
+  }
+
+  const running = Array.from({ length: concurrency }, (_, index) => {
+    const client = clients[index % clients.length];
+    return client === undefined ? Promise.resolve() : run(client);
+  });
+  return {
+    get acknowledged() {
+      return acknowledged;
+    },
+    async stop() {
+      stopped = true;
+      await Promise.all(running);
+      return { sent, refused };
+    },
+  };
+}

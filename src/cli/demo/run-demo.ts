@@ -1,0 +1,52 @@
+import { performance } from 'node:perf_hooks';
+import { londonDate } from '../../cpis/london-date.ts';
+import { openCurlAccess } from './curl-access.ts';
+import { makeDemoChildren } from './demo-children.ts';
+import type { DemoWorld } from './demo-world.ts';
+import type { Screen } from './screen.ts';
+import { type Fact, openStage } from './stage.ts';
+import { showAccessHistory } from './steps/access-history.ts';
+import { amendAndEnd } from './steps/amend.ts';
+import { begin } from './steps/begin.ts';
+import { type CrashCounts, crash } from './steps/crash.ts';
+import { farewell } from './steps/farewell.ts';
+import { lookUpFive } from './steps/look-up.ts';
+import { showNotifications } from './steps/notifications.ts';
+import { submit } from './steps/submit.ts';
+import { subscribeAll } from './steps/subscribe.ts';
+
+/** The outcome of a demo as data. */
+export interface DemoReport {
+  readonly facts: readonly Fact[];
+  readonly crash: CrashCounts;
+  readonly durationMs: number;
+}
+
+/** Plays all steps in a world whose server has not been started. Throws when a step cannot be played at all. */
+export async function runDemo(world: DemoWorld, screen: Screen): Promise<DemoReport> {
+  const startedMs = performance.now();
+  const { stage, facts } = openStage(world, screen);
+  const children = makeDemoChildren(londonDate(Date.now()));
+  const shared = children.sharedChild[0].nhsNumber;
+  screen.line('CP-IS on synthetic data: the real server as a process of its own, real HTTP on both sides.');
+  screen.step(1, 'The server starts');
+  await begin(stage);
+  screen.step(2, 'Local authorities subscribe');
+  await subscribeAll(stage);
+  screen.step(3, 'Local authorities submit their plans');
+  await submit(stage, children);
+  screen.step(4, 'An EPR looks five children up');
+  const lookUps = await lookUpFive(stage, children);
+  screen.step(5, 'The authorities are told');
+  await showNotifications(stage, lookUps);
+  screen.step(6, 'The access history of a child');
+  await showAccessHistory(stage, shared, lookUps);
+  screen.step(7, 'An authority amends and ends a plan');
+  await amendAndEnd(stage, children);
+  screen.step(8, 'kill -9 in the middle');
+  const counts = await crash(stage, children);
+  screen.step(9, 'Try it');
+  const curl = await openCurlAccess(world);
+  await farewell(stage, children, curl);
+  return { facts, crash: counts, durationMs: performance.now() - startedMs };
+}

@@ -1,0 +1,48 @@
+import { custodiansOf, professionalOf, requestIdOf } from '../audit-facts.ts';
+import type { DemoWorld } from '../demo-world.ts';
+import type { Arrival } from '../receiver.ts';
+import type { Stage } from '../stage.ts';
+import { waitFor } from '../wait-for.ts';
+import type { LookUp } from './look-up.ts';
+
+const arrivalLimitMs = 10_000;
+
+/** What reached an authority of one request. */
+export function arrivalOf(authority: DemoWorld['authorities'][number], requestId: string): Arrival | undefined {
+  for (const arrival of authority.receiver.arrivals.values()) {
+    if (requestIdOf(arrival.event) === requestId) return arrival;
+  }
+  return undefined;
+}
+
+/** Whether anything of a child whose plans are another authority's reached an endpoint. */
+export function countStrayArrivals(world: DemoWorld): number {
+  return world.authorities
+    .flatMap(({ id, receiver }) => [...receiver.arrivals.values()].map(({ event }) => custodiansOf(event).includes(id)))
+    .filter((isOwn) => !isOwn).length;
+}
+
+/** The receivers tell what arrived of the look-ups, and how long after the answer. */
+export async function showNotifications({ world, screen, check }: Stage, lookUps: readonly LookUp[]): Promise<void> {
+  const owed = lookUps.flatMap(({ shown, ...read }) =>
+    shown.flatMap(({ authorityCode }) =>
+      world.authorities.filter(({ id }) => id === authorityCode).map((authority) => ({ authority, ...read })),
+    ),
+  );
+  const all = await waitFor(
+    () => owed.every(({ authority, requestId }) => arrivalOf(authority, requestId) !== undefined),
+    arrivalLimitMs,
+  );
+  const rows = owed.map(({ authority, requestId, nhsNumber, answeredMs }) => {
+    const arrival = arrivalOf(authority, requestId);
+    if (arrival === undefined) return [authority.name, nhsNumber, 'nothing arrived'];
+    const { name, organisation } = professionalOf(arrival.event);
+    const afterMs = arrival.atMs - answeredMs;
+    return [authority.name, nhsNumber, `${name}, ${organisation}`, `${afterMs < 0 ? '' : '+'}${afterMs.toFixed(1)} ms`];
+  });
+  screen.table(rows, ['told', 'about', 'looked up by', 'after the answer']);
+  check('every authority with a plan on the child was told of each look-up', all && rows.length === owed.length);
+  const silent = lookUps.filter(({ shown }) => shown.length === 0);
+  const told = silent.some(({ requestId }) => world.authorities.some((authority) => arrivalOf(authority, requestId)));
+  check('nobody else was told anything', !told && countStrayArrivals(world) === 0);
+}

@@ -1,0 +1,49 @@
+import type { Subscription } from 'fhir/r4.js';
+import type { DemoAuthority } from '../demo-world.ts';
+import type { Stage } from '../stage.ts';
+import { waitFor } from '../wait-for.ts';
+
+const activationLimitMs = 5_000;
+
+interface Subscribed {
+  readonly created: boolean;
+  readonly active: boolean;
+  /** Whether what it answers keeps the secret header to itself. */
+  readonly redacted: boolean;
+}
+
+function buildSubscription({ receiver, authorization }: DemoAuthority): Subscription {
+  return {
+    resourceType: 'Subscription',
+    status: 'requested',
+    reason: 'Who looks up or changes the plans of our children',
+    criteria: 'AuditEvent',
+    channel: {
+      type: 'rest-hook',
+      endpoint: receiver.endpoint,
+      payload: 'application/fhir+json',
+      header: [`Authorization: ${authorization}`],
+    },
+  };
+}
+
+async function subscribe(authority: DemoAuthority): Promise<Subscribed> {
+  const { client, authorization } = authority;
+  const created = await client.request<Subscription>('POST', 'Subscription', buildSubscription(authority));
+  let shown = created.body;
+  const active = await waitFor(async () => {
+    const answer = await client.request<Subscription>('GET', `Subscription/${created.body.id ?? ''}`);
+    shown = answer.body;
+    return shown.status === 'active';
+  }, activationLimitMs);
+  return { created: created.status === 201, active, redacted: !JSON.stringify(shown).includes(authorization) };
+}
+
+/** Each authority asks to be told, at its own endpoint; the server activates the Subscription. */
+export async function subscribeAll({ world, screen, check }: Stage): Promise<void> {
+  const results = await Promise.all(world.authorities.map(subscribe));
+  screen.note('POST Subscription: rest-hook, criteria AuditEvent, payload application/fhir+json, own header');
+  const all = (wanted: keyof Subscribed): boolean => results.every((result) => result[wanted]);
+  check(`${results.length} Subscriptions went from requested to active`, all('created') && all('active'));
+  check('the Authorization header for the endpoint is not shown to anyone who reads them', all('redacted'));
+}
