@@ -61,15 +61,6 @@ const root = new URL('../', import.meta.url);
 const profileOf = (type: string): string =>
   `https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-${type.toLowerCase()}`;
 
-/** Epoch milliseconds that never go backwards, whatever the wall clock does. */
-function buildMonotonicClock(): () => number {
-  let last = 0;
-  return () => {
-    last = Math.max(last, Date.now());
-    return last;
-  };
-}
-
 /** A port that is free now, so that the public base URL is known before the server is built. */
 async function findFreePort(host: string): Promise<number> {
   const probe = createServer();
@@ -90,7 +81,8 @@ function listServed(): ServedInteractions {
 
 /** Opens the store, starts delivery and listens. Throws when a setting, the registry or the store does not allow it. */
 export async function openServer(settings: Settings, { logger, onFatal }: ComposeOptions): Promise<RunningServer> {
-  const clock = buildMonotonicClock();
+  // One clock for what is recorded, due and leased.
+  const clock = systemClock.now;
   const port = settings.port === 0 ? await findFreePort(settings.host) : settings.port;
   const baseUrl = resolvePublicBaseUrl(settings, port);
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed and goes on');
@@ -154,7 +146,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     deadlineMs: settings.notificationTimeoutMs,
     responseCapBytes: 64 * 1024,
     connectionsPerOrigin: settings.notificationConcurrencyPerAuthority,
-    now: Date.now,
+    now: clock,
   });
   const dispatcher = startDispatcher({
     store,
@@ -171,7 +163,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     },
     onError,
   });
-  registerDeliveryMetrics({ register: metrics, deliveries: store.deliveries, dispatcher, now: Date.now });
+  registerDeliveryMetrics({ register: metrics, deliveries: store.deliveries, dispatcher, now: clock });
 
   const ports: InteractionPorts = {
     store,
