@@ -12,6 +12,8 @@ const reply = (message: WriterReply): void => port.postMessage(message);
 const db = openConnection(workerData as ConnectionOptions);
 openSchema(db);
 assertDurable(db);
+// The folder is locked by this process, so whoever held these leases is gone: after kill -9 nothing waits for their end.
+db.exec('UPDATE delivery SET ready = 1, leaseToken = NULL WHERE leaseToken IS NOT NULL');
 const applyBatch = openBatch(db);
 
 port.on('message', (request: WriterRequest) => {

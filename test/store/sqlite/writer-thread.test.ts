@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
+
+t.test('I3: leases of a process that is gone hold nothing back when the folder is opened again', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-leases-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const onFatal = (error: Error): never => {
+    throw error;
+  };
+  const nowMs = Date.now();
+  const id = randomUUID();
+  const audit = {
+    id,
+    recordedMs: nowMs,
+    body: '{}',
+    patients: [],
+    agents: [],
+    entities: [],
+    type: 'rest',
+    subtype: 'read',
+    action: 'R',
+    outcome: '0',
+    labels: [],
+    deliverTo: ['E99000001'],
+  };
+  const before = await openSqliteStore({ folder, onFatal });
+  await before.commit({ writes: [], touches: [], audits: [audit] });
+  const hourMs = 3_600_000;
+  const [lost] = await before.deliveries.claim('E99000001', 10, nowMs, nowMs + hourMs);
+  t.equal(lost?.auditId, id);
+  t.strictSame(await before.deliveries.claim('E99000001', 10, nowMs, nowMs + hourMs), [], 'leased: not claimed twice');
+  await before.close();
+
+  const after = await openSqliteStore({ folder, onFatal });
+  t.teardown(() => after.close());
+  const [found] = await after.deliveries.claim('E99000001', 10, nowMs, nowMs + hourMs);
+  t.equal(found?.auditId, id, 'claimed at once, an hour before the old lease would have ended');
+  if (lost !== undefined) {
+    const failed = {
+      kind: 'failed',
+      dueMs: nowMs + hourMs,
+      reason: 'timeout',
+      acknowledgedBy: [],
+      spendAttempt: true,
+    } as const;
+    t.notOk(await after.deliveries.settle(lost, failed), 'the old lease is fenced off');
+  }
+});
