@@ -162,7 +162,8 @@ function sortColumn(param: string, descending: boolean): CompiledSql {
   if (param === '_lastUpdated') return { sql: 'r.lastUpdatedMs', params: [] };
   const value = descending ? `max(CASE s.kind WHEN ${indexKind.date} THEN s.v2 ELSE s.v1 END)` : 'min(s.v1)';
   return {
-    sql: `(SELECT ${value} FROM index_value s WHERE s.type = r.type AND s.id = r.id AND s.param = ?)`,
+    sql: `(SELECT ${value} FROM index_value s
+      WHERE s.type = r.type AND s.id = r.id AND s.param = ? AND s.kind <> ${indexKind['reference-identifier']})`,
     params: [param],
   };
 }

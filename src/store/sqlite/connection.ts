@@ -11,7 +11,7 @@ export interface ConnectionOptions {
 const busyTimeoutMs = 5_000;
 const cacheKib = 65_536;
 const mmapBytes = 1 << 30;
-const checkpointPages = 4_000;
+const checkpointPages = 1_000;
 
 /** Opens one connection. Throws when SQLite would not keep the journal mode or the sync level. */
 export function openConnection({ file, use, maxPages }: ConnectionOptions): DatabaseSync {

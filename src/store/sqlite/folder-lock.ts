@@ -13,5 +13,7 @@ export function lockFolder(folder: string): () => void {
     if (sqliteFailure(error) !== 'busy') throw error;
     throw new Error(`The data folder ${folder} is in use by another process.`, { cause: error });
   }
-  return () => db.close();
+  return () => {
+    if (db.isOpen) db.close();
+  };
 }

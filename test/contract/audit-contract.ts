@@ -1,0 +1,150 @@
+import type { DateValue, SearchClause, SearchPlan } from '../../src/fhir/search/ast.ts';
+import { audit, findAllIds, findIds, plan, unit, write } from './fixtures.ts';
+import type { ContractTest } from './store-contract.ts';
+
+const audits = (clauses: readonly SearchClause[], changes: Partial<SearchPlan> = {}) =>
+  plan(clauses, { type: 'AuditEvent', ...changes });
+
+const reference = (param: string, ...ids: readonly string[]): SearchClause => ({
+  kind: 'reference',
+  param,
+  any: ids.map((text) => {
+    const [type = '', id = ''] = text.split('/');
+    return type === '' ? { kind: 'literal', id } : { kind: 'literal', type, id };
+  }),
+});
+
+const token = (param: string, code: string, negated = false, system?: string | null): SearchClause => ({
+  kind: 'token',
+  param,
+  negated,
+  any: [system === undefined ? { code } : { system, code }],
+});
+
+export const auditTests: readonly ContractTest[] = [
+  {
+    name: 'AuditEvents are read as version 1 and found by each of their parameters',
+    run: async (t, { store }) => {
+      const first = audit('a1', { recordedMs: 10, labels: ['x', 'y'], subtype: 'read', action: 'R' });
+      const second = audit('a2', {
+        recordedMs: 20,
+        patients: [],
+        agents: ['Practitioner/p1', 'Organization/E1'],
+        entities: ['Flag/f1', 'Organization/E1'],
+        outcome: '8',
+        labels: ['x'],
+      });
+      const third = audit('a3', {
+        recordedMs: 20,
+        patients: ['Patient/1', 'Patient/2'],
+        labels: [],
+        agents: ['Device/p1'],
+      });
+      await store.commit(unit({ audits: [first, second] }));
+      await store.commit(unit({ audits: [third], writes: [write('f1')] }));
+      const stored = {
+        type: 'AuditEvent',
+        id: 'a1',
+        version: 1,
+        lastUpdatedMs: 10,
+        body: first.body,
+        labels: ['x', 'y'],
+      };
+      t.match(await store.read('AuditEvent', 'a1'), { kind: 'found', resource: stored });
+      t.match(await store.readVersion('AuditEvent', 'a1', 1), { kind: 'found', resource: stored });
+      t.same(await store.readVersion('AuditEvent', 'a1', 2), { kind: 'absent' });
+      t.same(await store.read('AuditEvent', 'f1'), { kind: 'absent' });
+      const found = (...clauses: readonly SearchClause[]) => findIds(store, audits(clauses));
+      t.same(await found(), ['a3', 'a2', 'a1'], 'newest first; of one moment, the last written first');
+      t.same(await found(reference('patient', 'Patient/9990000018')), ['a1']);
+      t.same(await found(reference('patient', 'Patient/1', 'Patient/2')), ['a3'], 'once, though both match');
+      t.same(await found(reference('patient', '/1')), ['a3']);
+      t.same(await found(reference('patient', '/1', 'Patient/9990000018')), ['a3', 'a1']);
+      t.same(await found(reference('patient', '/999')), [], 'no prefix of an id');
+      t.same(await found(reference('agent', '/p1')), ['a3', 'a2'], 'any type');
+      t.same(await found(reference('agent', 'Practitioner/p1')), ['a2']);
+      t.same(await found(reference('entity', 'Practitioner/p1')), [], 'agents are no entities');
+      t.same(await found(reference('entity', 'Organization/E1'), reference('agent', 'Organization/E1')), ['a2']);
+      t.same(await found({ kind: 'reference', param: 'patient', any: [{ kind: 'identifier', value: '1' }] }), []);
+      t.same(await found({ kind: 'label', any: ['x'] }), ['a2', 'a1']);
+      t.same(await found({ kind: 'label', any: ['y', 'x'] }), ['a2', 'a1']);
+      t.same(await found({ kind: 'label', any: [] }), []);
+      t.same(await found({ kind: 'label', any: ['x'] }, reference('patient', 'Patient/9990000018')), ['a1']);
+      t.same(await found({ kind: 'label', any: ['y'] }, { kind: 'label', any: ['x'] }), ['a1']);
+      t.same(await found({ kind: 'id', any: ['a1', 'a3', 'f1'] }), ['a3', 'a1']);
+      t.same(await found({ kind: 'id', any: ['a3'] }, { kind: 'label', any: ['x'] }), []);
+      t.same(await found(token('action', 'R')), ['a1']);
+      t.same(await found(token('action', 'R', true)), ['a3', 'a2']);
+      t.same(await found(token('subtype', 'read', false, 'http://hl7.org/fhir/restful-interaction')), ['a1']);
+      t.same(await found(token('subtype', 'read', false, 'http://other')), []);
+      t.same(await found(token('subtype', 'read', false, null)), []);
+      t.same(await found(token('subtype', 'read', true, 'http://other')), ['a3', 'a2', 'a1']);
+      t.same(await found(token('type', 'rest')), ['a3', 'a2', 'a1']);
+      t.same(await found(token('outcome', '8')), ['a2']);
+      t.same(await found({ kind: 'missing', param: 'patient', missing: true }), ['a2']);
+      t.same(await found({ kind: 'missing', param: 'agent', missing: true }), []);
+      t.same(await found({ kind: 'missing', param: 'date', missing: false }), ['a3', 'a2', 'a1']);
+      t.same(await findIds(store, plan([])), ['f1'], 'AuditEvents are no other resources');
+    },
+  },
+  {
+    name: 'AuditEvents by date, with each prefix, alone and for one patient',
+    run: async (t, { store }) => {
+      await store.commit(unit({ audits: [10, 20, 30].map((recordedMs) => audit(`a${recordedMs}`, { recordedMs })) }));
+      const cases: readonly (readonly [DateValue['prefix'], readonly string[]])[] = [
+        ['eq', ['a20']],
+        ['ne', ['a30', 'a10']],
+        ['ge', ['a30', 'a20']],
+        ['gt', ['a30']],
+        ['le', ['a20', 'a10']],
+        ['lt', ['a10']],
+        ['sa', ['a30']],
+        ['eb', ['a10']],
+      ];
+      for (const [prefix, expected] of cases) {
+        const any = [{ prefix, startMs: 20, endMs: 21 }];
+        t.same(await findIds(store, audits([{ kind: 'date', param: 'date', any }])), expected, prefix);
+        const clauses: SearchClause[] = [reference('patient', 'Patient/9990000018'), { kind: 'last-updated', any }];
+        t.same(await findIds(store, audits(clauses)), expected, prefix);
+        t.equal((await store.search(audits(clauses, { limit: 0, total: true }))).total, expected.length);
+      }
+    },
+  },
+  {
+    name: 'pages of AuditEvents are stable while more are recorded',
+    run: async (t, { store }) => {
+      const ids = Array.from({ length: 30 }, (_, i) => `a${i}`);
+      for (const [i, id] of ids.entries())
+        await store.commit(unit({ audits: [audit(id, { recordedMs: 100 + (i >> 2) })] }));
+      let more = 0;
+      const record = async () => {
+        more += 1;
+        await store.commit(unit({ audits: [audit(`z${more}`, { recordedMs: 900 + more })] }));
+      };
+      const clauses = [reference('patient', 'Patient/9990000018')];
+      t.same(await findAllIds(store, audits(clauses, { limit: 7 }), record), [...ids].reverse());
+      t.ok(more >= 4);
+      const before: SearchClause = { kind: 'date', param: 'date', any: [{ prefix: 'lt', startMs: 900, endMs: 901 }] };
+      const descending = [{ param: 'date', descending: true }];
+      t.same(await findAllIds(store, audits([before], { limit: 4, sort: descending }), record), [...ids].reverse());
+      const ascending = [{ param: '_lastUpdated', descending: false }];
+      t.same(await findAllIds(store, audits([before], { limit: 4, sort: ascending }), record), ids);
+    },
+  },
+  {
+    name: 'AuditEvents are append-only',
+    run: async (t, { store, reopen }) => {
+      await store.commit(unit({ audits: [audit('a1')] }));
+      const again = unit({ audits: [audit('a1', { body: '{}' })], writes: [write('f1')] });
+      t.match(await store.commit(again), { kind: 'refused', reason: 'duplicate-key', type: 'AuditEvent', id: 'a1' });
+      t.match(await store.commit(unit({ audits: [audit('a2'), audit('a2')] })), { reason: 'duplicate-key', id: 'a2' });
+      for (const version of [1, 2]) {
+        await t.rejects(store.commit(unit({ writes: [write('a1', { type: 'AuditEvent', version, body: null })] })));
+      }
+      const reopened = await reopen();
+      t.match(await reopened.read('AuditEvent', 'a1'), { kind: 'found', resource: { body: audit('a1').body } });
+      t.same(await reopened.read('Flag', 'f1'), { kind: 'absent' });
+      t.same(await findIds(reopened, audits([])), ['a1']);
+    },
+  },
+];

@@ -1,0 +1,97 @@
+import { findIds, plan, token, unit, write } from './fixtures.ts';
+import type { ContractTest } from './store-contract.ts';
+
+const identified = (value: string) =>
+  plan([{ kind: 'token', param: 'identifier', negated: false, any: [{ system: 's', code: value }] }]);
+
+export const conditionTests: readonly ContractTest[] = [
+  {
+    name: 'unique keys are held by one resource over all types, and given up with it',
+    run: async (t, { store, reopen }) => {
+      await store.commit(unit({ writes: [write('f1', { uniqueKeys: ['k1', 'k2', 'k2'] })] }));
+      const taken = { kind: 'refused', reason: 'duplicate-key', existingId: 'f1' };
+      t.same(await store.commit(unit({ writes: [write('f2', { uniqueKeys: ['k0', 'k2'] })] })), {
+        ...taken,
+        type: 'Flag',
+        id: 'f2',
+      });
+      t.same(await store.commit(unit({ writes: [write('p1', { type: 'Patient', uniqueKeys: ['k1'] })] })), {
+        ...taken,
+        type: 'Patient',
+        id: 'p1',
+      });
+      await store.commit(unit({ writes: [write('f1', { version: 2, uniqueKeys: ['k2'] })] }));
+      t.same(await store.commit(unit({ writes: [write('f3', { uniqueKeys: ['k1', 'k0'] })] })), { kind: 'committed' });
+      const again = await reopen();
+      t.match(await again.commit(unit({ writes: [write('f4', { uniqueKeys: ['k2'] })] })), taken);
+      await again.commit(unit({ writes: [write('f1', { version: 3, body: null, method: 'DELETE' })] }));
+      t.same(await again.commit(unit({ writes: [write('f4', { uniqueKeys: ['k2'] })] })), { kind: 'committed' });
+    },
+  },
+  {
+    name: 'a key can change hands within a unit, and two writes of a unit cannot share one',
+    run: async (t, { store }) => {
+      await store.commit(unit({ writes: [write('f1', { uniqueKeys: ['k1'] })] }));
+      const swap = [write('f2', { uniqueKeys: ['k1'] }), write('f1', { version: 2, uniqueKeys: ['k2'] })];
+      t.same(await store.commit(unit({ writes: swap })), { kind: 'committed' });
+      t.match(await store.commit(unit({ writes: [write('f3', { uniqueKeys: ['k1'] })] })), { existingId: 'f2' });
+      t.match(await store.commit(unit({ writes: [write('f3', { uniqueKeys: ['k2'] })] })), { existingId: 'f1' });
+      const shared = [write('f4', { uniqueKeys: ['k4'] }), write('f5', { uniqueKeys: ['k4'] })];
+      t.match(await store.commit(unit({ writes: shared })), { reason: 'duplicate-key', id: 'f5', existingId: 'f4' });
+      t.same(await findIds(store, plan([])), ['f1', 'f2']);
+    },
+  },
+  {
+    name: 'of 20 parallel writes with one unique key one is committed',
+    run: async (t, { store }) => {
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => store.commit(unit({ writes: [write(`f${i}`, { uniqueKeys: ['k'] })] }))),
+      );
+      t.equal(results.filter(({ kind }) => kind === 'committed').length, 1);
+      t.equal(results.filter((result) => result.kind === 'refused' && result.reason === 'duplicate-key').length, 19);
+    },
+  },
+  {
+    name: 'of 20 parallel conditional creates one is committed, and the others learn its id',
+    run: async (t, { store }) => {
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, i) =>
+          store.commit(
+            unit({
+              writes: [write(`f${i}`, { index: [token('identifier', 'v', 's')], ifNoneExist: identified('v') })],
+            }),
+          ),
+        ),
+      );
+      const [id, ...others] = await findIds(store, plan([]));
+      t.same(others, []);
+      const refused = results.filter((result) => result.kind === 'refused');
+      t.equal(refused.length, 19);
+      for (const result of refused) t.match(result, { reason: 'exists', type: 'Flag', existingId: id });
+    },
+  },
+  {
+    name: 'a conditional create sees current matches only, and tells several apart from one',
+    run: async (t, { store }) => {
+      const index = [token('identifier', 'v', 's')];
+      await store.commit(unit({ writes: [write('f1', { index }), write('f2', { index })] }));
+      const conditional = unit({ writes: [write('f3', { index, ifNoneExist: identified('v') })] });
+      t.same(await store.commit(conditional), { kind: 'refused', reason: 'multiple-matches', type: 'Flag', id: 'f3' });
+      await store.commit(unit({ writes: [write('f1', { version: 2, body: null, method: 'DELETE', index })] }));
+      t.match(await store.commit(conditional), { reason: 'exists', id: 'f3', existingId: 'f2' });
+      await store.commit(unit({ writes: [write('f2', { version: 2 })] }));
+      t.same(await store.commit(conditional), { kind: 'committed' });
+    },
+  },
+  {
+    name: 'a single-use key is used once: among many at the same time, and after reopening',
+    run: async (t, { store, reopen }) => {
+      const uses = await Promise.all(Array.from({ length: 20 }, () => store.useOnce('jti-1', 60_000, 1_000)));
+      t.equal(uses.filter(Boolean).length, 1);
+      t.equal(await store.useOnce('jti-2', 60_000, 1_000), true);
+      const again = await reopen();
+      t.equal(await again.useOnce('jti-1', 60_000, 59_999), false);
+      t.equal(await again.useOnce('jti-3', 600_000, 120_000), true);
+    },
+  },
+];

@@ -1,0 +1,188 @@
+import type { ClaimedDelivery, Settlement, Store } from '../../src/store/store.ts';
+import { audit, unit } from './fixtures.ts';
+import type { ContractTest } from './store-contract.ts';
+
+const delivered = (...acknowledgedBy: readonly string[]): Settlement => ({
+  kind: 'delivered',
+  acknowledgedBy,
+  atMs: 9_000,
+});
+const failed = (dueMs: number, changes: Partial<Extract<Settlement, { kind: 'failed' }>> = {}): Settlement => ({
+  kind: 'failed',
+  dueMs,
+  reason: 'status-503',
+  acknowledgedBy: [],
+  spendAttempt: true,
+  ...changes,
+});
+
+async function owe(store: Store, count: number, authorities: readonly string[] = ['E1']): Promise<void> {
+  for (let i = 1; i <= count; i++) {
+    await store.commit(unit({ audits: [audit(`a${i}`, { recordedMs: 100 * i, deliverTo: authorities })] }));
+  }
+}
+
+/** The one delivery that is claimed. Throws when there is another number. */
+async function claimOne(store: Store, nowMs: number, leaseUntilMs: number): Promise<ClaimedDelivery> {
+  const [claimed, ...others] = await store.deliveries.claim('E1', 1, nowMs, leaseUntilMs);
+  if (claimed === undefined || others.length > 0) throw new Error('not one delivery was claimed');
+  return claimed;
+}
+
+const idsOf = (claimed: readonly ClaimedDelivery[]) => claimed.map(({ auditId }) => auditId);
+
+export const deliveryTests: readonly ContractTest[] = [
+  {
+    name: 'deliveries are claimed oldest first, for one authority, once due',
+    run: async (t, { store, reopen }) => {
+      await store.commit(unit({ audits: [audit('late', { recordedMs: 900, deliverTo: ['E1', 'E2'] })] }));
+      await owe(store, 3);
+      t.same(await store.deliveries.claim('E1', 10, 99, 5_000), [], 'not due before it was recorded');
+      t.same(await store.deliveries.claim('E9', 10, 1_000, 5_000), []);
+      const again = await reopen();
+      t.match(await again.deliveries.claim('E1', 2, 1_000, 5_000), [
+        { auditId: 'a1', authority: 'E1', recordedMs: 100, body: audit('a1').body, attempts: 0, acknowledgedBy: [] },
+        { auditId: 'a2' },
+      ]);
+      t.same(idsOf(await again.deliveries.claim('E1', 10, 1_000, 5_000)), ['a3', 'late']);
+      t.same(idsOf(await again.deliveries.claim('E2', 10, 1_000, 5_000)), ['late'], 'each authority has its own');
+    },
+  },
+  {
+    name: 'parallel claims never share a delivery',
+    run: async (t, { store }) => {
+      await owe(store, 30);
+      const claims = await Promise.all(
+        Array.from({ length: 10 }, () => store.deliveries.claim('E1', 5, 9_000, 10_000)),
+      );
+      const ids = claims.flatMap(idsOf);
+      t.equal(ids.length, 30);
+      t.equal(new Set(ids).size, 30);
+      t.match(await store.deliveries.backlog(), [{ undelivered: 30, leased: 30, nextDueMs: 10_000 }]);
+    },
+  },
+  {
+    name: 'an expired lease is taken over; its late failure is fenced off, its late success counts',
+    run: async (t, { store }) => {
+      await owe(store, 1);
+      const stale = await claimOne(store, 1_000, 2_000);
+      t.same(await store.deliveries.claim('E1', 1, 1_999, 3_000), []);
+      const current = await claimOne(store, 2_000, 3_000);
+      t.not(current.leaseToken, stale.leaseToken);
+      t.equal(current.attempts, 0);
+      t.equal(await store.deliveries.settle(stale, failed(9_000)), false);
+      t.equal(await store.deliveries.settle(stale, { kind: 'released' }), false);
+      t.equal(await store.deliveries.extend(stale, 9_000), false);
+      t.equal(await store.deliveries.settle(stale, delivered('s1')), true, 'it was delivered, whoever holds the lease');
+      t.equal(await store.deliveries.settle(current, failed(9_000)), false);
+      t.equal(await store.deliveries.settle(current, delivered('s1')), false, 'delivered once');
+      t.equal(await store.deliveries.extend(current, 9_000), false);
+      t.same(await store.deliveries.claim('E1', 1, 10_000, 20_000), []);
+      t.same(await store.deliveries.backlog(), [
+        {
+          authority: 'E1',
+          undelivered: 0,
+          leased: 0,
+          oldestRecordedMs: undefined,
+          nextDueMs: undefined,
+          delivered: 1,
+        },
+      ]);
+    },
+  },
+  {
+    name: 'a failure is tried again when due, with what has been acknowledged',
+    run: async (t, { store, reopen }) => {
+      await owe(store, 2);
+      const first = await claimOne(store, 1_000, 2_000);
+      t.equal(await store.deliveries.settle(first, failed(5_000, { acknowledgedBy: ['s1'] })), true);
+      t.equal(await store.deliveries.settle(first, failed(6_000)), false, 'the lease is gone');
+      t.same(
+        idsOf(await store.deliveries.claim('E1', 9, 4_999, 5_000)),
+        ['a2'],
+        'one that fails does not hold up others',
+      );
+      const again = await reopen();
+      const [second, third] = await again.deliveries.claim('E1', 9, 5_000, 6_000);
+      t.match(second, { auditId: 'a1', attempts: 1, acknowledgedBy: ['s1'] });
+      t.match(third, { auditId: 'a2', attempts: 0 });
+      if (second === undefined) return;
+      await again.deliveries.settle(second, failed(7_000, { acknowledgedBy: ['s2'], spendAttempt: false }));
+      const [last] = await again.deliveries.claim('E1', 1, 7_000, 8_000);
+      t.equal(last?.attempts, 1, 'the attempt was not spent');
+      t.same([...(last?.acknowledgedBy ?? [])].sort(), ['s1', 's2']);
+    },
+  },
+  {
+    name: 'leases are extended and released',
+    run: async (t, { store }) => {
+      await owe(store, 1);
+      const held = await claimOne(store, 1_000, 2_000);
+      t.equal(await store.deliveries.extend(held, 4_000), true);
+      t.same(await store.deliveries.claim('E1', 1, 3_999, 5_000), []);
+      t.equal(await store.deliveries.settle(held, { kind: 'released' }), true);
+      t.match(await store.deliveries.backlog(), [{ undelivered: 1, leased: 0, oldestRecordedMs: 100, nextDueMs: 100 }]);
+      const next = await claimOne(store, 1_001, 2_000);
+      t.same([next.auditId, next.attempts], ['a1', 0]);
+      t.equal(await store.deliveries.extend(held, 9_000), false);
+    },
+  },
+  {
+    name: 'making due brings pending deliveries forward and leaves leases alone',
+    run: async (t, { store }) => {
+      await owe(store, 3, ['E1', 'E2']);
+      const [one, two, three] = await store.deliveries.claim('E1', 3, 1_000, 2_000);
+      if (one === undefined || two === undefined || three === undefined) throw new Error('three are owed');
+      await store.deliveries.settle(one, failed(90_000));
+      await store.deliveries.settle(two, failed(80_000));
+      const [other] = await store.deliveries.claim('E2', 1, 1_000, 2_000);
+      if (other !== undefined) await store.deliveries.settle(other, failed(70_000));
+      t.match(await store.deliveries.backlog(), [
+        { authority: 'E1', undelivered: 3, leased: 1, oldestRecordedMs: 100, nextDueMs: 2_000, delivered: 0 },
+        { authority: 'E2', undelivered: 3, leased: 0, oldestRecordedMs: 100, nextDueMs: 200, delivered: 0 },
+      ]);
+      await store.deliveries.makeDue('E1', 1_500);
+      t.match(await store.deliveries.backlog(), [{ nextDueMs: 1_500 }, {}]);
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 1_499, 5_000)), []);
+      const claimed = await store.deliveries.claim('E1', 9, 1_500, 5_000);
+      t.match(claimed, [
+        { auditId: 'a1', attempts: 1 },
+        { auditId: 'a2', attempts: 1 },
+      ]);
+      t.equal(await store.deliveries.settle(three, delivered()), true);
+      t.same(idsOf(await store.deliveries.claim('E2', 9, 60_000, 69_000)), ['a2', 'a3']);
+    },
+  },
+  {
+    name: 'the backlog is kept over reopening, and nothing is lost or delivered twice under concurrency',
+    run: async (t, { store, reopen }) => {
+      await owe(store, 40, ['E1', 'E2']);
+      const settled: string[] = [];
+      const work = async (authority: string, seed: number) => {
+        for (let round = 0; ; round++) {
+          const nowMs = 10_000 + round * 1_000;
+          const claimed = await store.deliveries.claim(authority, 3, nowMs, nowMs + 100_000);
+          if (claimed.length === 0) return;
+          for (const delivery of claimed) {
+            const fails =
+              (delivery.attempts === 0 && Number(delivery.auditId.slice(1)) % 3 === seed) || settled.length > 60;
+            const done = await store.deliveries.settle(delivery, fails ? failed(900_000) : delivered('s'));
+            if (done && !fails) settled.push(`${authority}/${delivery.auditId}`);
+          }
+        }
+      };
+      await Promise.all([work('E1', 0), work('E1', 1), work('E2', 2), work('E2', 0)]);
+      const again = await reopen();
+      const backlog = await again.deliveries.backlog();
+      t.equal(new Set(settled).size, settled.length);
+      let left = 0;
+      for (const { authority, undelivered, delivered: done, leased } of backlog) {
+        t.equal(leased, 0);
+        t.equal(undelivered + done, 40);
+        t.equal(done, settled.filter((key) => key.startsWith(authority)).length);
+        left += idsOf(await again.deliveries.claim(authority, 100, 900_000, 950_000)).length;
+      }
+      t.equal(left + settled.length, 80);
+    },
+  },
+];

@@ -1,0 +1,79 @@
+/** Small units and values that the contract tests write. */
+import type { IndexValue, SearchClause, SearchPlan } from '../../src/fhir/search/ast.ts';
+import type { AuditWrite, ResourceWrite, Store, StoredResource, WriteUnit } from '../../src/store/store.ts';
+
+/** A unit of these parts; the others are empty. */
+export function unit(parts: Partial<WriteUnit>): WriteUnit {
+  return { writes: [], touches: [], audits: [], ...parts };
+}
+
+/** A Flag's first version, unless `changes` says otherwise. */
+export function write(id: string, changes: Partial<ResourceWrite> = {}): ResourceWrite {
+  const version = changes.version ?? 1;
+  return {
+    type: 'Flag',
+    id,
+    version,
+    lastUpdatedMs: 1_000 + version,
+    body: JSON.stringify({ resourceType: changes.type ?? 'Flag', id, meta: { versionId: String(version) } }),
+    method: version === 1 ? 'POST' : 'PUT',
+    labels: [],
+    index: [],
+    uniqueKeys: [],
+    ...changes,
+  };
+}
+
+export function audit(id: string, changes: Partial<AuditWrite> = {}): AuditWrite {
+  return {
+    id,
+    recordedMs: 1_000,
+    body: JSON.stringify({ resourceType: 'AuditEvent', id }),
+    patients: ['Patient/9990000018'],
+    agents: ['Organization/E08000035'],
+    entities: ['Patient/9990000018'],
+    type: 'rest',
+    subtype: 'search-type',
+    action: 'E',
+    outcome: '0',
+    labels: ['authority:E08000035'],
+    deliverTo: [],
+    ...changes,
+  };
+}
+
+export function token(param: string, code: string, system: string | null = null): IndexValue {
+  return { kind: 'token', param, system, code };
+}
+
+export function plan(clauses: readonly SearchClause[], changes: Partial<SearchPlan> = {}): SearchPlan {
+  return { type: 'Flag', clauses, sort: [], limit: 100, total: false, ...changes };
+}
+
+/** The ids that a search finds, in its order. */
+export async function findIds(store: Store, searched: SearchPlan): Promise<string[]> {
+  return (await store.search(searched)).matches.map(({ id }) => id);
+}
+
+/** All pages of a search, one after the other. */
+export async function findAllIds(
+  store: Store,
+  searched: SearchPlan,
+  betweenPages?: () => Promise<void>,
+): Promise<string[]> {
+  const ids: string[] = [];
+  let page = await store.search(searched);
+  while (true) {
+    ids.push(...page.matches.map(({ id }) => id));
+    if (page.next === undefined) return ids;
+    await betweenPages?.();
+    page = await store.search({ ...searched, after: page.next });
+  }
+}
+
+/** The current version. Throws when there is none. */
+export async function readFound(store: Store, type: string, id: string): Promise<StoredResource> {
+  const read = await store.read(type, id);
+  if (read.kind !== 'found') throw new Error(`${type} is ${read.kind}`);
+  return read.resource;
+}

@@ -1,0 +1,49 @@
+/** What every store must do. An adapter's test calls `storeContract` with a way to open an empty store. */
+import type { Test } from 'tap';
+import type { Store } from '../../src/store/store.ts';
+import { auditTests } from './audit-contract.ts';
+import { conditionTests } from './condition-contract.ts';
+import { deliveryTests } from './delivery-contract.ts';
+import { modelTests } from './model-contract.ts';
+import { searchTests } from './search-contract.ts';
+import { writeTests } from './write-contract.ts';
+
+export interface OpenedStore {
+  /** Empty. */
+  readonly store: Store;
+  /** Closes the store and opens it again on the same data; the store that was open before is not used after. */
+  readonly reopen: () => Promise<Store>;
+}
+
+export interface ContractTest {
+  readonly name: string;
+  readonly run: (t: Test, opened: OpenedStore) => Promise<void>;
+}
+
+export interface StoreContractOptions {
+  readonly name: string;
+  /** Opens an empty store; what it takes is released by `t.teardown`. */
+  readonly open: (t: Test) => Promise<OpenedStore>;
+  /** Names of tests that this store does not pass, and why not. */
+  readonly skip?: readonly { readonly reason: string; readonly tests: readonly string[] }[];
+}
+
+const tests: readonly ContractTest[] = [
+  ...writeTests,
+  ...conditionTests,
+  ...searchTests,
+  ...modelTests,
+  ...auditTests,
+  ...deliveryTests,
+];
+
+/** Registers every contract test on `t`, each with its own empty store. */
+export async function storeContract(t: Test, { name, open, skip = [] }: StoreContractOptions): Promise<void> {
+  await t.test(`store contract: ${name}`, async (suite) => {
+    for (const { name: testName, run } of tests) {
+      const skipped = skip.find((entry) => entry.tests.includes(testName));
+      if (skipped !== undefined) await suite.test(testName, { skip: skipped.reason }, async () => undefined);
+      else await suite.test(testName, async (test) => run(test, await open(test)));
+    }
+  });
+}
