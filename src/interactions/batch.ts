@@ -1,7 +1,15 @@
-import { type BundleEntry, isRead, parseEntry, renderAnsweredEntry, renderRefusedEntry } from './bundle-entry.ts';
+import {
+  type BundleEntry,
+  isRead,
+  parseEntry,
+  rawOf,
+  renderAnsweredEntry,
+  renderRefusedEntry,
+} from './bundle-entry.ts';
 import { inLanes } from './in-lanes.ts';
-import type { AccessContext, FhirAnswer, Perform } from './interaction.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
+import { recordRefusal } from './record-access.ts';
 
 /** How many records of one batch are worked on at once; their commits share an fsync. */
 const concurrentLanes = 64;
@@ -55,13 +63,17 @@ export async function batch(
       responses[entry.index] = renderRefusedEntry(entry, error);
     }
   };
+  const refused: { index: number; error: unknown; request: FhirRequest }[][] = [];
   for (const [index, entry] of entries.entries()) {
     try {
       parsed.push(parseEntry(entry, index, ports.baseUrl));
     } catch (error) {
-      responses[index] = renderRefusedEntry({ index, request: { interaction: 'batch', query: [], raw: '' } }, error);
+      refused.push([{ index, error, request: { interaction: 'batch', query: [], raw: rawOf(entry) } }]);
     }
   }
+  await inLanes(refused, concurrentLanes, async ({ index, error, request }) => {
+    responses[index] = renderRefusedEntry({ index, request }, await recordRefusal(error, request, context, ports));
+  });
   await inLanes(buildLanes(parsed.filter((entry) => !isRead(entry))), concurrentLanes, perEntry);
   const reads = parsed.filter(isRead).map((entry) => [entry]);
   await inLanes(reads, concurrentLanes, perEntry);

@@ -37,6 +37,12 @@ function interactionOf(method: string, path: readonly string[], hasQuery: boolea
   return method === 'DELETE' ? 'delete' : undefined;
 }
 
+/** The request of an entry as it came. */
+export function rawOf(entry: unknown): string {
+  const { request } = (entry ?? {}) as RawEntry;
+  return `${request?.method ?? ''} ${request?.url ?? ''}`;
+}
+
 /** Reads one entry as a request; throws `not-supported` for a method or URL that this server does not serve in Bundles. */
 export function parseEntry(entry: unknown, index: number, baseUrl: string): BundleEntry {
   const { fullUrl, resource, request } = (entry ?? {}) as RawEntry;
@@ -62,7 +68,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
       ...(id === undefined ? {} : { id }),
       ...(versionId === undefined ? {} : { versionId }),
       query: mark < 0 ? [] : [...new URLSearchParams(local.slice(mark + 1))],
-      raw: `${method} ${url}`,
+      raw: rawOf(entry),
       ...(resource === undefined ? {} : { body: resource }),
       ...(request?.ifMatch === undefined ? {} : { ifMatch: request.ifMatch }),
       ...(request?.ifNoneExist === undefined ? {} : { ifNoneExist: request.ifNoneExist }),

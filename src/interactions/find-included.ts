@@ -1,5 +1,5 @@
 import type { Flag } from 'fhir/r4.js';
-import { bearsLabelFor } from '../cpis/access-policy.ts';
+import { authorise, bearsLabelFor } from '../cpis/access-policy.ts';
 import type { Caller } from '../cpis/caller.ts';
 import { ownerOf } from '../cpis/labels.ts';
 import { extractPlan } from '../cpis/plan.ts';
@@ -9,7 +9,7 @@ import type { InteractionPorts } from './ports.ts';
 
 /**
  * What accompanies Flags: for NHS staff always the owning authorities' Organizations, which carry the telephones; else
- * what `_include` asks for, within what the caller may see.
+ * what `_include` asks for, within what the caller may see. Throws 403 when the token's scopes do not cover reading it.
  */
 export async function findIncluded(
   query: SearchQuery,
@@ -29,6 +29,7 @@ export async function findIncluded(
     }
   }
   if (asked('patient')) {
+    authorise(caller, 'Patient', 'read');
     const patients = new Set(matches.map((flag) => extractPlan(JSON.parse(flag.body) as Flag).patientId));
     const results = await Promise.all([...patients].map((id) => ports.store.read('Patient', id)));
     for (const result of results) {

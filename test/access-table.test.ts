@@ -1,0 +1,257 @@
+import type { OperationOutcome } from 'fhir/r4.js';
+import t from 'tap';
+import { type FhirClient, openFhirClient } from '../src/cli/demo/fhir-client.ts';
+import { buildFlag, buildPatient } from '../src/cli/demo/synthetic-child.ts';
+import type { SyntheticClient } from '../src/cli/demo/synthetic-registry.ts';
+import { accessTable, type TypeInteraction } from '../src/cpis/access-policy.ts';
+import type { Role } from '../src/cpis/caller.ts';
+import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
+import { openWorld } from './support/running-server.ts';
+import { freshPlan, idIn, postBundle, statusesOf, submit } from './support/submissions.ts';
+
+const origin = 'https://subscriber.example.org';
+const world = await openWorld(t, { subscriptionOrigins: [origin] });
+const trail = openAuditTrail(t, world.folder);
+const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
+const [epr] = world.careProviders as [FhirClient];
+const clients: Record<Role, FhirClient> = { authority: la, 'care-provider': epr, operator: world.operator };
+const own = world.registry.authorities[0]?.organisationId ?? '';
+
+const subscription = {
+  resourceType: 'Subscription',
+  status: 'off',
+  reason: 'access notifications',
+  criteria: 'AuditEvent?type=rest',
+  channel: { type: 'rest-hook', endpoint: `${origin}/hook`, payload: 'application/fhir+json' },
+};
+
+const plan = freshPlan();
+const [flagId = ''] = await submit(la, plan);
+const madeSubscription = await la.request('POST', 'Subscription', subscription);
+const subscriptionId = idIn(madeSubscription.headers.get('location'));
+await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
+const events = await la.request<{ entry: { resource: { id: string } }[] }>('GET', 'AuditEvent?subtype=search-type');
+const eventId = events.body.entry[0]?.resource.id ?? '';
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+const ids: Readonly<Record<string, string>> = {
+  Flag: flagId,
+  Patient: plan.nhsNumber,
+  Organization: own,
+  AuditEvent: eventId,
+  Subscription: subscriptionId,
+};
+
+/** Something of the type that a create or update could take. */
+function bodyOf(type: string): object {
+  if (type === 'Flag') return buildFlag(plan);
+  if (type === 'Patient') return buildPatient(plan);
+  return type === 'Subscription' ? subscription : { resourceType: type };
+}
+
+function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
+  const id = ids[type] ?? 'abc';
+  const criteria = role === 'care-provider' && type !== 'Organization' ? `?patient=${plan.nhsNumber}` : '';
+  switch (interaction) {
+    case 'read':
+      return { method: 'GET', path: `${type}/${id}` };
+    case 'vread':
+      return { method: 'GET', path: `${type}/${id}/_history/1` };
+    case 'create':
+      // The same plan under another reference: a second Flag of this authority.
+      return {
+        method: 'POST',
+        path: type,
+        body: type === 'Flag' ? buildFlag(freshPlanOn(plan.nhsNumber)) : bodyOf(type),
+      };
+    case 'update':
+      return { method: 'PUT', path: `${type}/${id}`, body: bodyOf(type) };
+    case 'delete':
+      return { method: 'DELETE', path: `${type}/${id}` };
+    case 'search-type':
+      return { method: 'GET', path: `${type}${criteria}` };
+  }
+}
+
+const freshPlanOn = (nhsNumber: string) => freshPlan({ nhsNumber });
+
+const types = ['Flag', 'Patient', 'Organization', 'AuditEvent', 'Subscription'];
+const unknownTypes = ['Observation', 'Task', 'Encounter', 'Bundle', 'Binary', 'Provenance', 'CapabilityStatement'];
+// The deletion last: it takes what the others ask for.
+const interactions: TypeInteraction[] = ['read', 'vread', 'create', 'update', 'search-type', 'delete'];
+const roles: Role[] = ['care-provider', 'operator', 'authority'];
+
+t.test('the table names the types and roles that this test goes through', async (t) => {
+  t.strictSame(Object.keys(accessTable).sort(), [...types].sort());
+  t.strictSame(new Set(Object.values(accessTable).flatMap((row) => Object.keys(row))), new Set(roles));
+});
+
+for (const role of roles) {
+  t.test(`${role}: what the table lists answers, everything else is denied and audited`, async (t) => {
+    for (const type of [...types, ...unknownTypes]) {
+      for (const interaction of interactions) {
+        const { method, path, body } = ask(type, interaction, role);
+        const { id, headers } = namedRequest();
+        const answer = await clients[role].request<OperationOutcome>(method, path, body, headers);
+        const allowed = accessTable[type]?.[role]?.includes(interaction) === true;
+        const name = `${role} ${interaction} ${type}: ${answer.status}`;
+        if (allowed) t.ok(answer.status >= 200 && answer.status < 300, name);
+        else {
+          t.ok([403, 404, 405].includes(answer.status), name);
+          t.match(answer.body, { resourceType: 'OperationOutcome', issue: [{ severity: 'error' }] }, name);
+        }
+        const audits = trail.of(id);
+        t.strictSame(
+          audits.map((audit) => audit.outcome),
+          [allowed ? '0' : '4'],
+          `audited: ${name}`,
+        );
+        if (!allowed) t.strictSame([audits[0]?.patients, audits[0]?.owed], [[], []], 'nobody is told of a refusal');
+      }
+    }
+  });
+
+  t.test(`${role}: the same within a Bundle`, async (t) => {
+    const again = freshPlan();
+    if (role === 'authority') await submit(la, again);
+    for (const type of [...types, ...unknownTypes]) {
+      for (const interaction of interactions) {
+        if (accessTable[type]?.[role]?.includes(interaction) === true) continue;
+        const { method, path, body } = ask(type, interaction, role);
+        const entry = { ...(body === undefined ? {} : { resource: body }), request: { method, url: path } };
+        const { id, headers } = namedRequest();
+        const answer = await postBundle(clients[role], 'batch', [entry], headers);
+        const [status = ''] = statusesOf(answer);
+        t.match(status, /^(400|403|404) /, `${role} ${interaction} ${type}: ${status}`);
+        const audited = trail.of(id);
+        t.strictSame(
+          audited.map((audit) => audit.outcome),
+          ['4'],
+          `audited: ${role} ${interaction} ${type}`,
+        );
+      }
+    }
+  });
+}
+
+t.test('what is served on no type: other methods, other paths, operations', async (t) => {
+  const paths = [
+    ['PATCH', `Flag/${flagId}`],
+    ['DELETE', 'Flag'],
+    ['DELETE', 'Flag?status=active'],
+    ['GET', 'Flag/_history'],
+    ['GET', `Flag/${flagId}/_history`],
+    ['GET', '_history'],
+    ['GET', `Patient/${plan.nhsNumber}/$everything`],
+    ['POST', `Patient/${plan.nhsNumber}/$everything`],
+    ['GET', `Patient/${plan.nhsNumber}/Flag`],
+    ['GET', `Patient/${plan.nhsNumber}/*`],
+    ['GET', `Subscription/${subscriptionId}/$status`],
+    ['GET', `Subscription/${subscriptionId}/$events`],
+    ['GET', '_search?patient=9990000018'],
+    ['POST', '_search'],
+    ['POST', 'AuditEvent'],
+    ['GET', 'flag'],
+    ['GET', '__proto__'],
+    ['GET', 'constructor/abc'],
+  ] as const;
+  for (const role of roles) {
+    for (const [method, path] of paths) {
+      const { id, headers } = namedRequest();
+      const body = method === 'POST' || method === 'PUT' || method === 'PATCH' ? { resourceType: 'Flag' } : undefined;
+      const answer = await clients[role].request<OperationOutcome>(method, path, body, headers);
+      const name = `${role} ${method} ${path}: ${answer.status}`;
+      t.ok([400, 403, 404, 405, 415].includes(answer.status), name);
+      t.match(answer.body, { resourceType: 'OperationOutcome' }, name);
+      t.strictSame(
+        trail.of(id).map((audit) => audit.outcome),
+        ['4'],
+        `audited: ${name}`,
+      );
+    }
+  }
+});
+
+t.test('scopes narrow the role', async (t) => {
+  const shared = freshPlan();
+  const [sharedId = ''] = await submit(la, shared);
+  const withScope = (client: SyntheticClient | undefined, scope: string): FhirClient => {
+    if (client === undefined) throw new Error('no client');
+    return openFhirClient(world.server.baseUrl, { ...client, scope });
+  };
+  const [authority] = world.registry.authorities;
+  const [careProvider] = world.registry.careProviders;
+  const statuses = async (client: FhirClient, asked: readonly (readonly [string, string, unknown?])[]) => {
+    const found: number[] = [];
+    for (const [method, path, body] of asked) found.push((await client.request(method, path, body)).status);
+    return found;
+  };
+  const asked = [
+    ['GET', `Flag/${sharedId}`],
+    ['GET', `Flag?patient=${shared.nhsNumber}`],
+    ['GET', `Flag/${sharedId}/_history/1`],
+    ['POST', 'Flag', buildFlag(freshPlanOn(shared.nhsNumber))],
+    ['PUT', `Flag/${sharedId}`, buildFlag(shared)],
+    ['GET', `Patient/${shared.nhsNumber}`],
+    ['GET', `AuditEvent?patient=${shared.nhsNumber}`],
+  ] as const;
+  t.strictSame(await statuses(withScope(authority, 'system/Flag.s'), asked), [403, 200, 403, 403, 403, 403, 403]);
+  t.strictSame(await statuses(withScope(authority, 'system/Flag.r'), asked), [200, 403, 200, 403, 403, 403, 403]);
+  t.strictSame(await statuses(withScope(authority, 'system/Flag.c'), asked), [403, 403, 403, 201, 403, 403, 403]);
+  t.strictSame(await statuses(withScope(authority, 'system/Flag.u'), asked), [403, 403, 403, 403, 200, 403, 403]);
+  t.strictSame(await statuses(withScope(authority, 'system/Patient.rs'), asked), [403, 403, 403, 403, 403, 200, 403]);
+  const deletes = withScope(authority, 'system/Flag.crus');
+  t.strictSame(await statuses(deletes, [['DELETE', `Flag/${sharedId}`]]), [403]);
+  const upsert = withScope(authority, 'system/Flag.u');
+  const absent = freshPlanOn(shared.nhsNumber);
+  const criteria = `Flag?identifier=${encodeURIComponent(`${absent.referenceSystem}|${absent.reference}`)}`;
+  t.strictSame(await statuses(upsert, [['PUT', criteria, buildFlag(absent)]]), [403], 'an upsert creates');
+
+  const onlyFlags = withScope(careProvider, 'system/Flag.rs');
+  t.strictSame(
+    await statuses(onlyFlags, [
+      ['GET', `Flag?patient=${shared.nhsNumber}`],
+      ['GET', `Patient/${shared.nhsNumber}`],
+      ['GET', `AuditEvent?patient=${shared.nhsNumber}`],
+      ['GET', `Flag?patient=${shared.nhsNumber}&_include=Flag:patient`],
+    ]),
+    [200, 403, 403, 403],
+    'an include is a read of what it includes',
+  );
+  t.strictSame(
+    await statuses(withScope(careProvider, 'system/Flag.r'), [['GET', `Flag?patient=${shared.nhsNumber}`]]),
+    [403],
+  );
+  const refused = await onlyFlags.request('GET', `Patient/${shared.nhsNumber}`);
+  t.match(refused.headers.get('www-authenticate'), /error="insufficient_scope", scope="system\/Patient\.r"/);
+});
+
+t.test('without a professional, and without a token', async (t) => {
+  const [careProvider] = world.registry.careProviders;
+  const { nhsNumber } = freshPlan();
+  for (const authorization of [undefined, 'Bearer', 'Bearer abc', 'Basic abc', `bearer ${await epr.token()}x`]) {
+    const { id, headers } = namedRequest();
+    const response = await fetch(`${world.server.baseUrl}/Flag?patient=${nhsNumber}`, {
+      headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
+    });
+    t.equal(response.status, 401, authorization ?? 'no token');
+    t.match(response.headers.get('www-authenticate'), /^Bearer/);
+    t.match(await response.json(), { resourceType: 'OperationOutcome', issue: [{ code: 'login' }] });
+    const audits = trail.of(id);
+    t.match(audits, [{ outcome: '4', labels: [], owed: [], patients: [] }]);
+  }
+  if (careProvider === undefined) throw new Error('no care provider');
+  const { iua: _, ...nameless } = careProvider;
+  const anonymous = openFhirClient(world.server.baseUrl, nameless);
+  const outcome = await anonymous.request('GET', `Flag?patient=${nhsNumber}`).then(
+    (answer) => answer.status,
+    (error: Error) => error.message,
+  );
+  t.match(String(outcome), /403|invalid/, 'a care provider without a named professional reads nothing');
+  t.equal((await otherLa.request('GET', `Flag/${flagId}`)).status, 404);
+});

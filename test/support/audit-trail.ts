@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { AuditEvent } from 'fhir/r4.js';
+
+/** What the store holds of one access, read past the server. */
+export interface TrailEntry {
+  readonly event: AuditEvent;
+  readonly subtype: string;
+  readonly outcome: string;
+  readonly patients: readonly string[];
+  readonly custodians: readonly string[];
+  readonly labels: readonly string[];
+  /** Authorities that it was or is to be delivered to. */
+  readonly owed: readonly string[];
+}
+
+export interface AuditTrail {
+  /** The AuditEvents of a request, by its X-Request-ID. */
+  of(requestId: string): TrailEntry[];
+  count(): number;
+}
+
+const without = (reference: string | undefined): string => (reference ?? '').replace(/^[A-Za-z]+\//, '');
+
+/** Opens the database of a running world for reading; closes with the test. */
+export function openAuditTrail(t: { teardown(close: () => unknown): unknown }, folder: string): AuditTrail {
+  const db = new DatabaseSync(join(folder, 'data', 'store.sqlite'), { readOnly: true });
+  t.teardown(() => db.close());
+  const owed = db.prepare(
+    'SELECT authority FROM delivery WHERE seq = ? UNION SELECT authority FROM delivered WHERE seq = ? ORDER BY 1',
+  );
+  return {
+    of: (requestId) =>
+      db
+        .prepare('SELECT seq, subtype, outcome, labels, body FROM audit WHERE body LIKE ? ORDER BY seq')
+        .all(`%"${requestId}"%`)
+        .map((row) => {
+          const event: AuditEvent = JSON.parse(String(row['body']));
+          const agents = event.agent.filter((agent) => agent.type?.coding?.[0]?.code === 'custodian');
+          const patients = (event.entity ?? []).filter((entity) => entity.role?.code === '1');
+          const seq = Number(row['seq']);
+          return {
+            event,
+            subtype: String(row['subtype']),
+            outcome: String(row['outcome']),
+            labels: JSON.parse(String(row['labels'])),
+            patients: patients.map((entity) => without(entity.what?.reference)),
+            custodians: agents.map((agent) => without(agent.who?.reference)),
+            owed: owed.all(seq, seq).map((delivery) => String(delivery['authority'])),
+          };
+        }),
+    count: () => Number(db.prepare('SELECT count(*) AS n FROM audit').get()?.['n']),
+  };
+}
+
+/** A header that names the request, and the name. */
+export function namedRequest(): { readonly id: string; readonly headers: Record<string, string> } {
+  const id = randomUUID();
+  return { id, headers: { 'x-request-id': id } };
+}
