@@ -31,6 +31,11 @@ function start(args: readonly string[], command: readonly string[] = []): Commit
   return { process: child, lines: () => printed.split('\n').slice(0, -1) };
 }
 
+/** Whether a command of this machine is there and exits with 0. */
+function succeeds(command: string, ...args: readonly string[]): boolean {
+  return spawnSync(command, args).status === 0;
+}
+
 const idsIn = (lines: readonly string[]) => lines.filter((line) => /-\d+$/.test(line));
 
 /** Everything acknowledged is there, each with its delivery; more may be, of what was not answered any more. */
@@ -64,7 +69,7 @@ t.test('kill -9 in the middle of commits loses nothing that was acknowledged, an
   await checkAll(t, folder, acknowledged);
 });
 
-const strace = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
+const strace = succeeds('strace', '-o', '/dev/null', 'true');
 
 t.test(
   'a failed fsync ends the store: nothing after it is acknowledged',
@@ -92,14 +97,14 @@ t.test(
   { skip: canMount ? false : 'not root' },
   async (t) => {
     const folder = t.testdir();
-    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', folder]).status !== 0) {
+    if (!succeeds('mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', folder)) {
       t.comment('tmpfs cannot be mounted here');
       return;
     }
     try {
       await fillDisk(t, folder);
     } finally {
-      spawnSync('umount', ['-l', folder]);
+      succeeds('umount', '-l', folder);
     }
   },
 );
