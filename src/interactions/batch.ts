@@ -19,12 +19,18 @@ interface Submitted {
   readonly identifier?: readonly { readonly value?: unknown }[];
 }
 
+const patientReference = /(?:^|\/)(Patient\/[^/]+)$/;
+
 /** Entries about the same patient depend on each other and run one after another; the Patient itself goes first. */
 function laneOf(entry: BundleEntry): string {
   const { type, id, body } = entry.request;
   const { subject, identifier } = (body ?? {}) as Submitted;
-  if (type === 'Patient') return `Patient/${id ?? String(identifier?.[0]?.value)}`;
-  return typeof subject?.reference === 'string' ? subject.reference : `#${entry.index}`;
+  const reference = type === 'Patient' ? `Patient/${id ?? textOf(identifier?.[0]?.value)}` : textOf(subject?.reference);
+  return patientReference.exec(reference)?.[1] ?? `#${entry.index}`;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function buildLanes(entries: readonly BundleEntry[]): BundleEntry[][] {

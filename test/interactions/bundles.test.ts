@@ -1,0 +1,340 @@
+import type { Bundle, Flag, Patient } from 'fhir/r4.js';
+import t from 'tap';
+import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { buildFlag, buildPatient, buildRecord } from '../../src/cli/demo/synthetic-child.ts';
+import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
+import { openWorld } from '../support/running-server.ts';
+import {
+  codesOf,
+  daysFromNow,
+  freshNhsNumber,
+  freshPlan,
+  idIn,
+  kindOf,
+  outcomeOf,
+  postBundle,
+  resourcesOf,
+  statusesOf,
+  submit,
+} from '../support/submissions.ts';
+
+const world = await openWorld(t, { settings: { CPIS_MAX_BUNDLE_ENTRIES: '40' } });
+const trail = openAuditTrail(t, world.folder);
+const { baseUrl } = world.server;
+const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
+const [epr] = world.careProviders as [FhirClient];
+
+const seenByNhs = async (nhsNumber: string): Promise<Flag[]> =>
+  resourcesOf(await epr.request<Bundle>('GET', `Flag?patient=${nhsNumber}`));
+const post = (resource: { resourceType: string }, fullUrl?: string) => ({
+  ...(fullUrl === undefined ? {} : { fullUrl }),
+  resource,
+  request: { method: 'POST', url: resource.resourceType },
+});
+
+t.test('batch: a bad record is refused with its reason, the others land', async (t) => {
+  const known = freshPlan();
+  await submit(otherLa, known);
+  const good = freshPlan();
+  const wrongChild = freshPlan({ nhsNumber: known.nhsNumber, birthDate: '2018-01-01', family: 'Elsewhere' });
+  const badNumber = freshPlan({ nhsNumber: '9990000019' });
+  const mother = freshPlan({ birthDate: '1994-05-06', kind: kindOf('UCPP') });
+  const { id, headers } = namedRequest();
+  const answer = await postBundle(la, 'batch', [wrongChild, good, badNumber, mother].flatMap(buildRecord), headers);
+  t.equal(answer.status, 200);
+  t.equal(answer.body.type, 'batch-response');
+  t.strictSame(statusesOf(answer), [
+    '409 Conflict',
+    '422 Unprocessable Entity',
+    '201 Created',
+    '201 Created',
+    '400 Bad Request',
+    '400 Bad Request',
+    '201 Created',
+    '201 Created',
+  ]);
+  const [conflict, orphan, , , number, numberOfFlag] = answer.body.entry ?? [];
+  t.match(outcomeOf(conflict).issue, [{ code: 'conflict', expression: ['Bundle.entry[0].resource.birthDate'] }]);
+  t.match(outcomeOf(orphan).issue, [{ expression: ['Bundle.entry[1].resource.subject'] }]);
+  for (const entry of [number, numberOfFlag]) {
+    t.match(outcomeOf(entry).issue, [{ details: { coding: [{ code: 'INVALID_NHS_NUMBER' }] } }]);
+  }
+  t.notMatch(JSON.stringify(answer.body), /9990000019|Elsewhere|2018-01-01|2019-03-04/, 'no value is repeated');
+  const audits = trail.of(id);
+  t.strictSame(audits.map((audit) => audit.outcome).sort(), ['0', '0', '0', '0', '4', '4', '4', '4']);
+  t.equal((await seenByNhs(good.nhsNumber)).length, 1);
+  t.strictSame(
+    (await seenByNhs(known.nhsNumber)).map((flag) => flag.author?.reference),
+    [`Organization/${world.registry.authorities[1]?.organisationId}`],
+    'nothing of the wrong child was stored',
+  );
+  t.equal((await seenByNhs(mother.nhsNumber)).length, 1);
+});
+
+t.test('batch: order within a record does not matter, nor how its subject is written', async (t) => {
+  const [plan, absolute] = [freshPlan(), freshPlan()];
+  const absoluteFlag = { ...buildFlag(absolute), subject: { reference: `${baseUrl}/Patient/${absolute.nhsNumber}` } };
+  const answer = await postBundle(la, 'batch', [
+    post(buildFlag(plan)),
+    post(absoluteFlag),
+    { request: { method: 'GET', url: `Flag?patient=${plan.nhsNumber}` } },
+    post(buildPatient(plan)),
+    post(buildPatient(absolute)),
+    { request: { method: 'GET', url: `${baseUrl}/Patient/${absolute.nhsNumber}` } },
+  ]);
+  t.strictSame(statusesOf(answer), ['201 Created', '201 Created', '200 OK', '201 Created', '201 Created', '200 OK']);
+  t.match(answer.body.entry?.[2]?.resource, { total: 1 }, 'reads come after writes');
+  t.match(answer.body.entry?.[0]?.response, {
+    location: new RegExp(`^${baseUrl}/Flag/[^/]+/_history/1$`),
+    etag: 'W/"1"',
+  });
+  t.match(await seenByNhs(absolute.nhsNumber), [{ subject: { reference: `Patient/${absolute.nhsNumber}` } }]);
+});
+
+t.test('batch: entries that cannot be read are refused in their place, and audited', async (t) => {
+  const { id, headers } = namedRequest();
+  const plan = freshPlan();
+  const entries = [
+    { request: { method: 'PATCH', url: 'Flag/abc' }, resource: buildFlag(plan) },
+    { request: { method: 'HEAD', url: 'Flag/abc' } },
+    { request: { method: 'GET', url: 'metadata' } },
+    { request: { method: 'GET', url: '/Flag?patient=1' } },
+    { request: { method: 'GET', url: 'https://elsewhere.example.org/FHIR/R4/Flag/abc' } },
+    { request: { method: 'GET', url: 'Flag/abc/_history' } },
+    { request: { method: 'DELETE', url: 'Flag?status=active' } },
+    { request: { method: 'POST', url: 'Flag/_search' }, resource: buildFlag(plan) },
+    { request: { method: 'POST', url: 'Flag?_id=1' }, resource: buildFlag(plan) },
+    { request: { method: 'GET', url: '../../oauth2/jwks' } },
+  ];
+  const answer = await postBundle(la, 'batch', entries, headers);
+  t.strictSame(statusesOf(answer), new Array(entries.length).fill('400 Bad Request'));
+  t.match(outcomeOf(answer.body.entry?.[9]).issue, [{ expression: ['Bundle.entry[9].request'] }]);
+  t.strictSame(
+    trail.of(id).map((audit) => audit.outcome),
+    new Array(entries.length).fill('4'),
+  );
+});
+
+t.test('batch: hostile content of one entry stays the matter of that entry', async (t) => {
+  const plan = freshPlan();
+  const answer = await postBundle(la, 'batch', [
+    {
+      resource: { resourceType: 'Patient', identifier: [{ value: { toString: 1, valueOf: 1 } }] },
+      request: { method: 'POST', url: 'Patient' },
+    },
+    { resource: { resourceType: 'Flag', subject: null }, request: { method: 'POST', url: 'Flag' } },
+    { resource: { resourceType: 'Patient', identifier: {} }, request: { method: 'POST', url: 'Patient' } },
+    { resource: buildFlag(plan), request: { method: 'POST', url: 'Patient' } },
+    ...buildRecord(plan),
+  ]);
+  if (answer.status === 200) t.strictSame(statusesOf(answer).slice(4), ['201 Created', '201 Created']);
+  else t.ok(answer.status >= 400 && answer.status < 500, `refused as a whole: ${answer.status}`);
+});
+
+t.test('a Bundle that is none', async (t) => {
+  const bodies: [unknown, number][] = [
+    [{ resourceType: 'Bundle', type: 'collection' }, 400],
+    [{ resourceType: 'Bundle' }, 400],
+    [{ resourceType: 'Flag' }, 400],
+    [[], 400],
+    [{ resourceType: 'Bundle', type: 'batch', entry: {} }, 422],
+    [{ resourceType: 'Bundle', type: 'batch', entry: [{}] }, 422],
+    [{ resourceType: 'Bundle', type: 'batch', entry: [null] }, 422],
+    [{ resourceType: 'Bundle', type: 'batch', total: 1 }, 422],
+    [
+      {
+        resourceType: 'Bundle',
+        type: 'transaction',
+        entry: new Array(41).fill({ request: { method: 'GET', url: 'Flag' } }),
+      },
+      413,
+    ],
+  ];
+  for (const [body, status] of bodies) {
+    const { id, headers } = namedRequest();
+    const answer = await la.request('POST', '', body, headers);
+    t.equal(answer.status, status, JSON.stringify(body).slice(0, 80));
+    t.equal(trail.of(id).length, 1, 'and audited');
+  }
+  const empty = await postBundle(la, 'batch', []);
+  t.ok([200, 422].includes(empty.status), `an empty one: ${empty.status}`);
+  const nested = await postBundle(la, 'batch', [post({ resourceType: 'Bundle' })]);
+  t.strictSame(statusesOf(nested), ['403 Forbidden']);
+});
+
+t.test('transaction: references by urn:uuid, all in one unit, each entry audited', async (t) => {
+  const plan = freshPlan();
+  const second = freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC'), start: '2025-02-28' });
+  const urn = 'urn:uuid:0b1f3c9e-5b0e-4b5f-9a0b-1c2d3e4f5a6b';
+  const { id, headers } = namedRequest();
+  const answer = await postBundle(
+    la,
+    'transaction',
+    [
+      post({ ...buildFlag(plan), subject: { reference: urn } } as Flag),
+      post({ ...buildFlag(second), subject: { reference: urn } } as Flag),
+      post(buildPatient(plan), urn),
+      { request: { method: 'GET', url: `Flag?patient=${plan.nhsNumber}` } },
+    ],
+    headers,
+  );
+  t.equal(answer.status, 200, JSON.stringify(answer.body));
+  t.equal(answer.body.type, 'transaction-response');
+  t.strictSame(statusesOf(answer), ['201 Created', '201 Created', '201 Created', '200 OK']);
+  t.match(answer.body.entry?.[3]?.resource, { total: 2 }, 'a read sees what the transaction wrote');
+  t.strictSame(
+    trail.of(id).map((audit) => audit.subtype),
+    ['create', 'create', 'create', 'search-type'],
+  );
+  t.equal((await seenByNhs(plan.nhsNumber)).length, 2);
+  const ids = (answer.body.entry ?? []).slice(0, 2).map((entry) => idIn(entry.response?.location));
+  t.equal(new Set(ids).size, 2);
+});
+
+t.test('transaction: one bad entry and nothing is stored', async (t) => {
+  const bad: [string, number, unknown[]][] = [];
+  const add = (name: string, status: number, make: (good: unknown[]) => unknown[]): void => {
+    bad.push([name, status, make([])]);
+  };
+  add('a rule of CP-IS', 422, () => {
+    const ended = freshPlan({ end: daysFromNow(3) });
+    return buildRecord(ended);
+  });
+  add('an invalid NHS number', 400, () => buildRecord(freshPlan({ nhsNumber: '9990000019' })));
+  add('a Flag without its Patient', 422, () => buildRecord(freshPlan()).slice(1));
+  add('a reference to nothing', 422, () => {
+    const plan = freshPlan();
+    const subject = { reference: 'urn:uuid:00000000-0000-4000-8000-000000000000' };
+    return [post(buildPatient(plan)), post({ ...buildFlag(plan), subject } as Flag)];
+  });
+  add('an unknown method', 400, () => [{ request: { method: 'GET', url: 'metadata' } }]);
+  add('an unlisted type', 403, () => [post({ resourceType: 'Observation' })]);
+  add('a read that is not allowed', 403, () => [{ request: { method: 'GET', url: 'Task/abc' } }]);
+  add('an author of another authority', 403, () => {
+    const plan = freshPlan();
+    const author = { reference: `Organization/${world.registry.authorities[1]?.organisationId}` };
+    return [post(buildPatient(plan)), post({ ...buildFlag(plan), author } as Flag)];
+  });
+  add('a version that is not the current one', 412, () => {
+    const plan = freshPlan();
+    return [
+      { resource: buildPatient(plan), request: { method: 'PUT', url: `Patient/${plan.nhsNumber}`, ifMatch: 'W/"7"' } },
+    ];
+  });
+  for (const [name, status, entries] of bad) {
+    const good = freshPlan();
+    const { id, headers } = namedRequest();
+    const answer = await postBundle(la, 'transaction', [...buildRecord(good), ...entries], headers);
+    t.equal(answer.status, status, `${name}: ${JSON.stringify(answer.body)}`);
+    t.match(answer.body, { resourceType: 'OperationOutcome', issue: [{ severity: 'error' }] });
+    t.match(JSON.stringify(answer.body), /Bundle\.entry\[[23]\]/, 'the issue names the entry');
+    t.strictSame(
+      trail.of(id).map((audit) => [audit.subtype, audit.outcome]),
+      [['transaction', '4']],
+      'one refusal is audited and no write',
+    );
+    t.equal((await la.request('GET', `Patient/${good.nhsNumber}`)).status, 404, `${name}: nothing stored`);
+  }
+});
+
+t.test('transaction: the same thing twice is refused', async (t) => {
+  const plan = freshPlan();
+  const [patient, flag] = buildRecord(plan);
+  const cases: [string, unknown[]][] = [
+    ['two conditional updates of one plan', [patient, flag, flag]],
+    ['two creates with one identifier', [patient, post(buildFlag(plan)), post(buildFlag(plan))]],
+    ['two different Patients under one number', [patient, post(buildPatient({ ...plan, family: 'Other' }))]],
+    [
+      'two fullUrls',
+      [
+        post(buildPatient(plan), 'urn:uuid:0b1f3c9e-5b0e-4b5f-9a0b-1c2d3e4f5a6b'),
+        post(buildFlag(plan), 'urn:uuid:0b1f3c9e-5b0e-4b5f-9a0b-1c2d3e4f5a6b'),
+      ],
+    ],
+  ];
+  for (const [name, entries] of cases) {
+    const answer = await postBundle(la, 'transaction', entries);
+    t.ok([400, 409, 412, 422].includes(answer.status), `${name}: ${answer.status} ${codesOf(answer)}`);
+    t.equal((await la.request('GET', `Patient/${plan.nhsNumber}`)).status, 404, `${name}: nothing stored`);
+  }
+});
+
+t.test('transaction: deletes, amends and creates on one child together; parallel ones stay whole', async (t) => {
+  const first = freshPlan();
+  const [id = ''] = await submit(la, first);
+  const next = freshPlan({ nhsNumber: first.nhsNumber, kind: kindOf('LAC') });
+  const answer = await postBundle(la, 'transaction', [
+    post(buildFlag(next)),
+    { request: { method: 'DELETE', url: `Flag/${id}` } },
+    {
+      resource: buildPatient({ ...first, given: 'Bea' }),
+      request: { method: 'PUT', url: `Patient/${first.nhsNumber}` },
+    },
+  ]);
+  t.strictSame(statusesOf(answer), ['201 Created', '204 No Content', '200 OK'], JSON.stringify(answer.body));
+  t.match(await seenByNhs(first.nhsNumber), [{ code: { coding: [kindOf('LAC')] } }]);
+  const { body } = await la.request<Patient>('GET', `Patient/${first.nhsNumber}`);
+  t.match(body, { name: [{ given: ['Bea'] }], meta: { versionId: '2' } });
+
+  const nhsNumber = freshNhsNumber();
+  const rounds = await Promise.all(
+    Array.from({ length: 8 }, () => {
+      const plan = freshPlan({ nhsNumber });
+      return postBundle(la, 'transaction', [post(buildPatient(plan)), post(buildFlag(plan))]);
+    }),
+  );
+  t.strictSame(new Set(rounds.map((round) => round.status)), new Set([200]));
+  t.equal((await seenByNhs(nhsNumber)).length, 8);
+});
+
+t.test('Prefer: return within Bundles', async (t) => {
+  const plan = freshPlan();
+  const plain = await postBundle(la, 'batch', buildRecord(plan));
+  t.notOk(plain.body.entry?.some((entry) => entry.resource !== undefined));
+  const again = freshPlan();
+  const full = await postBundle(la, 'transaction', buildRecord(again), { prefer: 'return=representation' });
+  t.match(full.body.entry?.[0]?.resource, { resourceType: 'Patient', id: again.nhsNumber });
+  t.match(full.body.entry?.[1]?.resource, { resourceType: 'Flag', status: 'active' });
+  const unchanged = await postBundle(la, 'batch', buildRecord(again));
+  t.match(unchanged.body.entry, [{ response: { etag: 'W/"1"' } }, { response: { etag: 'W/"1"' } }], 'no new version');
+  const renamed = await postBundle(otherLa, 'batch', buildRecord({ ...again, family: 'Renamed', reference: 'other' }));
+  t.strictSame(statusesOf(renamed), ['200 OK', '201 Created']);
+  t.match(outcomeOf(renamed.body.entry?.[0]).issue, [
+    { severity: 'warning', expression: ['Bundle.entry[0].resource.name'] },
+  ]);
+});
+
+t.test('a care provider in a Bundle: each entry is authorised and audited as on its own', async (t) => {
+  const [plan, unseen] = [freshPlan(), freshPlan()];
+  await submit(la, plan);
+  const { id, headers } = namedRequest();
+  const answer = await postBundle(
+    epr,
+    'batch',
+    [
+      { request: { method: 'GET', url: `Flag?patient=${plan.nhsNumber}` } },
+      { request: { method: 'GET', url: `Flag?patient=${unseen.nhsNumber}` } },
+      { request: { method: 'GET', url: 'Flag?status=active' } },
+      { request: { method: 'GET', url: `Patient/${plan.nhsNumber}` } },
+      { request: { method: 'GET', url: `Patient/${unseen.nhsNumber}` } },
+      ...buildRecord(unseen),
+    ],
+    headers,
+  );
+  t.strictSame(statusesOf(answer), [
+    '200 OK',
+    '200 OK',
+    '400 Bad Request',
+    '200 OK',
+    '404 Not Found',
+    '403 Forbidden',
+    '403 Forbidden',
+  ]);
+  const own = world.registry.authorities[0]?.organisationId ?? '';
+  const audits = trail.of(id);
+  t.equal(audits.length, 7);
+  t.strictSame(
+    audits.filter((audit) => audit.owed.length > 0).map((audit) => audit.owed),
+    [[own], [own]],
+  );
+});
