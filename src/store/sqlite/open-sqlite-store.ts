@@ -46,7 +46,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       ...thread,
       submit: (op) => (ready ? thread.submit(op) : Promise.reject(storeUnavailable('store-lost'))),
     };
-    const statements = openStatements(openConnection({ file, use: 'read' }));
+    const statements = await openReader(file, thread);
     const read = reader(statements, () => ready, lose);
     return {
       commit: async (unit) => {
@@ -71,6 +71,15 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     };
   } catch (error) {
     unlock();
+    throw error;
+  }
+}
+
+async function openReader(file: string, thread: Writer): Promise<Statements> {
+  try {
+    return openStatements(openConnection({ file, use: 'read' }));
+  } catch (error) {
+    await thread.close();
     throw error;
   }
 }
