@@ -39,6 +39,8 @@ export interface DemoWorld {
   readonly careProviders: readonly [DemoCareProvider, DemoCareProvider];
   readonly operator: FhirClient;
   readServerLog(): string;
+  /** Aborted when the world closes. */
+  readonly closed: AbortSignal;
   /** Ends the server and the receivers and removes the folder. */
   close(): Promise<void>;
 }
@@ -77,6 +79,7 @@ export async function openDemoWorld(): Promise<DemoWorld> {
   });
 
   const removeFolder = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  const closing = new AbortController();
   const onExit = (): void => {
     server.killNow();
     removeFolder();
@@ -113,7 +116,9 @@ export async function openDemoWorld(): Promise<DemoWorld> {
     careProviders: [firstEpr, secondEpr],
     operator: openFhirClient(baseUrl, registry.operator),
     readServerLog: () => readFileSync(logFile, 'utf8'),
+    closed: closing.signal,
     async close() {
+      closing.abort();
       await server.stop();
       await Promise.all(receivers.map((receiver) => receiver.close()));
       removeFolder();

@@ -3,7 +3,7 @@ import { planKinds } from '../../cpis/plan.ts';
 import { contactPurposeSystem } from '../../registry/build-organization.ts';
 
 /** Start and end of the latest plan of a kind, `YYYY-MM-DD`; empty where there is none. */
-export interface PlanDates {
+interface PlanDates {
   readonly start: string;
   readonly end: string;
 }

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { londonDate } from '../../cpis/london-date.ts';
-import { openCurlAccess } from './curl-access.ts';
+import { openCurlHeader } from './curl-header.ts';
 import { makeDemoChildren } from './demo-children.ts';
 import type { DemoWorld } from './demo-world.ts';
 import type { Screen } from './screen.ts';
@@ -46,7 +46,6 @@ export async function runDemo(world: DemoWorld, screen: Screen): Promise<DemoRep
   screen.step(8, 'kill -9 in the middle');
   const counts = await crash(stage, children);
   screen.step(9, 'Try it');
-  const curl = await openCurlAccess(world);
-  await farewell(stage, children, curl);
+  await farewell(stage, children, await openCurlHeader(world));
   return { facts, crash: counts, durationMs: performance.now() - startedMs };
 }

@@ -10,7 +10,7 @@ export interface ServerProcess {
   start(): Promise<void>;
   /** kill -9, and waits until it is gone. */
   kill(): Promise<void>;
-  /** Asks it to end, and kills it when it does not. */
+  /** For good: asks it to end, and kills it when it does not. */
   stop(): Promise<void>;
   /** At once, for an `exit` handler. */
   killNow(): void;
@@ -32,6 +32,7 @@ const stopLimitMs = 8_000;
 export function buildServerProcess({ settings, logFile, origin }: ServerProcessOptions): ServerProcess {
   let child: ChildProcess | undefined;
   let ended: Promise<unknown> = Promise.resolve();
+  let stopped = false;
 
   const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null;
 
@@ -52,6 +53,7 @@ export function buildServerProcess({ settings, logFile, origin }: ServerProcessO
 
   return {
     async start() {
+      if (stopped) throw new Error('the server was stopped for good');
       const own = Object.entries(process.env).filter(([name]) => !name.startsWith('CPIS_'));
       const log = openSync(logFile, 'a', 0o600);
       const started = spawn(process.execPath, [program, 'serve'], {
@@ -73,6 +75,7 @@ export function buildServerProcess({ settings, logFile, origin }: ServerProcessO
     },
     kill,
     async stop() {
+      stopped = true;
       child?.kill('SIGTERM');
       const timer = setTimeout(() => child?.kill('SIGKILL'), stopLimitMs);
       await ended;

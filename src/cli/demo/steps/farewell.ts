@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import type { CurlAccess } from '../curl-access.ts';
 import type { DemoChildren } from '../demo-children.ts';
 import type { Stage } from '../stage.ts';
 
@@ -17,7 +16,7 @@ async function listSecrets({ world }: Stage, children: DemoChildren): Promise<st
 }
 
 /** The URLs and two requests to try; both are tried here. */
-export async function farewell(stage: Stage, children: DemoChildren, { headerFile }: CurlAccess): Promise<void> {
+export async function farewell(stage: Stage, children: DemoChildren, headerFile: string): Promise<void> {
   const { world, screen, check } = stage;
   const secrets = await listSecrets(stage, children);
   const log = world.readServerLog();

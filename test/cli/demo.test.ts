@@ -1,0 +1,160 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { openDemoWorld } from '../../src/cli/demo/demo-world.ts';
+import { openReceiver } from '../../src/cli/demo/receiver.ts';
+import { runDemo } from '../../src/cli/demo/run-demo.ts';
+import { openScreen } from '../../src/cli/demo/screen.ts';
+import type { Teardown } from '../support/running-server.ts';
+
+const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));
+const limitMs = 60_000;
+
+interface RunningDemo {
+  /** Everything written so far. */
+  output(): string;
+  /** Resolves when the output holds the text. */
+  shows(text: string): Promise<void>;
+  signal(signal: NodeJS.Signals): void;
+  readonly ended: Promise<number | null>;
+}
+
+function startDemo(t: Teardown, args: readonly string[]): RunningDemo {
+  const env = { ...process.env };
+  for (const name of ['FORCE_COLOR', 'NO_COLOR', 'NODE_DISABLE_COLORS']) delete env[name];
+  const child = spawn(process.execPath, [program, 'demo', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  const waiting = new Set<() => void>();
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      for (const check of [...waiting]) check();
+    });
+  }
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  t.teardown(() => child.kill('SIGKILL'));
+  return {
+    output: () => output,
+    shows: (text) =>
+      new Promise((resolve, reject) => {
+        const check = (): void => {
+          if (!output.includes(text)) return;
+          waiting.delete(check);
+          resolve();
+        };
+        waiting.add(check);
+        void ended.then(() => reject(new Error(`the demo ended before it showed ${text}:\n${output}`)));
+        check();
+      }),
+    signal: (signal) => void child.kill(signal),
+    ended,
+  };
+}
+
+async function isListening(origin: string): Promise<boolean> {
+  try {
+    await (await fetch(`${origin}/health/live`)).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const originIn = (output: string): string => /http:\/\/127\.0\.0\.1:\d+(?=\/FHIR\/R4)/.exec(output)?.[0] ?? '';
+
+t.test(
+  'demo --exit shows every fact held, plain when piped, and leaves nothing behind',
+  { timeout: limitMs },
+  async (t) => {
+    const demo = startDemo(t, ['--exit']);
+    t.equal(await demo.ended, 0, 'exit code');
+    const output = demo.output();
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
+    t.notMatch(output, /[\u0000-\u0009\u000b-\u001f]/, 'no ANSI sequence');
+    t.notMatch(output, /✗/);
+    t.ok((output.match(/✓/g) ?? []).length >= 20, 'facts are printed');
+    const wide = output.split('\n').filter((line) => line.length > 100);
+    t.strictSame(wide, [], 'no line is wider than 100 columns');
+    t.notOk(await isListening(originIn(output)), 'the server is gone');
+    const folder = /@(\S+)\/epr\.header/.exec(output)?.[1] ?? '';
+    t.match(folder, /cpis-demo-/);
+    t.notOk(existsSync(folder), 'the folder is gone');
+  },
+);
+
+t.test(
+  'the facts and the comparison as data; the server runs on until the world closes',
+  { timeout: limitMs },
+  async (t) => {
+    const world = await openDemoWorld();
+    t.teardown(() => world.close());
+    const report = await runDemo(world, openScreen(new PassThrough().resume()));
+    t.strictSame(
+      report.facts.filter(({ held }) => !held),
+      [],
+    );
+    t.equal(new Set(report.facts.map(({ name }) => name)).size, report.facts.length, 'each fact has its own name');
+    const { crash } = report;
+    t.ok(crash.acknowledgedBeforeKill > 0, `${crash.acknowledgedBeforeKill} reads before the kill`);
+    t.ok(crash.acknowledgedReads > crash.acknowledgedBeforeKill, `${crash.acknowledgedReads} in all`);
+    t.ok(crash.auditEvents >= crash.acknowledgedReads);
+    t.ok(crash.owed > crash.auditEvents, 'the shared child has two owners');
+    t.equal(crash.delivered, crash.owed);
+    t.match(crash, { unauditedReads: 0, undelivered: 0, strays: 0 });
+    t.ok(report.durationMs < limitMs);
+    t.ok(await isListening(world.origin));
+    t.match(readFileSync(`${world.folder}/epr.header`, 'utf8'), /^Authorization: Bearer \S+\n$/);
+    await world.close();
+    t.notOk(await isListening(world.origin));
+    t.notOk(existsSync(world.folder));
+    await t.rejects(world.server.start(), /stopped for good/);
+  },
+);
+
+t.test('Ctrl-C ends it: exit 130 in the middle, 0 at its end, no server left', { timeout: limitMs }, async (t) => {
+  const early = startDemo(t, []);
+  await early.shows('kill -9 after');
+  early.signal('SIGINT');
+  t.equal(await early.ended, 130);
+  t.notOk(await isListening(originIn(early.output())));
+
+  const late = startDemo(t, []);
+  await late.shows('Ctrl-C ends it');
+  t.ok(await isListening(originIn(late.output())), 'it runs on');
+  late.signal('SIGTERM');
+  t.equal(await late.ended, 0);
+  t.notOk(await isListening(originIn(late.output())));
+});
+
+t.test('the receiver takes an AuditEvent once, whoever repeats it, and refuses what is not one', async (t) => {
+  const receiver = await openReceiver('Bearer secret');
+  t.teardown(() => receiver.close());
+  const event = { resourceType: 'AuditEvent', id: 'a-1' };
+  const send = async (more: { method?: string; path?: string; headers?: object; body?: string } = {}) => {
+    const { method = 'PUT', path = '/AuditEvent/a-1', headers = {}, body = JSON.stringify(event) } = more;
+    const response = await fetch(`${receiver.endpoint}${path}`, {
+      method,
+      headers: { authorization: 'Bearer secret', 'content-type': 'application/fhir+json', ...headers },
+      body,
+    });
+    await response.arrayBuffer();
+    return response.status;
+  };
+  t.equal(await send(), 201);
+  t.equal(await send(), 200, 'again: the same event');
+  t.match([...receiver.arrivals], [['a-1', { times: 2, event }]]);
+  t.equal(await send({ headers: { authorization: 'Bearer secreT' } }), 401);
+  t.equal(await send({ headers: { authorization: '' } }), 401);
+  t.equal(await send({ method: 'POST' }), 405);
+  t.equal(await send({ path: '/Flag/a-1' }), 404);
+  t.equal(await send({ headers: { 'content-type': 'text/plain' } }), 415);
+  t.equal(await send({ body: '{' }), 400);
+  t.equal(await send({ body: 'null' }), 400);
+  t.equal(await send({ path: '/AuditEvent/a-2' }), 400, 'the id of the path is that of the event');
+  t.equal(await send({ body: JSON.stringify({ ...event, resourceType: 'Flag' }) }), 400);
+  t.equal(await send({ body: ' '.repeat(300 * 1024) }), 413);
+  t.equal(receiver.arrivals.size, 1);
+});
