@@ -81,7 +81,8 @@ function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Pla
   const own = caller.organisation.id;
   const matched =
     result.kind === 'found' &&
-    (submittersOf(result.resource.labels).includes(own) || plans.some((plan) => plan.authorityId === own));
+    (submittersOf(result.resource.labels).includes(own) ||
+      plans.some((plan) => plan.authorityId === own && isHeld(plan)));
   if (result.kind !== 'found' || !matched) {
     throw fault(
       'unprocessable',

@@ -71,10 +71,13 @@ export async function planPatientWrite(
     if (match.kind === 'different-person') throw new FhirFault('conflict', [match.issue]);
     warnings = match.warnings;
   }
-  const labels = patientLabels(holders, [...submitters, own]);
+  // Who had matched another birth date has to match again before it can hold a plan.
+  const matched = known?.birthDate === patient.birthDate ? submitters : [];
+  const labels = patientLabels(holders, [...matched, own]);
   const access = {
     patientIds: [id],
-    custodianIds: [...new Set([own, ...holders])].sort(),
+    // Who holds no plan submits unseen: only that another authority holds one is shared.
+    custodianIds: holders.has(own) ? [...holders].sort() : [own],
     notifyIds: [],
     inAccessHistory: false,
   };
