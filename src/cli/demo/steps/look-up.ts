@@ -74,7 +74,7 @@ export async function lookUpFive(stage: Stage, children: DemoChildren): Promise<
   lookUps.push(await lookUp(epr, withoutPlan));
   screen.note(`${epr.professional}, ${epr.name}: GET Flag?patient=<NHS number>`);
   showElevenItems(stage, lookUps);
-  screen.note('CPP: child protection plan; LAC: looked after child; unborn: plan of an unborn child, on its mother');
+  screen.note("CPP: child protection plan; LAC: looked after child; unborn: an unborn child's CPP, on the mother");
   lookUps.push(await lookUp(secondEpr, sharedChild[0].nhsNumber));
 
   const plans = children.records.flat().filter((plan) => plan !== children.wrongChild);
