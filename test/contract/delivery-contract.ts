@@ -154,6 +154,16 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
+    name: 'makeDue brings back what was recorded by a clock that has been set back since',
+    run: async (t, { store }) => {
+      await owe(store, 3, ['E1']);
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a1'], 'what lies in the future is not due');
+      await store.deliveries.makeDue('E1', 150);
+      t.match(await store.deliveries.backlog(), [{ nextDueMs: 150 }]);
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a2', 'a3']);
+    },
+  },
+  {
     name: 'the backlog is kept over reopening, and nothing is lost or delivered twice under concurrency',
     run: async (t, { store, reopen }) => {
       await owe(store, 40, ['E1', 'E2']);

@@ -110,6 +110,12 @@ export function applyMakeDue(statements: Statements, authority: string, nowMs: n
     nowMs,
     authority,
   );
+  // Recorded by a clock that has been set back since.
+  statements.run(
+    'UPDATE delivery SET dueMs = ?1 WHERE authority = ?2 AND ready = 1 AND dueMs > ?1 AND recordedMs > ?1',
+    nowMs,
+    authority,
+  );
 }
 
 interface FoundDelivery {
