@@ -71,7 +71,7 @@ t.test('movement: the other holders are told when a plan is created, amended, en
   const [{ id: mine = '' } = {}] = resourcesOf<Flag>(await la.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`));
   t.strictSame((await audited(la, 'DELETE', `Flag/${mine}`))[0]?.owed, [], 'nobody else holds a visible plan');
   t.strictSame(
-    (await audited(la, 'GET', `Patient/${plan.nhsNumber}`))[0]?.owed,
+    (await audited(thirdLa, 'GET', `Patient/${plan.nhsNumber}`))[0]?.owed,
     [],
     'an authority reading tells nobody',
   );

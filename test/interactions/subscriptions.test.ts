@@ -1,0 +1,191 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AuditEvent, Bundle, Subscription } from 'fhir/r4.js';
+import t from 'tap';
+import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
+import { openReceiver } from '../support/receiver.ts';
+import { openWorld } from '../support/running-server.ts';
+import { freshPlan, idIn, resourcesOf, submit } from '../support/submissions.ts';
+
+const receiver = await openReceiver();
+t.teardown(() => receiver.close());
+const otherReceiver = await openReceiver();
+t.teardown(() => otherReceiver.close());
+const world = await openWorld(t, { subscriptionOrigins: [receiver.origin, otherReceiver.origin] });
+const trail = openAuditTrail(t, world.folder);
+const [la, otherLa, thirdLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
+const [ownId = ''] = world.registry.authorities.map((client) => client.organisationId);
+const [epr] = world.careProviders as [FhirClient];
+
+const secret = 'Bearer s3cret-of-the-authority';
+const wanted = (over: Partial<Subscription> = {}, channel: object = {}): Subscription => ({
+  resourceType: 'Subscription',
+  status: 'requested',
+  reason: 'Reads of our plans',
+  criteria: `AuditEvent?agent=Organization/${ownId}&subtype=search-type`,
+  channel: {
+    type: 'rest-hook',
+    endpoint: `${receiver.origin}/hook`,
+    payload: 'application/fhir+json',
+    header: [`Authorization: ${secret}`],
+    ...channel,
+  },
+  ...over,
+});
+
+async function untilStatus(client: FhirClient, id: string, status: string): Promise<Subscription> {
+  for (let round = 0; round < 100; round += 1) {
+    const { body } = await client.request<Subscription>('GET', `Subscription/${id}`);
+    if (body.status === status) return body;
+    await delay(20);
+  }
+  throw new Error(`the Subscription did not become ${status}`);
+}
+
+t.test('requested, activated, delivered to, turned off', async (t) => {
+  const { id: requestId, headers } = namedRequest();
+  const created = await la.request<Subscription>('POST', 'Subscription', wanted(), headers);
+  t.match(created, { status: 201, body: { status: 'requested', meta: { versionId: '1' } } });
+  t.notOk(JSON.stringify(created.body).includes('s3cret'), 'redacted in the answer');
+  t.match(trail.of(requestId), [{ subtype: 'create', patients: [], owed: [], custodians: [ownId] }]);
+  const id = idIn(created.headers.get('location'));
+  const active = await untilStatus(la, id, 'active');
+  t.match(active.channel.header, [/^Authorization: /]);
+  t.notOk(JSON.stringify(active).includes('s3cret'), 'redacted on read');
+  for (const path of [`Subscription/${id}/_history/1`, 'Subscription', 'Subscription?status=active']) {
+    const text = JSON.stringify((await la.request('GET', path)).body);
+    t.ok(text.includes(id) && !text.includes('s3cret'), `redacted: ${path}`);
+  }
+
+  const plan = freshPlan();
+  await submit(la, plan);
+  const before = receiver.received.length;
+  await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
+  await receiver.waitFor(before + 1);
+  const notified = receiver.received.at(-1);
+  const event: AuditEvent = JSON.parse(notified?.body ?? '');
+  t.equal(notified?.headers['authorization'], secret, 'the header is sent as it was given');
+  t.strictSame([notified?.method, notified?.path], ['PUT', `/hook/AuditEvent/${event.id}`]);
+  t.match(event, { resourceType: 'AuditEvent', subtype: [{ code: 'search-type' }] });
+  const [stored] = resourcesOf<AuditEvent>(await la.request<Bundle>('GET', `AuditEvent?_id=${event.id}`));
+  t.strictSame(stored, event, 'what was notified is what is stored');
+
+  const off = await la.request<Subscription>('PUT', `Subscription/${id}`, { ...active, status: 'off' });
+  t.match(off, { status: 200, body: { status: 'off' } }, 'read, changed and sent back, its header kept');
+  const silence = receiver.received.length;
+  await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
+  await delay(150);
+  t.equal(receiver.received.length, silence, 'off: nothing is sent');
+  const on = await la.request<Subscription>('PUT', `Subscription/${id}`, { ...off.body, status: 'requested' });
+  t.equal(on.status, 200);
+  await receiver.waitFor(silence + 1);
+  t.equal(
+    receiver.received.at(-1)?.headers['authorization'],
+    secret,
+    'what was owed is delivered, with the kept header',
+  );
+
+  t.equal((await la.request('DELETE', `Subscription/${id}`)).status, 204);
+  t.equal((await la.request('GET', `Subscription/${id}`)).status, 410);
+  t.equal((await la.request('GET', `Subscription/${id}/_history/1`)).status, 200);
+  t.strictSame(resourcesOf(await la.request<Bundle>('GET', 'Subscription')), []);
+});
+
+t.test('what is refused, with its reason', async (t) => {
+  const cases: [string, Subscription | object, RegExp][] = [
+    [
+      'another endpoint origin',
+      wanted({}, { endpoint: `${otherReceiver.origin}/hook` }),
+      /Subscription\.channel\.endpoint/,
+    ],
+    [
+      'a prefix of the origin',
+      wanted({}, { endpoint: `${receiver.origin}.evil.example.org/hook` }),
+      /channel\.endpoint/,
+    ],
+    ['user information', wanted({}, { endpoint: receiver.origin.replace('//', '//a:b@') }), /channel\.endpoint/],
+    ['a file', wanted({}, { endpoint: 'file:///etc/passwd' }), /channel\.endpoint/],
+    ['criteria on another type', wanted({ criteria: 'Flag?patient=9990000018' }), /Subscription\.criteria/],
+    ['an unknown criterion', wanted({ criteria: 'AuditEvent?nonsense=1' }), /criteria/],
+    ['a result parameter', wanted({ criteria: 'AuditEvent?_count=1' }), /criteria/],
+    ['an invalid NHS number', wanted({ criteria: 'AuditEvent?patient=9990000019' }), /criteria/],
+    ['active', wanted({ status: 'active' }), /Subscription\.status/],
+    ['error', wanted({ status: 'error' }), /Subscription\.status/],
+    ['another channel', wanted({}, { type: 'email' }), /channel\.type/],
+    ['another payload', wanted({}, { payload: 'application/xml' }), /channel\.payload/],
+    ['a hop header', wanted({}, { header: ['Host: internal'] }), /channel\.header/],
+    ['a split header', wanted({}, { header: ['X-A: b\r\nHost: internal'] }), /channel\.header/],
+    ['an extension', { ...wanted(), extension: [{ url: 'urn:x', valueString: 'x' }] }, /Subscription\.extension/],
+    ['an end in the past', wanted({ end: '2020-01-01T00:00:00Z' }), /Subscription\.end/],
+  ];
+  for (const [name, body, expected] of cases) {
+    const answer = await la.request('POST', 'Subscription', body);
+    t.equal(answer.status, 422, `${name}: ${JSON.stringify(answer.body)}`);
+    t.match(JSON.stringify(answer.body), expected, name);
+    t.notMatch(JSON.stringify(answer.body), /s3cret|evil|passwd|9990000019|internal/, 'no value is repeated');
+  }
+  t.equal((await thirdLa.request('POST', 'Subscription', wanted())).status, 422, 'no origin is registered for it');
+  t.strictSame(resourcesOf(await la.request<Bundle>('GET', 'Subscription')), [], 'nothing was stored');
+});
+
+t.test('invisible to another authority', async (t) => {
+  const created = await la.request('POST', 'Subscription', wanted({ status: 'off' }));
+  const id = idIn(created.headers.get('location'));
+  const absent = '00000000-0000-4000-8000-000000000000';
+  const replacement = wanted({ status: 'off' }, { endpoint: `${otherReceiver.origin}/hook` });
+  const shape = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const answer = await otherLa.request(method, path, body);
+    return [answer.status, answer.body];
+  };
+  for (const suffix of ['', '/_history/1']) {
+    t.strictSame(
+      await shape('GET', `Subscription/${id}${suffix}`),
+      await shape('GET', `Subscription/${absent}${suffix}`),
+    );
+  }
+  t.strictSame(
+    await shape('PUT', `Subscription/${id}`, replacement),
+    await shape('PUT', `Subscription/${absent}`, replacement),
+  );
+  t.strictSame(await shape('DELETE', `Subscription/${id}`), await shape('DELETE', `Subscription/${absent}`));
+  const found = await otherLa.request<Bundle>('GET', `Subscription?_id=${id}`);
+  t.equal(found.body.total, 0);
+  t.equal((await otherLa.request<Bundle>('GET', 'Subscription?status=off')).body.total, 0);
+  const url = encodeURIComponent(`${receiver.origin}/hook`);
+  t.equal((await otherLa.request<Bundle>('GET', `Subscription?url=${url}`)).body.total, 0);
+  t.equal((await la.request<Bundle>('GET', `Subscription?url=${url}`)).body.total, 1);
+  const ifNone = await otherLa.request('POST', 'Subscription', replacement, { 'if-none-exist': `_id=${id}` });
+  t.equal(ifNone.status, 201, 'a hidden match is no match');
+  const again = await otherLa.request('POST', 'Subscription', replacement, { 'if-none-exist': 'status=off' });
+  t.equal(again.status, 200, 'its own is one');
+  t.equal((await epr.request('GET', `Subscription/${id}`)).status, 403);
+  t.equal(
+    (await la.request('PUT', `Subscription/${id}`, wanted({ status: 'off' }), { 'if-match': 'W/"9"' })).status,
+    412,
+  );
+});
+
+t.test('criteria are narrowed to the authority: it is told of its own plans only', async (t) => {
+  const plan = freshPlan();
+  const [foreign, own] = [freshPlan(), plan];
+  await submit(la, foreign);
+  await submit(otherLa, own);
+  const all = wanted(
+    { criteria: 'AuditEvent?type=rest' },
+    { endpoint: `${otherReceiver.origin}/all`, payload: undefined },
+  );
+  const created = await otherLa.request('POST', 'Subscription', JSON.parse(JSON.stringify(all)));
+  t.equal(created.status, 201, JSON.stringify(created.body));
+  await untilStatus(otherLa, idIn(created.headers.get('location')), 'active');
+  const before = otherReceiver.received.length;
+  await epr.request('GET', `Flag?patient=${foreign.nhsNumber}`);
+  await epr.request('GET', `Flag?patient=${own.nhsNumber}`);
+  await otherReceiver.waitFor(before + 1);
+  await delay(150);
+  t.equal(otherReceiver.received.length, before + 1);
+  t.match(
+    otherReceiver.received.at(-1),
+    { method: 'POST', path: '/all', body: '' },
+    'without a payload: an empty POST',
+  );
+});
