@@ -11,7 +11,7 @@ import { visibilityRule } from './caller-view.ts';
 import { refuseErrors } from './check-resource.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
-import { answerWrite, buildResourceWrite, contentOf } from './resource-write.ts';
+import { answerWrite, buildDeletion, buildResourceWrite, contentOf } from './resource-write.ts';
 import type { View } from './view.ts';
 
 export interface FlagSubmission {
@@ -169,19 +169,7 @@ export async function planFlagDeletion(
   const plans = await view.plansOf(plan.patientId);
   if (patient.kind !== 'found') throw fault('exception', 'The Patient of this plan is missing.');
   return {
-    writes: [
-      {
-        type: 'Flag',
-        id: current.id,
-        version: current.version + 1,
-        lastUpdatedMs: ports.clock(),
-        body: null,
-        method: 'DELETE',
-        labels: current.labels,
-        index: [],
-        uniqueKeys: [],
-      },
-    ],
+    writes: [buildDeletion(current, ports)],
     touches: [relabel(patient.resource, plans, current.id, undefined)],
     access: describeAccess(caller, plan, plans, ports),
     answer: { kind: 'deleted', versionId: String(current.version + 1) },

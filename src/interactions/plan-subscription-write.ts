@@ -6,7 +6,7 @@ import { refuseErrors } from './check-resource.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import { plainAccess } from './record-access.ts';
-import { answerWrite, buildResourceWrite } from './resource-write.ts';
+import { answerWrite, buildDeletion, buildResourceWrite } from './resource-write.ts';
 
 export interface SubscriptionSubmission {
   readonly subscription: Subscription;
@@ -55,19 +55,7 @@ export function planSubscriptionDeletion(
   const owner = caller.organisation.id;
   const version = current.version + 1;
   return {
-    writes: [
-      {
-        type: 'Subscription',
-        id: current.id,
-        version,
-        lastUpdatedMs: ports.clock(),
-        body: null,
-        method: 'DELETE',
-        labels: current.labels,
-        index: [],
-        uniqueKeys: [],
-      },
-    ],
+    writes: [buildDeletion(current, ports)],
     touches: [],
     access: { ...plainAccess, resource: `Subscription/${current.id}`, custodianIds: [owner] },
     answer: { kind: 'deleted', versionId: String(version) },

@@ -12,6 +12,28 @@ export type Access = Pick<AccessFacts, 'patientIds' | 'custodianIds' | 'notifyId
 /** An access to no patient, for nobody to be told of. */
 export const plainAccess: Access = { patientIds: [], custodianIds: [], notifyIds: [], inAccessHistory: false };
 
+/** What the audit of a refusal needs; `caller` undefined: the token itself was refused. */
+export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'preferReturn' | 'unscheduledAccess'> & {
+  readonly caller: AccessContext['caller'] | undefined;
+};
+
+type AuditedRequest = Pick<FhirRequest, 'interaction' | 'type' | 'raw'>;
+
+/** What the AuditEvent takes from the request itself. */
+function describeRequest(request: AuditedRequest, context: RefusedContext) {
+  const { interaction, type, raw } = request;
+  const { caller, clientAddress, requestId, correlationId } = context;
+  return {
+    interaction,
+    ...(type === undefined ? {} : { type }),
+    raw,
+    caller,
+    clientAddress,
+    requestId,
+    ...(correlationId === undefined ? {} : { correlationId }),
+  };
+}
+
 /** The AuditEvent of a successful access, ready for a commit. */
 export function buildAudit(
   request: FhirRequest,
@@ -24,14 +46,8 @@ export function buildAudit(
       ...access,
       id: ports.newAuditId(),
       recordedMs: ports.clock(),
-      interaction: request.interaction,
-      ...(request.type === undefined ? {} : { type: request.type }),
       outcome: '0',
-      caller: context.caller,
-      clientAddress: context.clientAddress,
-      requestId: context.requestId,
-      ...(context.correlationId === undefined ? {} : { correlationId: context.correlationId }),
-      raw: request.raw,
+      ...describeRequest(request, context),
     },
     { baseUrl: ports.baseUrl },
   );
@@ -53,18 +69,13 @@ export async function recordAccess(
   ports.committed(audits);
 }
 
-/** What the audit of a refusal needs; `caller` undefined: the token itself was refused. */
-export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'preferReturn' | 'unscheduledAccess'> & {
-  readonly caller: AccessContext['caller'] | undefined;
-};
-
 /**
  * Makes the AuditEvent of a refused request durable and gives the fault to answer: the one given, or `transient` when
  * the refusal could not be recorded. A transient fault came from a store that takes nothing now, and disclosed nothing.
  */
 export async function recordRefusal(
   error: unknown,
-  request: Pick<FhirRequest, 'interaction' | 'type' | 'raw'>,
+  request: AuditedRequest,
   context: RefusedContext,
   ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl'>,
 ): Promise<FhirFault> {
@@ -78,15 +89,9 @@ export async function recordRefusal(
       ...plainAccess,
       id: ports.newAuditId(),
       recordedMs: ports.clock(),
-      interaction: request.interaction,
-      ...(request.type === undefined ? {} : { type: request.type }),
       outcome: refused.status < 500 ? '4' : '8',
       outcomeReason: refused.category,
-      caller: context.caller,
-      clientAddress: context.clientAddress,
-      requestId: context.requestId,
-      ...(context.correlationId === undefined ? {} : { correlationId: context.correlationId }),
-      raw: request.raw,
+      ...describeRequest(request, context),
     },
     { baseUrl: ports.baseUrl },
   );

@@ -58,6 +58,21 @@ export function buildResourceWrite(
   };
 }
 
+/** The tombstone that follows the current version; its labels stay, so that the owner is told 410 and not 404. */
+export function buildDeletion(current: StoredResource, ports: InteractionPorts): ResourceWrite {
+  return {
+    type: current.type,
+    id: current.id,
+    version: current.version + 1,
+    lastUpdatedMs: ports.clock(),
+    body: null,
+    method: 'DELETE',
+    labels: current.labels,
+    index: [],
+    uniqueKeys: [],
+  };
+}
+
 /** The answer to a write that made this version. */
 export function answerWrite(write: ResourceWrite): FhirAnswer {
   return {
