@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import type { AuditEvent, Bundle, Flag, Patient } from 'fhir/r4.js';
 import t from 'tap';
 import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildFlag, buildPatient } from '../../src/cli/demo/synthetic-child.ts';
+import { buildFlag, buildPatient, buildRecord } from '../../src/cli/demo/synthetic-child.ts';
 import { addMonths, londonDate } from '../../src/cpis/london-date.ts';
 import { namedRequest, openAuditTrail, type TrailEntry } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
@@ -257,4 +257,28 @@ t.test('an authority that withdrew its plan loses the shared Patient, by every w
   t.strictSame(resourcesOf(await la.request<Bundle>('GET', `Patient?_id=${number}`)), []);
   t.equal((await otherLa.request('GET', `Patient/${number}`)).status, 200);
   t.strictSame((await audited(epr, 'GET', `Flag?patient=${number}`))[0]?.owed, [otherId], 'only the holder is told');
+});
+
+t.test('two authorities at once: nobody holds a plan on a birth date that it did not submit', async (t) => {
+  const outcomes: string[] = [];
+  for (let round = 0; round < 12; round += 1) {
+    const plan = freshPlan();
+    const records = [
+      [la, plan],
+      [otherLa, { ...plan, birthDate: '2014-12-24' }],
+    ] as const;
+    await Promise.all(
+      records.map(async ([client, submitted]) => {
+        const bundle = round % 2 === 0 ? 'batch' : 'transaction';
+        await client.request('POST', '', { resourceType: 'Bundle', type: bundle, entry: buildRecord(submitted) });
+      }),
+    );
+    const flags = resourcesOf<Flag>(await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`));
+    const { body } = await epr.request<Patient>('GET', `Patient/${plan.nhsNumber}`);
+    const holders = flags.map((flag) => flag.author?.reference);
+    const expected = body.birthDate === plan.birthDate ? ownId : otherId;
+    t.strictSame(holders, [`Organization/${expected}`]);
+    outcomes.push(expected);
+  }
+  t.equal(outcomes.length, 12);
 });
