@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Logger } from 'pino';
 import { Histogram, Registry as MetricRegistry } from 'prom-client';
-import { v7 as timeOrderedId } from 'uuid';
 import { buildServerUrls } from './auth/server-urls.ts';
 import { openSigningKey } from './auth/signing-key.ts';
 import { buildJwks, buildSmartConfiguration } from './auth/smart-configuration.ts';
@@ -39,6 +38,7 @@ import { openSubscriptions } from './notification/subscriptions.ts';
 import { openRegistry } from './registry/open-registry.ts';
 import { openSqliteStore } from './store/sqlite/open-sqlite-store.ts';
 import { timeCommits } from './store/time-commits.ts';
+import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
 /** A server that listens. */
 export interface RunningServer {
@@ -186,7 +186,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     },
     clock,
     newId: randomUUID,
-    newAuditId: timeOrderedId,
+    newAuditId: buildTimeOrderedIds(),
     baseUrl,
     cursorKey: signingKey.cursorKey,
     endedPlanVisibleMonths: settings.endedPlanVisibleMonths,

@@ -1,21 +1,14 @@
-import type { AuditEvent, AuditEventAgent, AuditEventEntity } from 'fhir/r4.js';
+import type { AuditEvent, AuditEventEntity } from 'fhir/r4.js';
+import { renderAgents } from './access-agents.ts';
 import {
   auditEventProfile,
-  author,
   balpRoot,
-  cpisRoot,
-  custodianType,
-  destinationRole,
   domainResource,
-  healthcareProvider,
-  informationRecipient,
-  odsSystem,
   patientRole,
   person,
   queryRole,
   requestIdType,
   restful,
-  sourceRole,
   systemObject,
 } from './audit-codes.ts';
 import type { Caller } from './caller.ts';
@@ -106,91 +99,6 @@ function balpProfile(facts: AccessFacts): string | undefined {
   }
 }
 
-function userAgent(caller: Caller): AuditEventAgent | undefined {
-  const professional = caller.professional;
-  if (professional === undefined) return undefined;
-  const { role } = professional;
-  return {
-    type: informationRecipient,
-    role: [
-      {
-        ...(role.code === undefined
-          ? {}
-          : {
-              coding: [
-                { ...(role.system === undefined ? {} : { system: role.system }), code: role.code, display: role.text },
-              ],
-            }),
-        text: role.text,
-      },
-    ],
-    who: {
-      ...(professional.id === undefined ? {} : { identifier: professional.id }),
-      display: professional.name,
-    },
-    name: professional.name,
-    requestor: true,
-    policy: [`urn:ietf:params:oauth:jti:${caller.tokenId}`],
-  };
-}
-
-function organisationAgent(caller: Caller): AuditEventAgent | undefined {
-  const professional = caller.professional;
-  if (professional === undefined) return undefined;
-  return {
-    type: healthcareProvider,
-    who: {
-      identifier: { system: odsSystem, value: professional.organisationId },
-      display: professional.organisationName,
-    },
-    requestor: false,
-  };
-}
-
-/** The agents of BALP: client and server (their roles swap on a read), user and organisation, and the custodians. */
-function buildAgents(facts: AccessFacts, source: AuditSource): AuditEventAgent[] {
-  const reads = facts.interaction === 'read' || facts.interaction === 'vread';
-  const { caller } = facts;
-  const user = caller === undefined ? undefined : userAgent(caller);
-  const agents: AuditEventAgent[] = [
-    {
-      type: reads ? destinationRole : sourceRole,
-      who:
-        caller === undefined
-          ? { display: 'Unauthenticated client' }
-          : {
-              identifier: { system: `${cpisRoot}/Id/client-id`, value: caller.clientId },
-              display: caller.organisation.name,
-            },
-      requestor: user === undefined && caller?.role !== 'authority',
-      network: { address: facts.clientAddress, type: '2' },
-      ...(caller === undefined || user !== undefined
-        ? {}
-        : { policy: [`urn:ietf:params:oauth:jti:${caller.tokenId}`] }),
-    },
-    {
-      type: reads ? sourceRole : destinationRole,
-      who: { display: 'cpis-fhir' },
-      requestor: false,
-      network: { address: source.baseUrl, type: '5' },
-    },
-  ];
-  if (user !== undefined) agents.push(user);
-  const organisation = caller === undefined ? undefined : organisationAgent(caller);
-  if (organisation !== undefined) agents.push(organisation);
-  if (caller?.role === 'authority') {
-    agents.push({
-      type: reads || facts.interaction === 'search-type' ? informationRecipient : author,
-      who: { reference: `Organization/${caller.organisation.id}`, display: caller.organisation.name },
-      requestor: true,
-    });
-  }
-  for (const id of facts.custodianIds) {
-    agents.push({ type: custodianType, who: { reference: `Organization/${id}` }, requestor: false });
-  }
-  return agents;
-}
-
 function buildEntities(facts: AccessFacts): AuditEventEntity[] {
   const entities: AuditEventEntity[] = [];
   if (facts.interaction === 'search-type' || facts.outcome !== '0') {
@@ -214,6 +122,27 @@ function buildEntities(facts: AccessFacts): AuditEventEntity[] {
   return entities;
 }
 
+let lastSource: { readonly baseUrl: string; readonly text: string } | undefined;
+
+/** AuditEvent.source as JSON text, the same for each event. */
+function renderSource({ baseUrl }: AuditSource): string {
+  if (lastSource?.baseUrl !== baseUrl) {
+    const element: AuditEvent['source'] = {
+      observer: { display: 'cpis-fhir' },
+      site: baseUrl,
+      type: [
+        {
+          system: 'http://terminology.hl7.org/CodeSystem/security-source-type',
+          code: '4',
+          display: 'Application Server',
+        },
+      ],
+    };
+    lastSource = { baseUrl, text: JSON.stringify(element) };
+  }
+  return lastSource.text;
+}
+
 /**
  * Builds the AuditEvent of one access after IHE BALP (PatientRead, PatientQuery, Query, PatientCreate, PatientUpdate),
  * with a custodian agent for each owning authority, so that `AuditEvent?agent=Organization/<id>` is plain R4.
@@ -222,9 +151,9 @@ export function buildAccessRecord(facts: AccessFacts, source: AuditSource): Acce
   const balp = balpProfile(facts);
   const recorded = new Date(facts.recordedMs).toISOString();
   const action = actions[facts.interaction];
-  const agents = buildAgents(facts, source);
+  const agents = renderAgents(facts, source.baseUrl);
   const entities = buildEntities(facts);
-  const event: AuditEvent = {
+  const start: Omit<AuditEvent, 'agent' | 'source' | 'entity'> = {
     resourceType: 'AuditEvent',
     id: facts.id,
     meta: {
@@ -242,28 +171,16 @@ export function buildAccessRecord(facts: AccessFacts, source: AuditSource): Acce
     recorded,
     outcome: facts.outcome,
     ...(facts.outcomeReason === undefined ? {} : { outcomeDesc: facts.outcomeReason }),
-    agent: agents,
-    source: {
-      observer: { display: 'cpis-fhir' },
-      site: source.baseUrl,
-      type: [
-        {
-          system: 'http://terminology.hl7.org/CodeSystem/security-source-type',
-          code: '4',
-          display: 'Application Server',
-        },
-      ],
-    },
-    entity: entities,
   };
+  const rest = `"agent":${agents.text},"source":${renderSource(source)},"entity":${JSON.stringify(entities)}`;
   const viewers = new Set(facts.custodianIds);
   if (facts.caller?.role === 'authority') viewers.add(facts.caller.organisation.id);
   return {
     id: facts.id,
     recordedMs: facts.recordedMs,
-    body: JSON.stringify(event),
+    body: `${JSON.stringify(start).slice(0, -1)},${rest}}`,
     patients: facts.patientIds.map((id) => `Patient/${id}`),
-    agents: agents.flatMap((agent) => agent.who?.reference ?? []),
+    agents: agents.references,
     entities: [...new Set(entities.flatMap((entity) => entity.what?.reference ?? []))],
     type: 'rest',
     subtype: facts.interaction,

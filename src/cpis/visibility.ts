@@ -12,11 +12,19 @@ export function isVisible(plan: Plan, today: string, months: number): boolean {
   return plan.status !== 'entered-in-error' && (plan.end === undefined || plan.end >= visibleFrom(today, months));
 }
 
-/** The same rule as search clauses on Flag, so that a store finds exactly the visible plans. */
+let lastClauses:
+  | { readonly today: string; readonly months: number; readonly clauses: readonly SearchClause[] }
+  | undefined;
+
+/** The same rule as search clauses on Flag, so that a store finds exactly the visible plans. Built once a day. */
 export function visibilityClauses(today: string, months: number): readonly SearchClause[] {
-  const startMs = Date.parse(visibleFrom(today, months));
-  return [
-    { kind: 'token', param: 'status', negated: true, any: [{ code: 'entered-in-error' }] },
-    { kind: 'date', param: 'date', any: [{ prefix: 'ge', startMs, endMs: startMs + 86_400_000 }] },
-  ];
+  if (lastClauses?.today !== today || lastClauses.months !== months) {
+    const startMs = Date.parse(visibleFrom(today, months));
+    const clauses: readonly SearchClause[] = [
+      { kind: 'token', param: 'status', negated: true, any: [{ code: 'entered-in-error' }] },
+      { kind: 'date', param: 'date', any: [{ prefix: 'ge', startMs, endMs: startMs + 86_400_000 }] },
+    ];
+    lastClauses = { today, months, clauses };
+  }
+  return lastClauses.clauses;
 }

@@ -1,16 +1,19 @@
-/** The keys under which an AuditEvent is found: a prefix for what it is, then `id/Type`, so that any type is a range. */
+/**
+ * The keys under which an AuditEvent is found: `id/Type`, so that any type is a range, then what the reference is. A patient
+ * is entity as well: both keys lie on one page of the index, which halves the pages that a commit has to write.
+ */
 import type { AuditWrite } from '../store.ts';
 
 /** The reference parameters of AuditEvent; `bit` is its flag in `audit.present`. */
 export const auditReferences = {
-  patient: { prefix: 'p:', bit: 1 },
-  agent: { prefix: 'a:', bit: 2 },
-  entity: { prefix: 'e:', bit: 4 },
+  patient: { suffix: '|p', bit: 1 },
+  agent: { suffix: '|a', bit: 2 },
+  entity: { suffix: '|e', bit: 4 },
 } as const;
 
 /** The key of a literal reference. */
-export function referenceKey(prefix: string, type: string, id: string): string {
-  return `${prefix}${id}/${type}`;
+export function referenceKey(suffix: string, type: string, id: string): string {
+  return `r:${id}/${type}${suffix}`;
 }
 
 /** The key of an access label. */
@@ -21,9 +24,9 @@ export function labelKey(label: string): string {
 /** All keys of an AuditEvent, each once. */
 export function auditKeys(audit: AuditWrite): readonly string[] {
   const keys = new Set<string>();
-  addReferences(keys, auditReferences.patient.prefix, audit.patients);
-  addReferences(keys, auditReferences.agent.prefix, audit.agents);
-  addReferences(keys, auditReferences.entity.prefix, audit.entities);
+  addReferences(keys, auditReferences.patient.suffix, audit.patients);
+  addReferences(keys, auditReferences.agent.suffix, audit.agents);
+  addReferences(keys, auditReferences.entity.suffix, audit.entities);
   for (const label of audit.labels) keys.add(labelKey(label));
   return [...keys];
 }
@@ -37,9 +40,9 @@ export function presentReferences(audit: AuditWrite): number {
   );
 }
 
-function addReferences(keys: Set<string>, prefix: string, references: readonly string[]): void {
+function addReferences(keys: Set<string>, suffix: string, references: readonly string[]): void {
   for (const reference of references) {
     const slash = reference.indexOf('/');
-    keys.add(referenceKey(prefix, reference.slice(0, slash), reference.slice(slash + 1)));
+    keys.add(referenceKey(suffix, reference.slice(0, slash), reference.slice(slash + 1)));
   }
 }

@@ -65,7 +65,7 @@ function exactKeys(clause: SearchClause): readonly string[] | undefined {
   for (const value of clause.any) {
     if (value.kind === 'identifier') continue;
     if (value.type === undefined) return undefined;
-    keys.add(referenceKey(rule.prefix, value.type, value.id));
+    keys.add(referenceKey(rule.suffix, value.type, value.id));
   }
   return [...keys];
 }
@@ -106,14 +106,17 @@ function instants(any: Extract<SearchClause, { kind: 'date' }>['any'], time: str
   return { sql: `(${sql})`, params };
 }
 
-/** Some literal names no type: all keys of that id are one range. */
+/** Some literal names no type: all keys of that id are one range, and the suffix tells what the reference is. */
 function anyTypeCondition(param: string, any: readonly ReferenceValue[]): CompiledSql {
-  const prefix = referenceRule(param)?.prefix ?? '';
+  const suffix = referenceRule(param)?.suffix ?? '';
   const { sql, params } = anyOf(any, (value): CompiledSql => {
     if (value.kind === 'identifier') return nothing;
-    if (value.type !== undefined) return { sql: 'k.key = ?', params: [referenceKey(prefix, value.type, value.id)] };
+    if (value.type !== undefined) return { sql: 'k.key = ?', params: [referenceKey(suffix, value.type, value.id)] };
     // '0' follows '/'.
-    return { sql: 'k.key >= ? AND k.key < ?', params: [`${prefix}${value.id}/`, `${prefix}${value.id}0`] };
+    return {
+      sql: 'k.key >= ? AND k.key < ? AND substr(k.key, -2) = ?',
+      params: [`r:${value.id}/`, `r:${value.id}0`, suffix],
+    };
   });
   return { sql: `a.seq IN (SELECT k.seq FROM audit_key k WHERE ${sql})`, params };
 }
@@ -142,6 +145,6 @@ function isTokenParam(param: string): param is keyof typeof auditTokenSystems {
   return Object.hasOwn(auditTokenSystems, param);
 }
 
-function referenceRule(param: string): { readonly prefix: string; readonly bit: number } | undefined {
+function referenceRule(param: string): { readonly suffix: string; readonly bit: number } | undefined {
   return Object.hasOwn(auditReferences, param) ? auditReferences[param as keyof typeof auditReferences] : undefined;
 }

@@ -153,8 +153,9 @@ function probe(clause: SearchClause): CompiledSql {
   }
 }
 
+/** The rows of one resource lie side by side in the primary key; left to itself, SQLite would probe the other index. */
 function ownRow(condition: string): string {
-  return `EXISTS (SELECT 1 FROM index_value x WHERE x.type = r.type AND x.id = r.id AND ${condition})`;
+  return `EXISTS (SELECT 1 FROM index_value x INDEXED BY sqlite_autoindex_index_value_1 WHERE x.type = r.type AND x.id = r.id AND ${condition})`;
 }
 
 function sortColumn(param: string, descending: boolean): CompiledSql {

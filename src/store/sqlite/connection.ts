@@ -10,8 +10,7 @@ export interface ConnectionOptions {
 
 const busyTimeoutMs = 5_000;
 const cacheKib = 65_536;
-const mmapBytes = 1 << 30;
-const checkpointPages = 1_000;
+const checkpointPages = 4_000;
 
 /** Opens one connection. Throws when SQLite would not keep the journal mode or the sync level. */
 export function openConnection({ file, use, maxPages }: ConnectionOptions): DatabaseSync {
@@ -21,7 +20,7 @@ export function openConnection({ file, use, maxPages }: ConnectionOptions): Data
       db.exec(`PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = ${checkpointPages};`);
       if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${Math.trunc(maxPages)}`);
     } else {
-      db.exec(`PRAGMA query_only = ON; PRAGMA mmap_size = ${mmapBytes};`);
+      db.exec(`PRAGMA query_only = ON;`);
     }
     db.exec(`PRAGMA synchronous = FULL; PRAGMA cache_size = -${cacheKib}; PRAGMA temp_store = MEMORY;`);
     assertPragma(db, 'journal_mode', 'wal');

@@ -1,0 +1,134 @@
+import type { AuditEventAgent } from 'fhir/r4.js';
+import type { AccessFacts } from './access-record.ts';
+import {
+  author,
+  cpisRoot,
+  custodianType,
+  destinationRole,
+  healthcareProvider,
+  informationRecipient,
+  odsSystem,
+  sourceRole,
+} from './audit-codes.ts';
+import type { Caller } from './caller.ts';
+
+function userAgent(caller: Caller): AuditEventAgent | undefined {
+  const professional = caller.professional;
+  if (professional === undefined) return undefined;
+  const { role } = professional;
+  return {
+    type: informationRecipient,
+    role: [
+      {
+        ...(role.code === undefined
+          ? {}
+          : {
+              coding: [
+                { ...(role.system === undefined ? {} : { system: role.system }), code: role.code, display: role.text },
+              ],
+            }),
+        text: role.text,
+      },
+    ],
+    who: {
+      ...(professional.id === undefined ? {} : { identifier: professional.id }),
+      display: professional.name,
+    },
+    name: professional.name,
+    requestor: true,
+    policy: [`urn:ietf:params:oauth:jti:${caller.tokenId}`],
+  };
+}
+
+function organisationAgent(caller: Caller): AuditEventAgent | undefined {
+  const professional = caller.professional;
+  if (professional === undefined) return undefined;
+  return {
+    type: healthcareProvider,
+    who: {
+      identifier: { system: odsSystem, value: professional.organisationId },
+      display: professional.organisationName,
+    },
+    requestor: false,
+  };
+}
+
+/** The agents of BALP: client and server (their roles swap on a read), user and organisation. */
+function buildCallerAgents(facts: AccessFacts, baseUrl: string): AuditEventAgent[] {
+  const reads = facts.interaction === 'read' || facts.interaction === 'vread';
+  const { caller } = facts;
+  const user = caller === undefined ? undefined : userAgent(caller);
+  const agents: AuditEventAgent[] = [
+    {
+      type: reads ? destinationRole : sourceRole,
+      who:
+        caller === undefined
+          ? { display: 'Unauthenticated client' }
+          : {
+              identifier: { system: `${cpisRoot}/Id/client-id`, value: caller.clientId },
+              display: caller.organisation.name,
+            },
+      requestor: user === undefined && caller?.role !== 'authority',
+      network: { address: facts.clientAddress, type: '2' },
+      ...(caller === undefined || user !== undefined
+        ? {}
+        : { policy: [`urn:ietf:params:oauth:jti:${caller.tokenId}`] }),
+    },
+    {
+      type: reads ? sourceRole : destinationRole,
+      who: { display: 'cpis-fhir' },
+      requestor: false,
+      network: { address: baseUrl, type: '5' },
+    },
+  ];
+  if (user !== undefined) agents.push(user);
+  const organisation = caller === undefined ? undefined : organisationAgent(caller);
+  if (organisation !== undefined) agents.push(organisation);
+  if (caller?.role === 'authority') {
+    agents.push({
+      type: reads || facts.interaction === 'search-type' ? informationRecipient : author,
+      who: { reference: `Organization/${caller.organisation.id}`, display: caller.organisation.name },
+      requestor: true,
+    });
+  }
+  return agents;
+}
+
+/** AuditEvent.agent: as JSON text, and the references in it. */
+export interface RenderedAgents {
+  readonly text: string;
+  readonly references: readonly string[];
+}
+
+const maxKept = 16;
+const callerAgents = new WeakMap<Caller, Map<string, RenderedAgents>>();
+
+/** A token makes many requests, whose own agents are the same: their text is kept as long as its Caller. */
+function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents {
+  const { caller, interaction, clientAddress } = facts;
+  const kept = (caller === undefined ? undefined : callerAgents.get(caller)) ?? new Map<string, RenderedAgents>();
+  const key = `${interaction} ${clientAddress} ${baseUrl}`;
+  const known = kept.get(key);
+  if (known !== undefined) return known;
+  const agents = buildCallerAgents(facts, baseUrl);
+  const rendered = {
+    text: agents.map((agent) => JSON.stringify(agent)).join(),
+    references: agents.flatMap((agent) => agent.who?.reference ?? []),
+  };
+  if (kept.size === maxKept) kept.clear();
+  kept.set(key, rendered);
+  if (caller !== undefined) callerAgents.set(caller, kept);
+  return rendered;
+}
+
+/** The caller's agents, then the custodians. */
+export function renderAgents(facts: AccessFacts, baseUrl: string): RenderedAgents {
+  const { text, references } = renderCallerAgents(facts, baseUrl);
+  const custodians = facts.custodianIds.map((id) => `Organization/${id}`);
+  let all = text;
+  for (const reference of custodians) {
+    const custodian: AuditEventAgent = { type: custodianType, who: { reference }, requestor: false };
+    all += `,${JSON.stringify(custodian)}`;
+  }
+  return { text: `[${all}]`, references: [...references, ...custodians] };
+}
