@@ -13,6 +13,7 @@ import { buildTokenVerifier } from './auth/verify-token.ts';
 import { resolvePublicBaseUrl, type Settings } from './config.ts';
 import { accessTable } from './cpis/access-policy.ts';
 import { clientOf } from './cpis/labels.ts';
+import { renderForAuthority } from './cpis/shared-event.ts';
 import { loadDefinitions } from './fhir/definitions/load-definitions.ts';
 import { loadProfiles } from './fhir/definitions/load-profiles.ts';
 import { loadSearchParameters } from './fhir/definitions/search-parameters.ts';
@@ -152,6 +153,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     store,
     subscriptions,
     selectEvent: selectByCriteria(searchDefinitions, baseUrl),
+    renderEvent: renderForAuthority,
     sender,
     clock: systemClock,
     random: Math.random,

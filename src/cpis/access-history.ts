@@ -1,11 +1,12 @@
 import type { AuditEvent } from 'fhir/r4.js';
+import { subsetted } from './audit-codes.ts';
 
 const shownAgents = new Set(['IRCP', 'PROV']);
 
 /**
  * What NHS staff see of an AuditEvent: when, and the professional's name, role and organisation, on which patient.
- * Network addresses, the query, tokens and the custodian authorities are left out: a custodian would tell of a plan that
- * has since been withdrawn. Marked SUBSETTED.
+ * Network addresses, the query, tokens and ids are left out, and so are the custodian authorities and the interaction:
+ * a custodian, or a read that found something, would tell of a plan that has since been withdrawn. Marked SUBSETTED.
  */
 export function renderAccessHistoryEntry(body: string): string {
   const event = JSON.parse(body) as AuditEvent;
@@ -14,9 +15,7 @@ export function renderAccessHistoryEntry(body: string): string {
     .map(({ type, role, who, name, requestor }) => ({
       ...(type === undefined ? {} : { type }),
       ...(role === undefined ? {} : { role }),
-      ...(who?.display === undefined
-        ? {}
-        : { who: { ...(who.identifier === undefined ? {} : { identifier: who.identifier }), display: who.display } }),
+      ...(who?.display === undefined ? {} : { who: { display: who.display } }),
       ...(name === undefined ? {} : { name }),
       requestor,
     }));
@@ -26,11 +25,9 @@ export function renderAccessHistoryEntry(body: string): string {
     meta: {
       ...(event.meta?.versionId === undefined ? {} : { versionId: event.meta.versionId }),
       ...(event.meta?.lastUpdated === undefined ? {} : { lastUpdated: event.meta.lastUpdated }),
-      tag: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'SUBSETTED' }],
+      tag: [subsetted],
     },
     type: event.type,
-    ...(event.subtype === undefined ? {} : { subtype: event.subtype }),
-    ...(event.action === undefined ? {} : { action: event.action }),
     recorded: event.recorded,
     ...(event.outcome === undefined ? {} : { outcome: event.outcome }),
     agent: agents,

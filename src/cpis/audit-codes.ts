@@ -52,3 +52,6 @@ export const requestIdType = {
   system: 'https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType',
   code: 'XrequestId',
 };
+
+/** https://hl7.org/fhir/R4/resource.html#simple-tags: elements have been left out. */
+export const subsetted = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'SUBSETTED' };

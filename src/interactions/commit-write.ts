@@ -10,7 +10,7 @@ import { planUpdate } from './update.ts';
 import { storeView, type View } from './view.ts';
 
 /** How often a write is planned anew when what it was planned on has changed in the meantime. */
-const maxPlans = 20;
+export const maxPlans = 100;
 
 /** Plans a create, update or delete on what the view shows. `newId` is the id of what it creates. */
 export function planWrite(

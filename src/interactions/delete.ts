@@ -1,4 +1,4 @@
-import { authorise } from '../cpis/access-policy.ts';
+import { authorise, bearsLabelFor } from '../cpis/access-policy.ts';
 import { checkIfMatch } from './etag.ts';
 import { visibleToAuthority } from './find-resource.ts';
 import type { AccessContext, FhirRequest } from './interaction.ts';
@@ -6,9 +6,13 @@ import { planFlagDeletion } from './plan-flag-write.ts';
 import { planSubscriptionDeletion } from './plan-subscription-write.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
+import { plainAccess } from './record-access.ts';
 import type { View } from './view.ts';
 
-/** delete: an authority withdraws its own Flag or Subscription. https://hl7.org/fhir/R4/http.html#delete */
+/**
+ * delete: an authority withdraws its own Flag or Subscription; again is as good as once.
+ * https://hl7.org/fhir/R4/http.html#delete
+ */
 export async function planDelete(
   request: FhirRequest,
   context: AccessContext,
@@ -18,7 +22,14 @@ export async function planDelete(
   const type = request.type ?? '';
   const { caller } = context;
   authorise(caller, type, 'delete');
-  const current = visibleToAuthority(await view.read(type, request.id ?? ''), type, caller);
+  const id = request.id ?? '';
+  const found = await view.read(type, id);
+  if (found.kind === 'deleted' && bearsLabelFor(caller, type, found.labels)) {
+    checkIfMatch(request.ifMatch, found.version);
+    const access = { ...plainAccess, resource: `${type}/${id}`, custodianIds: [caller.organisation.id] };
+    return { writes: [], touches: [], access, answer: { kind: 'deleted', versionId: String(found.version) } };
+  }
+  const current = visibleToAuthority(found, type, caller);
   checkIfMatch(request.ifMatch, current.version);
   return type === 'Flag'
     ? planFlagDeletion(current, caller, view, ports)

@@ -5,12 +5,20 @@ import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../cpis/nhs-numb
 import { matchPatient } from '../cpis/patient-match.ts';
 import { isHeld } from '../cpis/plan.ts';
 import { FhirFault, fault, type Issue } from '../fhir/fault.ts';
-import type { StoredResource } from '../store/store.ts';
+import type { StoredResource, Touch } from '../store/store.ts';
 import { checkIfMatch } from './etag.ts';
+import type { FhirAnswer } from './interaction.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import { answerWrite, buildResourceWrite, contentOf } from './resource-write.ts';
 import type { View } from './view.ts';
+
+const matchedOnly: Issue = {
+  severity: 'information',
+  code: 'informational',
+  diagnostics: 'The Patient is known under this NHS number and birth date: its recorded details stay as they are.',
+  expression: ['Patient'],
+};
 
 export interface PatientSubmission {
   readonly patient: Patient;
@@ -81,7 +89,7 @@ export async function planPatientWrite(
     notifyIds: [],
     inAccessHistory: false,
   };
-  const touch = { type: 'Patient', id, expectRevision: current?.revision ?? 0, labels };
+  const touch: Touch = { type: 'Patient', id, expectRevision: current?.revision ?? 0, labels };
   if (current !== undefined && known !== undefined && contentOf({ ...patient, id }) === contentOf(known)) {
     const { version, lastUpdatedMs, body } = current;
     const location = `Patient/${id}/_history/${version}`;
@@ -91,6 +99,11 @@ export async function planPatientWrite(
       access,
       answer: { kind: 'ok', body, versionId: String(version), lastUpdatedMs, location, warnings },
     };
+  }
+  if (current !== undefined && holders.size > 0 && !holders.has(own)) {
+    // Who holds no plan is matched and changes nothing; what the holders have recorded is not shown to it either.
+    const answer: FhirAnswer = { kind: 'ok', location: `Patient/${id}`, warnings: [...warnings, matchedOnly] };
+    return { writes: [], touches: submitters.includes(own) ? [] : [touch], access, answer };
   }
   const write = buildResourceWrite(
     patient,

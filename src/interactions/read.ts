@@ -1,8 +1,10 @@
 import type { AuditEvent, Flag } from 'fhir/r4.js';
+import { renderAccessHistoryEntry } from '../cpis/access-history.ts';
 import { authorise } from '../cpis/access-policy.ts';
 import { isSilent, notifiedOfRead, visibleHolders } from '../cpis/audience.ts';
 import type { Caller } from '../cpis/caller.ts';
 import { extractPlan } from '../cpis/plan.ts';
+import { renderForAuthority } from '../cpis/shared-event.ts';
 import { isVisible } from '../cpis/visibility.ts';
 import type { StoredResource } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
@@ -12,12 +14,21 @@ import type { InteractionPorts } from './ports.ts';
 import { type Access, plainAccess, recordAccess } from './record-access.ts';
 import { storeView } from './view.ts';
 
+/** The JSON text of a resource as this caller may have it. */
+export function shownTo(caller: Caller, { type, body }: StoredResource, ports: InteractionPorts): string {
+  if (type === 'Subscription') return ports.subscriptions.redact(body);
+  if (type !== 'AuditEvent') return body;
+  return caller.role === 'care-provider'
+    ? renderAccessHistoryEntry(body)
+    : renderForAuthority(body, caller.organisation.id);
+}
+
 /** The answer that carries a version, as its reader may see it. */
-export function answerRead(resource: StoredResource, ports: InteractionPorts): FhirAnswer {
-  const { type, body, version, lastUpdatedMs } = resource;
+export function answerRead(resource: StoredResource, caller: Caller, ports: InteractionPorts): FhirAnswer {
+  const { version, lastUpdatedMs } = resource;
   return {
     kind: 'ok',
-    body: type === 'Subscription' ? ports.subscriptions.redact(body) : body,
+    body: shownTo(caller, resource, ports),
     versionId: String(version),
     lastUpdatedMs,
   };
@@ -86,14 +97,14 @@ export async function read(request: FhirRequest, context: AccessContext, ports: 
     const organization = ports.organizations.read(id);
     if (organization === undefined) throw notFound();
     await recordAccess(request, context, { ...plainAccess, resource: `Organization/${id}` }, ports);
-    return answerRead(organization, ports);
+    return answerRead(organization, caller, ports);
   }
   if (caller.role === 'care-provider') {
     const { resource, access } = await readForCareProvider(type, id, context, ports);
     await recordAccess(request, context, access, ports);
-    return answerRead(resource, ports);
+    return answerRead(resource, caller, ports);
   }
   const resource = visibleToAuthority(await ports.store.read(type, id), type, caller);
   await recordAccess(request, context, ownAccess(resource, caller), ports);
-  return answerRead(resource, ports);
+  return answerRead(resource, caller, ports);
 }

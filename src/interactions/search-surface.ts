@@ -48,10 +48,10 @@ export const searchSurfaces: Readonly<Record<string, SearchSurface>> = {
 
 /**
  * NHS staff search the access history by patient and time only: `agent` and `entity` would tell of custodian
- * authorities, and so of plans that have been withdrawn.
+ * authorities, `subtype` of reads that found something, and so of plans that have been withdrawn.
  */
 const accessHistorySurface: SearchSurface = {
-  parameters: new Set(['_lastUpdated', 'action', 'date', 'patient', 'subtype']),
+  parameters: new Set(['_lastUpdated', 'date', 'patient']),
   includes: new Set(),
   sorts: new Set(['date', '_lastUpdated']),
 };

@@ -1,13 +1,13 @@
-import { renderAccessHistoryEntry } from '../cpis/access-history.ts';
 import { authorise, narrow } from '../cpis/access-policy.ts';
 import { renderSearchset, type SearchsetEntry } from '../fhir/bundle/searchset.ts';
 import type { SearchPlan, SearchQuery } from '../fhir/search/ast.ts';
-import type { SearchResult, StoredResource } from '../store/store.ts';
+import type { SearchResult } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
+import { shownTo } from './read.ts';
 import { recordAccess } from './record-access.ts';
 import { describeSearchAccess } from './search-access.ts';
 import { openPage, renderPageLinks } from './search-page.ts';
@@ -38,13 +38,6 @@ async function find(plan: SearchPlan, ports: InteractionPorts): Promise<SearchRe
   return { ...result, total };
 }
 
-function shownBody(resource: StoredResource, context: AccessContext, ports: InteractionPorts): string {
-  if (resource.type === 'Subscription') return ports.subscriptions.redact(resource.body);
-  if (resource.type === 'AuditEvent' && context.caller.role === 'care-provider')
-    return renderAccessHistoryEntry(resource.body);
-  return resource.body;
-}
-
 /**
  * search-type: the exact result set first, then its AuditEvent, durable, and only then the Bundle. Each page is
  * authorised and audited like a search of its own. https://hl7.org/fhir/R4/http.html#search
@@ -65,7 +58,7 @@ export async function searchType(
   await recordAccess(request, context, await describeSearchAccess(query, plan, result, context, ports), ports);
   const entries: SearchsetEntry[] = result.matches.map((match) => ({
     fullUrl: `${ports.baseUrl}/${match.type}/${match.id}`,
-    body: shownBody(match, context, ports),
+    body: shownTo(caller, match, ports),
     mode: 'match',
   }));
   for (const resource of included) {

@@ -10,15 +10,13 @@ import {
   renderAnsweredEntry,
   renderRefusedEntry,
 } from './bundle-entry.ts';
-import { checkRefusal, contended, planWrite } from './commit-write.ts';
+import { checkRefusal, contended, maxPlans, planWrite } from './commit-write.ts';
 import type { AccessContext, FhirAnswer, Perform } from './interaction.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import { buildAudit } from './record-access.ts';
 import { replaceReferences } from './replace-references.ts';
 import { overlayView, storeView } from './view.ts';
-
-const maxPlans = 20;
 
 /** DELETE, then Patients (plans refer to them), then POST, PUT, GET. */
 function rank(entry: BundleEntry): number {

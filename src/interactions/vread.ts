@@ -26,5 +26,5 @@ export async function vread(
   if (version.kind === 'deleted') throw fault('gone', 'This version is the deletion of the resource.');
   if (version.kind === 'absent') throw notFound();
   await recordAccess(request, context, ownAccess(version.resource, caller), ports);
-  return answerRead(version.resource, ports);
+  return answerRead(version.resource, caller, ports);
 }

@@ -34,6 +34,8 @@ export interface DispatcherOptions {
   readonly store: Pick<Store, 'deliveries'>;
   readonly subscriptions: Subscriptions;
   readonly selectEvent: SelectEvent;
+  /** The JSON text of an AuditEvent as the authority may have it; what is selected and sent. */
+  readonly renderEvent: (body: string, authority: string) => string;
   readonly sender: Sender;
   readonly clock: Clock;
   /** Numbers in [0, 1), for jitter. */

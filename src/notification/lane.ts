@@ -11,6 +11,8 @@ export interface LaneContext extends EndpointsContext {
   readonly deliveries: DeliveryQueue;
   readonly subscriptions: Subscriptions;
   readonly selectEvent: SelectEvent;
+  /** The JSON text of an AuditEvent as this authority may have it. */
+  readonly renderEvent: (body: string, authority: string) => string;
   readonly slots: SendSlots;
   readonly leaseMs: number;
   readonly deadlineMs: number;
@@ -173,12 +175,13 @@ export class Lane {
   }
 
   async #attempt(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): Promise<Settlement> {
-    const { clock, random, selectEvent } = this.#context;
-    const selects = selectEvent(delivery.body);
+    const { clock, random, selectEvent, renderEvent } = this.#context;
+    const event = { ...delivery, body: renderEvent(delivery.body, this.authority) };
+    const selects = selectEvent(event.body);
     const wanting = usable.filter(({ clauses }) => selects(clauses));
     if (wanting.length === 0) return settleUnwanted(clock.now());
     const open = wanting.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
-    const outcomes = await Promise.all(open.map((to) => this.#endpoints.sendTo(to, delivery)));
+    const outcomes = await Promise.all(open.map((to) => this.#endpoints.sendTo(to, event)));
     const unsent = outcomes.length > 0 && outcomes.every(({ result }) => result === undefined);
     const cut = this.#stopped && !outcomes.every(({ result }) => result?.kind === 'acknowledged');
     if (cut || (unsent && this.#endpoints.mayTry(usable) === 'none')) return { kind: 'released' };

@@ -171,13 +171,45 @@ t.test('the access history: professionals only, newest first, 25 by default, tri
   }
   t.equal((await eventsOf(epr, `patient=${plan.nhsNumber}&_count=5`)).length, 5);
   t.equal((await eventsOf(epr, `patient=${plan.nhsNumber}&date=lt2026-01-01`)).length, 0);
-  t.equal((await eventsOf(epr, `patient=${plan.nhsNumber}&subtype=read`)).length, 14);
-  for (const refused of ['agent', 'agent:identifier', 'entity', '_id', 'outcome', 'type']) {
+  for (const refused of ['action', 'agent', 'subtype', 'agent:identifier', 'entity', '_id', 'outcome', 'type']) {
     const refusal = await epr.request('GET', `AuditEvent?patient=${plan.nhsNumber}&${refused}=Organization/${ownId}`);
     t.strictSame([refusal.status, codesOf(refusal)], [400, ['not-supported']], `no ${refused} for a care provider`);
   }
   const unknown = await epr.request<Bundle>('GET', `AuditEvent?patient=${freshNhsNumber()}`);
   t.match(unknown, { status: 200, body: { total: 0 } });
+});
+
+t.test('of a write by another authority a holder learns who, what and when, and nothing of its systems', async (t) => {
+  const plan = freshPlan();
+  await submit(la, plan);
+  const [theirs = ''] = await submit(otherLa, { ...plan, kind: kindOf('LAC') });
+  const [shown] = await eventsOf(la, `patient=${plan.nhsNumber}&agent=Organization/${otherId}&action=U`);
+  const read = await la.request<AuditEvent>('GET', `AuditEvent/${shown?.id}`);
+  t.strictSame(read.body, shown, 'the same by read and by search');
+  const organisations = shown?.agent.map((agent) => agent.who?.reference).sort();
+  t.strictSame(organisations, [ownId, otherId, otherId].map((id) => `Organization/${id}`).sort());
+  t.strictSame(
+    shown?.entity?.map((entity) => entity.what?.reference),
+    [`Patient/${plan.nhsNumber}`],
+  );
+  t.match(shown, { action: 'U', outcome: '0', meta: { tag: [{ code: 'SUBSETTED' }] } });
+  for (const hidden of [theirs, 'case-system', 'client-id', 'jti', '127.0.0.1"', 'XrequestId']) {
+    t.notOk(JSON.stringify(shown).includes(hidden), `no ${hidden}`);
+  }
+  const whole = await eventsOf(otherLa, `patient=${plan.nhsNumber}&action=U`);
+  t.ok(JSON.stringify(whole).includes(theirs), 'the acting authority has it whole');
+});
+
+t.test('an authority without a plan on a child that others hold is matched and changes nothing', async (t) => {
+  const plan = freshPlan();
+  await submit(la, plan);
+  const answer = await otherLa.request('PUT', `Patient/${plan.nhsNumber}`, buildPatient({ ...plan, family: 'Else' }));
+  t.equal(answer.status, 200);
+  t.strictSame(codesOf(answer), ['business-rule', 'informational'], 'another name is a warning');
+  t.notOk(JSON.stringify(answer.body).includes(plan.family), 'and the recorded one is not told');
+  const known = await la.request<Patient>('GET', `Patient/${plan.nhsNumber}`);
+  t.match(known.body, { meta: { versionId: '1' }, name: [{ family: plan.family }] });
+  t.equal((await otherLa.request('POST', 'Flag', buildFlag({ ...plan, kind: kindOf('LAC') }))).status, 201);
 });
 
 t.test("an authority's AuditEvents: about its own plans", async (t) => {

@@ -200,6 +200,7 @@ t.test('identifiers: unique for one authority, free for another, free again afte
   });
   t.equal(stolen.status, 409, 'an amendment cannot take it either');
   t.equal((await la.request('DELETE', `Flag/${id}`)).status, 204);
+  t.equal((await la.request('DELETE', `Flag/${id}`)).status, 204, 'again is as good as once');
   t.equal((await la.request('POST', 'Flag', buildFlag(plan))).status, 201);
 });
 

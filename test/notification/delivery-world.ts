@@ -125,6 +125,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const dispatcher = startDispatcher({
     store: { deliveries: options.faulty?.(store.deliveries) ?? store.deliveries },
     subscriptions,
+    renderEvent: (body) => body,
     selectEvent: selectByCriteria(definitions, baseUrl),
     sender,
     clock,
