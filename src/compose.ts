@@ -12,7 +12,7 @@ import { issueToken } from './auth/token-endpoint.ts';
 import { buildTokenVerifier } from './auth/verify-token.ts';
 import { resolvePublicBaseUrl, type Settings } from './config.ts';
 import { accessTable } from './cpis/access-policy.ts';
-import { clientOf } from './cpis/labels.ts';
+import { clientOf, ownerOf } from './cpis/labels.ts';
 import { renderForAuthority } from './cpis/shared-event.ts';
 import { loadDefinitions } from './fhir/definitions/load-definitions.ts';
 import { loadProfiles } from './fhir/definitions/load-profiles.ts';
@@ -126,7 +126,11 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
   const resolve = (hostname: string) => lookup(hostname, { all: true });
   const parseCriteria = (type: string, params: readonly (readonly [string, string])[]) =>
     parseCriteriaSearch(type, params, { searchDefinitions, baseUrl, registry: () => registry.current });
-  const clientOfLabels = (labels: readonly string[]) => registry.current.clients.get(clientOf(labels) ?? '');
+  // A client that has moved to another organisation receives nothing for the one that it left.
+  const clientOfLabels = (labels: readonly string[]) => {
+    const client = registry.current.clients.get(clientOf(labels) ?? '');
+    return client?.organisation.id === ownerOf(labels) ? client : undefined;
+  };
   const subscriptions = await openSubscriptions({
     store,
     commit: (unit) => store.commit(unit),

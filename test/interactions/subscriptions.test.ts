@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent, Bundle, Subscription } from 'fhir/r4.js';
 import t from 'tap';
@@ -188,4 +190,35 @@ t.test('criteria are narrowed to the authority: it is told of its own plans only
     { method: 'POST', path: '/all', body: '' },
     'without a payload: an empty POST',
   );
+});
+
+t.test('a client that moves to another authority is sent nothing of the one that it left', async (t) => {
+  const plan = freshPlan();
+  await submit(la, plan);
+  const created = await la.request('POST', 'Subscription', wanted({ criteria: 'AuditEvent?type=rest' }));
+  t.equal(created.status, 201, JSON.stringify(created.body));
+  const id = idIn(created.headers.get('location'));
+  await untilStatus(la, id, 'active');
+  const atFirst = receiver.received.length;
+  await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
+  await receiver.waitFor(atFirst + 1);
+
+  const file = join(world.folder, 'registry.json');
+  const before = readFileSync(file, 'utf8');
+  const moved = JSON.parse(before);
+  const [own, other] = world.registry.authorities;
+  for (const client of moved.clients)
+    if (client.clientId === own?.clientId) client.organisation = other?.organisationId;
+  writeFileSync(file, JSON.stringify(moved));
+  t.strictSame(world.server.reloadRegistry(), []);
+  await delay(150);
+  const silence = [receiver.received.length, otherReceiver.received.length];
+  await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
+  await delay(150);
+  t.strictSame([receiver.received.length, otherReceiver.received.length], silence, 'nothing is sent');
+  writeFileSync(file, before);
+  t.strictSame(world.server.reloadRegistry(), []);
+  await receiver.waitFor(atFirst + 2);
+  t.pass('what was owed is delivered to the authority that it is owed to, once its client is back');
+  t.equal((await la.request('DELETE', `Subscription/${id}`)).status, 204);
 });
