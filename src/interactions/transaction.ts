@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { authorise } from '../cpis/access-policy.ts';
 import { FhirFault, fault } from '../fhir/fault.ts';
 import type { AuditWrite, ResourceWrite, Touch } from '../store/store.ts';
@@ -57,6 +58,9 @@ function parseEntries(entries: readonly unknown[], context: AccessContext, baseU
   return parsed.sort((a, b) => rank(a) - rank(b) || a.index - b.index);
 }
 
+/** Entries that are planned before other requests have their turn. */
+const entriesPerTurn = 20;
+
 interface PlannedEntry {
   readonly entry: BundleEntry;
   readonly planned: PlannedWrite;
@@ -70,18 +74,21 @@ async function planAll(
 ): Promise<PlannedEntry[]> {
   const view = overlayView(storeView(ports.store));
   const locations = new Map<string, string>();
+  const written = new Set<string>();
   const done: PlannedEntry[] = [];
   for (const entry of entries) {
+    if (done.length % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
     const body = replaceReferences(entry.request.body, locations);
     const request = body === undefined ? entry.request : { ...entry.request, body };
     const newId = newIds.get(entry.index) ?? '';
     const planned = await inEntry(entry, () => planWrite(request, context, view, ports, newId));
-    for (const write of planned.writes) {
-      if (done.some((other) => other.planned.writes.some(({ type, id }) => type === write.type && id === write.id))) {
+    for (const { type, id } of planned.writes) {
+      if (written.has(`${type}/${id}`)) {
         throw fault('invalid', 'Two entries of a transaction write the same resource.', {
           expression: [`Bundle.entry[${entry.index}]`],
         });
       }
+      written.add(`${type}/${id}`);
     }
     view.add(planned.writes, planned.touches);
     const location = planned.answer.location?.split('/_history/')[0];

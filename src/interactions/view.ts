@@ -51,18 +51,37 @@ export function storeView(store: Store): View {
 }
 
 export interface OverlayView extends View {
-  /** Makes planned writes visible to what is planned after them. */
+  /** Makes planned writes visible to what is planned after them; no resource is written twice. */
   add(writes: readonly ResourceWrite[], touches: readonly Touch[]): void;
 }
 
-/** A view in which planned, uncommitted writes are already seen. Revisions stay those of the base: the guard is one. */
+/** What `find` gave for a key, found once. */
+function remember<T>(find: (key: string) => Promise<T>): (key: string) => Promise<T> {
+  const found = new Map<string, Promise<T>>();
+  return (key) => {
+    const known = found.get(key) ?? find(key);
+    found.set(key, known);
+    return known;
+  };
+}
+
+/**
+ * A view in which planned, uncommitted writes are already seen. Revisions stay those of the base: the guard is one. What
+ * the base gave first is kept, Patients with their plans, so that no plans go with a revision that is younger than they.
+ */
 export function overlayView(base: View): OverlayView {
   const written = new Map<string, ResourceWrite>();
   const labels = new Map<string, readonly string[]>();
+  const ownPlans = new Map<string, Map<string, Plan>>();
+  const plansBelow = remember((patientId) => base.plansOf(patientId));
+  const readBelow = remember((key) => {
+    const [type = '', id = ''] = key.split('/');
+    return base.read(type, id);
+  });
 
   async function read(type: string, id: string): Promise<ReadResult> {
     const key = `${type}/${id}`;
-    const below = await base.read(type, id);
+    const below = await readBelow(key);
     const write = written.get(key);
     const revision = below.kind === 'found' ? below.resource.revision : below.kind === 'deleted' ? below.revision : 0;
     if (write !== undefined) {
@@ -76,22 +95,24 @@ export function overlayView(base: View): OverlayView {
     return { kind: 'found', resource: { ...below.resource, labels: touched } };
   }
 
+  function addPlan(write: ResourceWrite): void {
+    if (write.type !== 'Flag' || write.body === null) return;
+    const plan = extractPlan(JSON.parse(write.body) as Flag);
+    const ofPatient = ownPlans.get(plan.patientId) ?? new Map<string, Plan>();
+    ownPlans.set(plan.patientId, ofPatient.set(plan.id, plan));
+  }
+
   return {
     read,
     async plansOf(patientId) {
-      const below = (await base.plansOf(patientId)).filter((plan) => !written.has(`Flag/${plan.id}`));
-      const own: Plan[] = [];
-      for (const write of written.values()) {
-        if (write.type !== 'Flag' || write.body === null) continue;
-        const plan = extractPlan(JSON.parse(write.body) as Flag);
-        if (plan.patientId === patientId) own.push(plan);
-      }
-      return [...below, ...own];
+      const below = (await plansBelow(patientId)).filter((plan) => !written.has(`Flag/${plan.id}`));
+      return [...below, ...(ownPlans.get(patientId)?.values() ?? [])];
     },
     add(writes, touches) {
       for (const write of writes) {
         written.set(`${write.type}/${write.id}`, write);
         labels.set(`${write.type}/${write.id}`, write.labels);
+        addPlan(write);
       }
       for (const touch of touches)
         if (touch.labels !== undefined) labels.set(`${touch.type}/${touch.id}`, touch.labels);

@@ -1,7 +1,8 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Bundle, Flag, Patient } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildFlag, buildPatient, buildRecord } from '../../src/cli/demo/synthetic-child.ts';
+import { buildFlag, buildPatient, buildRecord, type SyntheticPlan } from '../../src/cli/demo/synthetic-child.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {
@@ -285,6 +286,24 @@ t.test('transaction: deletes, amends and creates on one child together; parallel
   );
   t.strictSame(new Set(rounds.map((round) => round.status)), new Set([200]));
   t.equal((await seenByNhs(nhsNumber)).length, 8);
+});
+
+t.test('transaction: a thousand plans on one child leave other requests their turn', async (t) => {
+  const large = await openWorld(t, { settings: { CPIS_MAX_BUNDLE_ENTRIES: '1000' } });
+  const [submitter] = large.authorities as [FhirClient];
+  const nhsNumber = freshNhsNumber();
+  const plans = Array.from({ length: 999 }, () => freshPlan({ nhsNumber }));
+  const [first] = plans as [SyntheticPlan];
+  await submitter.request('GET', `Patient/${nhsNumber}`);
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  const entries = [post(buildPatient(first)), ...plans.map((plan) => post(buildFlag(plan)))];
+  const answer = await postBundle(submitter, 'transaction', entries);
+  delay.disable();
+  t.strictSame(new Set(statusesOf(answer)), new Set(['201 Created']));
+  t.ok(delay.max / 1e6 < 2_000, `the longest turn took ${Math.round(delay.max / 1e6)} ms`);
+  const page = await submitter.request<Bundle>('GET', `Flag?patient=${nhsNumber}&_summary=count`);
+  t.equal(page.body.total, 999);
 });
 
 t.test('Prefer: return within Bundles', async (t) => {
