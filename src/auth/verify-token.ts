@@ -24,6 +24,8 @@ export interface TokenVerifier {
 }
 
 interface CacheEntry {
+  /** The whole header: the cache's key is its end. */
+  readonly authorization: string;
   readonly token: VerifiedToken;
   readonly caller: Caller;
   readonly revision: number;
@@ -38,18 +40,19 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
 
   function peek(authorization: string | undefined): Caller | undefined {
     if (authorization === undefined) return undefined;
-    const entry = cache.get(authorization);
-    if (entry === undefined) return undefined;
+    const key = signatureOf(authorization);
+    const entry = cache.get(key);
+    if (entry === undefined || entry.authorization !== authorization) return undefined;
     if (entry.token.expiresAtMs <= nowMs()) {
-      cache.delete(authorization);
+      cache.delete(key);
       return undefined;
     }
     const snapshot = registry();
     if (entry.revision === snapshot.revision) return entry.caller;
     const caller = deriveCaller(entry.token, snapshot);
-    cache.delete(authorization);
+    cache.delete(key);
     if (typeof caller === 'string') return undefined;
-    cache.set(authorization, { token: entry.token, caller, revision: snapshot.revision });
+    cache.set(key, { authorization, token: entry.token, caller, revision: snapshot.revision });
     return caller;
   }
 
@@ -63,11 +66,16 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
     const snapshot = registry();
     const caller = deriveCaller(token, snapshot);
     if (typeof caller === 'string') throw invalidToken(caller);
-    cache.set(authorization, { token, caller, revision: snapshot.revision });
+    cache.set(signatureOf(authorization), { authorization, token, caller, revision: snapshot.revision });
     return caller;
   }
 
   return { verify, peek };
+}
+
+/** Different for each token, and far shorter to hash than the whole. */
+function signatureOf(authorization: string): string {
+  return authorization.slice(authorization.lastIndexOf('.') + 1);
 }
 
 function loginRequired(): FhirFault {

@@ -1,16 +1,7 @@
-import type { AuditEvent, AuditEventEntity } from 'fhir/r4.js';
+import type { AuditEvent } from 'fhir/r4.js';
 import { renderAgents } from './access-agents.ts';
-import {
-  auditEventProfile,
-  balpRoot,
-  domainResource,
-  patientRole,
-  person,
-  queryRole,
-  requestIdType,
-  restful,
-  systemObject,
-} from './audit-codes.ts';
+import { renderEntities } from './access-entities.ts';
+import { auditEventProfile, balpRoot, restful } from './audit-codes.ts';
 import type { Caller } from './caller.ts';
 import { accessHistoryLabel, viewerLabel } from './labels.ts';
 
@@ -99,28 +90,11 @@ function balpProfile(facts: AccessFacts): string | undefined {
   }
 }
 
-function buildEntities(facts: AccessFacts): AuditEventEntity[] {
-  const entities: AuditEventEntity[] = [];
-  if (facts.interaction === 'search-type' || facts.outcome !== '0') {
-    entities.push({ type: systemObject, role: queryRole, query: Buffer.from(facts.raw).toString('base64') });
-  }
-  if (facts.resource !== undefined) {
-    entities.push({ what: { reference: facts.resource }, type: systemObject, role: domainResource });
-  } else if (facts.type === 'Patient' && facts.interaction !== 'search-type' && facts.patientIds.length === 1) {
-    entities.push({ what: { reference: `Patient/${facts.patientIds[0]}` }, type: systemObject, role: domainResource });
-  }
-  for (const id of facts.patientIds) {
-    entities.push({ what: { reference: `Patient/${id}` }, type: person, role: patientRole });
-  }
-  entities.push({
-    what: { identifier: { value: facts.requestId } },
-    type: requestIdType,
-    ...(facts.correlationId === undefined
-      ? {}
-      : { detail: [{ type: 'X-Correlation-ID', valueString: facts.correlationId }] }),
-  });
-  return entities;
-}
+const typeText = JSON.stringify({
+  system: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
+  code: 'rest',
+  display: 'RESTful Operation',
+});
 
 let lastSource: { readonly baseUrl: string; readonly text: string } | undefined;
 
@@ -152,36 +126,27 @@ export function buildAccessRecord(facts: AccessFacts, source: AuditSource): Acce
   const recorded = new Date(facts.recordedMs).toISOString();
   const action = actions[facts.interaction];
   const agents = renderAgents(facts, source.baseUrl);
-  const entities = buildEntities(facts);
-  const start: Omit<AuditEvent, 'agent' | 'source' | 'entity'> = {
-    resourceType: 'AuditEvent',
-    id: facts.id,
-    meta: {
-      versionId: '1',
-      lastUpdated: recorded,
-      profile: balp === undefined ? [auditEventProfile] : [auditEventProfile, balp],
-    },
-    type: {
-      system: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
-      code: 'rest',
-      display: 'RESTful Operation',
-    },
-    subtype: [{ system: restful, code: facts.interaction, display: facts.interaction }],
-    action,
-    recorded,
-    outcome: facts.outcome,
-    ...(facts.outcomeReason === undefined ? {} : { outcomeDesc: facts.outcomeReason }),
+  const entities = renderEntities(facts);
+  const meta: AuditEvent['meta'] = {
+    versionId: '1',
+    lastUpdated: recorded,
+    profile: balp === undefined ? [auditEventProfile] : [auditEventProfile, balp],
   };
-  const rest = `"agent":${agents.text},"source":${renderSource(source)},"entity":${JSON.stringify(entities)}`;
+  const subtype: AuditEvent['subtype'] = [{ system: restful, code: facts.interaction, display: facts.interaction }];
+  const outcomeDesc = facts.outcomeReason === undefined ? '' : `,"outcomeDesc":${JSON.stringify(facts.outcomeReason)}`;
+  const body =
+    `{"resourceType":"AuditEvent","id":${JSON.stringify(facts.id)},"meta":${JSON.stringify(meta)},"type":${typeText},` +
+    `"subtype":${JSON.stringify(subtype)},"action":"${action}","recorded":"${recorded}","outcome":"${facts.outcome}"` +
+    `${outcomeDesc},"agent":${agents.text},"source":${renderSource(source)},"entity":${entities.text}}`;
   const viewers = new Set(facts.custodianIds);
   if (facts.caller?.role === 'authority') viewers.add(facts.caller.organisation.id);
   return {
     id: facts.id,
     recordedMs: facts.recordedMs,
-    body: `${JSON.stringify(start).slice(0, -1)},${rest}}`,
+    body,
     patients: facts.patientIds.map((id) => `Patient/${id}`),
     agents: agents.references,
-    entities: [...new Set(entities.flatMap((entity) => entity.what?.reference ?? []))],
+    entities: entities.references,
     type: 'rest',
     subtype: facts.interaction,
     action,

@@ -8,13 +8,18 @@ import { indexKind } from './schema.ts';
 import type { CompiledSql } from './write-op.ts';
 
 export interface CompiledSearch {
-  /** Columns id, version, revision, lastUpdatedMs, labels, versionRow, then one for each sort key. One row more than `limit`. */
+  /**
+   * Columns id, version, revision, lastUpdatedMs, labels, versionRow, then one for each sort key; without sort keys, body.
+   * One row more than `limit`.
+   */
   readonly page: CompiledSql;
   /** One column: the number of all matches. */
   readonly count: CompiledSql;
 }
 
 const columns = 'r.id, r.version, r.revision, r.lastUpdatedMs, r.labels, r.versionRow';
+
+const body = '(SELECT v.body FROM version v WHERE v.row = r.versionRow)';
 
 /** A sum, because SQLite prepares a statement anew at each binding of a bare `LIMIT ?`: five times slower. */
 export const limit = 'LIMIT ? + 0';
@@ -33,7 +38,7 @@ export function compileSearch(plan: SearchPlan): CompiledSearch {
     return {
       count,
       page: {
-        sql: `SELECT ${columns} FROM ${from} WHERE ${where.sql}${keyset} ORDER BY ${id} ${limit}`,
+        sql: `SELECT ${columns}, ${body} FROM ${from} WHERE ${where.sql}${keyset} ORDER BY ${id} ${limit}`,
         params: [...count.params, ...(after === undefined ? [] : [after]), plan.limit + 1],
       },
     };

@@ -12,7 +12,7 @@ export function runSearch(statements: Statements, plan: SearchPlan): SearchResul
   const compiled = audits ? compileAuditSearch(plan) : compileSearch(plan);
   const toMatch = audits
     ? (row: Row) => auditMatch(statements, row)
-    : (row: Row) => resourceMatch(statements, plan.type, row);
+    : (row: Row) => resourceMatch(statements, plan, row);
   if (!plan.total) return { ...page(statements, plan, compiled, toMatch), total: undefined };
   statements.run('BEGIN');
   try {
@@ -39,23 +39,28 @@ function page(
 
 function position(plan: SearchPlan, row: Row): KeysetPosition {
   if (plan.type === 'AuditEvent') return [numberAt(row, 0), numberAt(row, 1)];
-  return [...row.slice(resourceColumns), textAt(row, 0)] as KeysetPosition;
+  return [...row.slice(resourceColumns, resourceColumns + plan.sort.length), textAt(row, 0)] as KeysetPosition;
 }
 
 const resourceColumns = 6;
 
-function resourceMatch(statements: Statements, type: string, row: Row): StoredResource {
-  const body = statements.row('SELECT body FROM version WHERE row = ?', numberAt(row, 5));
-  if (body === undefined) throw new Error('a current version has no row');
+function resourceMatch(statements: Statements, plan: SearchPlan, row: Row): StoredResource {
   return {
-    type,
+    type: plan.type,
     id: textAt(row, 0),
     version: numberAt(row, 1),
     lastUpdatedMs: numberAt(row, 3),
-    body: textAt(body, 0),
+    body: plan.sort.length === 0 ? textAt(row, resourceColumns) : readBody(statements, numberAt(row, 5)),
     labels: listAt(row, 4),
     revision: numberAt(row, 2),
   };
+}
+
+/** After sorting: the texts of what is not on the page are not read. */
+function readBody(statements: Statements, versionRow: number): string {
+  const found = statements.row('SELECT body FROM version WHERE row = ?', versionRow);
+  if (found === undefined) throw new Error('a current version has no row');
+  return textAt(found, 0);
 }
 
 function auditMatch(statements: Statements, row: Row): StoredResource {

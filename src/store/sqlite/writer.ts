@@ -1,6 +1,7 @@
 /**
- * The queue before the writer thread. While the thread works on one batch, what comes in waits and goes as the next:
- * the busier the store, the larger the batches, the fewer fsyncs for each commit.
+ * The queue before the writer thread. While the thread works on one batch, what comes in waits and goes as the next, at
+ * the end of a turn of the event loop, with all that the turn brought in: the busier the store, the larger the batches,
+ * the fewer fsyncs for each commit.
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../fhir/fault.ts';
@@ -39,11 +40,12 @@ export function openWriter(
   let state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   let waiting: Waiting[] = [];
   let inFlight: readonly Waiting[] = [];
+  let scheduled = false;
 
   const send = (request: WriterRequest): void => worker.postMessage(request);
 
-  const next = (): void => {
-    if (inFlight.length > 0) return;
+  const sendNext = (): void => {
+    scheduled = false;
     if (waiting.length === 0) {
       if (state === 'closing') send({ kind: 'close' });
       return;
@@ -51,6 +53,12 @@ export function openWriter(
     inFlight = waiting.length <= maxBatch ? waiting : waiting.slice(0, maxBatch);
     waiting = waiting.length <= maxBatch ? [] : waiting.slice(maxBatch);
     send({ kind: 'batch', ops: inFlight.map(({ op }) => op) });
+  };
+
+  const next = (): void => {
+    if (scheduled || inFlight.length > 0) return;
+    scheduled = true;
+    setImmediate(sendNext);
   };
 
   const lose = (error: Error): void => {
