@@ -59,7 +59,7 @@ export async function planNew(
     }
     case 'Subscription': {
       const subscription = checkResource<Subscription>(body, type, ports);
-      const planned = planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports);
+      const planned = await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports);
       return {
         ...planned,
         writes: planned.writes.map((write) => (ifNoneExist === undefined ? write : { ...write, ifNoneExist })),

@@ -1,6 +1,8 @@
 import type { Subscription } from 'fhir/r4.js';
 import type { Caller } from '../cpis/caller.ts';
 import { clientLabel, ownerLabel } from '../cpis/labels.ts';
+import { mostSubscriptions } from '../cpis/subscription-limit.ts';
+import { fault } from '../fhir/fault.ts';
 import type { StoredResource } from '../store/store.ts';
 import { refuseErrors } from './check-resource.ts';
 import type { PlannedWrite } from './planned-write.ts';
@@ -15,16 +17,35 @@ export interface SubscriptionSubmission {
   readonly current: StoredResource | undefined;
 }
 
+/** Throws 422 when the authority has as many others that are not `off` as it may have. */
+async function checkRoom(owner: string, id: string, ports: InteractionPorts): Promise<void> {
+  const { matches } = await ports.store.search({
+    type: 'Subscription',
+    clauses: [
+      { kind: 'label', any: [ownerLabel(owner)] },
+      { kind: 'token', param: 'status', negated: true, any: [{ code: 'off' }] },
+    ],
+    sort: [],
+    limit: mostSubscriptions + 1,
+    total: false,
+  });
+  if (matches.filter((other) => other.id !== id).length < mostSubscriptions) return;
+  throw fault('unprocessable', `An authority has at most ${mostSubscriptions} Subscriptions that are not "off".`, {
+    expression: ['Subscription.status'],
+  });
+}
+
 /** Plans the creation or replacement of a Subscription; the server activates it once it is stored. */
-export function planSubscriptionWrite(
+export async function planSubscriptionWrite(
   { subscription, id, current }: SubscriptionSubmission,
   caller: Caller,
   ports: InteractionPorts,
-): PlannedWrite {
+): Promise<PlannedWrite> {
   const guarded = ports.subscriptions.protect({ ...subscription, id }, current?.body) as Subscription;
   const issues = ports.subscriptions.check(guarded, caller);
   refuseErrors(issues);
   const owner = caller.organisation.id;
+  if (guarded.status !== 'off') await checkRoom(owner, id, ports);
   const write = buildResourceWrite(
     guarded,
     id,

@@ -1,4 +1,5 @@
 import { ownerLabel, ownerOf } from '../cpis/labels.ts';
+import { mostSubscriptions } from '../cpis/subscription-limit.ts';
 import type { SearchClause } from '../fhir/search/ast.ts';
 import type { Store, StoredResource } from '../store/store.ts';
 import { judgeSubscription, type Verdict } from './activation.ts';
@@ -25,7 +26,8 @@ export interface Subscriptions {
   usable(authority: string): readonly UsableSubscription[];
   /**
    * To be called after a commit that wrote or deleted a Subscription of the authority: reads them anew, activates what is
-   * requested, and tells the listener. Resolves when that is done; store errors go to `onError`.
+   * requested, and tells the listener. Resolves when that is done; calls made before the reading starts share it. Store
+   * errors go to `onError`.
    */
   changed(authority: string): Promise<void>;
   /** The same for every authority: the registry was reloaded. */
@@ -64,6 +66,22 @@ interface Entry {
 const pageSize = 100;
 const mostRounds = 5;
 const longestTimerMs = 24 * 60 * 60_000;
+const beyondLimit: Verdict = { status: 'error', error: 'beyond the limit of Subscriptions in use', usable: false };
+
+/**
+ * The Subscriptions that the limit leaves no room for; those in use stay. A write beyond it is refused, but those that are
+ * planned at the same moment do not see each other.
+ */
+function findBeyondLimit(found: readonly StoredResource[]): ReadonlySet<StoredResource> {
+  if (found.length <= mostSubscriptions) return new Set();
+  const ranked = found.flatMap((stored) => {
+    const { status, error } = JSON.parse(stored.body);
+    if (status === 'off') return [];
+    return [{ stored, waits: status === 'requested' || error === beyondLimit.error ? 1 : 0 }];
+  });
+  ranked.sort((a, b) => a.waits - b.waits || (a.stored.id < b.stored.id ? -1 : 1));
+  return new Set(ranked.slice(mostSubscriptions).map(({ stored }) => stored));
+}
 
 /** Reads all Subscriptions and activates those that were requested. Throws when the store cannot be read. */
 export async function openSubscriptions(options: SubscriptionsOptions): Promise<Subscriptions> {
@@ -72,6 +90,8 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   const endTimers = new Map<string, () => void>();
   /** The last piece of work on each authority: one at a time. */
   const work = new Map<string, Promise<void>>();
+  /** The load of each authority that waits for its turn: it will read whatever is committed until then. */
+  const queued = new Map<string, Promise<void>>();
   /** Every authority that is known to have, or to have had, a Subscription. */
   const owners = new Set<string>();
   let listener: (authority: string) => void = () => undefined;
@@ -97,7 +117,8 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     return writeSubscriptionVersion(change, options);
   }
 
-  async function take(stored: StoredResource): Promise<Entry | 'unused' | 'superseded'> {
+  async function take(stored: StoredResource, beyond: boolean): Promise<Entry | 'unused' | 'superseded'> {
+    if (beyond) return (await bring(stored, beyondLimit)) === undefined ? 'superseded' : 'unused';
     const resource = JSON.parse(stored.body);
     const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
     const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
@@ -128,7 +149,8 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   async function load(authority: string): Promise<void> {
     for (let round = 0; round < mostRounds; round += 1) {
       const found = await findAll([{ kind: 'label', any: [ownerLabel(authority)] }]);
-      const taken = await Promise.all(found.map(take));
+      const beyond = findBeyondLimit(found);
+      const taken = await Promise.all(found.map((stored) => take(stored, beyond.has(stored))));
       if (taken.includes('superseded') && round + 1 < mostRounds) continue;
       hold(
         authority,
@@ -150,10 +172,15 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
 
   function changed(authority: string): Promise<void> {
     owners.add(authority);
-    return inTurn(authority, async () => {
+    const waiting = queued.get(authority);
+    if (waiting !== undefined) return waiting;
+    const next = inTurn(authority, async () => {
+      queued.delete(authority);
       await load(authority);
       listener(authority);
     });
+    queued.set(authority, next);
+    return next;
   }
 
   function move(authority: string, id: string, to: 'active' | 'error', error: string | undefined): void {

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AuditEvent, Bundle, Subscription } from 'fhir/r4.js';
+import type { AuditEvent, Bundle, BundleEntry, Subscription } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
@@ -34,6 +34,8 @@ const wanted = (over: Partial<Subscription> = {}, channel: object = {}): Subscri
   },
   ...over,
 });
+
+const isRefused = (entry: BundleEntry): boolean => entry.response?.status.startsWith('422') === true;
 
 async function untilStatus(client: FhirClient, id: string, status: string): Promise<Subscription> {
   for (let round = 0; round < 100; round += 1) {
@@ -221,4 +223,35 @@ t.test('a client that moves to another authority is sent nothing of the one that
   await receiver.waitFor(atFirst + 2);
   t.pass('what was owed is delivered to the authority that it is owed to, once its client is back');
   t.equal((await la.request('DELETE', `Subscription/${id}`)).status, 204);
+});
+
+t.test('at most ten Subscriptions of an authority are in use, also when many are written at once', async (t) => {
+  for (const { id } of resourcesOf(await la.request<Bundle>('GET', 'Subscription')))
+    await la.request('DELETE', `Subscription/${id}`);
+  const entries = (count: number, status: Subscription['status']) =>
+    Array.from({ length: count }, () => ({
+      resource: wanted({ status }),
+      request: { method: 'POST', url: 'Subscription' },
+    }));
+  const send = (type: string, entry: unknown) =>
+    la.request<Bundle>('POST', '', { resourceType: 'Bundle', type, entry });
+  const withStatus = async (status: string): Promise<number | undefined> =>
+    (await la.request<Bundle>('GET', `Subscription?status=${status}&_summary=count`)).body.total;
+  const many = await send('transaction', entries(30, 'requested'));
+  t.equal(many.status, 200, JSON.stringify(many.body).slice(0, 500));
+  for (let round = 0; round < 100 && ((await withStatus('requested')) ?? 1) > 0; round += 1) await delay(20);
+  t.strictSame([await withStatus('active'), await withStatus('error')], [10, 20]);
+  const one = wanted();
+  const refused = await la.request('POST', 'Subscription', one);
+  t.equal(refused.status, 422);
+  t.match(refused.body, { issue: [{ code: 'business-rule', expression: ['Subscription.status'] }] });
+  t.equal((await send('batch', entries(70, 'requested'))).body.entry?.filter(isRefused).length, 70);
+  t.equal((await send('batch', entries(2, 'off'))).body.entry?.filter(isRefused).length, 0, 'off: no limit');
+
+  const [ended = ''] = resourcesOf(await la.request<Bundle>('GET', 'Subscription?status=active')).map(({ id }) => id);
+  t.equal((await la.request('PUT', `Subscription/${ended}`, { ...wanted({ status: 'off' }), id: ended })).status, 200);
+  t.equal((await la.request('POST', 'Subscription', one)).status, 422, 'others wait for the room already');
+  for (const { id } of resourcesOf(await la.request<Bundle>('GET', 'Subscription?status=error&_count=100')))
+    await la.request('DELETE', `Subscription/${id}`);
+  t.equal((await la.request('PUT', `Subscription/${ended}`, { ...one, id: ended })).status, 200, 'there is room again');
 });

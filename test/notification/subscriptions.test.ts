@@ -132,6 +132,32 @@ t.test('off, deleted and ended ones are not sent to; what ends is turned off', a
   t.match(await backlogOf(leeds), { undelivered: 1 });
 });
 
+t.test('changes that come while one is being read are read together, once', async (t) => {
+  let judged = 0;
+  const { subscribe, update, subscriptions, store, statusOf } = await world(t, {
+    resolve: async () => {
+      judged += 1;
+      return [{ address: '127.0.0.1', family: 4 }];
+    },
+  });
+  const id = await subscribe(leeds, 'http://localhost:9000/hook');
+  await update(id, { status: 'requested' });
+  let told = 0;
+  subscriptions.onChange(() => {
+    told += 1;
+  });
+  judged = 0;
+  await Promise.all(Array.from({ length: 200 }, () => subscriptions.changed(leeds)));
+  t.strictSame([told, judged], [1, 1]);
+  const first = subscriptions.changed(leeds);
+  await store.read('Subscription', id);
+  await update(id, { status: 'off' });
+  await Promise.all([first, subscriptions.changed(leeds), subscriptions.changed(leeds)]);
+  t.ok(told <= 3);
+  t.match(await statusOf(id), { status: 'off' });
+  t.strictSame(subscriptions.usable(leeds), [], 'what was committed before the call is seen');
+});
+
 t.test("a client's update in the middle of an activation wins, and is activated in its turn", async (t) => {
   const endpoint = await receiver(t);
   const late: { run?: () => Promise<void> } = {};
