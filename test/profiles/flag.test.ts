@@ -19,6 +19,10 @@ t.test('valid Flags', async (t) => {
   t.strictSame(validateBy('flag', changed(sampleFlag, 'period.end', '2025-01-31')), [], 'ended on the day it began');
 });
 
+function manyIdentifiers(count: number): unknown[] {
+  return Array.from({ length: count }, (_, i) => ({ system: 'https://la.example.org/plan', value: `${i}` }));
+}
+
 /** path, value (undefined: removed) -> `expression code` of all issues. */
 const mutations: [path: string, value: unknown, ...expected: string[]][] = [
   ['resourceType', 'Patient', 'Flag.resourceType structure'],
@@ -44,6 +48,7 @@ const mutations: [path: string, value: unknown, ...expected: string[]][] = [
   ['identifier', undefined, 'Flag.identifier required'],
   ['identifier', [], 'Flag.identifier structure'],
   ['identifier', [sampleFlag.identifier[0], sampleFlag.identifier[0]], 'Flag invariant'],
+  ['identifier', manyIdentifiers(11), 'Flag.identifier structure'],
   ['identifier.0.system', undefined, 'Flag.identifier[0].system required'],
   ['identifier.0.value', undefined, 'Flag.identifier[0].value required'],
   ['identifier.0.value', 'Jane said that', 'Flag.identifier[0].value value'],
@@ -100,6 +105,17 @@ t.test('one change at a time', async (t) => {
     if (typeof value === 'string' && value.length > 6)
       t.notMatch(JSON.stringify(issues.map((i) => i.diagnostics)), value);
   }
+});
+
+t.test('ten identifiers, and thousands are refused without comparing them', async (t) => {
+  t.strictSame(validateBy('flag', changed(sampleFlag, 'identifier', manyIdentifiers(10))), []);
+  const nineAndOneAgain = [...manyIdentifiers(9), ...manyIdentifiers(1)];
+  t.strictSame(outline(validateBy('flag', changed(sampleFlag, 'identifier', nineAndOneAgain))), ['Flag invariant']);
+  const flag = changed(sampleFlag, 'identifier', manyIdentifiers(6_500));
+  const startedMs = performance.now();
+  t.strictSame(outline(validateBy('flag', flag)), ['Flag.identifier structure']);
+  const tookMs = performance.now() - startedMs;
+  t.ok(tookMs < 500, `took ${tookMs.toFixed(0)} ms`);
 });
 
 t.test('all issues at once, each with its rule', async (t) => {

@@ -37,6 +37,7 @@ const cases: [profile: string, sample: Json, valid: Mutation[], mutations: Mutat
       ['gender', undefined],
       ['id', undefined],
       ['name.0.given', undefined],
+      ['name', Array(10).fill({ family: 'x', given: Array(10).fill('x') })],
     ],
     [
       ['identifier', undefined, 'Patient.identifier required'],
@@ -47,6 +48,8 @@ const cases: [profile: string, sample: Json, valid: Mutation[], mutations: Mutat
       ['identifier.0.value', '999 000 0018', 'Patient.identifier[0].value value', 'Patient.identifier[0] invariant'],
       ['identifier.0.period', { start: '2020' }, 'Patient.identifier[0].period structure'],
       ['name', undefined, 'Patient.name required'],
+      ['name', Array(11).fill({ text: 'x' }), 'Patient.name structure'],
+      ['name.0.given', Array(11).fill('x'), 'Patient.name[0].given structure'],
       ['name.0', { given: ['Ada'] }, 'Patient.name[0] invariant'],
       ['name.0.given', ['Ada', null], 'Patient.name[0].given[1] structure'],
       ['name.0.given', 'Ada', 'Patient.name[0].given structure'],
