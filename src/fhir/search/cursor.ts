@@ -2,11 +2,11 @@
  * Cursors: where a page ended, sealed. A cursor is a bookmark and never proof of authorisation: the search it belongs to
  * is parsed, authorised and audited anew on each page.
  */
-import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, type KeyObject, randomBytes } from 'node:crypto';
 import { type FhirFault, fault } from '../fault.ts';
 import type { KeysetPosition } from './ast.ts';
 
-/** What a cursor is good for. Only short keyed hashes of both travel in it. */
+/** What a cursor is good for. Only short hashes of both travel in it. */
 export interface CursorBinding {
   /** Who searches, in a form that is the same on every page. */
   readonly caller: string;
@@ -14,6 +14,7 @@ export interface CursorBinding {
   readonly query: string;
 }
 
+/** 32 bytes. */
 export type CursorKey = KeyObject | Uint8Array;
 
 export interface OpenCursorOptions {
@@ -30,10 +31,17 @@ interface Payload {
   readonly q: string;
 }
 
-const macLength = 43;
-const hashLength = 16;
+const algorithm = 'aes-256-gcm';
+const ivBytes = 12;
+const tagBytes = 16;
+/** Payloads are filled up to a multiple of it, so that the length tells nothing of the position. */
+const blockLength = 128;
+const hashLength = 24;
 
-/** The text of `_cursor`: base64url JSON, a dot, and its HMAC-SHA-256. */
+/**
+ * The text of `_cursor`: base64url of IV, tag and AES-256-GCM ciphertext. A position may be one in a sequence that all
+ * clients share, and would tell how much the others do.
+ */
 export function sealCursor(
   cursor: { readonly position: KeysetPosition; readonly binding: CursorBinding; readonly issuedMs: number },
   key: CursorKey,
@@ -41,11 +49,16 @@ export function sealCursor(
   const payload: Payload = {
     p: cursor.position,
     t: cursor.issuedMs,
-    c: shortHash('caller', cursor.binding.caller, key),
-    q: shortHash('query', cursor.binding.query, key),
+    c: hash(cursor.binding.caller),
+    q: hash(cursor.binding.query),
   };
-  const text = Buffer.from(JSON.stringify(payload)).toString('base64url');
-  return `${text}.${mac('cursor', text, key)}`;
+  const json = Buffer.from(JSON.stringify(payload));
+  const filled = Buffer.alloc(Math.ceil(json.length / blockLength) * blockLength, ' ');
+  json.copy(filled);
+  const iv = randomBytes(ivBytes);
+  const cipher = createCipheriv(algorithm, key, iv);
+  const sealed = Buffer.concat([cipher.update(filled), cipher.final()]);
+  return Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url');
 }
 
 /**
@@ -54,17 +67,11 @@ export function sealCursor(
  */
 export function openCursor(text: string, options: OpenCursorOptions): KeysetPosition {
   const { binding, key } = options;
-  const dot = text.indexOf('.');
-  const body = text.slice(0, Math.max(dot, 0));
-  const signature = text.slice(dot + 1);
-  if (body === '' || signature.length !== macLength || !isEqual(signature, mac('cursor', body, key))) {
-    throw refuse('invalid', 'The cursor is not one that this server gave.');
-  }
-  const payload = JSON.parse(Buffer.from(body, 'base64url').toString()) as Payload;
-  if (!isEqual(payload.c, shortHash('caller', binding.caller, key))) {
+  const payload = decrypt(text, key);
+  if (payload.c !== hash(binding.caller)) {
     throw refuse('forbidden', 'The cursor was given to another client.');
   }
-  if (!isEqual(payload.q, shortHash('query', binding.query, key))) {
+  if (payload.q !== hash(binding.query)) {
     throw refuse('invalid', 'The cursor belongs to another search: follow the next link unchanged.');
   }
   if (options.nowMs - payload.t > options.maxAgeMs) {
@@ -80,17 +87,20 @@ function refuse(category: 'invalid' | 'forbidden', diagnostics: string): FhirFau
   return fault(category, diagnostics, { expression: ['_cursor'] });
 }
 
-/** `purpose` keeps a hash made for one use from standing in for another. */
-function mac(purpose: 'cursor' | 'caller' | 'query', text: string, key: CursorKey): string {
-  return createHmac('sha256', key).update(`${purpose}\0${text}`).digest('base64url');
+function decrypt(text: string, key: CursorKey): Payload {
+  const bytes = Buffer.from(text, 'base64url');
+  const notOurs = (): FhirFault => refuse('invalid', 'The cursor is not one that this server gave.');
+  if (bytes.length <= ivBytes + tagBytes || bytes.toString('base64url') !== text) throw notOurs();
+  const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, ivBytes), { authTagLength: tagBytes });
+  decipher.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));
+  const opened = decipher.update(bytes.subarray(ivBytes + tagBytes));
+  try {
+    return JSON.parse(Buffer.concat([opened, decipher.final()]).toString()) as Payload;
+  } catch {
+    throw notOurs();
+  }
 }
 
-function shortHash(purpose: 'caller' | 'query', text: string, key: CursorKey): string {
-  return mac(purpose, text, key).slice(0, hashLength);
-}
-
-function isEqual(a: string, b: string): boolean {
-  const left = Buffer.from(a);
-  const right = Buffer.from(b);
-  return left.length === right.length && timingSafeEqual(left, right);
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, hashLength);
 }
