@@ -1,5 +1,6 @@
 import type { SearchsetEntry } from '../fhir/bundle/searchset.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
+import { nameParameter } from '../fhir/search/parse-search.ts';
 
 /** Tells a lenient client which search parameters were not understood and had no effect. */
 export function renderIgnored(names: readonly string[]): SearchsetEntry {
@@ -8,7 +9,7 @@ export function renderIgnored(names: readonly string[]): SearchsetEntry {
       severity: 'warning',
       code: 'not-supported',
       diagnostics: 'This search parameter is not supported here and was ignored; Prefer: handling=strict refuses it.',
-      expression: [/^[A-Za-z0-9_.:-]{1,64}$/.test(name) ? name : 'http.parameter'],
+      expression: [nameParameter(name)],
     })),
   );
   return { body, mode: 'outcome' };

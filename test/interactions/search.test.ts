@@ -208,6 +208,13 @@ t.test('unknown parameters: refused for care providers and under strict, told of
     t.match(resourcesOf<never>(byLa, 'outcome'), [{ issue: [{ severity: 'warning', expression: ['nonsense'] }] }]);
     t.equal(linkOf(byLa, 'self'), `${baseUrl}/Flag?patient=${number}`, 'self is what was understood');
   }
+  for (const handling of ['handling=lenient', 'handling=strict']) {
+    const { body } = await search(la, `Flag?patient=${number}&N${number}=1`, { prefer: handling });
+    const outcome = body.resourceType === 'Bundle' ? (body.entry ?? []).map((entry) => entry.resource) : body;
+    t.match(JSON.stringify(outcome), /"expression":\["http.parameter"\]/, handling);
+    t.notMatch(JSON.stringify(outcome), new RegExp(`N${number}`), 'a name that may hold an NHS number is not repeated');
+  }
+  t.strictSame(idsOf(await search(la, `Flag?patient=${number}&_summary=false`)), [id]);
   const always400 = [
     `Flag?patient:nonsense=${number}`,
     `Flag?patient:exact=${number}`,

@@ -43,7 +43,7 @@ interface Draft {
   readonly issues: Issue[];
   sort: readonly SortKey[] | undefined;
   count: number | undefined;
-  summary: 'count' | undefined;
+  summary: 'count' | 'false' | undefined;
   cursor: string | undefined;
 }
 
@@ -77,7 +77,8 @@ export function parseSearch(
     const unsupported = draft.issues.every((issue) => issue.code === 'not-supported');
     throw new FhirFault(unsupported ? 'not-supported' : 'invalid', draft.issues);
   }
-  const { clauses, sort = [], count = options.defaultCount, summary, include, cursor, applied, ignored } = draft;
+  const { clauses, sort = [], count = options.defaultCount, include, cursor, applied, ignored } = draft;
+  const summary = draft.summary === 'count' ? 'count' : undefined;
   return { type, clauses, sort, count, summary, include, cursor, applied, ignored };
 }
 
@@ -101,7 +102,7 @@ function parseParameter(
   if (outcome === undefined) {
     if (name.code !== '_cursor') draft.applied.push(pair);
   } else if (outcome !== unknown) draft.issues.push(toIssue(outcome, name.code));
-  else if (options.handling === 'strict') draft.issues.push(toIssue(unknown, text));
+  else if (options.handling === 'strict') draft.issues.push(toIssue(unknown, nameParameter(text)));
   else draft.ignored.push(text);
 }
 
@@ -137,6 +138,11 @@ function parseSelection(
   if (name.code === '_lastUpdated') return parseLastUpdatedClause(name, value);
   const parameter = options.definitions.get(type)?.get(name.code);
   return parameter === undefined ? unknown : parseClause(parameter, name, value, options.baseUrl);
+}
+
+/** What an issue calls a parameter that is not known here: its name, unless that is none or holds ten digits in a row. */
+export function nameParameter(name: string): string {
+  return /^[A-Za-z0-9_.:-]{1,64}$/.test(name) && !/(?:\d[_.:-]?){10}/.test(name) ? name : 'http.parameter';
 }
 
 type ParseResultParameter = (value: string, draft: Draft, options: ParseSearchOptions) => Problem | undefined;

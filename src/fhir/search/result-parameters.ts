@@ -5,7 +5,7 @@ import { Problem } from './problem.ts';
 
 const countPattern = /^\d{1,9}$/;
 const badCount = new Problem('invalid', 'The value is not a whole number from 0 to 999999999.');
-const badSummary = new Problem('not-supported', 'Only count is supported.');
+const badSummary = new Problem('not-supported', 'Only count and false are supported.');
 const badSort = new Problem('not-supported', 'This cannot be sorted by; see the CapabilityStatement.');
 const sortTwice = new Problem('invalid', 'A sort key occurs twice.');
 const badInclude = new Problem('not-supported', 'This cannot be included; see the CapabilityStatement.');
@@ -15,8 +15,9 @@ export function parseCount(text: string, maxCount: number): number | Problem {
   return countPattern.test(text) ? Math.min(Number(text), maxCount) : badCount;
 }
 
-export function parseSummary(text: string): 'count' | Problem {
-  return text === 'count' ? text : badSummary;
+/** `false` asks for whole resources, as no `_summary` does. */
+export function parseSummary(text: string): 'count' | 'false' | Problem {
+  return text === 'count' || text === 'false' ? text : badSummary;
 }
 
 /** `a,-b`: each key one of `sorts`, a `-` for descending. */

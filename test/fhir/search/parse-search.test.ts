@@ -155,6 +155,9 @@ test('repeats are AND, result parameters are read, _format is skipped', async (t
   t.equal(parse('Flag', []).count, undefined);
   t.equal(parse('Flag', [], { defaultCount: 25 }).count, 25);
   t.equal(parse('Flag', [['_count', '0']], { defaultCount: 25 }).count, 0);
+  const whole = parse('Flag', [['_summary', 'false']]);
+  t.equal(whole.summary, undefined, '_summary=false asks for what none asks for');
+  t.strictSame(whole.applied, [['_summary', 'false']]);
 });
 
 test('unknown parameters: refused by name under strict handling, reported under lenient', async (t) => {
@@ -176,6 +179,10 @@ test('unknown parameters: refused by name under strict handling, reported under 
   t.strictSame(query.ignored, ['severity', '_has:x', 'encounter']);
   t.strictSame(query.applied, [['patient', '9990000018']]);
   t.strictSame(refusalOf('Flag', [['_id', 'a']], { allowed }).issues[0]?.expression, ['_id'], '_id is no exception');
+  for (const hidden of ['N9990000018', '_999-000-0018', 'x.9990000018:y']) {
+    const expressions = refusalOf('Flag', [[hidden, '1']], { allowed }).issues[0]?.expression;
+    t.strictSame(expressions, ['http.parameter'], 'a name that may hold an NHS number is not repeated');
+  }
 });
 
 test('what is refused under lenient handling too, with its expression', async (t) => {
