@@ -169,7 +169,7 @@ function formText(request: FastifyRequest): string {
 }
 
 function refuseId(id: string): never {
-  if (id.startsWith('_') || id.startsWith('$')) {
+  if (id === '' || id.startsWith('_') || id.startsWith('$')) {
     throw fault('not-found', 'No such interaction or operation is served.', { code: 'not-supported' });
   }
   throw fault('invalid', 'An id in the URL is not a FHIR id.', { code: 'value' });

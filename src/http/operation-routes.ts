@@ -24,7 +24,7 @@ export function addOperationRoutes(app: FastifyInstance, options: ServerOptions)
   app.get('/metrics', async (request, reply) => {
     request.exchange.route = { template: '/metrics' };
     if (!(await options.authorizeMetrics(request.headers.authorization))) {
-      throw fault('login', 'Metrics need authorisation.');
+      throw fault('forbidden', 'Metrics are for operators.');
     }
     return reply.header('content-type', options.metrics.contentType).send(await options.metrics.metrics());
   });

@@ -82,7 +82,7 @@ export interface ServerOptions {
   readonly isReady: () => boolean;
   /** Others register their metrics on the same registry. */
   readonly metrics: MetricRegistry;
-  /** Takes the Authorization header of a request for `/metrics`. */
+  /** Takes the Authorization header of a request for `/metrics`. Throws FhirFault `login`; false: known, and not allowed. */
   readonly authorizeMetrics: (authorization: string | undefined) => boolean | Promise<boolean>;
   /** From `buildLogger`. */
   readonly logger: Logger;

@@ -101,7 +101,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     }
     if (!request.is404) return done();
     const path = target.split('?', 1)[0] ?? '';
-    if (!path.startsWith(`${options.basePath}/`)) return done(fault('not-found', 'Nothing is served at this path.'));
+    if (path !== options.basePath && !path.startsWith(`${options.basePath}/`))
+      return done(fault('not-found', 'Nothing is served at this path.'));
     beginUnmatched(request, reply, (error?: Error) => {
       done(error ?? unmatched(served.allowed(path.slice(options.basePath.length))));
     });

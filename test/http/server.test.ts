@@ -241,7 +241,9 @@ t.test('what is not listed is not served', async (t) => {
     ['GET', `/Flag/${'x'.repeat(300)}`, 400, null],
     ['GET', '/Flag/a%2Fb', 400, null],
     ['GET', '/Flag/a%00', 400, null],
-    ['GET', '/Flag/', 400, null],
+    ['GET', '/Flag/', 404, null],
+    ['DELETE', '/Flag/', 404, null],
+    ['GET', '/Flag//_history/1', 404, null],
     ['DELETE', '/Organization/1', 405, 'GET, HEAD'],
     ['PUT', '/Organization/1', 405, 'GET, HEAD'],
     ['POST', '/Organization', 405, 'GET, HEAD'],
@@ -249,7 +251,9 @@ t.test('what is not listed is not served', async (t) => {
     ['DELETE', '/Flag', 405, 'POST, PUT, GET, HEAD'],
     ['PUT', '/Flag/_search', 404, null],
     ['POST', '/metadata', 405, 'GET, HEAD'],
-    ['GET', '', 404, null],
+    ['GET', '', 405, 'POST'],
+    ['GET', '/', 405, 'POST'],
+    ['GET', '?patient=9990000018', 405, 'POST'],
     ['DELETE', '/', 405, 'POST'],
     ['OPTIONS', '/Flag/1', 405, 'GET, HEAD, PUT, DELETE'],
   ];
@@ -275,7 +279,7 @@ t.test('what is not listed is not served', async (t) => {
 t.test('nobody gets in without a token, and each refusal is audited before it is answered', async (t) => {
   const server = await startServer();
   t.teardown(server.close);
-  for (const path of ['/Flag?patient=9990000018', '/Flag/1', '/Nope', '/Flag/1/extra']) {
+  for (const path of ['/Flag?patient=9990000018', '/Flag/1', '/Nope', '']) {
     for (const headers of [{}, { authorization: 'Bearer wrong' }]) {
       const response = await fetch(server.url + path, { headers });
       t.equal(response.status, 401, path);
@@ -440,6 +444,7 @@ t.test('token endpoint, discovery, health and metrics', async (t) => {
 
   await fetch(`${server.url}/Flag?patient=9990000018`, { headers: authorization });
   t.equal((await fetch(`${root}/metrics`)).status, 401);
+  t.equal((await fetch(`${root}/metrics`, { headers: { authorization: 'Bearer of-a-client' } })).status, 403);
   const metrics = await (await fetch(`${root}/metrics`, { headers: authorization })).text();
   t.match(metrics, /http_request_duration_seconds_count\{route="\/Flag",method="GET",status="2xx"\} 1/);
   t.match(metrics, /process_cpu_user_seconds_total/);

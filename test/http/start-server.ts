@@ -77,7 +77,10 @@ export async function startServer(overrides: StartOptions = {}): Promise<Started
     },
     isReady: () => true,
     metrics,
-    authorizeMetrics: (authorization) => authorization === token,
+    authorizeMetrics: (authorization) => {
+      if (authorization === undefined) throw fault('login', 'A valid access token is needed.');
+      return authorization === token;
+    },
     logger: buildLogger({ level: 'info', destination }),
     newId: randomUUID,
     ...rest,
