@@ -70,7 +70,7 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
         body: type === 'Flag' ? buildFlag(freshPlanOn(plan.nhsNumber)) : bodyOf(type),
       };
     case 'update':
-      return { method: 'PUT', path: `${type}/${id}`, body: bodyOf(type) };
+      return { method: 'PUT', path: `${type}/${id}`, body: { ...bodyOf(type), id } };
     case 'delete':
       return { method: 'DELETE', path: `${type}/${id}` };
     case 'search-type':
@@ -196,7 +196,7 @@ t.test('scopes narrow the role', async (t) => {
     ['GET', `Flag?patient=${shared.nhsNumber}`],
     ['GET', `Flag/${sharedId}/_history/1`],
     ['POST', 'Flag', buildFlag(freshPlanOn(shared.nhsNumber))],
-    ['PUT', `Flag/${sharedId}`, buildFlag(shared)],
+    ['PUT', `Flag/${sharedId}`, { ...buildFlag(shared), id: sharedId }],
     ['GET', `Patient/${shared.nhsNumber}`],
     ['GET', `AuditEvent?patient=${shared.nhsNumber}`],
   ] as const;

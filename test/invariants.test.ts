@@ -71,7 +71,7 @@ t.test('I1: when the access cannot be recorded the answer is 503 and discloses n
     [la, 'GET', 'AuditEvent'],
     [la, 'GET', 'Subscription'],
     [la, 'GET', `Flag/${absentId}`],
-    [la, 'PUT', `Flag/${id}`, buildFlag(plan), { prefer: 'return=representation' }],
+    [la, 'PUT', `Flag/${id}`, { ...buildFlag(plan), id }, { prefer: 'return=representation' }],
     [la, 'POST', 'Flag', buildFlag(plan), { 'if-none-exist': `identifier=${referenceSystem}|${plan.reference}` }],
     [
       la,

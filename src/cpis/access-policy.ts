@@ -61,6 +61,11 @@ export function authorise(caller: Caller, type: string, interaction: TypeInterac
   }
 }
 
+/** Whether the token's scopes let a write answer with the resource. */
+export function mayRead(caller: Caller, type: string): boolean {
+  return caller.grants.get(type)?.has('r') === true || caller.grants.get('*')?.has('r') === true;
+}
+
 export interface VisibilityRule {
   /** The date in Europe/London, `YYYY-MM-DD`. */
   readonly today: string;

@@ -34,13 +34,8 @@ export function submittersOf(labels: readonly string[]): string[] {
   return idsOf(labels, 'submitter:');
 }
 
-/**
- * The labels of a Patient: seen by the authorities that hold plans on it, or, as long as nobody does, by those that
- * submitted it.
- */
+/** The labels of a Patient: seen by the authorities that hold plans on it, matched by those that submitted it. */
 export function patientLabels(holders: Iterable<string>, submitters: Iterable<string>): string[] {
-  const holderIds = new Set(holders);
-  const submitterIds = new Set(submitters);
-  const viewers = holderIds.size > 0 ? holderIds : submitterIds;
-  return [...[...viewers].sort().map(viewerLabel), ...[...submitterIds].sort().map(submitterLabel)];
+  const sorted = (ids: Iterable<string>): string[] => [...new Set(ids)].sort();
+  return [...sorted(holders).map(viewerLabel), ...sorted(submitters).map(submitterLabel)];
 }

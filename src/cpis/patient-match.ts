@@ -3,10 +3,12 @@ import type { Issue } from '../fhir/fault.ts';
 import { normaliseText } from '../fhir/search/normalise-text.ts';
 
 /** What a submitted Patient says against the one that is known. */
-export type PatientMatch =
-  | { readonly kind: 'same'; readonly warnings: readonly Issue[] }
+export interface PatientMatch {
   /** The birth date differs: in all likelihood the number of another child. */
-  | { readonly kind: 'different-person'; readonly issue: Issue };
+  readonly wrongChild: Issue | undefined;
+  /** No name agrees (first given and family name, case and accents folded). */
+  readonly nameWarning: Issue | undefined;
+}
 
 function names(patient: Patient): Set<string> {
   const found = new Set<string>();
@@ -16,31 +18,27 @@ function names(patient: Patient): Set<string> {
   return found;
 }
 
-/**
- * Compares a submitted Patient with the one stored under the same NHS number: a differing birth date is another
- * person, a differing name (first given and family name, case and accents folded) only a warning.
- */
+/** Compares a submitted Patient with the one stored under the same NHS number. */
 export function matchPatient(submitted: Patient, known: Patient): PatientMatch {
-  if (submitted.birthDate !== known.birthDate) {
-    return {
-      kind: 'different-person',
-      issue: {
-        severity: 'error',
-        code: 'conflict',
-        diagnostics:
-          'Wrong child: another birth date is recorded for this NHS number. Check the number against PDS and submit ' +
-          'the record again; nothing of it was stored.',
-        expression: ['Patient.birthDate'],
-      },
-    };
-  }
   const knownNames = names(known);
   const agrees = [...names(submitted)].some((name) => knownNames.has(name));
-  const warning: Issue = {
-    severity: 'warning',
-    code: 'business-rule',
-    diagnostics: 'The name differs from the one recorded for this NHS number and birth date.',
-    expression: ['Patient.name'],
+  return {
+    wrongChild: submitted.birthDate === known.birthDate ? undefined : wrongChild,
+    nameWarning: agrees ? undefined : differingName,
   };
-  return { kind: 'same', warnings: agrees ? [] : [warning] };
 }
+
+const wrongChild: Issue = {
+  severity: 'error',
+  code: 'conflict',
+  diagnostics:
+    'Wrong child: another birth date is recorded for this NHS number. Check the number against PDS and submit the ' +
+    'record again; nothing of it was stored.',
+  expression: ['Patient.birthDate'],
+};
+const differingName: Issue = {
+  severity: 'warning',
+  code: 'business-rule',
+  diagnostics: 'The name differs from the one recorded for this NHS number and birth date.',
+  expression: ['Patient.name'],
+};

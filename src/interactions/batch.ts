@@ -1,3 +1,4 @@
+import { FhirFault, fault } from '../fhir/fault.ts';
 import {
   type BundleEntry,
   isRead,
@@ -57,8 +58,13 @@ export async function batch(
 ): Promise<FhirAnswer> {
   const responses: string[] = new Array(entries.length);
   const parsed: BundleEntry[] = [];
+  /** Lanes whose Patient was refused: the plans of that record are refused with it. */
+  const refusedPatients = new Set<string>();
   const perEntry = async (entry: BundleEntry): Promise<void> => {
     try {
+      if (entry.request.type === 'Flag' && refusedPatients.has(laneOf(entry))) {
+        throw await recordRefusal(patientRefused(), entry.request, context, ports);
+      }
       responses[entry.index] = renderAnsweredEntry(
         entry,
         await perform(entry.request, context),
@@ -66,6 +72,8 @@ export async function batch(
         ports.baseUrl,
       );
     } catch (error) {
+      const isForbidden = error instanceof FhirFault && error.category === 'forbidden';
+      if (entry.request.type === 'Patient' && !isForbidden) refusedPatients.add(laneOf(entry));
       responses[entry.index] = renderRefusedEntry(entry, error);
     }
   };
@@ -84,6 +92,13 @@ export async function batch(
   const reads = parsed.filter(isRead).map((entry) => [entry]);
   await inLanes(reads, concurrentLanes, perEntry);
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
+}
+
+function patientRefused(): FhirFault {
+  return fault('unprocessable', 'The Patient of this record was refused, and its plan with it.', {
+    code: 'business-rule',
+    expression: ['Flag.subject'],
+  });
 }
 
 /** A response Bundle of rendered entries. */

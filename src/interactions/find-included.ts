@@ -19,6 +19,7 @@ export async function findIncluded(
 ): Promise<readonly StoredResource[]> {
   if (query.type !== 'Flag' || query.summary === 'count') return [];
   const asked = (param: string): boolean => query.include.some((include) => include.param === param);
+  if (asked('author')) authorise(caller, 'Organization', 'read');
   const included: StoredResource[] = [];
   if (caller.role === 'care-provider' || asked('author')) {
     const owners = new Set<string>();

@@ -66,7 +66,10 @@ function describeAccess(
   plans: readonly Plan[],
   ports: InteractionPorts,
 ): PlannedWrite['access'] {
-  const notifyIds = notifiedOfWrite(caller.organisation.id, visibleHolders(plans, visibilityRule(ports)));
+  // What was withdrawn and stays so, or was never more than withdrawn, is no movement of a child.
+  const moves = isHeld(plan) || plans.some((known) => known.id === plan.id && isHeld(known));
+  const holders = moves ? visibleHolders(plans, visibilityRule(ports)) : [];
+  const notifyIds = notifiedOfWrite(caller.organisation.id, holders);
   return {
     patientIds: [plan.patientId],
     resource: `Flag/${plan.id}`,
@@ -130,7 +133,7 @@ export async function planFlagWrite(
     return {
       writes: [],
       touches: [],
-      access: { ...access, notifyIds: [] },
+      access: { ...access, notifyIds: [], custodianIds: [caller.organisation.id] },
       answer: {
         kind: 'ok',
         body,

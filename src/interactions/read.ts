@@ -34,6 +34,14 @@ export function answerRead(resource: StoredResource, caller: Caller, ports: Inte
   };
 }
 
+/** NHS numbers of the patients that an AuditEvent is about. */
+export function extractPatients(auditEvent: string): string[] {
+  const entities = (JSON.parse(auditEvent) as AuditEvent).entity ?? [];
+  const references = entities.flatMap((entity) => entity.what?.reference ?? []);
+  const patients = references.filter((reference) => reference.startsWith('Patient/'));
+  return [...new Set(patients.map((reference) => reference.slice('Patient/'.length)))];
+}
+
 /** What an authority's read of its own resource concerns. */
 export function ownAccess(resource: StoredResource, caller: Caller): Access {
   const { type, id, body } = resource;
@@ -43,14 +51,8 @@ export function ownAccess(resource: StoredResource, caller: Caller): Access {
       return { ...access, patientIds: [id] };
     case 'Flag':
       return { ...access, patientIds: [extractPlan(JSON.parse(body) as Flag).patientId], resource: `Flag/${id}` };
-    case 'AuditEvent': {
-      const references = ((JSON.parse(body) as AuditEvent).entity ?? []).flatMap(
-        (entity) => entity.what?.reference ?? [],
-      );
-      const patients = references.filter((reference) => reference.startsWith('Patient/'));
-      const patientIds = [...new Set(patients.map((reference) => reference.slice('Patient/'.length)))];
-      return { ...access, patientIds, resource: `AuditEvent/${id}` };
-    }
+    case 'AuditEvent':
+      return { ...access, patientIds: extractPatients(body), resource: `AuditEvent/${id}` };
     default:
       return { ...access, resource: `${type}/${id}` };
   }

@@ -7,6 +7,8 @@ import type { InteractionPorts } from './ports.ts';
 /** What an interaction knows of the access that it made; the rest follows from the request and its context. */
 export type Access = Pick<AccessFacts, 'patientIds' | 'custodianIds' | 'notifyIds' | 'inAccessHistory'> & {
   readonly resource?: string;
+  /** What was done in effect, where it is not the interaction asked for. */
+  readonly interaction?: AccessFacts['interaction'];
 };
 
 /** An access to no patient, for nobody to be told of. */
@@ -43,11 +45,11 @@ export function buildAudit(
 ): AuditWrite {
   return buildAccessRecord(
     {
-      ...access,
       id: ports.newAuditId(),
       recordedMs: ports.clock(),
       outcome: '0',
       ...describeRequest(request, context),
+      ...access,
     },
     { baseUrl: ports.baseUrl },
   );

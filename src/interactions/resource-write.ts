@@ -1,4 +1,5 @@
 import type { FhirResource, Flag } from 'fhir/r4.js';
+import { mayRead } from '../cpis/access-policy.ts';
 import type { Caller } from '../cpis/caller.ts';
 import { extractPlan } from '../cpis/plan.ts';
 import type { ResourceWrite, StoredResource } from '../store/store.ts';
@@ -29,7 +30,7 @@ export interface NewVersion {
   readonly uniqueKeys: readonly string[];
 }
 
-/** A new version of a resource: meta is the server's own, everything else the given content. */
+/** A new version of a resource: meta is the server's own, whatever was sent; everything else is the given content. */
 export function buildResourceWrite(
   resource: FhirResource,
   id: string,
@@ -37,14 +38,13 @@ export function buildResourceWrite(
   ports: InteractionPorts,
 ): ResourceWrite {
   const lastUpdatedMs = ports.clock();
-  const { resourceType, id: _, meta, ...content } = resource;
+  const { resourceType, id: _, meta: _sent, ...content } = resource;
   const versioned = {
     resourceType,
     id,
     meta: {
       versionId: String(next.version),
       lastUpdated: new Date(lastUpdatedMs).toISOString(),
-      ...(meta?.profile === undefined ? {} : { profile: meta.profile }),
     },
     ...content,
   };
@@ -84,7 +84,10 @@ export function answerWrite(write: ResourceWrite): FhirAnswer {
   };
 }
 
-/** A conditional create that found its resource: nothing is written, the caller's own resource is answered. */
+/**
+ * A conditional create that found its resource: nothing is written, the caller's own resource is answered where its
+ * scopes let it be read, and that is audited as a read.
+ */
 export function answerExisting(existing: StoredResource, caller: Caller, ports: InteractionPorts): PlannedWrite {
   const { type, id, version, lastUpdatedMs } = existing;
   const body = type === 'Subscription' ? ports.subscriptions.redact(existing.body) : existing.body;
@@ -99,10 +102,11 @@ export function answerExisting(existing: StoredResource, caller: Caller, ports: 
       custodianIds: [caller.organisation.id],
       notifyIds: [],
       inAccessHistory: false,
+      interaction: 'read',
     },
     answer: {
       kind: 'ok',
-      body,
+      ...(mayRead(caller, type) ? { body } : {}),
       versionId: String(version),
       lastUpdatedMs,
       location: `${type}/${id}/_history/${version}`,

@@ -8,6 +8,7 @@ import type { SearchResult, StoredResource } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
 import type { AccessContext } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
+import { extractPatients } from './read.ts';
 import { type Access, plainAccess } from './record-access.ts';
 import { namedPatient } from './search-surface.ts';
 import { searchFlagsOf } from './view.ts';
@@ -39,6 +40,7 @@ function disclosedPatients(query: SearchQuery, result: SearchResult): string[] {
   for (const match of result.matches) {
     if (match.type === 'Patient') patients.add(match.id);
     if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
+    if (match.type === 'AuditEvent') for (const id of extractPatients(match.body)) patients.add(id);
   }
   return [...patients];
 }

@@ -14,11 +14,10 @@ import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import type { View } from './view.ts';
 
-function refuseOtherId(body: unknown, id: string, type: string): void {
+function refuseOtherId(body: unknown, id: string, type: string, isRequired: boolean): void {
   const named = typeof body === 'object' && body !== null && 'id' in body ? body.id : undefined;
-  if (named !== undefined && named !== id) {
-    throw fault('invalid', 'The id of the body is not the id that is updated.', { expression: [`${type}.id`] });
-  }
+  if (named === id || (named === undefined && !isRequired)) return;
+  throw fault('invalid', 'The id of the body is the id that is updated.', { expression: [`${type}.id`] });
 }
 
 async function planReplacement(
@@ -31,13 +30,14 @@ async function planReplacement(
   const type = request.type ?? '';
   const { caller } = context;
   if (type === 'Patient') {
+    refuseOtherId(request.body, id, type, request.id !== undefined);
     const patient = checkResource<Patient>(request.body, type, ports);
     return planPatientWrite({ patient, requestedId: id, ifMatch: request.ifMatch }, caller, view, ports);
   }
   // A client chooses no id: what is not there is not created, and answers as what is hidden.
   const current = visibleToAuthority(await view.read(type, id), type, caller);
   checkIfMatch(request.ifMatch, current.version);
-  refuseOtherId(request.body, id, type);
+  refuseOtherId(request.body, id, type, request.id !== undefined);
   if (type === 'Flag') {
     const flag = checkResource<Flag>(request.body, type, ports);
     return planFlagWrite({ flag, id, current }, caller, view, ports);
@@ -66,7 +66,6 @@ export async function planUpdate(
   const criteria = planCriteria(type, request.query, context, ports);
   const existing = await findOne(criteria, ports);
   if (existing !== undefined) {
-    refuseOtherId(request.body, existing.id, type);
     return planReplacement(request, existing.id, context, view, ports);
   }
   authorise(context.caller, type, 'create');

@@ -50,16 +50,15 @@ t.test('batch: a bad record is refused with its reason, the others land', async 
     '201 Created',
     '201 Created',
     '400 Bad Request',
-    '400 Bad Request',
+    '422 Unprocessable Entity',
     '201 Created',
     '201 Created',
   ]);
   const [conflict, orphan, , , number, numberOfFlag] = answer.body.entry ?? [];
   t.match(outcomeOf(conflict).issue, [{ code: 'conflict', expression: ['Bundle.entry[0].resource.birthDate'] }]);
   t.match(outcomeOf(orphan).issue, [{ expression: ['Bundle.entry[1].resource.subject'] }]);
-  for (const entry of [number, numberOfFlag]) {
-    t.match(outcomeOf(entry).issue, [{ details: { coding: [{ code: 'INVALID_NHS_NUMBER' }] } }]);
-  }
+  t.match(outcomeOf(number).issue, [{ details: { coding: [{ code: 'INVALID_NHS_NUMBER' }] } }]);
+  t.match(outcomeOf(numberOfFlag).issue, [{ expression: ['Bundle.entry[5].resource.subject'] }]);
   t.notMatch(JSON.stringify(answer.body), /9990000019|Elsewhere|2018-01-01|2019-03-04/, 'no value is repeated');
   const audits = trail.of(id);
   t.strictSame(audits.map((audit) => audit.outcome).sort(), ['0', '0', '0', '0', '4', '4', '4', '4']);
@@ -357,3 +356,16 @@ t.test('a care provider in a Bundle: each entry is authorised and audited as on 
     [[own], [own]],
   );
 });
+
+t.test(
+  'batch: the plan of a refused Patient is refused, also from an authority that has matched the child before',
+  async (t) => {
+    const plan = freshPlan();
+    await submit(la, plan);
+    const record = buildRecord({ ...plan, birthDate: '2001-02-03', family: 'Other', reference: 'wrong-child' });
+    const answer = await postBundle(la, 'batch', record);
+    t.strictSame(statusesOf(answer), ['409 Conflict', '422 Unprocessable Entity']);
+    const seen = await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
+    t.equal(seen.body.total, 1, 'nothing of the record was stored');
+  },
+);

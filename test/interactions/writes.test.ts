@@ -1,6 +1,6 @@
 import type { Bundle, Flag, OperationOutcome, Patient } from 'fhir/r4.js';
 import t from 'tap';
-import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { buildFlag, buildPatient, type SyntheticPlan } from '../../src/cli/demo/synthetic-child.ts';
 import { londonDate } from '../../src/cpis/london-date.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
@@ -196,6 +196,7 @@ t.test('identifiers: unique for one authority, free for another, free again afte
   const [secondId] = await submit(la, second);
   const stolen = await la.request('PUT', `Flag/${secondId}`, {
     ...buildFlag(second),
+    id: secondId,
     identifier: buildFlag(plan).identifier,
   });
   t.equal(stolen.status, 409, 'an amendment cannot take it either');
@@ -257,11 +258,11 @@ t.test('If-Match', async (t) => {
   const plan = freshPlan();
   const [id = ''] = await submit(la, plan);
   for (const garbage of ['1', '"1"', 'W/1', 'W/"0"', 'W/"01"', 'W/"1", W/"2"', '*', 'W/"x"', 'W/"99999999999999999"']) {
-    const answer = await la.request('PUT', `Flag/${id}`, buildFlag(plan), { 'if-match': garbage });
+    const answer = await la.request('PUT', `Flag/${id}`, { ...buildFlag(plan), id }, { 'if-match': garbage });
     t.equal(answer.status, 400, garbage);
     t.match(answer.body, { issue: [{ expression: ['http.If-Match'] }] });
   }
-  t.equal((await la.request('PUT', `Flag/${id}`, buildFlag(plan), { 'if-match': 'W/"2"' })).status, 412);
+  t.equal((await la.request('PUT', `Flag/${id}`, { ...buildFlag(plan), id }, { 'if-match': 'W/"2"' })).status, 412);
   t.equal((await la.request('DELETE', `Flag/${id}`, undefined, { 'if-match': 'W/"2"' })).status, 412);
   const missing = await la.request('PUT', 'Flag/00000000-0000-4000-8000-000000000000', buildFlag(plan), {
     'if-match': 'W/"1"',
@@ -276,7 +277,7 @@ t.test('If-Match', async (t) => {
   const answers = await Promise.all(
     ends.map((end) => {
       const body = amended(plan, { status: 'inactive', period: { start: plan.start, end } });
-      return la.request<Flag>('PUT', `Flag/${id}`, body, { 'if-match': 'W/"1"' });
+      return la.request<Flag>('PUT', `Flag/${id}`, { ...body, id }, { 'if-match': 'W/"1"' });
     }),
   );
   const tally = (status: number): number => answers.filter((answer) => answer.status === status).length;
@@ -289,7 +290,7 @@ t.test('without If-Match: versions are contiguous, nothing is lost', async (t) =
   const [id = ''] = await submit(la, plan);
   const answers = await Promise.all(
     Array.from({ length: 12 }, (_, index) =>
-      la.request<Flag>('PUT', `Flag/${id}`, amended(plan, { period: { start: `2025-01-${10 + index}` } })),
+      la.request<Flag>('PUT', `Flag/${id}`, { ...amended(plan, { period: { start: `2025-01-${10 + index}` } }), id }),
     ),
   );
   t.strictSame(new Set(answers.map((answer) => answer.status)), new Set([200]));
@@ -326,7 +327,7 @@ t.test('the subject of a plan does not change', async (t) => {
   const [plan, other] = [freshPlan(), freshPlan()];
   const [id] = await submit(la, plan, other);
   const moved = { ...buildFlag(plan), subject: { reference: `Patient/${other.nhsNumber}` } };
-  const answer = await la.request('PUT', `Flag/${id}`, moved);
+  const answer = await la.request('PUT', `Flag/${id}`, { ...moved, id });
   t.equal(answer.status, 422);
   t.match(answer.body, { issue: [{ expression: ['Flag.subject'] }] });
   t.equal((await la.request('PUT', `Flag/${id}`, { ...buildFlag(plan), id: 'other' })).status, 400);
@@ -341,6 +342,8 @@ t.test('Patient: the id is the NHS number, everywhere', async (t) => {
     ['PUT', 'Patient/9990000019', buildPatient({ ...plan, nhsNumber: '9990000019' }), 400],
     ['POST', 'Patient', buildPatient({ ...plan, nhsNumber: '9990000019' }), 400],
     ['PUT', 'Patient/abc', buildPatient(plan), 400],
+    ['PUT', `Patient/${plan.nhsNumber}`, { ...buildPatient(plan), id: undefined }, 400],
+    ['POST', 'Patient', { ...buildPatient(plan), birthDate: '2999-01-01' }, 422],
     ['POST', 'Patient', { ...buildPatient(plan), birthDate: '2019' }, 422],
     ['POST', 'Patient', { ...buildPatient(plan), birthDate: undefined }, 422],
     ['POST', 'Patient', { ...buildPatient(plan), identifier: [] }, 422],
@@ -367,7 +370,14 @@ t.test('Patient: corrected alone, matched when shared', async (t) => {
     'a refused submission shows nothing',
   );
   const corrected = await la.request<Patient>('PUT', `Patient/${plan.nhsNumber}`, born('2019-04-03'));
-  t.match(corrected, { status: 200, body: { birthDate: '2019-04-03', meta: { versionId: '2' } } }, 'alone: corrected');
+  t.match(corrected, { status: 200, body: { issue: [{ severity: 'warning', expression: ['Patient.birthDate'] }] } });
+  const now = await la.request<Patient>('GET', `Patient/${plan.nhsNumber}`);
+  t.match(now.body, { birthDate: '2019-04-03', meta: { versionId: '2' } }, 'alone: corrected');
+  const another = born('2010-01-01', 'Somebody');
+  const replaced = await la.request('PUT', `Patient/${plan.nhsNumber}`, another);
+  t.strictSame([replaced.status, codesOf(replaced)], [409, ['conflict']], 'another name and birth date: another child');
+  const tooOld = await la.request('PUT', `Patient/${plan.nhsNumber}`, born('1990-01-01'));
+  t.strictSame([tooOld.status, codesOf(tooOld)], [422, ['business-rule']], 'the plan needs a subject under 18');
   await submit(otherLa, { ...plan, birthDate: '2019-04-03', reference: 'theirs' });
   for (const client of [la, otherLa]) {
     const refused = await client.request('PUT', `Patient/${plan.nhsNumber}`, born('2019-03-04'));
@@ -377,10 +387,10 @@ t.test('Patient: corrected alone, matched when shared', async (t) => {
   t.equal(renamed.status, 200);
   t.match(renamed.body, {
     resourceType: 'OperationOutcome',
-    issue: [{ severity: 'warning', expression: ['Patient.name'] }],
+    issue: [{ severity: 'warning', expression: ['Patient.name'] }, { severity: 'information' }],
   });
   t.notMatch(JSON.stringify(renamed.body), /Renamed|Testchild/);
-  t.match((await otherLa.request('GET', `Patient/${plan.nhsNumber}`)).body, { name: [{ family: 'Renamed' }] });
+  t.match((await otherLa.request('GET', `Patient/${plan.nhsNumber}`)).body, { name: [{ family: plan.family }] });
 });
 
 t.test('a corrected birth date: who had matched the old one has to match again', async (t) => {
@@ -414,7 +424,7 @@ t.test('withdrawal, by deletion and as entered in error', async (t) => {
   t.strictSame([gone.status, gone.headers.get('etag'), gone.body], [204, 'W/"2"', undefined]);
   t.match(trail.of(id), [{ subtype: 'delete', patients: [deleted.nhsNumber], custodians: [ownId] }]);
   t.equal((await la.request('GET', `Flag/${deletedId}`)).status, 410);
-  t.equal((await la.request('PUT', `Flag/${deletedId}`, buildFlag(deleted))).status, 410);
+  t.equal((await la.request('PUT', `Flag/${deletedId}`, { ...buildFlag(deleted), id: deletedId })).status, 410);
   t.match(await la.request('GET', `Flag/${deletedId}/_history/1`), { status: 200, body: { status: 'active' } });
   t.equal((await la.request('GET', `Flag/${deletedId}/_history/2`)).status, 410);
   t.equal((await la.request('GET', `Flag/${deletedId}/_history/3`)).status, 404);
@@ -423,7 +433,7 @@ t.test('withdrawal, by deletion and as entered in error', async (t) => {
   const mistaken = freshPlan();
   const [mistakenId] = await submit(la, mistaken);
   const withdrawn = amended(mistaken, { status: 'entered-in-error' });
-  t.equal((await la.request('PUT', `Flag/${mistakenId}`, withdrawn)).status, 200);
+  t.equal((await la.request('PUT', `Flag/${mistakenId}`, { ...withdrawn, id: mistakenId })).status, 200);
   t.match((await la.request('GET', `Flag/${mistakenId}`)).body, { status: 'entered-in-error' });
   t.match((await la.request('GET', `Flag/${mistakenId}/_history/1`)).body, { status: 'active' });
 
@@ -448,9 +458,46 @@ t.test('withdrawal, by deletion and as entered in error', async (t) => {
       await read(otherLa, `Flag/${absent}`),
       `${name}: for another authority`,
     );
-    t.equal((await la.request('GET', `Patient/${plan.nhsNumber}`)).status, 200, 'its submitter still sees the Patient');
+    t.equal((await la.request('GET', `Patient/${plan.nhsNumber}`)).status, 404, 'no plan, no Patient');
   }
-  const again = await la.request('PUT', `Flag/${mistakenId}`, buildFlag(mistaken));
+  const again = await la.request('PUT', `Flag/${mistakenId}`, { ...buildFlag(mistaken), id: mistakenId });
   t.equal(again.status, 200, 'a withdrawal by mistake is put right');
   t.equal((await seenByNhs(mistaken.nhsNumber)).length, 1);
+});
+
+t.test(
+  'scopes on writes: a match is read only with the scope to read, a submission creates only with the scope to create',
+  async (t) => {
+    const plan = freshPlan();
+    await submit(la, plan);
+    const [authority] = world.registry.authorities;
+    if (authority === undefined) throw new Error('there is an authority');
+    const withScope = (scope: string) => openFhirClient(baseUrl, { ...authority, scope });
+    const ifNoneExist = { 'if-none-exist': `identifier=https://fhir.nhs.uk/Id/nhs-number|${plan.nhsNumber}` };
+    const { id, headers } = namedRequest();
+    const hit = await withScope('system/Patient.c').request('POST', 'Patient', buildPatient(plan), {
+      ...ifNoneExist,
+      ...headers,
+    });
+    t.strictSame([hit.status, hit.body], [200, undefined], 'no body without the scope to read');
+    t.match(trail.of(id), [{ subtype: 'read', outcome: '0' }], 'nothing was created');
+    const other = freshPlan();
+    const put = await withScope('system/Patient.u').request('PUT', `Patient/${other.nhsNumber}`, buildPatient(other));
+    t.equal(put.status, 403, 'an update that would create');
+    const renamed = buildPatient({ ...plan, family: 'Renamed' });
+    t.equal(
+      (await withScope('system/Patient.c').request('POST', 'Patient', renamed)).status,
+      403,
+      'a create that would update',
+    );
+  },
+);
+
+t.test("meta is the server's own", async (t) => {
+  const plan = freshPlan();
+  const meta = { profile: ['https://example.org/what-a-plan-says'] };
+  await la.request('POST', 'Patient', buildPatient(plan));
+  const created = await la.request<Flag>('POST', 'Flag', { ...buildFlag(plan), meta });
+  t.equal(created.status, 201);
+  t.strictSame(Object.keys(created.body.meta ?? {}), ['versionId', 'lastUpdated']);
 });

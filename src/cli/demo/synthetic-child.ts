@@ -33,6 +33,7 @@ export interface SyntheticPlan {
 export function buildPatient({ nhsNumber, family, given, birthDate }: SyntheticPlan): Patient {
   return {
     resourceType: 'Patient',
+    id: nhsNumber,
     identifier: [{ system: nhsNumberSystem, value: nhsNumber }],
     name: [{ family, given: [given] }],
     birthDate,
