@@ -1,5 +1,5 @@
 /** Request metrics. Labels are route templates, methods and status classes: nothing of a request's content. */
-import { collectDefaultMetrics, Histogram, type Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Histogram, type Registry } from 'prom-client';
 
 /** Takes one answered request: `route` is a template, `seconds` its duration. */
 type ObserveRequest = (route: string, method: string, status: number, seconds: number) => void;
@@ -17,4 +17,14 @@ export function registerRequestMetrics(registry: Registry): ObserveRequest {
   return (route, method, status, seconds) => {
     histogram.observe({ route, method, status: `${Math.floor(status / 100)}xx` }, seconds);
   };
+}
+
+/** Registers the count of requests that were answered 429 instead of being audited, and gives what adds one. */
+export function registerThrottleMetric(registry: Registry): () => void {
+  const counter = new Counter({
+    name: 'http_unauthenticated_throttled_total',
+    help: 'Requests without a valid token from an address that sent too many: answered 429, without an AuditEvent.',
+    registers: [registry],
+  });
+  return () => counter.inc();
 }

@@ -27,6 +27,10 @@ export interface HttpLimits {
   readonly maxConnections: number;
   /** Interactions at work at one time; above it the answer is 503 at once, so that no queue grows without end. */
   readonly maxConcurrent: number;
+  /** Requests without a valid token that one address may send, as each of them is audited; above it the answer is 429. */
+  readonly unauthenticatedPerSecond: number;
+  /** How many of them may come at once. */
+  readonly unauthenticatedBurst: number;
 }
 
 export const defaultHttpLimits: HttpLimits = {
@@ -38,6 +42,8 @@ export const defaultHttpLimits: HttpLimits = {
   keepAliveTimeoutMs: 5_000,
   maxConnections: 4_096,
   maxConcurrent: 1_024,
+  unauthenticatedPerSecond: 10,
+  unauthenticatedBurst: 100,
 };
 
 /** A request that was refused before its interaction began: there is nobody else to audit it. */
@@ -52,7 +58,7 @@ export interface RefusedRequest {
   readonly interaction: InteractionCode;
   /** Undefined for Bundles, and where no route matched. */
   readonly type: string | undefined;
-  /** Method and target as they came; never logged. */
+  /** Method and target as they came, the first 256 characters when nobody could be authenticated; never logged. */
   readonly raw: string;
 }
 

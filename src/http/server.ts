@@ -9,10 +9,11 @@ import {
 } from 'fastify';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
 import type { InteractionCode } from '../interactions/interaction.ts';
+import { buildAddressBudget } from './address-budget.ts';
 import { beginFhir } from './begin-fhir.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
-import { registerRequestMetrics } from './metrics.ts';
+import { registerRequestMetrics, registerThrottleMetric } from './metrics.ts';
 import { addOauthRoutes } from './oauth-routes.ts';
 import { addOperationRoutes } from './operation-routes.ts';
 import { sendFault, setCommonHeaders } from './reply.ts';
@@ -22,6 +23,10 @@ import { buildServedPaths } from './served-paths.ts';
 import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
 
+/** Budgets of so many addresses are kept. */
+const maxAddresses = 10_000;
+/** What is kept of a request that nobody answers for. */
+const anonymousRawLength = 256;
 const noQuery = Object.freeze({});
 const suggested: Readonly<Record<string, InteractionCode>> = {
   POST: 'create',
@@ -34,6 +39,18 @@ const suggested: Readonly<Record<string, InteractionCode>> = {
 export function buildServer(options: ServerOptions): FastifyInstance {
   const limits = { ...defaultHttpLimits, ...options.limits };
   const observe = registerRequestMetrics(options.metrics);
+  const throttled = registerThrottleMetric(options.metrics);
+  const budget = buildAddressBudget({
+    perSecond: limits.unauthenticatedPerSecond,
+    burst: limits.unauthenticatedBurst,
+    maxAddresses,
+    nowMs: () => performance.now(),
+  });
+  const admitAnonymous = (address: string): boolean => {
+    const admitted = budget.spend(address);
+    if (!admitted) throttled();
+    return admitted;
+  };
   const served = buildServedPaths();
 
   const app = fastify({
@@ -115,7 +132,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
 
   app.setErrorHandler(async (error, request, reply) => {
     const { exchange } = request;
-    const refused = await auditRefusal(toFault(error), request, options);
+    const refused = await auditRefusal(toFault(error), request, options, admitAnonymous);
     exchange.category = refused.category;
     exchange.detail = refused.detail;
     if (refused.status >= 500) {
@@ -146,11 +163,24 @@ function unmatched(allowed: readonly string[] | undefined): FhirFault {
   return fault('method', 'This method is not served at this path.', { headers: { allow: allowed.join(', ') } });
 }
 
-/** The fault to answer: the one given once its refusal is durable, or 503 when it cannot be made durable. */
-async function auditRefusal(refused: FhirFault, request: FastifyRequest, options: ServerOptions): Promise<FhirFault> {
+/**
+ * The fault to answer: the one given once its refusal is durable, 503 when it cannot be made durable, or 429 for an
+ * address that sends too much without a valid token: it would fill the store with AuditEvents of nobody.
+ */
+async function auditRefusal(
+  refused: FhirFault,
+  request: FastifyRequest,
+  options: ServerOptions,
+  admitAnonymous: (address: string) => boolean,
+): Promise<FhirFault> {
   const { exchange } = request;
   if (!exchange.audited || exchange.performed || refused.status >= 500) return refused;
-  if (exchange.caller === undefined && refused.category !== 'login') return refused;
+  const anonymous = exchange.caller === undefined;
+  if (anonymous && refused.category !== 'login') return refused;
+  if (anonymous && !admitAnonymous(request.ip)) {
+    return fault('throttled', 'Too many requests without a valid access token came from this address.');
+  }
+  const raw = `${request.method} ${(request.raw.url ?? '').slice(options.basePath.length + 1)}`;
   try {
     await options.refusalAudit({
       fault: refused,
@@ -160,7 +190,7 @@ async function auditRefusal(refused: FhirFault, request: FastifyRequest, options
       clientAddress: request.ip,
       interaction: exchange.route.interaction ?? suggested[request.method] ?? 'read',
       type: exchange.route.type,
-      raw: `${request.method} ${(request.raw.url ?? '').slice(options.basePath.length + 1)}`,
+      raw: anonymous ? raw.slice(0, anonymousRawLength) : raw,
     });
     return refused;
   } catch (cause) {

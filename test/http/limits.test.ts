@@ -1,10 +1,50 @@
 import t from 'tap';
+import { buildAddressBudget } from '../../src/http/address-budget.ts';
 import { issueOf, rawExchange, startServer, token } from './start-server.ts';
 
 const authorization = { authorization: token };
 const json = { ...authorization, 'content-type': 'application/fhir+json' };
 const head = `Host: localhost\r\nAuthorization: ${token}\r\n`;
 const statusLine = (text: string): string => text.split('\r\n', 1)[0] ?? '';
+
+t.test('an address has its budget, and so have the addresses that are too many', async (t) => {
+  let nowMs = 0;
+  const budget = buildAddressBudget({ perSecond: 10, burst: 3, maxAddresses: 2, nowMs: () => nowMs });
+  const spends = (address: string, times: number): boolean[] =>
+    Array.from({ length: times }, () => budget.spend(address));
+  t.strictSame(spends('192.0.2.1', 4), [true, true, true, false]);
+  t.strictSame(spends('::ffff:192.0.2.1', 1), [false], 'the same address, mapped into IPv6');
+  t.strictSame(spends('2001:db8::1', 2), [true, true]);
+  t.strictSame(spends('2001:DB8:0:0:9::2', 2), [true, false], 'the same network of 64 bits');
+  t.strictSame(spends('192.0.2.3', 2), [true, true], 'the table is full');
+  t.strictSame(spends('192.0.2.4', 2), [true, false], 'the others share one budget');
+  nowMs += 100;
+  t.strictSame(spends('192.0.2.1', 2), [true, false], 'one more in a tenth of a second');
+  nowMs += 60_000;
+  t.strictSame(spends('192.0.2.5', 4), [true, true, true, false], 'a full budget makes place');
+  t.strictSame(spends('192.0.2.1', 4), [true, true, true, false], 'and is no fuller after a minute');
+});
+
+t.test('who sends too much without a token is told so, and not audited', async (t) => {
+  const server = await startServer({ limits: { unauthenticatedBurst: 20, unauthenticatedPerSecond: 0.001 } });
+  t.teardown(server.close);
+  const long = `${server.url}/Flag?patient=${'x'.repeat(10_000)}`;
+  const statuses = await Promise.all(Array.from({ length: 50 }, async () => (await fetch(long)).status));
+  t.strictSame(
+    [401, 429].map((status) => statuses.filter((given) => given === status).length),
+    [20, 30],
+  );
+  t.equal(server.refused.length, 20);
+  t.equal(server.refused[0]?.raw, `GET Flag?patient=${'x'.repeat(1_000)}`.slice(0, 256));
+  const refused = await fetch(server.url, { headers: { authorization: 'Bearer wrong' } });
+  t.equal(refused.status, 429);
+  t.match(refused.headers.get('retry-after'), /^[1-9]\d*$/);
+  t.match(await issueOf(refused), { code: 'throttled', spine: 'TOO_MANY_REQUESTS' });
+  t.match(await server.metrics.metrics(), /^http_unauthenticated_throttled_total 31$/m);
+  t.equal((await fetch(`${server.url}/Flag/a`, { headers: authorization })).status, 200, 'a token is still good');
+  t.equal((await fetch(long.replace('Flag?', 'Nope?'), { headers: authorization })).status, 404);
+  t.ok((server.refused.at(-1)?.raw.length ?? 0) > 10_000, 'what a client sends is kept whole');
+});
 
 t.test('bodies: size, time, compression', async (t) => {
   const server = await startServer({ limits: { bodyLimitBytes: 10_000, requestTimeoutMs: 600 } });
