@@ -6,7 +6,10 @@ import type { Registry } from './registry.ts';
 export interface RegistryHolder {
   /** The snapshot in force. Ask again at each use: a reload replaces it. */
   readonly current: Registry;
-  /** Reads the file again. On problems the old snapshot stays and they are returned; none: the new one is in force. */
+  /**
+   * Reads the file again. On problems the old snapshot stays and they are returned; none: the new one is in force. A local
+   * authority may change but not go: plans of it may be shown, whose telephones stand here only.
+   */
   reload(): readonly string[];
 }
 
@@ -23,12 +26,18 @@ export function openRegistry(file: string, options: OpenRegistryOptions): Regist
       return current;
     },
     reload() {
+      let next: Registry;
       try {
-        current = loadRegistry(file, Math.max(options.nowMs(), current.revision + 1), options);
+        next = loadRegistry(file, Math.max(options.nowMs(), current.revision + 1), options);
       } catch (error) {
         if (error instanceof RegistryError) return error.problems;
         throw error;
       }
+      const gone = [...current.authorities.keys()].filter((id) => !next.authorities.has(id));
+      if (gone.length > 0) {
+        return gone.map((id) => `organisations: local authority ${id} is missing, and its plans may still be shown`);
+      }
+      current = next;
       options.onReload?.(current);
       return [];
     },

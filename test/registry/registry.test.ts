@@ -174,6 +174,10 @@ test('a reload takes a good file and keeps the old snapshot on a bad one', async
   const bad: readonly (readonly [string, RegExp])[] = [
     ['{', /not JSON/],
     [JSON.stringify({ ...good, clients: [{ ...client, role: 'x' }] }), /^clients\[0\]\.role/],
+    [
+      JSON.stringify({ organisations: [hospital], clients: [epr] }),
+      /^organisations: local authority E99000001 is missing, and its plans may still be shown$/,
+    ],
     [JSON.stringify(good).replace('"clients"', '"clients":[],"clients"'), /not JSON with every name once/],
   ];
   for (const [text, expected] of bad) {
@@ -183,8 +187,10 @@ test('a reload takes a good file and keeps the old snapshot on a bad one', async
     t.equal(holder.current, first);
   }
   t.strictSame(reloaded, []);
-  writeFileSync(file, JSON.stringify({ ...good, clients: [epr] }));
+  const renamed = { ...authority, name: 'Northmoor and Vale', officeHoursTelephone: '01632 960011' };
+  writeFileSync(file, JSON.stringify({ organisations: [renamed, hospital], clients: [epr] }));
   t.strictSame(holder.reload(), []);
+  t.equal(holder.current.authorities.get('E99000001')?.name, 'Northmoor and Vale', 'it may change');
   t.equal(holder.current.revision, 1001, 'the revision grows even when the clock does not');
   t.strictSame([...holder.current.clients.keys()], ['epr']);
   t.strictSame(reloaded, [1001]);
