@@ -5,7 +5,7 @@ import { commitWrite } from './commit-write.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 import { read } from './read.ts';
-import { recordRefusal } from './record-access.ts';
+import { plainAccess, recordAccess, recordRefusal } from './record-access.ts';
 import { searchType } from './search-type.ts';
 import { transaction } from './transaction.ts';
 import { vread } from './vread.ts';
@@ -28,6 +28,8 @@ async function performBundle(
       expression: ['Bundle.entry'],
     });
   }
+  // Otherwise each entry is audited as a request of its own.
+  if (entry.length === 0) await recordAccess(request, context, plainAccess, ports);
   return type === 'transaction' ? transaction(entry, context, perform, ports) : batch(entry, context, perform, ports);
 }
 

@@ -132,7 +132,11 @@ async function commitAll(
       for (const done of planned) done.planned.committed?.();
       return planned;
     }
-    checkRefusal(result);
+    const refused = planned.find(({ planned: { writes } }) =>
+      writes.some(({ type, id }) => type === result.type && id === result.id),
+    );
+    if (refused === undefined) checkRefusal(result);
+    else inEntry(refused.entry, () => checkRefusal(result));
   }
   throw contended();
 }
