@@ -111,7 +111,7 @@ for (const role of roles) {
           [allowed ? '0' : '4'],
           `audited: ${name}`,
         );
-        if (!allowed) t.strictSame([audits[0]?.patients, audits[0]?.owed], [[], []], 'nobody is told of a refusal');
+        if (!allowed) t.strictSame([audits[0]?.custodians, audits[0]?.owed], [[], []], 'nobody is told of a refusal');
       }
     }
   });

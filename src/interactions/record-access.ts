@@ -3,6 +3,7 @@ import { FhirFault, fault } from '../fhir/fault.ts';
 import type { AuditWrite } from '../store/store.ts';
 import type { AccessContext, FhirRequest } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
+import { findRefusedPatients } from './refused-patients.ts';
 
 /** What an interaction knows of the access that it made; the rest follows from the request and its context. */
 export type Access = Pick<AccessFacts, 'patientIds' | 'custodianIds' | 'notifyIds' | 'inAccessHistory'> & {
@@ -74,10 +75,12 @@ export async function recordAccess(
 /**
  * Makes the AuditEvent of a refused request durable and gives the fault to answer: the one given, or `transient` when
  * the refusal could not be recorded. A transient fault came from a store that takes nothing now, and disclosed nothing.
+ * The patients that the request names stand in it when there is a caller: what nobody answers for is not counted as about
+ * them.
  */
 export async function recordRefusal(
   error: unknown,
-  request: AuditedRequest,
+  request: AuditedRequest & Pick<FhirRequest, 'body'>,
   context: RefusedContext,
   ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl'>,
 ): Promise<FhirFault> {
@@ -89,6 +92,7 @@ export async function recordRefusal(
   const audit = buildAccessRecord(
     {
       ...plainAccess,
+      patientIds: context.caller === undefined ? [] : findRefusedPatients(request),
       id: ports.newAuditId(),
       recordedMs: ports.clock(),
       outcome: refused.status < 500 ? '4' : '8',

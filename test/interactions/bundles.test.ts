@@ -156,8 +156,19 @@ t.test('a Bundle that is none', async (t) => {
     t.equal(answer.status, status, JSON.stringify(body).slice(0, 80));
     t.equal(trail.of(id).length, 1, 'and audited');
   }
-  const empty = await postBundle(la, 'batch', []);
-  t.ok([200, 422].includes(empty.status), `an empty one: ${empty.status}`);
+  for (const type of ['batch', 'transaction'] as const) {
+    const { id, headers } = namedRequest();
+    t.equal((await postBundle(la, type, [], headers)).status, 422, 'an empty list is no JSON of FHIR');
+    t.equal((await la.request('POST', '', { resourceType: 'Bundle', type }, headers)).status, 200);
+    t.strictSame(
+      trail.of(id).map((audit) => [audit.subtype, audit.outcome]),
+      [
+        [type, '4'],
+        [type, '0'],
+      ],
+      `a ${type} without entries is audited as one`,
+    );
+  }
   const nested = await postBundle(la, 'batch', [post({ resourceType: 'Bundle' })]);
   t.strictSame(statusesOf(nested), ['403 Forbidden']);
 });
@@ -235,6 +246,86 @@ t.test('transaction: one bad entry and nothing is stored', async (t) => {
     );
     t.equal((await la.request('GET', `Patient/${good.nhsNumber}`)).status, 404, `${name}: nothing stored`);
   }
+});
+
+t.test('a refusal names the patients that the request named, for a caller that is known', async (t) => {
+  const plan = freshPlan();
+  const other = freshPlan();
+  const { nhsNumber } = plan;
+  const nhsNumberSystem = encodeURIComponent(`https://fhir.nhs.uk/Id/nhs-number|${nhsNumber}`);
+  const patientsOf = async (
+    client: FhirClient,
+    method: string,
+    path: string,
+    body?: unknown,
+    more: Record<string, string> = {},
+  ): Promise<(readonly string[])[]> => {
+    const { id, headers } = namedRequest();
+    await client.request(method, path, body, { ...headers, ...more });
+    return trail.of(id).map((audit) => (audit.outcome === '4' ? audit.patients : ['not refused']));
+  };
+  const refused: [FhirClient, string, string, unknown?, Record<string, string>?][] = [
+    [epr, 'GET', `Patient/${nhsNumber}`],
+    [la, 'GET', `Patient/${nhsNumber}/_history/1`],
+    [la, 'DELETE', `Patient/${nhsNumber}`],
+    [epr, 'GET', `Flag?patient=${nhsNumber}&nonsense=1`],
+    [epr, 'GET', `Flag?patient=Patient/${nhsNumber}&patient=9990000019&nonsense=1`],
+    [epr, 'GET', `Flag?subject:Patient.identifier=${nhsNumberSystem}&nonsense=1`],
+    [la, 'GET', `Patient?identifier=${nhsNumberSystem}&_sort=nonsense`],
+    [la, 'GET', `Flag?patient=${nhsNumber}`, undefined, { isunscheduledaccessevent: 'maybe' }],
+    [la, 'POST', 'Flag', buildFlag(plan)],
+    [epr, 'POST', 'Patient', buildPatient(plan)],
+    [epr, 'PUT', `Patient/${nhsNumber}`, buildPatient(plan)],
+    [la, 'POST', '', { resourceType: 'Bundle', type: 'transaction', entry: [post(buildFlag(plan))] }],
+  ];
+  for (const [client, method, path, body, more] of refused) {
+    t.strictSame(await patientsOf(client, method, path, body, more), [[nhsNumber]], `${method} ${path}`);
+  }
+  const both = [
+    post(buildFlag(plan)),
+    post(buildFlag(other)),
+    { request: { method: 'GET', url: `Patient/${nhsNumber}` } },
+  ];
+  const bundle = (type: string) => ({ resourceType: 'Bundle', type, entry: both });
+  t.strictSame(await patientsOf(la, 'POST', '', bundle('transaction')), [[nhsNumber, other.nhsNumber]]);
+  t.strictSame((await patientsOf(la, 'POST', '', bundle('batch'))).sort(), [
+    [nhsNumber],
+    [nhsNumber],
+    [other.nhsNumber],
+  ]);
+  const none: unknown[] = [
+    { resourceType: 'Flag', subject: [nhsNumber] },
+    { resourceType: 'Patient', identifier: { value: nhsNumber } },
+    { resourceType: 'Patient', identifier: [null, 1, { value: { value: nhsNumber } }, { value: '9990000019' }] },
+    { resourceType: 'Bundle', type: 'batch', entry: { resource: buildFlag(plan) } },
+    [buildFlag(plan)],
+    null,
+  ];
+  for (const body of none) {
+    t.strictSame(await patientsOf(la, 'POST', 'Flag', body), [[]], JSON.stringify(body));
+  }
+  const elsewhere = encodeURIComponent(`https://elsewhere.example.org|${nhsNumber}`);
+  t.strictSame(await patientsOf(epr, 'GET', `Flag?patient:identifier=${elsewhere}`), [[]], 'a number of another kind');
+  const { id, headers } = namedRequest();
+  await fetch(`${baseUrl}/Flag?patient=${nhsNumber}`, { headers });
+  t.strictSame(
+    trail.of(id).map((audit) => audit.patients),
+    [[]],
+    'who has no token puts nothing on a patient',
+  );
+});
+
+t.test('transaction: an identifier that is taken is told of at its entry', async (t) => {
+  const known = freshPlan();
+  await submit(la, known);
+  const fresh = freshPlan({ nhsNumber: known.nhsNumber, kind: kindOf('LAC') });
+  const answer = await postBundle(la, 'transaction', [
+    post(buildFlag(fresh)),
+    { request: { method: 'GET', url: `Patient/${known.nhsNumber}` } },
+    post(buildFlag({ ...fresh, reference: known.reference })),
+  ]);
+  t.equal(answer.status, 409);
+  t.match(answer.body, { issue: [{ code: 'duplicate', expression: ['Bundle.entry[2].resource.identifier'] }] });
 });
 
 t.test('transaction: the same thing twice is refused', async (t) => {
