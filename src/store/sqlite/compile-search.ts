@@ -89,22 +89,27 @@ function drive(type: string, driver: ValueClause, joined: boolean): CompiledSql 
   return { sql: `r.type = ? AND r.id IN (${ids})`, params: [type, type, ...params] };
 }
 
-/** The fewer candidates a clause leaves as a rule, the lower; undefined: it cannot drive. */
+const patientParams = new Set(['patient', 'subject']);
+
+/**
+ * Lower drives first; undefined: it cannot drive. Before the one access label only what names one child or one plan: how
+ * long a search takes would else tell how much is there that the caller may not see.
+ */
 function driverRank(clause: SearchClause): number | undefined {
   switch (clause.kind) {
     case 'reference':
-      return 1;
+      return patientParams.has(clause.param) ? 1 : 4;
     case 'token':
       if (clause.negated) return undefined;
-      return clause.param === 'identifier' ? 2 : 6;
-    case 'uri':
-      return 3;
-    case 'string':
-      return 4;
+      return clause.param === 'identifier' && clause.any.every(({ code }) => code !== undefined) ? 2 : 8;
     case 'label':
+      return clause.any.length === 1 ? 3 : 7;
+    case 'uri':
       return 5;
+    case 'string':
+      return 6;
     case 'date':
-      return 7;
+      return 9;
     case 'id':
     case 'last-updated':
     case 'missing':
