@@ -5,6 +5,8 @@ import type { Registry } from '../registry/registry.ts';
 
 const patientParams = new Set(['patient', 'subject']);
 
+const recordTypes = ['Patient', 'Flag', 'Subscription', 'AuditEvent'];
+
 /**
  * Patients are referred to by their NHS number, checked wherever it enters; an identifier (`patient:identifier=` or
  * `patient.identifier=`) is the same as the literal reference. Identifiers of organisations are looked up in the
@@ -27,7 +29,7 @@ export function resolveIdentifiers(
     const any = clause.any.flatMap((value) =>
       patientParams.has(clause.param)
         ? resolvePatient(value, clause.param)
-        : resolveOrganisation(value, clause.param, registry),
+        : resolveOrganisation(value, type, clause.param, registry),
     );
     return any.length === 0 ? { kind: 'label', any: [] } : { ...clause, any };
   });
@@ -44,10 +46,13 @@ function resolvePatient(value: ReferenceValue, param: string): ReferenceValue[] 
   return [{ kind: 'literal', type: 'Patient', id: value.value }];
 }
 
-function resolveOrganisation(value: ReferenceValue, param: string, registry: Registry): ReferenceValue[] {
+function resolveOrganisation(value: ReferenceValue, type: string, param: string, registry: Registry): ReferenceValue[] {
   if (value.kind === 'literal') {
     if (param === 'entity' && value.type === 'Patient' && !isNhsNumber(value.id)) throw invalidNhsNumber(param);
-    return [value];
+    if (value.type !== undefined || type !== 'AuditEvent') return [value];
+    // A bare id means the types that AuditEvents refer to: so it is found by exact keys.
+    const types = param === 'agent' || registry.organisations.has(value.id) ? ['Organization'] : recordTypes;
+    return types.map((each) => ({ ...value, type: each }));
   }
   const found: ReferenceValue[] = [];
   for (const organisation of registry.organisations.values()) {

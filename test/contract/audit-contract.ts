@@ -71,6 +71,20 @@ export const auditTests: readonly ContractTest[] = [
       t.same(await found({ kind: 'label', any: [] }), []);
       t.same(await found({ kind: 'label', any: ['x'] }, reference('patient', 'Patient/9990000018')), ['a1']);
       t.same(await found({ kind: 'label', any: ['y'] }, { kind: 'label', any: ['x'] }), ['a1']);
+      const seen: SearchClause = { kind: 'label', any: ['x'] };
+      t.same(await found(seen, reference('agent', 'Organization/E1')), ['a2']);
+      t.same(await found(seen, reference('agent', '/p1')), ['a2']);
+      t.same(await found(seen, reference('entity', 'Flag/f1', 'Organization/E1')), ['a2']);
+      t.same(await found(seen, token('outcome', '8'), reference('agent', 'Organization/E1')), ['a2']);
+      t.same(await found(seen, token('outcome', '8', true)), ['a1']);
+      t.same(await found(seen, { kind: 'missing', param: 'patient', missing: false }), ['a1']);
+      for (const [total, clauses] of [
+        [2, [seen]],
+        [1, [seen, token('outcome', '8')]],
+        [1, [seen, { kind: 'last-updated', any: [{ prefix: 'ge', startMs: 20, endMs: 21 }] }]],
+      ] as const) {
+        t.equal((await store.search(audits(clauses, { limit: 0, total: true }))).total, total);
+      }
       t.same(await found({ kind: 'id', any: ['a1', 'a3', 'f1'] }), ['a3', 'a1']);
       t.same(await found({ kind: 'id', any: ['a3'] }, { kind: 'label', any: ['x'] }), []);
       t.same(await found(token('action', 'R')), ['a1']);

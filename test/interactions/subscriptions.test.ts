@@ -89,6 +89,12 @@ t.test('requested, activated, delivered to, turned off', async (t) => {
     'what was owed is delivered, with the kept header',
   );
 
+  const audits = async (query: string): Promise<unknown[]> =>
+    resourcesOf<AuditEvent>(await la.request<Bundle>('GET', `AuditEvent?${query}`)).map((each) => each.id);
+  t.ok((await audits(`agent=${ownId}&entity=${id}`)).length >= 3, 'bare ids, of an organisation and of a record');
+  t.strictSame(await audits(`agent=${ownId}0`), []);
+  t.strictSame(await audits(`entity=${ownId}`), [], 'an organisation is no entity');
+
   t.equal((await la.request('DELETE', `Subscription/${id}`)).status, 204);
   t.equal((await la.request('GET', `Subscription/${id}`)).status, 410);
   t.equal((await la.request('GET', `Subscription/${id}/_history/1`)).status, 200);

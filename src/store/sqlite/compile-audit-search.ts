@@ -8,9 +8,10 @@ import { type CompiledSearch, limit } from './compile-search.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
 import type { CompiledSql } from './write-op.ts';
 
-/** Lower drives first. */
-const driverRanks: Readonly<Record<string, number>> = { patient: 1, entity: 2, agent: 3 };
-const labelRank = 4;
+/** Lower drives first; the rank of a label, and what drives in its absence. */
+const driverRanks: Readonly<Record<string, number>> = { patient: 1, entity: 2, agent: 4 };
+const labelRank = 3;
+const lastRank = 4;
 
 /** Columns of a page: recordedMs, seq. The only order is by time, with the sequence as tie-breaker. */
 export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
@@ -25,11 +26,13 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
   const conditions: CompiledSql[] =
     joined === undefined
       ? [{ sql: 'a.recordedMs >= ?', params: [Number.MIN_SAFE_INTEGER] }]
-      : [{ sql: 'd.key = ? AND a.seq = d.seq', params: [joined] }];
+      : [{ sql: 'd.key = ?', params: [joined] }];
   for (const clause of plan.clauses) {
     if (clause !== driver || joined === undefined) conditions.push(condition(clause, time, clause === driver));
   }
-  const from = joined === undefined ? 'audit a' : 'audit_key d CROSS JOIN audit a';
+  const keysSuffice = joined !== undefined && !plan.clauses.some(readsRow);
+  const from = joined === undefined ? 'audit a' : keysSuffice ? 'audit_key d' : 'audit_key d CROSS JOIN audit a';
+  if (joined !== undefined && !keysSuffice) conditions.push({ sql: 'a.seq = d.seq', params: [] });
   const where = conditions.map(({ sql }) => sql).join(' AND ');
   const params = conditions.flatMap((compiled) => compiled.params);
   const keyset =
@@ -46,13 +49,34 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
   };
 }
 
+/**
+ * The range of a label holds what the caller may see, and that of an agent may hold all that another authority does: it
+ * drives only where no label narrows. The ranges of a patient and of a record are short.
+ */
 function chooseDriver(clauses: readonly SearchClause[]): SearchClause | undefined {
   if (clauses.some(({ kind }) => kind === 'id')) return undefined;
-  const rank = (clause: SearchClause): number => {
-    if (clause.kind === 'label') return labelRank;
-    return clause.kind === 'reference' ? (driverRanks[clause.param] ?? labelRank + 1) : labelRank + 1;
-  };
-  return clauses.filter((clause) => rank(clause) <= labelRank).sort((a, b) => rank(a) - rank(b))[0];
+  let best: SearchClause | undefined;
+  let bestRank = lastRank + 1;
+  for (const clause of clauses) {
+    const rank = rankOf(clause);
+    if (rank >= bestRank) continue;
+    best = clause;
+    bestRank = rank;
+  }
+  return best;
+}
+
+function rankOf(clause: SearchClause): number {
+  if (clause.kind === 'label') return labelRank;
+  if (clause.kind !== 'reference') return lastRank + 1;
+  const isLong = (value: ReferenceValue) =>
+    value.kind === 'literal' && (value.type === undefined || value.type === 'Organization');
+  return clause.any.some(isLong) ? lastRank : (driverRanks[clause.param] ?? lastRank + 1);
+}
+
+/** Whether it asks for a column of `audit` that the keys do not have. */
+function readsRow({ kind }: SearchClause): boolean {
+  return kind === 'id' || kind === 'token' || kind === 'missing';
 }
 
 /** The keys that the clause asks for; undefined when it is not a list of exact keys. */
@@ -75,7 +99,8 @@ function condition(clause: SearchClause, time: string, drives: boolean): Compile
     case 'label':
     case 'reference': {
       const keys = exactKeys(clause);
-      if (keys === undefined) return clause.kind === 'reference' ? anyTypeCondition(clause.param, clause.any) : nothing;
+      if (keys === undefined)
+        return clause.kind === 'reference' ? anyTypeCondition(clause.param, clause.any, time) : nothing;
       if (keys.length === 0) return nothing;
       const list = keys.map(() => '?').join(', ');
       if (drives) return { sql: `a.seq IN (SELECT k.seq FROM audit_key k WHERE k.key IN (${list}))`, params: keys };
@@ -107,7 +132,7 @@ function instants(any: Extract<SearchClause, { kind: 'date' }>['any'], time: str
 }
 
 /** Some literal names no type: all keys of that id are one range, and the suffix tells what the reference is. */
-function anyTypeCondition(param: string, any: readonly ReferenceValue[]): CompiledSql {
+function anyTypeCondition(param: string, any: readonly ReferenceValue[], time: string): CompiledSql {
   const suffix = referenceRule(param)?.suffix ?? '';
   const { sql, params } = anyOf(any, (value): CompiledSql => {
     if (value.kind === 'identifier') return nothing;
@@ -118,7 +143,7 @@ function anyTypeCondition(param: string, any: readonly ReferenceValue[]): Compil
       params: [`r:${value.id}/`, `r:${value.id}0`, suffix],
     };
   });
-  return { sql: `a.seq IN (SELECT k.seq FROM audit_key k WHERE ${sql})`, params };
+  return { sql: `${time}.seq IN (SELECT k.seq FROM audit_key k WHERE ${sql})`, params };
 }
 
 function tokenCondition(param: string, negated: boolean, any: readonly TokenValue[]): CompiledSql {

@@ -156,6 +156,49 @@ t.test('the look-up of a child reads its own flags only, in order', async (t) =>
   t.notOk(steps.some((step) => step.includes('ORDER BY')));
 });
 
+const own: SearchClause = { kind: 'label', any: ['viewer:E1'] };
+const literal = (param: string, type: string | undefined, id: string): SearchClause => ({
+  kind: 'reference',
+  param,
+  any: [{ kind: 'literal', id, ...(type === undefined ? {} : { type }) }],
+});
+
+t.test('what the caller may see drives, unless the search names one child or one record', async (t) => {
+  const outcome: SearchClause = { kind: 'token', param: 'outcome', negated: false, any: [{ code: '8' }] };
+  const audits: readonly (readonly [string, readonly SearchClause[]])[] = [
+    ['l:viewer:E1', [literal('agent', 'Organization', 'E2'), own]],
+    ['l:viewer:E1', [literal('agent', undefined, 'E2'), own]],
+    ['l:viewer:E1', [literal('entity', 'Organization', 'E2'), own]],
+    ['l:viewer:E1', [outcome, own]],
+    ['r:9990000018/Patient|p', [literal('patient', 'Patient', '9990000018'), own]],
+    ['r:f1/Flag|e', [own, literal('agent', 'Organization', 'E2'), literal('entity', 'Flag', 'f1')]],
+    ['r:E2/Organization|a', [literal('agent', 'Organization', 'E2'), outcome]],
+  ];
+  for (const [key, clauses] of audits) {
+    const { page, count } = compileAuditSearch(plan(clauses, { type: 'AuditEvent' }));
+    t.equal(page.params[0], key, JSON.stringify(clauses));
+    for (const compiled of [page, count]) t.match(explain(compiled)[0], /^SEARCH d USING PRIMARY KEY \(key=\?\)/);
+  }
+  const date: SearchClause = { kind: 'date', param: 'date', any: [{ prefix: 'ge', ...interval }] };
+  for (const clauses of [[own], [own, date], [own, literal('agent', 'Organization', 'E2')]]) {
+    const { page, count } = compileAuditSearch(plan(clauses, { type: 'AuditEvent' }));
+    for (const compiled of [page, count]) t.notMatch(explain(compiled).join(), 'SEARCH a ', 'the keys are enough');
+  }
+
+  const resources: readonly (readonly [string, readonly SearchClause[]])[] = [
+    ['_label', [literal('author', 'Organization', 'E2'), own]],
+    ['_label', [{ kind: 'string', param: 'family', match: 'starts', any: ['testchild'] }, own]],
+    ['_label', [{ kind: 'uri', param: 'url', any: ['u'] }, own]],
+    ['_label', [{ kind: 'token', param: 'code', negated: false, any: [{ code: '1' }] }, own]],
+    ['_label', [{ kind: 'token', param: 'identifier', negated: false, any: [{ system: 's' }] }, own]],
+    ['identifier', [own, { kind: 'token', param: 'identifier', negated: false, any: [{ code: '1' }] }]],
+    ['subject', [own, literal('subject', 'Patient', '9990000018')]],
+  ];
+  for (const [param, clauses] of resources) {
+    t.ok(compileSearch(plan(clauses)).count.params.slice(0, 3).includes(param), JSON.stringify(clauses));
+  }
+});
+
 t.test('a backlog of 50,000 deliveries is claimed and counted at once', async (t) => {
   const { store } = await openTestStore(t);
   const total = 50_000;
