@@ -63,7 +63,7 @@ export interface RefusedRequest {
 }
 
 /** What the token endpoint answers. */
-export interface TokenAnswer {
+interface TokenAnswer {
   readonly status: number;
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;

@@ -48,7 +48,7 @@ export interface DispatcherOptions {
 }
 
 /** What the dispatcher is doing, for metrics and the operator. */
-export interface DispatcherSnapshot {
+interface DispatcherSnapshot {
   /** Attempts since the start, by result. */
   readonly attempts: ReadonlyMap<string, number>;
   readonly lanes: readonly {

@@ -2,8 +2,8 @@ import type { Organisation } from '../cpis/caller.ts';
 
 /** Systems of `Organization.identifier`. */
 export const odsCodeSystem = 'https://fhir.nhs.uk/Id/ods-organization-code';
-export const gssCodeSystem = 'https://cpis-fhir.example.org/fhir/Id/gss-code';
-export const dfeCodeSystem = 'https://cpis-fhir.example.org/fhir/Id/dfe-code';
+const gssCodeSystem = 'https://cpis-fhir.example.org/fhir/Id/gss-code';
+const dfeCodeSystem = 'https://cpis-fhir.example.org/fhir/Id/dfe-code';
 /** System of `Organization.contact.purpose`; its codes are in profiles/. */
 export const contactPurposeSystem = 'https://cpis-fhir.example.org/fhir/CodeSystem/contact-purpose';
 

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 
 /** One request as it arrived. */
-export interface Received {
+interface Received {
   readonly method: string;
   readonly path: string;
   /** Names in lower case. */
@@ -14,7 +14,7 @@ export interface Received {
 }
 
 /** What the receiver does with one request. */
-export type Behaviour =
+type Behaviour =
   | {
       readonly kind: 'answer';
       readonly status: number;
