@@ -11,7 +11,7 @@ export function findRefusedPatients(request: Pick<FhirRequest, 'raw' | 'body'>):
   const add = (text: string): void => {
     const bar = text.indexOf('|');
     if (bar > 0 && text.slice(0, bar) !== nhsNumberSystem) return;
-    const number = /[^/|]*$/.exec(text)?.[0] ?? '';
+    const number = text.slice(Math.max(text.lastIndexOf('/'), bar) + 1);
     if (found.size < maxPatients && isNhsNumber(number)) found.add(number);
   };
   for (const text of namedInTarget(request.raw.slice(request.raw.indexOf(' ') + 1))) add(text);
