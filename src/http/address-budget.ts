@@ -1,4 +1,4 @@
-export interface AddressBudgetOptions {
+interface AddressBudgetOptions {
   /** How fast an address regains what it has spent. */
   readonly perSecond: number;
   /** What an address may spend at once. */
@@ -9,7 +9,7 @@ export interface AddressBudgetOptions {
   readonly nowMs: () => number;
 }
 
-export interface AddressBudget {
+interface AddressBudget {
   /** Spends one of the address; false when it has none left. */
   spend(address: string): boolean;
 }
