@@ -122,6 +122,10 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     onBatch: (operations) => batchOperations.observe(operations),
   });
   const store = timeCommits(sqlite, (seconds) => commitSeconds.observe(seconds));
+  for (const { authority, undelivered } of await store.deliveries.backlog()) {
+    if (registry.current.authorities.has(authority)) continue;
+    logger.warn({ authority, undelivered }, 'the store knows an authority that the registry does not');
+  }
   const allowLoopback = settings.allowLoopbackEndpoints;
   const resolve = (hostname: string) => lookup(hostname, { all: true });
   const parseCriteria = (type: string, params: readonly (readonly [string, string])[]) =>
