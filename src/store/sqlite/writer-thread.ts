@@ -1,9 +1,9 @@
 /** The one thread that writes, so that a slow fsync never blocks the event loop. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { openBatch } from './apply-batch.ts';
 import { assertDurable, type ConnectionOptions, openConnection } from './connection.ts';
 import { openSchema } from './schema.ts';
-import type { WriterReply, WriterRequest } from './write-op.ts';
+import type { WriteOp, WriterReply, WriterRequest } from './write-op.ts';
 
 if (parentPort === null) throw new Error('writer-thread.ts runs as a worker only');
 const port = parentPort;
@@ -16,14 +16,25 @@ assertDurable(db);
 db.exec('UPDATE delivery SET ready = 1, leaseToken = NULL WHERE leaseToken IS NOT NULL');
 const applyBatch = openBatch(db);
 
-port.on('message', (request: WriterRequest) => {
-  if (request.kind === 'batch') {
-    reply(applyBatch(request.ops));
-    return;
+const maxBatch = 512;
+
+/** Everything that has arrived, up to the bound, goes into one transaction. */
+port.on('message', (first: WriterRequest) => {
+  const ops: WriteOp[] = [];
+  let request: WriterRequest | undefined = first;
+  while (request?.kind === 'batch') {
+    ops.push(...request.ops);
+    request = ops.length < maxBatch ? receiveMessageOnPort(port)?.message : undefined;
   }
+  if (ops.length > 0) reply(applyBatch(ops));
+  if (request?.kind === 'close') close();
+});
+
+function close(): void {
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   db.close();
   reply({ kind: 'closed' });
   port.close();
-});
+}
+
 reply({ kind: 'opened' });

@@ -1,7 +1,7 @@
 /**
- * The queue before the writer thread. While the thread works on one batch, what comes in waits and goes as the next, at
- * the end of a turn of the event loop, with all that the turn brought in: the busier the store, the larger the batches,
- * the fewer fsyncs for each commit.
+ * The way to the writer thread. What comes in during one turn of the event loop goes to it at the turn's end; the thread
+ * takes all that has arrived while it worked as its next batch, without waiting for this side: the busier the store, the
+ * larger the batches, the fewer fsyncs for each commit.
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../fhir/fault.ts';
@@ -22,8 +22,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-const maxBatch = 512;
-const maxWaiting = 10_000;
+const maxUnanswered = 10_000;
 
 /**
  * Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. `onBatch` is
@@ -38,27 +37,26 @@ export function openWriter(
   const opened = Promise.withResolvers<Writer>();
   const closed = Promise.withResolvers<void>();
   let state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
+  /** Not yet sent, and sent but not answered, each in the order of submission. */
   let waiting: Waiting[] = [];
-  let inFlight: readonly Waiting[] = [];
+  const inFlight: Waiting[] = [];
   let scheduled = false;
 
   const send = (request: WriterRequest): void => worker.postMessage(request);
 
-  const sendNext = (): void => {
+  const sendWaiting = (): void => {
     scheduled = false;
-    if (waiting.length === 0) {
-      if (state === 'closing') send({ kind: 'close' });
-      return;
-    }
-    inFlight = waiting.length <= maxBatch ? waiting : waiting.slice(0, maxBatch);
-    waiting = waiting.length <= maxBatch ? [] : waiting.slice(maxBatch);
-    send({ kind: 'batch', ops: inFlight.map(({ op }) => op) });
+    if (state === 'ended') return;
+    if (waiting.length > 0) send({ kind: 'batch', ops: waiting.map(({ op }) => op) });
+    inFlight.push(...waiting);
+    waiting = [];
+    if (state === 'closing') send({ kind: 'close' });
   };
 
-  const next = (): void => {
-    if (scheduled || inFlight.length > 0) return;
+  const schedule = (): void => {
+    if (scheduled) return;
     scheduled = true;
-    setImmediate(sendNext);
+    setImmediate(sendWaiting);
   };
 
   const lose = (error: Error): void => {
@@ -76,17 +74,17 @@ export function openWriter(
 
   const submit = (op: WriteOp): Promise<Exclude<OpResult, OpFailure>> => {
     if (state !== 'open') return Promise.reject(storeUnavailable('store-closed'));
-    if (waiting.length >= maxWaiting) return Promise.reject(storeUnavailable('store-queue-full'));
+    if (waiting.length + inFlight.length >= maxUnanswered) return Promise.reject(storeUnavailable('store-queue-full'));
     return new Promise((resolve, reject) => {
       waiting.push({ op, resolve, reject });
-      next();
+      schedule();
     });
   };
 
   const close = (): Promise<void> => {
     if (state === 'open') {
       state = 'closing';
-      next();
+      schedule();
     }
     return closed.promise;
   };
@@ -98,9 +96,7 @@ export function openWriter(
         opened.resolve({ submit, close });
         return;
       case 'done': {
-        const answered = inFlight;
-        inFlight = [];
-        next();
+        const answered = inFlight.splice(0, reply.results.length);
         for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index]);
         onBatch?.(answered.length);
         return;
