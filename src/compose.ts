@@ -1,6 +1,5 @@
 /** The only file that knows every adapter: it puts the server together from its settings. */
 import { randomUUID, timingSafeEqual } from 'node:crypto';
-import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Logger } from 'pino';
@@ -8,6 +7,7 @@ import { Histogram, Registry as MetricRegistry } from 'prom-client';
 import { buildServerUrls } from './auth/server-urls.ts';
 import { openSigningKey } from './auth/signing-key.ts';
 import { buildJwks, buildSmartConfiguration } from './auth/smart-configuration.ts';
+import { intersectScopes } from './auth/smart-scope.ts';
 import { issueToken } from './auth/token-endpoint.ts';
 import { buildTokenVerifier } from './auth/verify-token.ts';
 import { resolvePublicBaseUrl, type Settings } from './config.ts';
@@ -31,7 +31,7 @@ import { protectSubscription, revealSubscription } from './notification/channel-
 import { systemClock } from './notification/clock.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
 import { registerDeliveryMetrics } from './notification/metrics.ts';
-
+import { buildHostResolver } from './notification/resolve-host.ts';
 import { selectByCriteria } from './notification/select-event.ts';
 import { openSender } from './notification/sender.ts';
 import { checkSubscription, redactSubscription } from './notification/subscription.ts';
@@ -127,13 +127,15 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     logger.warn({ authority, undelivered }, 'the store knows an authority that the registry does not');
   }
   const allowLoopback = settings.allowLoopbackEndpoints;
-  const resolve = (hostname: string) => lookup(hostname, { all: true });
+  const resolve = buildHostResolver();
   const parseCriteria = (type: string, params: readonly (readonly [string, string])[]) =>
     parseCriteriaSearch(type, params, { searchDefinitions, baseUrl, registry: () => registry.current });
-  // A client that has moved to another organisation receives nothing for the one that it left.
+  // A client that has moved to another organisation, or may read no AuditEvent any more, receives nothing.
   const clientOfLabels = (labels: readonly string[]) => {
     const client = registry.current.clients.get(clientOf(labels) ?? '');
-    return client?.organisation.id === ownerOf(labels) ? client : undefined;
+    if (client?.role !== 'authority' || client.organisation.id !== ownerOf(labels)) return undefined;
+    const granted = intersectScopes(['system/AuditEvent.rs'], client.scopes).get('AuditEvent');
+    return granted === undefined || granted.size === 0 ? undefined : client;
   };
   const subscriptions = await openSubscriptions({
     store,
@@ -154,7 +156,8 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     connectTimeoutMs: Math.min(10_000, settings.notificationTimeoutMs),
     deadlineMs: settings.notificationTimeoutMs,
     responseCapBytes: 64 * 1024,
-    connectionsPerOrigin: settings.notificationConcurrencyPerAuthority,
+    // Several authorities may be hosted at one origin: what each may send at once is bounded by its own slots.
+    connectionsPerOrigin: defaultDispatcherLimits.total,
     now: clock,
   });
   const dispatcher = startDispatcher({

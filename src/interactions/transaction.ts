@@ -75,6 +75,7 @@ async function planAll(
   const view = overlayView(storeView(ports.store));
   const locations = new Map<string, string>();
   const written = new Set<string>();
+  const conditions = new Set<string>();
   const done: PlannedEntry[] = [];
   for (const entry of entries) {
     if (done.length % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
@@ -82,7 +83,14 @@ async function planAll(
     const request = body === undefined ? entry.request : { ...entry.request, body };
     const newId = newIds.get(entry.index) ?? '';
     const planned = await inEntry(entry, () => planWrite(request, context, view, ports, newId));
-    for (const { type, id } of planned.writes) {
+    for (const { type, id, ifNoneExist } of planned.writes) {
+      const condition = ifNoneExist === undefined ? undefined : JSON.stringify([type, ifNoneExist.clauses]);
+      if (condition !== undefined && conditions.has(condition)) {
+        throw fault('invalid', 'Two entries of a transaction are created under the same condition.', {
+          expression: [`Bundle.entry[${entry.index}].request`],
+        });
+      }
+      if (condition !== undefined) conditions.add(condition);
       if (written.has(`${type}/${id}`)) {
         throw fault('invalid', 'Two entries of a transaction write the same resource.', {
           expression: [`Bundle.entry[${entry.index}]`],

@@ -65,6 +65,8 @@ interface Entry {
 
 const pageSize = 100;
 const mostRounds = 5;
+/** A change that could not be read or written is taken up again after this. */
+const reloadAfterMs = 1_000;
 const longestTimerMs = 24 * 60 * 60_000;
 const beyondLimit: Verdict = { status: 'error', error: 'beyond the limit of Subscriptions in use', usable: false };
 
@@ -146,9 +148,19 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     );
   }
 
+  /** What was changed, deleted or disallowed is out of use at once, whatever becomes of the rest. */
+  function dropOutdated(authority: string, found: readonly StoredResource[]): void {
+    const versions = new Map(found.map(({ id, version }) => [id, version]));
+    const isCurrent = ({ stored, usable }: Entry): boolean =>
+      versions.get(stored.id) === stored.version &&
+      options.originsOf(stored.labels).includes(new URL(usable.channel.endpoint).origin);
+    hold(authority, (entries.get(authority) ?? []).filter(isCurrent));
+  }
+
   async function load(authority: string): Promise<void> {
     for (let round = 0; round < mostRounds; round += 1) {
       const found = await findAll([{ kind: 'label', any: [ownerLabel(authority)] }]);
+      dropOutdated(authority, found);
       const beyond = findBeyondLimit(found);
       const taken = await Promise.all(found.map((stored) => take(stored, beyond.has(stored))));
       if (taken.includes('superseded') && round + 1 < mostRounds) continue;
@@ -176,7 +188,12 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     if (waiting !== undefined) return waiting;
     const next = inTurn(authority, async () => {
       queued.delete(authority);
-      await load(authority);
+      try {
+        await load(authority);
+      } catch (error) {
+        if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
+        throw error;
+      }
       listener(authority);
     });
     queued.set(authority, next);

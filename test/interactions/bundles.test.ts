@@ -11,6 +11,7 @@ import {
   freshNhsNumber,
   freshPlan,
   idIn,
+  kindCodes,
   kindOf,
   outcomeOf,
   postBundle,
@@ -461,3 +462,17 @@ t.test(
     t.equal(seen.body.total, 1, 'nothing of the record was stored');
   },
 );
+
+t.test('transaction: two entries under one condition are not both created', async (t) => {
+  const plan = freshPlan();
+  await submit(la, plan);
+  const ifNoneExist = `patient=${plan.nhsNumber}&code=http://snomed.info/sct|${kindCodes.LAC}`;
+  const entries = ['one', 'two'].map((reference) => ({
+    resource: buildFlag({ ...plan, kind: kindOf('LAC'), reference }),
+    request: { method: 'POST' as const, url: 'Flag', ifNoneExist },
+  }));
+  const answer = await postBundle(la, 'transaction', entries);
+  t.equal(answer.status, 400);
+  const seen = await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
+  t.equal(seen.body.total, 1);
+});

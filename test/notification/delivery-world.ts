@@ -21,6 +21,7 @@ import { openSender } from '../../src/notification/sender.ts';
 import type { SubscriptionChange } from '../../src/notification/subscription-version.ts';
 import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
+import { storeUnavailable } from '../../src/store/sqlite/sqlite-failure.ts';
 import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store } from '../../src/store/store.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
 
@@ -62,6 +63,8 @@ export interface WorldOptions {
   /** Registered from the start. */
   readonly origins?: readonly string[];
   readonly auditOf?: (change: SubscriptionChange) => AuditWrite;
+  /** The server's own writes of Subscriptions that the store refuses: as many as it says. */
+  readonly refusedCommits?: () => boolean;
   /** Puts faults in front of the real queue. */
   readonly faulty?: (queue: DeliveryQueue) => DeliveryQueue;
 }
@@ -101,7 +104,8 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const store = await openSqliteStore({ folder, onFatal: (error) => errors.push(error) });
   const subscriptions = await openSubscriptions({
     store,
-    commit: (unit) => store.commit(unit),
+    commit: (unit) =>
+      options.refusedCommits?.() ? Promise.reject(storeUnavailable('sqlite-full')) : store.commit(unit),
     indexOf: (resource) => extractIndexValues({ resourceType: 'Subscription', ...resource }, definitions, { baseUrl }),
     parseSearch: parseAuditSearch,
     resolve,

@@ -208,3 +208,26 @@ t.test(
     );
   },
 );
+
+t.test('a change that the store refuses is taken up again; what was deleted is out of use at once', async (t) => {
+  let refusals = 1;
+  const [first, second] = [await receiver(t), await receiver(t)];
+  const { subscribe, update, owe, drained, subscriptions } = await world(t, {
+    refusedCommits: () => {
+      refusals -= 1;
+      return refusals >= 0;
+    },
+  });
+  const id = await subscribe(leeds, `${first.origin}/fhir`);
+  await owe(leeds, 3);
+  await drained(leeds);
+  t.equal(first.received.length, 3, 'activated after all');
+  refusals = 2;
+  await subscribe(leeds, `${second.origin}/fhir`);
+  await update(id, null);
+  await subscriptions.changed(leeds);
+  await owe(leeds, 5);
+  await drained(leeds);
+  t.equal(first.received.length, 3, 'nothing more for the deleted one');
+  t.equal(second.received.length, 5);
+});

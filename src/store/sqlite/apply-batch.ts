@@ -64,7 +64,10 @@ export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchO
     try {
       return { kind: 'done', results: inTransaction(() => ops.map(apply)) };
     } catch (error) {
-      if (sqliteFailure(error) === 'lost') return lost(error);
+      const failure = sqliteFailure(error);
+      if (failure === 'lost') return lost(error);
+      // The whole busy timeout has been waited for already.
+      if (failure === 'busy') return { kind: 'done', results: ops.map(() => failed(failure, error)) };
     }
     try {
       return { kind: 'done', results: inTransaction(() => ops.map((op) => applyAlone(statements, () => apply(op)))) };

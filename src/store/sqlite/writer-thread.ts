@@ -18,16 +18,24 @@ const applyBatch = openBatch(db);
 
 const maxBatch = 512;
 
+/** After an I/O error nothing is written any more: what the file holds is known only when it is opened again. */
+let isLost = false;
+
 /** Everything that has arrived, up to the bound, goes into one transaction. */
 port.on('message', (first: WriterRequest) => {
+  if (isLost) return;
   const ops: WriteOp[] = [];
   let request: WriterRequest | undefined = first;
   while (request?.kind === 'batch') {
     ops.push(...request.ops);
     request = ops.length < maxBatch ? receiveMessageOnPort(port)?.message : undefined;
   }
-  if (ops.length > 0) reply(applyBatch(ops));
-  if (request?.kind === 'close') close();
+  if (ops.length > 0) {
+    const outcome = applyBatch(ops);
+    isLost = outcome.kind === 'lost';
+    reply(outcome);
+  }
+  if (request?.kind === 'close' && !isLost) close();
 });
 
 function close(): void {
