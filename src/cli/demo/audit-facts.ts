@@ -15,6 +15,12 @@ export function custodiansOf(event: AuditEvent): string[] {
   return agentOf(event, 'custodian').map((agent) => (agent.who?.reference ?? '').slice('Organization/'.length));
 }
 
+/** Organization.id of the authority that acted itself; undefined when a professional did. */
+export function actingAuthorityOf(event: AuditEvent): string | undefined {
+  const [author] = agentOf(event, 'AUT');
+  return author?.who?.reference?.slice('Organization/'.length);
+}
+
 /** What the access history tells: who it was, in which role, for which organisation. */
 export function professionalOf(event: AuditEvent): { name: string; role: string; organisation: string } {
   const [person] = agentOf(event, 'IRCP');
