@@ -55,22 +55,6 @@ export interface AuditSource {
   readonly baseUrl: string;
 }
 
-/** What the store's `AuditWrite` needs; the same shape. */
-export interface AccessRecord {
-  readonly id: string;
-  readonly recordedMs: number;
-  readonly body: string;
-  readonly patients: readonly string[];
-  readonly agents: readonly string[];
-  readonly entities: readonly string[];
-  readonly type: string;
-  readonly subtype: string;
-  readonly action: string;
-  readonly outcome: string;
-  readonly labels: readonly string[];
-  readonly deliverTo: readonly string[];
-}
-
 /** The BALP profile whose shape the event has; a refusal and a deletion (several custodians) claim none. */
 function balpProfile(facts: AccessFacts): string | undefined {
   if (facts.outcome !== '0') return undefined;
@@ -119,9 +103,10 @@ function renderSource({ baseUrl }: AuditSource): string {
 
 /**
  * Builds the AuditEvent of one access after IHE BALP (PatientRead, PatientQuery, Query, PatientCreate, PatientUpdate),
- * with a custodian agent for each owning authority, so that `AuditEvent?agent=Organization/<id>` is plain R4.
+ * with a custodian agent for each owning authority, so that `AuditEvent?agent=Organization/<id>` is plain R4. What comes out
+ * is what the store's `AuditWrite` takes.
  */
-export function buildAccessRecord(facts: AccessFacts, source: AuditSource): AccessRecord {
+export function buildAccessRecord(facts: AccessFacts, source: AuditSource) {
   const balp = balpProfile(facts);
   const recorded = new Date(facts.recordedMs).toISOString();
   const action = actions[facts.interaction];
