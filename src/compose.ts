@@ -2,6 +2,7 @@
 import { randomUUID, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { Histogram, Registry as MetricRegistry } from 'prom-client';
 import { buildServerUrls } from './auth/server-urls.ts';
@@ -107,7 +108,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
   });
   const signingKey = await openSigningKey(settings.signingKeyFile);
   const definitions = loadDefinitions();
-  const profilesFolder = new URL('profiles', root).pathname;
+  const profilesFolder = fileURLToPath(new URL('profiles', root));
   const validator = buildValidator({ definitions, profiles: loadProfiles(profilesFolder, definitions) });
   const searchDefinitions = loadSearchParameters(profilesFolder);
   const extract: InteractionPorts['extract'] = (resource) => {

@@ -1,12 +1,5 @@
 import { FhirFault, fault } from '../fhir/fault.ts';
-import {
-  type BundleEntry,
-  isRead,
-  parseEntry,
-  rawOf,
-  renderAnsweredEntry,
-  renderRefusedEntry,
-} from './bundle-entry.ts';
+import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefusedEntry } from './bundle-entry.ts';
 import { inLanes } from './in-lanes.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
@@ -60,23 +53,24 @@ export async function batch(
   const parsed: BundleEntry[] = [];
   /** Lanes whose Patient was refused: the plans of that record are refused with it. */
   const refusedPatients = new Set<string>();
-  const perEntry = async (entry: BundleEntry): Promise<void> => {
+  const performWrite = async (entry: BundleEntry): Promise<FhirAnswer> => {
+    const { request } = entry;
+    if (request.type === 'Flag' && refusedPatients.has(laneOf(entry))) {
+      throw await recordRefusal(patientRefused(), request, context, ports);
+    }
     try {
-      if (entry.request.type === 'Flag' && refusedPatients.has(laneOf(entry))) {
-        throw await recordRefusal(patientRefused(), entry.request, context, ports);
-      }
-      responses[entry.index] = renderAnsweredEntry(
-        entry,
-        await perform(entry.request, context),
-        context,
-        ports.baseUrl,
-      );
+      return await perform(request, context);
     } catch (error) {
       const isForbidden = error instanceof FhirFault && error.category === 'forbidden';
-      if (entry.request.type === 'Patient' && !isForbidden) refusedPatients.add(laneOf(entry));
-      responses[entry.index] = renderRefusedEntry(entry, error);
+      if (request.type === 'Patient' && !isForbidden) refusedPatients.add(laneOf(entry));
+      throw error;
     }
   };
+  const answerWith =
+    (performed: (entry: BundleEntry) => Promise<FhirAnswer>) =>
+    async (entry: BundleEntry): Promise<void> => {
+      responses[entry.index] = await performEntry(entry, context, () => performed(entry), ports.baseUrl);
+    };
   const refused: { index: number; error: unknown; request: FhirRequest }[][] = [];
   for (const [index, entry] of entries.entries()) {
     try {
@@ -88,9 +82,13 @@ export async function batch(
   await inLanes(refused, concurrentLanes, async ({ index, error, request }) => {
     responses[index] = renderRefusedEntry({ index, request }, await recordRefusal(error, request, context, ports));
   });
-  await inLanes(buildLanes(parsed.filter((entry) => !isRead(entry))), concurrentLanes, perEntry);
+  await inLanes(buildLanes(parsed.filter((entry) => !isRead(entry))), concurrentLanes, answerWith(performWrite));
   const reads = parsed.filter(isRead).map((entry) => [entry]);
-  await inLanes(reads, concurrentLanes, perEntry);
+  await inLanes(
+    reads,
+    concurrentLanes,
+    answerWith(({ request }) => perform(request, context)),
+  );
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
 }
 

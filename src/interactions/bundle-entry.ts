@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import { spineCodingFor } from '../cpis/spine-code.ts';
 import { FhirFault, fault, type Issue } from '../fhir/fault.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
-import type { AccessContext, FhirAnswer, FhirRequest, InteractionCode } from './interaction.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, InteractionCode, Perform } from './interaction.ts';
 
 /** One entry of a batch or transaction, as a request of its own. */
 export interface BundleEntry {
@@ -122,6 +122,20 @@ export function renderAnsweredEntry(
       : `,"outcome":${renderOperationOutcome(issuesInBundle(warnings, entry), spineCodingFor())}`;
   const resource = wanted && answer.body !== undefined ? `"resource":${answer.body},` : '';
   return `{${resource}"response":${response.slice(0, -1)}${outcome}}}`;
+}
+
+/** Performs an entry on its own: its response entry, answered or refused. */
+export async function performEntry(
+  entry: BundleEntry,
+  context: AccessContext,
+  perform: Perform,
+  baseUrl: string,
+): Promise<string> {
+  try {
+    return renderAnsweredEntry(entry, await perform(entry.request, context), context, baseUrl);
+  } catch (error) {
+    return renderRefusedEntry(entry, error);
+  }
 }
 
 /** The response entry of a refusal. */

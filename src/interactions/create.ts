@@ -54,18 +54,19 @@ export async function planNew(
     }
     case 'Flag': {
       const flag = checkResource<Flag>(body, type, ports);
-      const condition = ifNoneExist === undefined ? {} : { ifNoneExist };
-      return planFlagWrite({ flag, id, current: undefined, ...condition }, caller, view, ports);
+      return onlyIf(ifNoneExist, await planFlagWrite({ flag, id, current: undefined }, caller, view, ports));
     }
     case 'Subscription': {
       const subscription = checkResource<Subscription>(body, type, ports);
-      const planned = await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports);
-      return {
-        ...planned,
-        writes: planned.writes.map((write) => (ifNoneExist === undefined ? write : { ...write, ifNoneExist })),
-      };
+      return onlyIf(ifNoneExist, await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports));
     }
     default:
       throw fault('not-supported', 'This resource type is not created here.');
   }
+}
+
+/** The same write, refused at commit if anything meets the condition by then. */
+function onlyIf(ifNoneExist: SearchPlan | undefined, planned: PlannedWrite): PlannedWrite {
+  if (ifNoneExist === undefined) return planned;
+  return { ...planned, writes: planned.writes.map((write) => ({ ...write, ifNoneExist })) };
 }

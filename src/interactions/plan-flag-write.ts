@@ -5,7 +5,6 @@ import { ownerLabel, patientLabels, submittersOf } from '../cpis/labels.ts';
 import { invalidNhsNumber, isNhsNumber } from '../cpis/nhs-number.ts';
 import { checkPlan, extractPlan, isHeld, type Plan } from '../cpis/plan.ts';
 import { fault } from '../fhir/fault.ts';
-import type { SearchPlan } from '../fhir/search/ast.ts';
 import type { ReadResult, StoredResource, Touch } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
 import { refuseErrors } from './check-resource.ts';
@@ -20,7 +19,6 @@ export interface FlagSubmission {
   readonly id: string;
   /** The version that is amended, owned by the caller; undefined: a new plan. */
   readonly current: StoredResource | undefined;
-  readonly ifNoneExist?: SearchPlan;
 }
 
 /** The NHS number that Flag.subject names: `Patient/N`, or the same under this server's base URL. */
@@ -156,8 +154,7 @@ export async function planFlagWrite(
     },
     ports,
   );
-  const guarded = submission.ifNoneExist === undefined ? write : { ...write, ifNoneExist: submission.ifNoneExist };
-  return { writes: [guarded], touches: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
+  return { writes: [write], touches: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
 }
 
 /** Plans the withdrawal of a plan by deletion: gone for the NHS, its versions stay. */

@@ -8,8 +8,8 @@ import {
   isRead,
   issuesInBundle,
   parseEntry,
+  performEntry,
   renderAnsweredEntry,
-  renderRefusedEntry,
 } from './bundle-entry.ts';
 import { checkRefusal, contended, maxPlans, planWrite } from './commit-write.ts';
 import type { AccessContext, FhirAnswer, Perform } from './interaction.ts';
@@ -168,16 +168,7 @@ export async function transaction(
     }
   }
   for (const entry of parsed.filter(isRead)) {
-    try {
-      responses[entry.index] = renderAnsweredEntry(
-        entry,
-        await perform(entry.request, context),
-        context,
-        ports.baseUrl,
-      );
-    } catch (error) {
-      responses[entry.index] = renderRefusedEntry(entry, error);
-    }
+    responses[entry.index] = await performEntry(entry, context, perform, ports.baseUrl);
   }
   return { kind: 'ok', body: renderResponseBundle('transaction-response', responses) };
 }
