@@ -69,6 +69,10 @@ export interface AuditWrite {
   readonly id: string;
   readonly recordedMs: number;
   readonly body: string;
+  /**
+   * Long texts within `body`, in their order, that many AuditEvents have in common: a store may keep each of them once.
+   */
+  readonly shared?: readonly string[];
   /** Literal references as `Type/id`, for the search parameters `patient`, `agent` and `entity`. */
   readonly patients: readonly string[];
   readonly agents: readonly string[];
