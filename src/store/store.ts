@@ -4,6 +4,7 @@
  * suite in test/contract.
  */
 import type { IndexValue, KeysetPosition, SearchPlan } from '../fhir/search/ast.ts';
+import type { HistoryPlan, HistoryResult } from './history.ts';
 
 /** A stored version of a resource. `body` is the canonical JSON text, meta included. */
 export interface StoredResource {
@@ -198,6 +199,7 @@ export interface Store {
   readVersion(type: string, id: string, version: number): Promise<ReadResult>;
   /** `type` AuditEvent is searched by its own parameters; its default order is newest first. */
   search(plan: SearchPlan): Promise<SearchResult>;
+  history(plan: HistoryPlan): Promise<HistoryResult>;
   /** Records a single-use key durably. False: it was used before. The key may be forgotten after `expiresAtMs`. */
   useOnce(key: string, expiresAtMs: number, nowMs: number): Promise<boolean>;
   readonly deliveries: DeliveryQueue;

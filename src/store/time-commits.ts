@@ -10,6 +10,7 @@ export function timeCommits(store: Store, observe: (seconds: number) => void): S
     read: (type, id) => store.read(type, id),
     readVersion: (type, id, version) => store.readVersion(type, id, version),
     search: (plan) => store.search(plan),
+    history: (plan) => store.history(plan),
     useOnce: (key, expiresAtMs, nowMs) => store.useOnce(key, expiresAtMs, nowMs),
     deliveries: store.deliveries,
     get ready() {

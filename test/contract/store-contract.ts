@@ -4,6 +4,7 @@ import type { Store } from '../../src/store/store.ts';
 import { auditTests } from './audit-contract.ts';
 import { conditionTests } from './condition-contract.ts';
 import { deliveryTests } from './delivery-contract.ts';
+import { historyTests } from './history-contract.ts';
 import { modelTests } from './model-contract.ts';
 import { searchTests } from './search-contract.ts';
 import { writeTests } from './write-contract.ts';
@@ -32,6 +33,7 @@ const tests: readonly ContractTest[] = [
   ...writeTests,
   ...conditionTests,
   ...searchTests,
+  ...historyTests,
   ...modelTests,
   ...auditTests,
   ...deliveryTests,

@@ -83,6 +83,7 @@ function insertVersion(statements: Statements, write: WriteRow, revision: number
     labels,
     lastInsertRowid,
   );
+  insertHistoryKeys(statements, type, id, write.labels);
   if (body === null) return;
   for (const [kind, param, v1, v2] of write.index) {
     statements.run('INSERT OR IGNORE INTO index_value VALUES (?, ?, ?, ?, ?, ?)', type, id, param, kind, v1, v2);
@@ -101,6 +102,7 @@ function applyTouch(statements: Statements, { type, id, expectRevision, labels }
   }
   const text = JSON.stringify(labels);
   statements.run('UPDATE resource SET revision = ?, labels = ? WHERE type = ? AND id = ?', revision, text, type, id);
+  insertHistoryKeys(statements, type, id, labels);
   statements.run('DELETE FROM index_value WHERE type = ? AND id = ? AND param = ?', type, id, labelParam);
   const live = statements.row('SELECT 1 FROM resource WHERE type = ? AND id = ? AND deleted = 0', type, id);
   if (live !== undefined) insertLabels(statements, type, id, labels);
@@ -110,6 +112,15 @@ function insertLabels(statements: Statements, type: string, id: string, labels: 
   for (const label of labels) {
     const sql = 'INSERT OR IGNORE INTO index_value VALUES (?, ?, ?, ?, ?, ?)';
     statements.run(sql, type, id, labelParam, indexKind.label, label, '');
+  }
+}
+
+/** Keys of the current version under these labels. */
+function insertHistoryKeys(statements: Statements, type: string, id: string, labels: readonly string[]): void {
+  for (const label of labels) {
+    const sql = `INSERT OR IGNORE INTO version_label
+      SELECT ?, type, lastUpdatedMs, versionRow FROM resource WHERE type = ? AND id = ?`;
+    statements.run(sql, label, type, id);
   }
 }
 

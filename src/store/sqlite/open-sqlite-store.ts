@@ -9,6 +9,7 @@ import { encodeUnit } from './encode-unit.ts';
 import { lockFolder } from './folder-lock.ts';
 import { readBacklog } from './read-backlog.ts';
 import { readResource, readResourceVersion } from './read-resource.ts';
+import { runHistory } from './run-history.ts';
 import { runSearch } from './run-search.ts';
 import { sqliteFailure, storeUnavailable } from './sqlite-failure.ts';
 import { openStatements, type Statements } from './statements.ts';
@@ -58,6 +59,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       read: (type, id) => read(() => readResource(statements, type, id)),
       readVersion: (type, id, version) => read(() => readResourceVersion(statements, type, id, version)),
       search: (plan) => read(() => runSearch(statements, plan)),
+      history: (plan) => read(() => runHistory(statements, plan)),
       useOnce: (key, expiresAtMs, nowMs) => submitFlag(writer, ['once', key, expiresAtMs, nowMs]),
       deliveries: deliveryQueue(writer, () => read(() => readBacklog(statements))),
       get ready() {

@@ -38,6 +38,12 @@ CREATE TABLE version (
   UNIQUE (type, id, version)
 ) STRICT;
 
+-- A version under each label that its resource bore while it was the current one: what history is found by.
+CREATE TABLE version_label (
+  label TEXT NOT NULL, type TEXT NOT NULL, lastUpdatedMs INTEGER NOT NULL, row INTEGER NOT NULL,
+  PRIMARY KEY (label, type, lastUpdatedMs, row)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE index_value (
   type TEXT NOT NULL, id TEXT NOT NULL, param TEXT NOT NULL, kind INTEGER NOT NULL, v1 ANY NOT NULL, v2 ANY NOT NULL,
   PRIMARY KEY (type, id, param, kind, v1, v2)

@@ -1,0 +1,177 @@
+import type { HistoryPlan, HistoryScope } from '../../src/store/history.ts';
+import type { Store } from '../../src/store/store.ts';
+import { unit, write } from './fixtures.ts';
+import type { ContractTest } from './store-contract.ts';
+
+const ofFlags = (...labels: string[]): HistoryScope => ({ type: 'Flag', now: labels, written: labels });
+
+function plan(changes: Partial<HistoryPlan> = {}): HistoryPlan {
+  return { scopes: [ofFlags('owner:a')], limit: 100, total: false, ...changes };
+}
+
+/** `id/version` of each entry, over all pages of the plan. */
+async function tell(
+  store: Store,
+  asked: HistoryPlan,
+  betweenPages?: (page: number) => Promise<void>,
+): Promise<string[]> {
+  const told: string[] = [];
+  let page = await store.history(asked);
+  for (let number = 1; ; number += 1) {
+    told.push(...page.entries.map(({ id, version }) => `${id}/${version}`));
+    if (page.next === undefined) return told;
+    await betweenPages?.(number);
+    page = await store.history({ ...asked, after: page.next });
+  }
+}
+
+const owned = { labels: ['owner:a'] };
+
+/** f1: 10, 30, deleted at 50; f2: 20, 40; f3 of another owner: 35. */
+async function writeSome(store: Store): Promise<void> {
+  const deletion = { version: 3, body: null, method: 'DELETE' } as const;
+  for (const next of [
+    write('f1', { ...owned, lastUpdatedMs: 10 }),
+    write('f2', { ...owned, lastUpdatedMs: 20 }),
+    write('f1', { ...owned, version: 2, lastUpdatedMs: 30 }),
+    write('f3', { labels: ['owner:b'], lastUpdatedMs: 35 }),
+    write('f2', { ...owned, version: 2, lastUpdatedMs: 40 }),
+    write('f1', { ...owned, ...deletion, lastUpdatedMs: 50 }),
+  ]) {
+    await store.commit(unit({ writes: [next] }));
+  }
+}
+
+export const historyTests: readonly ContractTest[] = [
+  {
+    name: 'history: every version that the labels allow, newest first, deletions without a text',
+    run: async (t, { store, reopen }) => {
+      t.same(await store.history(plan()), { entries: [], next: undefined, total: undefined });
+      await writeSome(store);
+      const whole = await store.history(plan({ total: true }));
+      t.same(whole, {
+        entries: [
+          { type: 'Flag', id: 'f1', version: 3, lastUpdatedMs: 50, method: 'DELETE', body: null },
+          {
+            type: 'Flag',
+            id: 'f2',
+            version: 2,
+            lastUpdatedMs: 40,
+            method: 'PUT',
+            body: write('f2', { version: 2 }).body,
+          },
+          {
+            type: 'Flag',
+            id: 'f1',
+            version: 2,
+            lastUpdatedMs: 30,
+            method: 'PUT',
+            body: write('f1', { version: 2 }).body,
+          },
+          { type: 'Flag', id: 'f2', version: 1, lastUpdatedMs: 20, method: 'POST', body: write('f2').body },
+          { type: 'Flag', id: 'f1', version: 1, lastUpdatedMs: 10, method: 'POST', body: write('f1').body },
+        ],
+        next: undefined,
+        total: 5,
+      });
+      t.same(await tell(store, plan({ scopes: [ofFlags('owner:b', 'owner:c')] })), ['f3/1']);
+      t.same(await tell(store, plan({ scopes: [ofFlags('owner:a', 'owner:b')] })), [
+        'f1/3',
+        'f2/2',
+        'f3/1',
+        'f1/2',
+        'f2/1',
+        'f1/1',
+      ]);
+      t.same(await tell(store, plan({ scopes: [] })), []);
+      t.same(await tell(store, plan({ scopes: [ofFlags()] })), []);
+      t.same(await tell(store, plan({ id: 'f1' })), ['f1/3', 'f1/2', 'f1/1']);
+      t.same(await tell(store, plan({ id: 'f3' })), [], 'of another owner');
+      t.same(await tell(store, plan({ id: 'f9' })), [], 'of nothing');
+      t.same(await store.history(plan({ id: 'f1', limit: 0, total: true })), {
+        entries: [],
+        next: undefined,
+        total: 3,
+      });
+      t.same((await (await reopen()).history(plan({ total: true }))).total, 5);
+    },
+  },
+  {
+    name: 'history: since, at and pages',
+    run: async (t, { store }) => {
+      await writeSome(store);
+      t.same(await tell(store, plan({ sinceMs: 30 })), ['f1/3', 'f2/2', 'f1/2'], 'since includes its moment');
+      t.same(await tell(store, plan({ id: 'f1', sinceMs: 31 })), ['f1/3']);
+      t.same(await tell(store, plan({ at: { startMs: 25, endMs: 26 } })), ['f2/1', 'f1/1']);
+      t.same(await tell(store, plan({ at: { startMs: 30, endMs: 31 } })), ['f1/2', 'f2/1'], 'replaced at that moment');
+      t.same(await tell(store, plan({ at: { startMs: 25, endMs: 41 } })), ['f2/2', 'f1/2', 'f2/1', 'f1/1']);
+      t.same(await tell(store, plan({ at: { startMs: 45, endMs: 51 } })), ['f1/3', 'f2/2', 'f1/2']);
+      t.same(await tell(store, plan({ at: { startMs: 60, endMs: 61 } })), ['f2/2'], 'deleted before');
+      t.same(await tell(store, plan({ id: 'f1', at: { startMs: 10, endMs: 11 } })), ['f1/1']);
+      t.same(await tell(store, plan({ at: { startMs: 1, endMs: 10 } })), []);
+      t.same(await tell(store, plan({ sinceMs: 20, at: { startMs: 25, endMs: 26 } })), ['f2/1'], 'both');
+
+      const all = ['f1/3', 'f2/2', 'f1/2', 'f2/1', 'f1/1'];
+      for (const limit of [1, 2, 5]) t.same(await tell(store, plan({ limit })), all, `pages of ${limit}`);
+      t.same(await tell(store, plan({ id: 'f1', limit: 1 })), ['f1/3', 'f1/2', 'f1/1']);
+      t.same(await tell(store, plan({ limit: 1, sinceMs: 20 })), all.slice(0, 4));
+      const second = await store.history(
+        plan({ limit: 2, after: (await store.history(plan({ limit: 2 }))).next ?? [] }),
+      );
+      t.same(second.total, undefined);
+      const counted = await store.history(plan({ limit: 2, total: true, after: second.next ?? [] }));
+      t.match(counted, { entries: [{ id: 'f1', version: 1 }], total: 5 }, 'the total is that of all pages');
+      const written = await tell(store, plan({ limit: 2 }), async (page) => {
+        await store.commit(unit({ writes: [write(`new${page}`, { ...owned, lastUpdatedMs: 100 + page })] }));
+      });
+      t.same(written, all, 'what is written between the pages changes nothing of them');
+
+      const atOnce = Array.from({ length: 5 }, (_, index) => write(`t${index}`, { ...owned, lastUpdatedMs: 200 }));
+      await store.commit(unit({ writes: atOnce }));
+      await store.commit(unit({ writes: [write('t0', { ...owned, version: 2, lastUpdatedMs: 200 })] }));
+      const tied = await tell(store, plan({ limit: 2, sinceMs: 200 }));
+      t.equal(new Set(tied).size, 6, 'equal times: each version on one page');
+      t.equal(tied.length, 6);
+      t.ok(tied.indexOf('t0/2') < tied.indexOf('t0/1'), 'and those of one resource in their order');
+    },
+  },
+  {
+    name: 'history: the labels of now open a resource, those it was written with its past versions',
+    run: async (t, { store }) => {
+      const patients: HistoryScope = { type: 'Patient', now: ['viewer:a'], written: ['viewer:a', 'submitter:a'] };
+      const asked = plan({ scopes: [patients] });
+      const of = async (id?: string): Promise<string[]> =>
+        tell(store, id === undefined ? asked : plan({ scopes: [patients], id }));
+      const put = (version: number, ...labels: string[]) =>
+        unit({ writes: [write('p1', { type: 'Patient', version, lastUpdatedMs: 100 * version, labels })] });
+      const touch = (expectRevision: number, ...labels: string[]) =>
+        unit({ touches: [{ type: 'Patient', id: 'p1', expectRevision, labels }] });
+
+      await store.commit(put(1, 'submitter:b'));
+      await store.commit(put(2, 'submitter:a'));
+      t.same(await of(), [], 'a label of written alone opens nothing');
+      t.same(await of('p1'), []);
+      await store.commit(touch(2, 'viewer:a', 'submitter:a'));
+      t.same(await of(), ['p1/2'], 'version 1 was never its own');
+      t.same(await of('p1'), ['p1/2']);
+      await store.commit(put(3, 'viewer:b'));
+      t.same(await of(), []);
+      await store.commit(touch(4, 'viewer:a', 'viewer:b'));
+      t.same(await of(), ['p1/3', 'p1/2'], 'the current version by the labels of now');
+      await store.commit(put(4, 'viewer:a', 'submitter:a'));
+      t.same(await of(), ['p1/4', 'p1/2'], 'version 3 was written for others');
+      t.same(await of('p1'), ['p1/4', 'p1/2']);
+      t.equal((await store.history({ ...asked, total: true })).total, 2, 'one entry, whatever labels it bears');
+      const at = { startMs: 350, endMs: 351 };
+      t.same(await tell(store, { ...asked, at }), ['p1/2'], 'when a version that is not told began is not told either');
+
+      await store.commit(unit({ writes: [write('f1', { ...owned, lastUpdatedMs: 250 })] }));
+      const system = plan({ scopes: [patients, ofFlags('owner:a')] });
+      t.same(await tell(store, system), ['p1/4', 'f1/1', 'p1/2'], 'several types in one order');
+      t.same(await tell(store, { ...system, limit: 1 }), ['p1/4', 'f1/1', 'p1/2']);
+      await store.commit(touch(6, 'viewer:b', 'submitter:a'));
+      t.same(await tell(store, system), ['f1/1']);
+      t.same(await of('p1'), []);
+    },
+  },
+];
