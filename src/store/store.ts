@@ -190,6 +190,39 @@ export interface DeliveryQueue {
 
 export interface Store {
   /**
+   * The undelivered ones of an authority, leased ones included, by `recordedMs` and then in an order that does not change;
+   * those behind `after` when it is given, which may have been delivered since. Leases nothing.
+   */
+  owed(authority: string, limit: number, after?: OwedDelivery): Promise<readonly OwedDelivery[]>;
+}
+
+export interface OwedDelivery {
+  readonly auditId: string;
+  readonly recordedMs: number;
+}
+
+/** An AuditEvent as an event of a Subscription. */
+export interface SubscriptionEvent {
+  readonly number: number;
+  readonly auditId: string;
+}
+
+/** The events of each Subscription: numbered 1, 2, 3 ... without a gap, and never numbered anew. */
+export interface SubscriptionEvents {
+  /**
+   * Gives each AuditEvent the next number of the Subscription, in the order of `auditIds`; one that has a number keeps
+   * it. The numbers, in the same order. Durable when it resolves; two callers at one time never share a number.
+   */
+  append(subscriptionId: string, auditIds: readonly string[]): Promise<readonly number[]>;
+  /** The last number that was given; 0: none. */
+  last(subscriptionId: string): Promise<number>;
+  /** Those numbered from `since` to `until`, both included, in order, `limit` at most. */
+  range(subscriptionId: string, since: number, until: number, limit: number): Promise<readonly SubscriptionEvent[]>;
+  /** Records durably that the subscriber has acknowledged everything up to this number; a lower one changes nothing. */
+  acknowledge(subscriptionId: string, through: number): Promise<void>;
+  /** The highest number that was acknowledged that way; 0: none. */
+  acknowledged(subscriptionId: string): Promise<number>;
+  /**
    * Applies the unit, all or nothing. Resolves only when it is durable. A refused unit changed nothing.
    * Throws FhirFault `transient` when the store cannot take it now (full, busy, lost): then nothing may be disclosed.
    */
@@ -206,4 +239,5 @@ export interface Store {
   /** Whether commits can succeed; false after an I/O error, until the process ends. */
   readonly ready: boolean;
   close(): Promise<void>;
+  readonly subscriptionEvents: SubscriptionEvents;
 }

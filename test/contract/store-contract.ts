@@ -7,6 +7,7 @@ import { deliveryTests } from './delivery-contract.ts';
 import { historyTests } from './history-contract.ts';
 import { modelTests } from './model-contract.ts';
 import { searchTests } from './search-contract.ts';
+import { subscriptionEventsTests } from './subscription-events-contract.ts';
 import { writeTests } from './write-contract.ts';
 
 export interface OpenedStore {
@@ -37,6 +38,7 @@ const tests: readonly ContractTest[] = [
   ...modelTests,
   ...auditTests,
   ...deliveryTests,
+  ...subscriptionEventsTests,
 ];
 
 /** Registers every contract test on `t`, each with its own empty store. */

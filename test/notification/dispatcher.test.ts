@@ -301,6 +301,7 @@ t.test('a store that fails for a while stops nothing for good', async (t) => {
       extend: (...call) => queue.extend(...call),
       backlog: () => (faults < 1 ? failing() : queue.backlog()),
       makeDue: (...call) => queue.makeDue(...call),
+      owed: (...call) => queue.owed(...call),
     }),
   });
   await subscribe(leeds, endpoint.origin);

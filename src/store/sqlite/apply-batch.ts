@@ -8,6 +8,7 @@ import { applyClaim, applyExtend, applyMakeDue, applySettle } from './apply-deli
 import { applyUnit, type BatchState } from './apply-unit.ts';
 import { type SqliteFailure, sqliteFailure } from './sqlite-failure.ts';
 import { numberAt, openStatements, type Statements } from './statements.ts';
+import { acknowledgeEvents, appendEvents } from './subscription-events.ts';
 import type { OpFailure, OpResult, WriteOp } from './write-op.ts';
 
 /** `lost`: SQLite reported an I/O error or a damaged file; whether the batch is in the file is unknown. */
@@ -42,6 +43,11 @@ export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchO
         return applyExtend(statements, op[1], op[2], op[3], op[4]);
       case 'due':
         applyMakeDue(statements, op[1], op[2]);
+        return true;
+      case 'number':
+        return appendEvents(statements, op[1], op[2]);
+      case 'acknowledge':
+        acknowledgeEvents(statements, op[1], op[2]);
         return true;
     }
   };

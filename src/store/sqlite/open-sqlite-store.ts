@@ -7,12 +7,13 @@ import type { ClaimedDelivery, DeliveryQueue, Store } from '../store.ts';
 import { openConnection } from './connection.ts';
 import { encodeUnit } from './encode-unit.ts';
 import { lockFolder } from './folder-lock.ts';
-import { readBacklog } from './read-backlog.ts';
+import { readBacklog, readOwed } from './read-backlog.ts';
 import { readResource, readResourceVersion } from './read-resource.ts';
 import { runHistory } from './run-history.ts';
 import { runSearch } from './run-search.ts';
 import { sqliteFailure, storeUnavailable } from './sqlite-failure.ts';
 import { openStatements, type Statements } from './statements.ts';
+import { readAcknowledged, readEvents, readLastNumber } from './subscription-events.ts';
 import { openWriter, type Writer } from './writer.ts';
 
 export interface SqliteStoreOptions {
@@ -61,7 +62,25 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       search: (plan) => read(() => runSearch(statements, plan)),
       history: (plan) => read(() => runHistory(statements, plan)),
       useOnce: (key, expiresAtMs, nowMs) => submitFlag(writer, ['once', key, expiresAtMs, nowMs]),
-      deliveries: deliveryQueue(writer, () => read(() => readBacklog(statements))),
+      deliveries: deliveryQueue(
+        writer,
+        () => read(() => readBacklog(statements)),
+        (authority, limit, after) => read(() => readOwed(statements, authority, limit, after)),
+      ),
+      subscriptionEvents: {
+        append: async (subscriptionId, auditIds) => {
+          const numbers = await writer.submit(['number', subscriptionId, auditIds]);
+          if (!Array.isArray(numbers)) throw unexpectedAnswer();
+          return numbers as readonly number[];
+        },
+        last: (subscriptionId) => read(() => readLastNumber(statements, subscriptionId)),
+        range: (subscriptionId, since, until, limit) =>
+          read(() => readEvents(statements, subscriptionId, since, until, limit)),
+        acknowledge: async (subscriptionId, through) => {
+          await writer.submit(['acknowledge', subscriptionId, through]);
+        },
+        acknowledged: (subscriptionId) => read(() => readAcknowledged(statements, subscriptionId)),
+      },
       get ready() {
         return ready;
       },
@@ -103,7 +122,7 @@ function reader(statements: Statements, isReady: () => boolean, lose: (error: Er
   };
 }
 
-function deliveryQueue(writer: Writer, backlog: DeliveryQueue['backlog']): DeliveryQueue {
+function deliveryQueue(writer: Writer, backlog: DeliveryQueue['backlog'], owed: DeliveryQueue['owed']): DeliveryQueue {
   return {
     claim: async (authority, limit, nowMs, leaseUntilMs) => {
       const claimed = await writer.submit(['claim', authority, limit, nowMs, leaseUntilMs, randomUUID()]);
@@ -115,6 +134,7 @@ function deliveryQueue(writer: Writer, backlog: DeliveryQueue['backlog']): Deliv
     extend: ({ authority, auditId, leaseToken }, leaseUntilMs) =>
       submitFlag(writer, ['extend', authority, auditId, leaseToken, leaseUntilMs]),
     backlog,
+    owed,
     makeDue: async (authority, nowMs) => {
       await writer.submit(['due', authority, nowMs]);
     },

@@ -1,5 +1,5 @@
 /** What is owed to each authority, from counters and the ends of indexes: never a scan of deliveries. */
-import type { DeliveryBacklog } from '../store.ts';
+import type { DeliveryBacklog, OwedDelivery } from '../store.ts';
 import { numberAt, type Row, type Statements, textAt } from './statements.ts';
 
 const sql = `SELECT c.authority, c.undelivered, c.delivered,
@@ -25,4 +25,29 @@ export function readBacklog(statements: Statements): readonly DeliveryBacklog[] 
 function earliest(row: Row, one: number, other: number): number | undefined {
   const values = [row[one], row[other]].filter((value) => typeof value === 'number');
   return values.length === 0 ? undefined : Math.min(...values);
+}
+
+/** Each kind of row has its own range of the primary key: the first of both, put in one order. */
+const owedOfKind = (ready: 0 | 1): string => `SELECT * FROM (
+  SELECT recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND ready = ${ready} AND (recordedMs, seq) > (?2, ?3) ORDER BY recordedMs, seq LIMIT ?4)`;
+const owedSql = `SELECT o.recordedMs, a.id FROM (${owedOfKind(0)} UNION ALL ${owedOfKind(1)}) o
+  JOIN audit a ON a.seq = o.seq ORDER BY o.recordedMs, o.seq LIMIT ?4`;
+
+/** The undelivered ones of an authority behind `after`, oldest first. */
+export function readOwed(
+  statements: Statements,
+  authority: string,
+  limit: number,
+  after: OwedDelivery | undefined,
+): readonly OwedDelivery[] {
+  const seq = after === undefined ? undefined : statements.row('SELECT seq FROM audit WHERE id = ?', after.auditId);
+  const rows = statements.rows(
+    owedSql,
+    authority,
+    after?.recordedMs ?? Number.MIN_SAFE_INTEGER,
+    seq === undefined ? 0 : numberAt(seq, 0),
+    limit,
+  );
+  return rows.map((row) => ({ recordedMs: numberAt(row, 0), auditId: textAt(row, 1) }));
 }

@@ -105,6 +105,15 @@ export function openSchema(db: DatabaseSync): void {
     );
   }
   if (found === schemaVersion) return;
+
+CREATE TABLE subscription_event (
+  subscription TEXT NOT NULL, number INTEGER NOT NULL, auditId TEXT NOT NULL, PRIMARY KEY (subscription, number)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX subscription_event_by_audit ON subscription_event (subscription, auditId);
+
+CREATE TABLE subscription_acknowledged (
+  subscription TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
   if (db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined) {
     throw new Error('The database file has tables but no schema version: it is not a store of this program.');
   }

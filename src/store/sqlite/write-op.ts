@@ -43,7 +43,9 @@ export type WriteOp =
   | readonly ['claim', authority: string, limit: number, nowMs: number, leaseUntilMs: number, leaseToken: string]
   | readonly ['settle', authority: string, auditId: string, leaseToken: string, settlement: Settlement]
   | readonly ['extend', authority: string, auditId: string, leaseToken: string, leaseUntilMs: number]
-  | readonly ['due', authority: string, nowMs: number];
+  | readonly ['due', authority: string, nowMs: number]
+  | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
+  | readonly ['acknowledge', subscriptionId: string, through: number];
 
 /** `failed`: this operation alone changed nothing, and why. */
 export interface OpFailure {
@@ -52,7 +54,12 @@ export interface OpFailure {
 }
 
 /** true: done (committed, first use, settled, ...); false: not (used before, stale). */
-export type OpResult = boolean | Exclude<CommitResult, { kind: 'committed' }> | readonly ClaimedDelivery[] | OpFailure;
+export type OpResult =
+  | boolean
+  | Exclude<CommitResult, { kind: 'committed' }>
+  | readonly ClaimedDelivery[]
+  | readonly number[]
+  | OpFailure;
 
 export type WriterRequest = { readonly kind: 'batch'; readonly ops: readonly WriteOp[] } | { readonly kind: 'close' };
 
