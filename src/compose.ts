@@ -32,9 +32,11 @@ import { protectSubscription, revealSubscription } from './notification/channel-
 import { systemClock } from './notification/clock.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
 import { registerDeliveryMetrics } from './notification/metrics.ts';
+import { openNotificationKeys } from './notification/notification-keys.ts';
 import { buildHostResolver } from './notification/resolve-host.ts';
 import { selectByCriteria } from './notification/select-event.ts';
 import { openSender } from './notification/sender.ts';
+import { buildSignNotification } from './notification/sign-notification.ts';
 import { checkSubscription, redactSubscription } from './notification/subscription.ts';
 import { openSubscriptions } from './notification/subscriptions.ts';
 import { openRegistry } from './registry/open-registry.ts';
@@ -107,6 +109,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     allowLoopback: settings.allowLoopbackEndpoints,
   });
   const signingKey = await openSigningKey(settings.signingKeyFile);
+  const notificationKeys = await openNotificationKeys(settings.notificationKeysFile);
   const definitions = loadDefinitions();
   const profilesFolder = fileURLToPath(new URL('profiles', root));
   const validator = buildValidator({ definitions, profiles: loadProfiles(profilesFolder, definitions) });
@@ -149,6 +152,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     allowLoopback,
     originsOf: (labels) => clientOfLabels(labels)?.subscriptionOrigins ?? [],
     methodOf: (labels) => clientOfLabels(labels)?.notificationMethod ?? 'PUT',
+    secretsOf: (labels) => clientOfLabels(labels)?.webhookSecrets ?? [],
     onError,
   });
   const sender = openSender({
@@ -160,6 +164,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     // Several authorities may be hosted at one origin: what each may send at once is bounded by its own slots.
     connectionsPerOrigin: defaultDispatcherLimits.total,
     now: clock,
+    sign: buildSignNotification(notificationKeys.privateKeys, clock),
   });
   const dispatcher = startDispatcher({
     store,
@@ -254,6 +259,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
       }),
     smartConfiguration: () => smartConfiguration,
     jwks: () => jwks,
+    notificationKeys: () => notificationKeys.publicJwks,
     capabilityStatement: renderCapabilityStatement(baseUrl),
     refusalAudit: auditRefusal,
     isReady: () => store.ready,

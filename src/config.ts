@@ -16,6 +16,7 @@ export interface Settings {
   readonly dataFolder: string;
   readonly registryFile: string;
   readonly signingKeyFile: string;
+  readonly notificationKeysFile: string;
   readonly trustedIssuers: readonly TrustedIssuer[];
   readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
@@ -80,6 +81,8 @@ export function loadSettings(
     dataFolder: text('CPIS_DATA_FOLDER') ?? '',
     registryFile: text('CPIS_REGISTRY_FILE') ?? '',
     signingKeyFile: text('CPIS_SIGNING_KEY_FILE') ?? join(text('CPIS_DATA_FOLDER') ?? '', 'signing-key.json'),
+    notificationKeysFile:
+      text('CPIS_NOTIFICATION_KEYS_FILE') ?? join(text('CPIS_DATA_FOLDER') ?? '', 'notification-keys.json'),
     trustedIssuers: readTrustedIssuers(text, readText, allowLoopbackEndpoints, problems),
     bodyLimitBytes: number('CPIS_BODY_LIMIT_BYTES'),
     requestTimeoutMs: number('CPIS_REQUEST_TIMEOUT_MS'),

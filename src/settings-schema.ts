@@ -24,6 +24,7 @@ export const settingsSchema = {
     CPIS_DATA_FOLDER: { ...file, default: 'data' },
     CPIS_REGISTRY_FILE: { ...file, default: 'registry.json' },
     CPIS_SIGNING_KEY_FILE: file,
+    CPIS_NOTIFICATION_KEYS_FILE: file,
     CPIS_TRUSTED_ISSUERS: { type: 'string', maxLength: 100_000 },
     CPIS_TRUSTED_ISSUERS_FILE: file,
     CPIS_BODY_LIMIT_BYTES: {

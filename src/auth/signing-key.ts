@@ -1,7 +1,7 @@
-import { generateKeyPairSync, hkdfSync, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { generateKeyPairSync, hkdfSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose';
+import { createPrivateFile } from '../private-file.ts';
 
 /** The server's own ES256 key, which signs access tokens. */
 export interface SigningKey {
@@ -25,7 +25,8 @@ export async function openSigningKey(file: string): Promise<SigningKey> {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
-    createKeyFile(file);
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    createPrivateFile(file, `${JSON.stringify(privateKey.export({ format: 'jwk' }))}\n`);
     text = readFileSync(file, 'utf8');
   }
   try {
@@ -61,27 +62,6 @@ async function importEs256(jwk: JWK): Promise<CryptoKey> {
   const key = await importJWK(jwk, 'ES256');
   if (key instanceof Uint8Array) throw new TypeError('an asymmetric key is needed');
   return key;
-}
-
-/** Whole or not at all: written aside, made durable, then linked to its name, which fails if the name is taken. */
-function createKeyFile(file: string): void {
-  mkdirSync(dirname(file), { recursive: true });
-  const aside = `${file}.${randomBytes(6).toString('hex')}`;
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const handle = openSync(aside, 'wx', 0o600);
-  try {
-    writeSync(handle, `${JSON.stringify(privateKey.export({ format: 'jwk' }))}\n`);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  try {
-    linkSync(aside, file);
-  } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error;
-  } finally {
-    unlinkSync(aside);
-  }
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -8,7 +8,7 @@ import type { HttpLimits, ServerOptions } from './server-options.ts';
 
 const json = 'application/json; charset=utf-8';
 
-/** Adds `/oauth2/token`, the JWKS and both places of the SMART configuration. */
+/** Adds `/oauth2/token`, the JWKS, the keys of notifications and both places of the SMART configuration. */
 export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, limits: HttpLimits): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
     done(null, body);
@@ -49,6 +49,7 @@ export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, lim
     });
   };
   publish('/.well-known/jwks.json', options.jwks);
+  publish('/.well-known/notification-keys.json', options.notificationKeys);
   publish('/.well-known/smart-configuration', options.smartConfiguration);
   publish(`${options.basePath}/.well-known/smart-configuration`, options.smartConfiguration);
 }

@@ -81,6 +81,8 @@ export interface ServerOptions {
   readonly issueToken: (form: URLSearchParams) => Promise<TokenAnswer>;
   readonly smartConfiguration: () => unknown;
   readonly jwks: () => unknown;
+  /** The public keys that notifications are verified with, a JWK Set. */
+  readonly notificationKeys: () => unknown;
   /** JSON text. */
   readonly capabilityStatement: string;
   /** Resolves when the refusal is durable. Rejects: it is answered 503 instead. */

@@ -34,7 +34,8 @@ export function parseChannelHeader(header: unknown): ParsedHeader | string {
   if (parts === null) return 'is not of the form "Name: value" in printable ASCII';
   const [, name = '', value = ''] = parts;
   const lower = name.toLowerCase();
-  if (reserved.has(lower) || lower.startsWith('proxy-')) return 'names a header that a subscriber may not set';
+  if (reserved.has(lower) || lower.startsWith('proxy-') || lower.startsWith('webhook-'))
+    return 'names a header that a subscriber may not set';
   return [name, value];
 }
 

@@ -65,12 +65,12 @@ export class Endpoints {
   /** Sends one delivery to one Subscription, unless its endpoint is shut. Never rejects. */
   async sendTo(subscription: UsableSubscription, delivery: ClaimedDelivery): Promise<Outcome> {
     const { clock, send, onAttempt } = this.#context;
-    const { id: subscriptionId, channel, method } = subscription;
+    const { id: subscriptionId, channel, method, secrets } = subscription;
     const gate = this.#gateOf(subscriptionId);
     const startMs = clock.now();
     if (gate.state(startMs) === 'shut') return { subscriptionId, result: undefined, gateRetryAtMs: gate.retryAtMs };
     const round = gate.begin();
-    const result = await send(buildMessage(channel, method, delivery));
+    const result = await send(buildMessage(channel, method, delivery, secrets));
     const nowMs = clock.now();
     const label = result.kind === 'failed' ? result.reason : 'acknowledged';
     onAttempt(this.#authority, label, Math.max(0, nowMs - startMs));

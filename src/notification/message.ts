@@ -11,11 +11,13 @@ export function buildMessage(
   channel: Channel,
   method: 'PUT' | 'POST',
   delivery: Pick<ClaimedDelivery, 'auditId' | 'body'>,
+  secrets: readonly Uint8Array[],
 ): Notification {
   const headers = channel.headers.flat();
-  if (channel.payload === undefined) return { method: 'POST', url: channel.endpoint, headers, body: '' };
+  const signing = { id: delivery.auditId, secrets };
+  if (channel.payload === undefined) return { method: 'POST', url: channel.endpoint, headers, body: '', signing };
   const url = method === 'PUT' ? updateUrl(channel.endpoint, delivery.auditId) : channel.endpoint;
-  return { method, url, headers: [...headers, 'content-type', channel.payload], body: delivery.body };
+  return { method, url, headers: [...headers, 'content-type', channel.payload], body: delivery.body, signing };
 }
 
 function updateUrl(endpoint: string, auditId: string): string {

@@ -1,6 +1,7 @@
 import { Agent, request } from 'undici';
 import { type GuardOptions, guardedConnector } from './address-guard.ts';
 import { parseRetryAfter } from './schedule.ts';
+import type { Signing, SignNotification } from './sign-notification.ts';
 
 /** One HTTP request to a subscriber. `headers` is a flat list of names and values. */
 export interface Notification {
@@ -8,6 +9,7 @@ export interface Notification {
   readonly url: string;
   readonly headers: readonly string[];
   readonly body: string;
+  readonly signing: Signing;
 }
 
 /** What became of it. Only a 2xx whose response ended (or was cut at the cap) is an acknowledgement. */
@@ -34,6 +36,8 @@ export interface SenderOptions extends GuardOptions {
   /** Connections to one origin at most. */
   readonly connectionsPerOrigin: number;
   readonly now: () => number;
+  /** Signs each attempt anew. */
+  readonly sign: SignNotification;
 }
 
 export interface Sender {
@@ -46,7 +50,7 @@ const refusalsOfTheEvent = new Set([400, 409, 412, 413, 422]);
 
 /** A sender with its own pool of connections. It follows no redirect and decodes no response. */
 export function openSender(options: SenderOptions): Sender {
-  const { deadlineMs, responseCapBytes, connectionsPerOrigin, now } = options;
+  const { deadlineMs, responseCapBytes, connectionsPerOrigin, now, sign } = options;
   const agent = new Agent({
     connect: guardedConnector(options),
     connections: connectionsPerOrigin,
@@ -58,14 +62,14 @@ export function openSender(options: SenderOptions): Sender {
     maxHeaderSize: 16_384,
   });
 
-  const send: Send = async ({ method, url, headers, body }) => {
+  const send: Send = async ({ method, url, headers, body, signing }) => {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), deadlineMs);
     try {
       const response = await request(url, {
         dispatcher: agent,
         method,
-        headers: [...headers],
+        headers: [...headers, ...sign(signing, body)],
         body,
         signal: deadline.signal,
       });

@@ -16,6 +16,8 @@ export interface UsableSubscription {
   readonly status: SubscriptionStatus;
   readonly channel: Channel;
   readonly method: 'PUT' | 'POST';
+  /** The HMAC secrets of its client. */
+  readonly secrets: readonly Uint8Array[];
   /** The criteria; empty: every event of the authority. */
   readonly clauses: readonly SearchClause[];
 }
@@ -52,6 +54,8 @@ export interface SubscriptionsOptions extends VersionWriter {
   readonly originsOf: (labels: readonly string[]) => readonly string[];
   /** How that client wants to be sent AuditEvents. */
   readonly methodOf: (labels: readonly string[]) => 'PUT' | 'POST';
+  /** The HMAC secrets that notifications to that client are signed with. */
+  readonly secretsOf: (labels: readonly string[]) => readonly Uint8Array[];
   /** The key that `protectSubscription` sealed the headers with. */
   readonly secretsKey: Uint8Array;
   readonly onError: (error: unknown) => void;
@@ -130,7 +134,8 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     if (!verdict.usable) return 'unused';
     const { channel, clauses } = read;
     const method = options.methodOf(stored.labels);
-    const usable = { id: stored.id, status: verdict.status, channel, method, clauses };
+    const secrets = options.secretsOf(stored.labels);
+    const usable = { id: stored.id, status: verdict.status, channel, method, secrets, clauses };
     return { stored: current, endMs: endOf(resource.end), usable };
   }
 

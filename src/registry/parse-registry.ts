@@ -1,6 +1,7 @@
 import { Ajv } from 'ajv';
 import type { LocalAuthority, Organisation, Role } from '../cpis/caller.ts';
 import { checkPublicKey } from './check-public-key.ts';
+import { parseWebhookSecret } from './parse-webhook-secret.ts';
 import type { Client, Registry } from './registry.ts';
 import { registrySchema } from './registry-schema.ts';
 import { describeProblem, formKeyword } from './schema-problem.ts';
@@ -22,7 +23,10 @@ export interface RegistryOptions {
 }
 
 type OrganisationRecord = Organisation & { readonly id?: string };
-type ClientRecord = Omit<Client, 'organisation'> & { readonly organisation: string };
+type ClientRecord = Omit<Client, 'organisation' | 'webhookSecrets'> & {
+  readonly organisation: string;
+  readonly webhookSecrets: readonly string[];
+};
 
 interface RegistryFile {
   readonly organisations: readonly OrganisationRecord[];
@@ -75,7 +79,9 @@ export function parseRegistry(json: unknown, revision: number, options: Registry
     for (const problem of checkClient(record, organisations, path, options.allowLoopback === true))
       problems.add(problem);
     const organisation = organisations.get(record.organisation);
-    if (organisation !== undefined) clients.set(record.clientId, Object.freeze({ ...record, organisation }));
+    const webhookSecrets = record.webhookSecrets.flatMap((text) => parseWebhookSecret(text) ?? []);
+    if (organisation !== undefined)
+      clients.set(record.clientId, Object.freeze({ ...record, organisation, webhookSecrets }));
   });
   if (problems.size > 0) throw new RegistryError([...problems]);
   return { revision, organisations, authorities, clients };
@@ -106,6 +112,13 @@ function checkClient(
   if (record.role !== 'care-provider' && record.silentReads) {
     problems.push(`${path}.silentReads: only a care provider reads silently`);
   }
+  if (record.role !== 'authority' && record.webhookSecrets.length > 0) {
+    problems.push(`${path}.webhookSecrets: only an authority is sent notifications`);
+  }
+  record.webhookSecrets.forEach((secret, index) => {
+    if (parseWebhookSecret(secret) !== undefined) return;
+    problems.push(`${path}.webhookSecrets[${index}]: must be whsec_ and the base64 of 24 to 64 bytes`);
+  });
   record.subscriptionOrigins.forEach((origin, index) => {
     if (!isOrigin(origin, allowLoopback)) {
       problems.push(

@@ -88,6 +88,7 @@ const client = {
     subscriptionOrigins: { type: 'array', maxItems: 20, uniqueItems: true, items: { type: 'string' }, default: [] },
     silentReads: { type: 'boolean', default: false },
     notificationMethod: { enum: ['PUT', 'POST'], default: 'PUT' },
+    webhookSecrets: { type: 'array', maxItems: 2, uniqueItems: true, items: { type: 'string' }, default: [] },
   },
 };
 

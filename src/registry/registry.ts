@@ -13,6 +13,8 @@ export interface Client {
   readonly silentReads: boolean;
   /** How AuditEvents are sent to this client's endpoints: `PUT {endpoint}/AuditEvent/{id}` or `POST {endpoint}`. */
   readonly notificationMethod: 'PUT' | 'POST';
+  /** What its notifications are signed with beside our own keys: HMAC secrets of 24 to 64 bytes, two while they change. */
+  readonly webhookSecrets: readonly Uint8Array[];
 }
 
 /** A public JSON Web Key. */

@@ -146,9 +146,12 @@ function sender(test: Test, resolve: ResolveHost, allowLoopback = false) {
     responseCapBytes: 1_000,
     connectionsPerOrigin: 2,
     now: Date.now,
+    sign: () => [],
   });
   test.teardown(() => opened.close());
-  return (url: string) => opened.send({ method: 'POST', url, headers: ['authorization', 'secret'], body: '{}' });
+  const signing = { id: 'event-1', secrets: [] };
+  return (url: string) =>
+    opened.send({ method: 'POST', url, headers: ['authorization', 'secret'], body: '{}', signing });
 }
 
 t.test('at connect: names and literals that lead to a blocked address', async (t) => {

@@ -71,6 +71,7 @@ export async function startServer(overrides: StartOptions = {}): Promise<Started
     issueToken: async (form) => ({ status: 200, body: { form: [...form] }, headers: { 'x-token': 'yes' } }),
     smartConfiguration: () => ({ token_endpoint: 'https://cpis.example/oauth2/token' }),
     jwks: () => ({ keys: [] }),
+    notificationKeys: () => ({ keys: [] }),
     capabilityStatement: '{"resourceType":"CapabilityStatement"}',
     refusalAudit: async (refusal) => {
       refused.push(refusal);

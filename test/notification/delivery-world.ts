@@ -114,6 +114,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     ...(options.auditOf === undefined ? {} : { auditOf: options.auditOf }),
     originsOf: () => [...origins],
     methodOf: options.methodOf ?? (() => 'PUT'),
+    secretsOf: () => [],
     secretsKey,
     onError: (error) => errors.push(error),
   });
@@ -125,6 +126,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     responseCapBytes: 65_536,
     connectionsPerOrigin: limits.perAuthority,
     now: clock.now,
+    sign: () => [],
   });
   const dispatcher = startDispatcher({
     store: { deliveries: options.faulty?.(store.deliveries) ?? store.deliveries },

@@ -17,11 +17,13 @@ function sender(test: Test, more: Partial<SenderOptions> = {}) {
     responseCapBytes: 65_536,
     connectionsPerOrigin: 2,
     now: Date.now,
+    sign: () => [],
     ...more,
   });
   test.teardown(() => opened.close());
+  const signing = { id: 'event-1', secrets: [] };
   return (url: string, body = '{}') =>
-    opened.send({ method: 'PUT', url, headers: ['X-Same', '1', 'X-Same', '2'], body });
+    opened.send({ method: 'PUT', url, headers: ['X-Same', '1', 'X-Same', '2'], body, signing });
 }
 
 async function receiver(test: Test) {

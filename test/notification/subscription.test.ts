@@ -172,16 +172,17 @@ t.test('header values are sealed at rest, redacted on read, opened for sending',
 t.test('the message', async (t) => {
   const to = { endpoint: 'https://la.example.org/a/?k=1', payload: 'application/fhir+json', headers: [] };
   const event = { auditId: 'a1', body: '{}' };
-  t.match(buildMessage(to, 'PUT', event), {
+  t.match(buildMessage(to, 'PUT', event, []), {
     method: 'PUT',
     url: 'https://la.example.org/a/AuditEvent/a1?k=1',
     body: '{}',
   });
-  t.match(buildMessage(to, 'POST', event), { method: 'POST', url: 'https://la.example.org/a/?k=1', body: '{}' });
-  t.same(buildMessage({ ...to, payload: undefined, headers: [['A', 'b']] }, 'PUT', event), {
+  t.match(buildMessage(to, 'POST', event, []), { method: 'POST', url: 'https://la.example.org/a/?k=1', body: '{}' });
+  t.same(buildMessage({ ...to, payload: undefined, headers: [['A', 'b']] }, 'PUT', event, []), {
     method: 'POST',
     url: 'https://la.example.org/a/?k=1',
     headers: ['A', 'b'],
     body: '',
+    signing: { id: 'a1', secrets: [] },
   });
 });

@@ -1,0 +1,84 @@
+import { createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import { hmacOf, signedContent } from './sign-notification.ts';
+
+/** What a receiver knows: the sender's public keys, its own secrets, or both. One signature that fits is enough. */
+export interface VerificationKeys {
+  readonly publicKeys: readonly KeyObject[];
+  readonly secrets: readonly Uint8Array[];
+}
+
+export interface NotificationHeaders {
+  readonly id: string | undefined;
+  readonly timestamp: string | undefined;
+  readonly signature: string | undefined;
+}
+
+export type Verification =
+  /** `scheme` is that of the signature that fits. */
+  | { readonly kind: 'valid'; readonly scheme: 'v1a' | 'v1'; readonly sentMs: number }
+  | { readonly kind: 'invalid'; readonly reason: string };
+
+/** How far the sender's clock and the receiver's may be apart, as Standard Webhooks libraries have it. */
+export const defaultToleranceMs = 5 * 60_000;
+
+const mostSignatures = 16;
+
+/**
+ * Verifies a notification by Standard Webhooks. `body` are the bytes as they arrived, `nowMs` the time of arrival;
+ * `toleranceMs` may be infinite for one that was stored. The reason never repeats a value.
+ */
+export function verifyNotification(
+  headers: NotificationHeaders,
+  body: Uint8Array,
+  keys: VerificationKeys,
+  nowMs: number,
+  toleranceMs = defaultToleranceMs,
+): Verification {
+  const { id, timestamp, signature } = headers;
+  if (id === undefined || timestamp === undefined || signature === undefined) {
+    return invalid('it is not signed: webhook-id, webhook-timestamp and webhook-signature are needed');
+  }
+  if (!/^[!-~]{1,256}$/.test(id) || !/^\d{1,12}$/.test(timestamp))
+    return invalid('webhook-id or webhook-timestamp is malformed');
+  const sentMs = Number(timestamp) * 1000;
+  if (nowMs - sentMs > toleranceMs) return invalid('it was signed too long ago');
+  if (sentMs - nowMs > toleranceMs) return invalid('it was signed in the future: compare the clocks');
+  const content = signedContent(id, timestamp, body);
+  for (const each of signature.split(' ').slice(0, mostSignatures)) {
+    const scheme = fittingScheme(each, content, keys);
+    if (scheme !== undefined) return { kind: 'valid', scheme, sentMs };
+  }
+  return invalid('no signature fits: body, id or time were changed, or the keys are others');
+}
+
+function invalid(reason: string): Verification {
+  return { kind: 'invalid', reason };
+}
+
+function fittingScheme(signature: string, content: Uint8Array, keys: VerificationKeys): 'v1a' | 'v1' | undefined {
+  const [, scheme, base64 = ''] = /^(v1a?),([A-Za-z0-9+/]{1,200}={0,2})$/.exec(signature) ?? [];
+  const given = Buffer.from(base64, 'base64');
+  if (scheme === 'v1a') return keys.publicKeys.some((key) => verify(null, content, key, given)) ? scheme : undefined;
+  if (scheme !== 'v1') return undefined;
+  const fits = keys.secrets.some((secret) => {
+    const wanted = hmacOf(content, secret);
+    return given.length === wanted.length && timingSafeEqual(given, wanted);
+  });
+  return fits ? scheme : undefined;
+}
+
+/** The Ed25519 keys of a JWK Set as the server publishes it; other keys are passed over. Throws TypeError when there is none. */
+export function readPublicKeys(jwks: unknown): KeyObject[] {
+  const { keys } = (jwks ?? {}) as { keys?: unknown };
+  const found = (Array.isArray(keys) ? keys : []).flatMap((jwk: unknown) => {
+    const { kty, crv, x } = (jwk ?? {}) as Record<string, unknown>;
+    if (kty !== 'OKP' || crv !== 'Ed25519' || typeof x !== 'string') return [];
+    try {
+      return [createPublicKey({ key: { kty, crv, x }, format: 'jwk' })];
+    } catch {
+      return [];
+    }
+  });
+  if (found.length === 0) throw new TypeError('there is no Ed25519 public key in the JWK Set');
+  return found;
+}
