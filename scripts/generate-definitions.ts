@@ -136,12 +136,15 @@ function slimElement(
   const valueSet = element.binding?.strength === 'required' ? element.binding.valueSet?.split('|')[0] : undefined;
   if (valueSet !== undefined) valueSetUrls.add(valueSet);
   const isRoot = !element.path.includes('.');
+  const isSummary =
+    element['isSummary'] === true && !isRoot && resourceTypes.includes(element.path.split('.', 1)[0] ?? '');
   const fixed = Object.keys(element).find((name) => name.startsWith('fixed'));
   const pattern = Object.keys(element).find((name) => name.startsWith('pattern'));
   return {
     path: element.path,
     ...(element.min > 0 && !isRoot && { min: element.min }),
     ...(element.max !== '1' && !isRoot && { max: element.max }),
+    ...(isSummary && { isSummary }),
     ...(element.type !== undefined && { types: element.type.map((type) => slimType(element.path, type)) }),
     ...(element.contentReference !== undefined && { contentReference: element.contentReference.replace(/^.*#/, '') }),
     ...(valueSet !== undefined && { valueSet }),

@@ -5,6 +5,8 @@ export interface ElementType {
   readonly code: string;
   /** Resource type names that a Reference may point to; absent = any. */
   readonly targets?: readonly string[];
+  /** Canonical URLs of the extensions that a profile allows; absent = any. */
+  readonly profiles?: readonly string[];
 }
 
 /** One snapshot element. What is left out has the default: min 0, max '1'. */
@@ -12,6 +14,8 @@ export interface ElementRecord {
   readonly path: string;
   readonly min?: number;
   readonly max?: string;
+  /** Of elements of resource types: shown by `_summary=true`. https://hl7.org/fhir/R4/search.html#summary */
+  readonly isSummary?: true;
   readonly types?: readonly ElementType[];
   /** Path of the element whose children this one shares (`Parameters.parameter`). */
   readonly contentReference?: string;
