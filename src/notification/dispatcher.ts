@@ -1,6 +1,7 @@
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
 import { Lane, type LaneContext } from './lane.ts';
+import { makeAllDue } from './make-due.ts';
 import { longestDelayMs } from './schedule.ts';
 import type { SelectEvent } from './select-event.ts';
 import { SendSlots } from './send-slots.ts';
@@ -132,7 +133,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
       lane.dueAt(nextDueMs);
       return;
     }
-    await deliveries.makeDue(authority, nowMs);
+    await makeAllDue(deliveries, authority, nowMs, 'waiting');
     lane.wake();
   }
 

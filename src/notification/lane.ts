@@ -1,5 +1,6 @@
 import type { ClaimedDelivery, DeliveryQueue, Settlement } from '../store/store.ts';
 import { Endpoints, type EndpointsContext } from './endpoints.ts';
+import { makeAllDue } from './make-due.ts';
 import type { SelectEvent } from './select-event.ts';
 import type { SendSlots } from './send-slots.ts';
 import { settleDelivery } from './settle-delivery.ts';
@@ -204,7 +205,7 @@ export class Lane {
   #makeDue(): void {
     const { deliveries, clock } = this.#context;
     const makeDue = async () => {
-      await deliveries.makeDue(this.authority, clock.now());
+      await makeAllDue(deliveries, this.authority, clock.now(), 'waiting');
       this.wake();
     };
     this.#track(makeDue());

@@ -139,6 +139,7 @@ export interface ClaimedDelivery {
   readonly body: string;
   /** Failed attempts so far. */
   readonly attempts: number;
+  readonly parked: boolean;
   /** Ids of the Subscriptions that have already acknowledged this event. */
   readonly acknowledgedBy: readonly string[];
   readonly leaseToken: string;
@@ -156,21 +157,48 @@ export type Settlement =
       readonly reason: string;
       readonly acknowledgedBy: readonly string[];
       readonly spendAttempt: boolean;
+      /** True: set apart as one that fails again and again while others are delivered. It stays so, and is still tried. */
+      readonly park?: boolean;
     }
+  /** No Subscription asks for it. Set apart, neither owed nor claimed until `makeDue` brings it back; fenced. */
+  | { readonly kind: 'unwanted' }
   /** Gives the lease back unused, due as before; fenced. */
   | { readonly kind: 'released' };
 
 export interface DeliveryBacklog {
   readonly authority: string;
-  /** Not yet delivered, leased ones included. */
+  /** Not yet delivered, leased and parked ones included, unwanted ones not. */
   readonly undelivered: number;
   readonly leased: number;
-  /** `recordedMs` of the oldest undelivered; undefined when there is none. */
+  /** Of the undelivered. */
+  readonly parked: number;
+  readonly unwanted: number;
+  /** `recordedMs` of the oldest undelivered that is not parked; undefined when there is none. */
   readonly oldestRecordedMs: number | undefined;
+  /** The same of the parked ones. */
+  readonly oldestParkedMs: number | undefined;
   /** When the next one can be claimed (lease expiry counts), epoch ms; undefined when there is none. */
   readonly nextDueMs: number | undefined;
   readonly delivered: number;
 }
+
+/** A promise that was not kept: something was undelivered for longer than it may be. Kept for ever. */
+export interface DeliveryBreach {
+  readonly authority: string;
+  /** `parked`: the endpoint refused one event; `overdue`: anything else. */
+  readonly kind: 'overdue' | 'parked';
+  /** `recordedMs` of the oldest that was undelivered; with `authority` and `kind` it identifies the breach. */
+  readonly oldestRecordedMs: number;
+  readonly atMs: number;
+  /** How many were undelivered then. */
+  readonly undelivered: number;
+}
+
+/**
+ * What `makeDue` brings back. `waiting`: all that backs off or was recorded by a clock that is ahead, parked ones included;
+ * attempts are kept. `parked`: parked ones only; they are not parked any more and have no attempts. `unwanted`.
+ */
+export type MakeDueOf = 'waiting' | 'parked' | 'unwanted';
 
 export interface DeliveryQueue {
   /**
@@ -184,8 +212,15 @@ export interface DeliveryQueue {
   extend(claimed: ClaimedDelivery, leaseUntilMs: number): Promise<boolean>;
   /** One row for each authority that was ever owed a delivery. */
   backlog(): Promise<readonly DeliveryBacklog[]>;
-  /** Makes every pending delivery of an authority due at `nowMs`: its Subscription changed. Keeps attempts. */
-  makeDue(authority: string, nowMs: number): Promise<void>;
+  /**
+   * Makes up to `limit` deliveries of an authority due at `nowMs`, the oldest of them first, leased ones left alone. How
+   * many it were: fewer than `limit` means that none is left. Bounded, so that other writes go on in between.
+   */
+  makeDue(authority: string, nowMs: number, of: MakeDueOf, limit: number): Promise<number>;
+  /** Durable when it resolves. False: it is known already, and stays as it was. */
+  recordBreach(breach: DeliveryBreach): Promise<boolean>;
+  /** The latest `limit` breaches, newest first; of one authority when it is given. */
+  breaches(limit: number, authority?: string): Promise<readonly DeliveryBreach[]>;
 }
 
 export interface Store {

@@ -83,7 +83,10 @@ export const deliveryTests: readonly ContractTest[] = [
           authority: 'E1',
           undelivered: 0,
           leased: 0,
+          parked: 0,
+          unwanted: 0,
           oldestRecordedMs: undefined,
+          oldestParkedMs: undefined,
           nextDueMs: undefined,
           delivered: 1,
         },
@@ -141,7 +144,7 @@ export const deliveryTests: readonly ContractTest[] = [
         { authority: 'E1', undelivered: 3, leased: 1, oldestRecordedMs: 100, nextDueMs: 2_000, delivered: 0 },
         { authority: 'E2', undelivered: 3, leased: 0, oldestRecordedMs: 100, nextDueMs: 200, delivered: 0 },
       ]);
-      await store.deliveries.makeDue('E1', 1_500);
+      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 9), 2);
       t.match(await store.deliveries.backlog(), [{ nextDueMs: 1_500 }, {}]);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_499, 5_000)), []);
       const claimed = await store.deliveries.claim('E1', 9, 1_500, 5_000);
@@ -158,9 +161,104 @@ export const deliveryTests: readonly ContractTest[] = [
     run: async (t, { store }) => {
       await owe(store, 3, ['E1']);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a1'], 'what lies in the future is not due');
-      await store.deliveries.makeDue('E1', 150);
+      t.equal(await store.deliveries.makeDue('E1', 150, 'waiting', 9), 2);
       t.match(await store.deliveries.backlog(), [{ nextDueMs: 150 }]);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a2', 'a3']);
+    },
+  },
+  {
+    name: 'making due is bounded, oldest first, and says how many it were',
+    run: async (t, { store }) => {
+      await owe(store, 7);
+      for (const claimed of await store.deliveries.claim('E1', 7, 1_000, 2_000)) {
+        await store.deliveries.settle(claimed, failed(90_000));
+      }
+      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 3);
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 1_500, 60_000)), ['a1', 'a2', 'a3']);
+      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 3, 'leased ones are left alone');
+      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 1);
+      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 0);
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 1_500, 60_000)), ['a4', 'a5', 'a6', 'a7']);
+      t.equal(await store.deliveries.makeDue('E9', 1_500, 'waiting', 3), 0);
+    },
+  },
+  {
+    name: 'a claim gets all that it asks for however many have waited long enough',
+    run: async (t, { store }) => {
+      const audits = Array.from({ length: 1_500 }, (_, i) => audit(`b${i}`, { recordedMs: i, deliverTo: ['E1'] }));
+      await store.commit(unit({ audits }));
+      t.equal((await store.deliveries.claim('E1', 1_500, 2_000, 3_000)).length, 1_500);
+      t.equal((await store.deliveries.claim('E1', 1_000, 3_000, 9_000)).length, 1_000, 'all leases have run out');
+      t.equal((await store.deliveries.claim('E1', 1_000, 3_000, 9_000)).length, 500);
+      t.equal((await store.deliveries.claim('E1', 1_000, 3_000, 9_000)).length, 0);
+    },
+  },
+  {
+    name: 'a parked delivery is counted apart, still tried, and made new by a replay',
+    run: async (t, { store, reopen }) => {
+      await owe(store, 3);
+      const first = await claimOne(store, 1_000, 2_000);
+      t.equal(first.parked, false);
+      t.equal(await store.deliveries.settle(first, failed(5_000, { park: true })), true);
+      const apart = { undelivered: 3, parked: 1, oldestRecordedMs: 200, oldestParkedMs: 100, unwanted: 0, leased: 0 };
+      t.match(await store.deliveries.backlog(), [apart]);
+      const again = await reopen();
+      t.match(await again.deliveries.backlog(), [apart]);
+      const [tried] = await again.deliveries.claim('E1', 1, 5_000, 6_000);
+      t.match(tried, { auditId: 'a1', parked: true, attempts: 1 });
+      t.match(await again.deliveries.backlog(), [{ ...apart, leased: 1 }]);
+      t.equal(await again.deliveries.makeDue('E1', 5_500, 'parked', 9), 0, 'a leased one is left alone');
+      if (tried === undefined) return;
+      await again.deliveries.settle(tried, failed(90_000));
+      t.match(await again.deliveries.backlog(), [{ ...apart, nextDueMs: 200 }], 'it stays parked');
+      t.equal(await again.deliveries.makeDue('E1', 6_000, 'parked', 9), 1);
+      t.match(await again.deliveries.backlog(), [{ parked: 0, oldestRecordedMs: 100, oldestParkedMs: undefined }]);
+      const replayed = await claimOne(again, 6_000, 9_000);
+      t.match(replayed, { auditId: 'a1', parked: false, attempts: 0 });
+      await again.deliveries.settle(replayed, failed(9_000, { park: true }));
+      t.equal(await again.deliveries.settle(replayed, delivered('s1')), true);
+      t.match(await again.deliveries.backlog(), [{ undelivered: 2, parked: 0, delivered: 1 }]);
+    },
+  },
+  {
+    name: 'an unwanted delivery is not owed and not claimed until it is brought back; a success counts all the same',
+    run: async (t, { store, reopen }) => {
+      await owe(store, 3);
+      const [one, two] = await store.deliveries.claim('E1', 2, 1_000, 2_000);
+      if (one === undefined || two === undefined) throw new Error('two are due');
+      t.equal(await store.deliveries.settle(one, { kind: 'unwanted' }), true);
+      t.equal(await store.deliveries.settle(one, { kind: 'unwanted' }), false, 'the lease is gone');
+      t.equal(await store.deliveries.settle(two, { kind: 'unwanted' }), true);
+      t.match(await store.deliveries.backlog(), [
+        { undelivered: 1, unwanted: 2, leased: 0, oldestRecordedMs: 300, nextDueMs: 300, delivered: 0 },
+      ]);
+      const again = await reopen();
+      t.equal(await again.deliveries.makeDue('E1', 9_000, 'waiting', 9), 0);
+      t.same(idsOf(await again.deliveries.claim('E1', 9, 9e12, 9e12 + 1)), ['a3']);
+      t.equal(await again.deliveries.makeDue('E1', 9_000, 'unwanted', 1), 1);
+      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 1, oldestRecordedMs: 100 }]);
+      t.same(idsOf(await again.deliveries.claim('E1', 9, 9_000, 10_000)), ['a1'], 'the oldest of them');
+      t.equal(await again.deliveries.settle(two, delivered('s1')), true);
+      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 0, delivered: 1 }]);
+    },
+  },
+  {
+    name: 'a breach is recorded once and kept',
+    run: async (t, { store, reopen }) => {
+      t.same(await store.deliveries.breaches(9), []);
+      const overdue = { authority: 'E1', kind: 'overdue', oldestRecordedMs: 100, atMs: 5_000, undelivered: 3 } as const;
+      t.equal(await store.deliveries.recordBreach(overdue), true);
+      t.equal(await store.deliveries.recordBreach({ ...overdue, atMs: 6_000 }), false);
+      const others = [
+        { ...overdue, kind: 'parked', atMs: 7_000 },
+        { ...overdue, authority: 'E2', atMs: 8_000 },
+      ] as const;
+      for (const other of others) t.equal(await store.deliveries.recordBreach(other), true);
+      const again = await reopen();
+      t.same(await again.deliveries.breaches(9), [others[1], others[0], overdue]);
+      t.same(await again.deliveries.breaches(1), [others[1]]);
+      t.same(await again.deliveries.breaches(9, 'E1'), [others[0], overdue]);
+      t.equal(await again.deliveries.recordBreach(overdue), false);
     },
   },
   {

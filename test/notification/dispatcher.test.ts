@@ -296,6 +296,7 @@ t.test('a store that fails for a while stops nothing for good', async (t) => {
   };
   const { subscribe, owe, drained, errors } = await world(t, {
     faulty: (queue) => ({
+      ...queue,
       claim: (...call) => (faults < 2 ? failing() : queue.claim(...call)),
       settle: (...call) => (faults < 4 ? failing() : queue.settle(...call)),
       extend: (...call) => queue.extend(...call),

@@ -4,8 +4,10 @@
  * savepoint for each operation, so that a bad one fails alone.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { applyClaim, applyExtend, applyMakeDue, applySettle } from './apply-delivery.ts';
+import { applyClaim, applyExtend, applySettle } from './apply-delivery.ts';
+import { applyMakeDue } from './apply-make-due.ts';
 import { applyUnit, type BatchState } from './apply-unit.ts';
+import { applyBreach } from './delivery-breach.ts';
 import { type SqliteFailure, sqliteFailure } from './sqlite-failure.ts';
 import { numberAt, openStatements, type Statements } from './statements.ts';
 import { acknowledgeEvents, appendEvents } from './subscription-events.ts';
@@ -42,8 +44,9 @@ export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchO
       case 'extend':
         return applyExtend(statements, op[1], op[2], op[3], op[4]);
       case 'due':
-        applyMakeDue(statements, op[1], op[2]);
-        return true;
+        return applyMakeDue(statements, state, op[1], op[2], op[3], op[4]);
+      case 'breach':
+        return applyBreach(statements, op[1]);
       case 'number':
         return appendEvents(statements, op[1], op[2]);
       case 'acknowledge':

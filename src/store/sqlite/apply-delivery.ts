@@ -1,13 +1,14 @@
 /** Leases and settlements of deliveries, inside the batch's transaction. */
 import type { ClaimedDelivery, Settlement } from '../store.ts';
+import { countUnwanted, promoteExpired } from './apply-make-due.ts';
 import { type BatchState, countDelivery } from './apply-unit.ts';
 import { limit as limitClause } from './compile-search.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from './statements.ts';
 
-const promote = `UPDATE delivery SET ready = 1, leaseToken = NULL
-  WHERE authority = ? AND ready = 0 AND waitUntilMs <= ?`;
+/** How many of those that have waited long enough one claim brings back at most, and at least what it may lease. */
+const mostPromoted = 512;
 
-const oldestDue = `SELECT d.recordedMs, d.seq, a.id, a.body, d.attempts, d.acknowledgedBy
+const oldestDue = `SELECT d.recordedMs, d.seq, a.id, a.body, d.attempts, d.acknowledgedBy, d.parked
   FROM delivery d CROSS JOIN audit a ON a.seq = d.seq
   WHERE d.authority = ? AND d.ready = 1 AND d.dueMs <= ? ORDER BY d.recordedMs, d.seq ${limitClause}`;
 
@@ -23,7 +24,7 @@ export function applyClaim(
   leaseUntilMs: number,
   leaseToken: string,
 ): readonly ClaimedDelivery[] {
-  statements.run(promote, authority, nowMs);
+  promoteExpired(statements, authority, nowMs, Math.max(limit, mostPromoted));
   const rows = statements.rows(oldestDue, authority, nowMs, limit);
   return rows.map((row) => {
     const recordedMs = numberAt(row, 0);
@@ -37,6 +38,7 @@ export function applyClaim(
       body: textAt(row, 3),
       attempts: numberAt(row, 4),
       acknowledgedBy,
+      parked: numberAt(row, 6) === 1,
       leaseToken,
     };
   });
@@ -59,7 +61,8 @@ export function applySettle(
     const acknowledgedBy = union(found.acknowledgedBy, settlement.acknowledgedBy);
     const sql = 'INSERT INTO delivered VALUES (?, ?, ?, ?, ?)';
     statements.run(sql, authority, key[3], settlement.atMs, attempts, acknowledgedBy);
-    countDelivery(state, authority, -1, 1);
+    countDelivery(state, authority, key[1] === unwantedState ? 0 : -1, 1);
+    if (key[1] === unwantedState) countUnwanted(statements, authority, -1);
     return true;
   }
   if (found.leaseToken !== leaseToken) return false;
@@ -71,14 +74,25 @@ export function applySettle(
     );
     return true;
   }
+  if (settlement.kind === 'unwanted') {
+    statements.run(
+      `UPDATE delivery SET ready = ${unwantedState}, leaseToken = NULL, parked = 0
+       WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?`,
+      ...found.key,
+    );
+    countDelivery(state, authority, -1, 0);
+    countUnwanted(statements, authority, 1);
+    return true;
+  }
   statements.run(
     `UPDATE delivery SET ready = 0, leaseToken = NULL, dueMs = ?1, waitUntilMs = ?1, attempts = ?2, acknowledgedBy = ?3,
-       reason = ?4
-     WHERE authority = ?5 AND ready = ?6 AND recordedMs = ?7 AND seq = ?8`,
+       reason = ?4, parked = max(parked, ?5)
+     WHERE authority = ?6 AND ready = ?7 AND recordedMs = ?8 AND seq = ?9`,
     settlement.dueMs,
     found.attempts + (settlement.spendAttempt ? 1 : 0),
     union(found.acknowledgedBy, settlement.acknowledgedBy),
     settlement.reason,
+    settlement.park === true ? 1 : 0,
     ...found.key,
   );
   return true;
@@ -102,21 +116,8 @@ export function applyExtend(
   return true;
 }
 
-/** Leased ones are left to their holder. */
-export function applyMakeDue(statements: Statements, authority: string, nowMs: number): void {
-  statements.run(
-    `UPDATE delivery SET dueMs = ?1, waitUntilMs = ?1
-     WHERE authority = ?2 AND ready = 0 AND waitUntilMs > ?1 AND leaseToken IS NULL`,
-    nowMs,
-    authority,
-  );
-  // Recorded by a clock that has been set back since.
-  statements.run(
-    'UPDATE delivery SET dueMs = ?1 WHERE authority = ?2 AND ready = 1 AND dueMs > ?1 AND recordedMs > ?1',
-    nowMs,
-    authority,
-  );
-}
+/** `ready` of those that no Subscription asks for. */
+const unwantedState = 2;
 
 interface FoundDelivery {
   readonly key: readonly [authority: string, ready: number, recordedMs: number, seq: number];
@@ -129,7 +130,7 @@ function findDelivery(statements: Statements, authority: string, auditId: string
   const row: Row | undefined = statements.row(
     `SELECT d.ready, d.recordedMs, d.seq, d.leaseToken, d.attempts, d.acknowledgedBy
      FROM audit a CROSS JOIN delivery d
-     WHERE a.id = ? AND d.authority = ? AND d.ready IN (0, 1) AND d.recordedMs = a.recordedMs AND d.seq = a.seq`,
+     WHERE a.id = ? AND d.authority = ? AND d.ready IN (0, 1, 2) AND d.recordedMs = a.recordedMs AND d.seq = a.seq`,
     auditId,
     authority,
   );

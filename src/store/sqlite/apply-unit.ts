@@ -144,7 +144,7 @@ function insertAudit(statements: Statements, state: BatchState, audit: AuditRow)
   for (const key of keys) statements.run('INSERT INTO audit_key VALUES (?, ?, ?)', key, recordedMs, seq);
   for (const authority of deliverTo) {
     statements.run(
-      "INSERT INTO delivery VALUES (?, 1, ?, ?, ?, 0, NULL, 0, '[]', NULL)",
+      "INSERT INTO delivery VALUES (?, 1, ?, ?, ?, 0, NULL, 0, '[]', NULL, 0)",
       authority,
       recordedMs,
       seq,

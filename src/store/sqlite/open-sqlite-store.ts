@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { FhirFault } from '../../fhir/fault.ts';
 import type { ClaimedDelivery, DeliveryQueue, Store } from '../store.ts';
 import { openConnection } from './connection.ts';
+import { readBreaches } from './delivery-breach.ts';
 import { encodeUnit } from './encode-unit.ts';
 import { lockFolder } from './folder-lock.ts';
 import { readBacklog, readOwed } from './read-backlog.ts';
@@ -66,6 +67,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
         writer,
         () => read(() => readBacklog(statements)),
         (authority, limit, after) => read(() => readOwed(statements, authority, limit, after)),
+        (limit, authority) => read(() => readBreaches(statements, limit, authority)),
       ),
       subscriptionEvents: {
         append: async (subscriptionId, auditIds) => {
@@ -122,7 +124,12 @@ function reader(statements: Statements, isReady: () => boolean, lose: (error: Er
   };
 }
 
-function deliveryQueue(writer: Writer, backlog: DeliveryQueue['backlog'], owed: DeliveryQueue['owed']): DeliveryQueue {
+function deliveryQueue(
+  writer: Writer,
+  backlog: DeliveryQueue['backlog'],
+  owed: DeliveryQueue['owed'],
+  breaches: DeliveryQueue['breaches'],
+): DeliveryQueue {
   return {
     claim: async (authority, limit, nowMs, leaseUntilMs) => {
       const claimed = await writer.submit(['claim', authority, limit, nowMs, leaseUntilMs, randomUUID()]);
@@ -135,9 +142,13 @@ function deliveryQueue(writer: Writer, backlog: DeliveryQueue['backlog'], owed: 
       submitFlag(writer, ['extend', authority, auditId, leaseToken, leaseUntilMs]),
     backlog,
     owed,
-    makeDue: async (authority, nowMs) => {
-      await writer.submit(['due', authority, nowMs]);
+    makeDue: async (authority, nowMs, of, limit) => {
+      const made = await writer.submit(['due', authority, nowMs, of, limit]);
+      if (typeof made !== 'number') throw unexpectedAnswer();
+      return made;
     },
+    recordBreach: (breach) => submitFlag(writer, ['breach', breach]),
+    breaches,
   };
 }
 

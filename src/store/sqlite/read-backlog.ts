@@ -4,10 +4,15 @@ import { numberAt, type Row, type Statements, textAt } from './statements.ts';
 
 const sql = `SELECT c.authority, c.undelivered, c.delivered,
   (SELECT count(*) FROM delivery d WHERE d.authority = c.authority AND d.leaseToken IS NOT NULL),
-  (SELECT min(d.recordedMs) FROM delivery d WHERE d.authority = c.authority AND d.ready = 1),
-  (SELECT min(d.recordedMs) FROM delivery d WHERE d.authority = c.authority AND d.ready = 0),
+  (SELECT d.recordedMs FROM delivery d WHERE d.authority = c.authority AND d.ready = 1 AND d.parked = 0
+    ORDER BY d.recordedMs, d.seq LIMIT 1),
+  (SELECT d.recordedMs FROM delivery d WHERE d.authority = c.authority AND d.ready = 0 AND d.parked = 0
+    ORDER BY d.recordedMs, d.seq LIMIT 1),
   (SELECT d.dueMs FROM delivery d WHERE d.authority = c.authority AND d.ready = 1 ORDER BY d.recordedMs, d.seq LIMIT 1),
-  (SELECT min(d.waitUntilMs) FROM delivery d WHERE d.authority = c.authority AND d.ready = 0)
+  (SELECT min(d.waitUntilMs) FROM delivery d WHERE d.authority = c.authority AND d.ready = 0),
+  (SELECT count(*) FROM delivery d WHERE d.authority = c.authority AND d.parked = 1),
+  (SELECT min(d.recordedMs) FROM delivery d WHERE d.authority = c.authority AND d.parked = 1),
+  (SELECT u.count FROM delivery_unwanted u WHERE u.authority = c.authority)
   FROM delivery_count c WHERE c.authority >= '' ORDER BY c.authority`;
 
 /** One row for each authority that was ever owed a delivery. */
@@ -19,6 +24,9 @@ export function readBacklog(statements: Statements): readonly DeliveryBacklog[] 
     leased: numberAt(row, 3),
     oldestRecordedMs: earliest(row, 4, 5),
     nextDueMs: earliest(row, 6, 7),
+    parked: numberAt(row, 8),
+    oldestParkedMs: earliest(row, 9, 9),
+    unwanted: row[10] === null ? 0 : numberAt(row, 10),
   }));
 }
 

@@ -76,14 +76,25 @@ CREATE TRIGGER audit_key_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(AB
 CREATE TRIGGER audit_key_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 
 -- Undelivered only. ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, to waitUntilMs.
+-- ready = 2: unwanted, counted in delivery_unwanted and not in delivery_count.
 CREATE TABLE delivery (
   authority TEXT NOT NULL, ready INTEGER NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,
   dueMs INTEGER NOT NULL, waitUntilMs INTEGER NOT NULL, leaseToken TEXT, attempts INTEGER NOT NULL,
-  acknowledgedBy TEXT NOT NULL, reason TEXT,
+  acknowledgedBy TEXT NOT NULL, reason TEXT, parked INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (authority, ready, recordedMs, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX delivery_waiting ON delivery (authority, waitUntilMs) WHERE ready = 0;
 CREATE INDEX delivery_leased ON delivery (authority) WHERE leaseToken IS NOT NULL;
+CREATE INDEX delivery_parked ON delivery (authority, recordedMs) WHERE parked = 1;
+
+CREATE TABLE delivery_unwanted (authority TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE delivery_breach (
+  authority TEXT NOT NULL, kind TEXT NOT NULL, oldestRecordedMs INTEGER NOT NULL, atMs INTEGER NOT NULL,
+  undelivered INTEGER NOT NULL,
+  PRIMARY KEY (authority, kind, oldestRecordedMs)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_breach_by_time ON delivery_breach (atMs);
 
 CREATE TABLE delivered (
   authority TEXT NOT NULL, seq INTEGER NOT NULL, atMs INTEGER NOT NULL, attempts INTEGER NOT NULL,

@@ -1,5 +1,5 @@
 /** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
-import type { ClaimedDelivery, CommitResult, Settlement, Touch } from '../store.ts';
+import type { ClaimedDelivery, CommitResult, DeliveryBreach, MakeDueOf, Settlement, Touch } from '../store.ts';
 
 /** `kind, param, v1, v2`; see `indexKind`. */
 export type IndexRow = readonly [kind: number, param: string, v1: string | number, v2: string | number];
@@ -43,7 +43,8 @@ export type WriteOp =
   | readonly ['claim', authority: string, limit: number, nowMs: number, leaseUntilMs: number, leaseToken: string]
   | readonly ['settle', authority: string, auditId: string, leaseToken: string, settlement: Settlement]
   | readonly ['extend', authority: string, auditId: string, leaseToken: string, leaseUntilMs: number]
-  | readonly ['due', authority: string, nowMs: number]
+  | readonly ['due', authority: string, nowMs: number, of: MakeDueOf, limit: number]
+  | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number];
 
@@ -53,9 +54,10 @@ export interface OpFailure {
   readonly message: string;
 }
 
-/** true: done (committed, first use, settled, ...); false: not (used before, stale). */
+/** true: done (committed, first use, settled, ...); false: not (used before, stale); a number: how many. */
 export type OpResult =
   | boolean
+  | number
   | Exclude<CommitResult, { kind: 'committed' }>
   | readonly ClaimedDelivery[]
   | readonly number[]
