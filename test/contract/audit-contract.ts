@@ -114,6 +114,7 @@ export const auditTests: readonly ContractTest[] = [
         ['lt', ['a10']],
         ['sa', ['a30']],
         ['eb', ['a10']],
+        ['ap', ['a20']],
       ];
       for (const [prefix, expected] of cases) {
         const any = [{ prefix, startMs: 20, endMs: 21 }];

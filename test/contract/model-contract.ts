@@ -9,6 +9,8 @@ const text = fc.constantFrom(
   'a',
   'ab',
   'abc',
+  'a/',
+  'a/b',
   'b',
   'b\u0000',
   'é',
@@ -39,7 +41,7 @@ const indexValue: fc.Arbitrary<IndexValue> = fc.oneof(
 );
 
 const dateValue = fc
-  .tuple(fc.constantFrom('eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb'), interval)
+  .tuple(fc.constantFrom('eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'), interval)
   .map(([prefix, value]) => ({ prefix, ...value }) as const);
 const any = <T>(value: fc.Arbitrary<T>) => fc.array(value, { minLength: 0, maxLength: 3, size: 'max' });
 const tokenValue = fc.oneof(
@@ -69,7 +71,12 @@ const clause: fc.Arbitrary<SearchClause> = fc.oneof(
     match: fc.constantFrom('starts', 'contains', 'exact'),
     any: any(fc.oneof(text, fc.constant(''))),
   }),
-  fc.record({ kind: fc.constant('uri' as const), param: fc.constant('u'), any: any(text) }),
+  fc.record({
+    kind: fc.constant('uri' as const),
+    param: fc.constant('u'),
+    match: fc.constantFrom('exact', 'below'),
+    any: any(text),
+  }),
   fc.record({ kind: fc.constant('missing' as const), param, missing: fc.boolean() }),
   fc.record({ kind: fc.constant('id' as const), any: any(fc.nat(29).map((n) => `f${n}`)) }),
   fc.record({ kind: fc.constant('last-updated' as const), any: any(dateValue) }),

@@ -80,8 +80,21 @@ export const searchTests: readonly ContractTest[] = [
         'c',
         'd',
       ]);
-      t.same(await found({ kind: 'uri', param: 'url', any: ['http://a/1', 'http://b'] }), ['a']);
-      t.same(await found({ kind: 'uri', param: 'url', any: ['http://a'] }), []);
+      t.same(await found({ kind: 'uri', param: 'url', match: 'exact', any: ['http://a/1', 'http://b'] }), ['a']);
+      t.same(await found({ kind: 'uri', param: 'url', match: 'exact', any: ['http://a'] }), []);
+      for (const [uri, expected] of [
+        ['http://a', ['a']],
+        ['http://a/', ['a']],
+        ['http://a/1', ['a']],
+        ['http://a/1/', []],
+        ['http:', ['a']],
+        ['http://a/11', []],
+        ['http://', ['a']],
+        ['ttp', []],
+        ['h%', []],
+      ] as const) {
+        t.same(await found({ kind: 'uri', param: 'url', match: 'below', any: ['x', uri] }), expected, uri);
+      }
       t.same(await found(strings('starts', 'bob')), ['c', 'd']);
       t.same(await found(strings('contains', 'bb', 'nn')), ['c', 'd']);
       t.same(await found(strings('exact', 'Bob')), ['c']);
@@ -112,6 +125,9 @@ export const searchTests: readonly ContractTest[] = [
       t.same(await found('sa', 5, 10), ['early', 'late', 'open']);
       t.same(await found('sa', 10, 15), ['late', 'open']);
       t.same(await found('eb', 20, 30), ['early']);
+      t.same(await found('ap', 20, 31), ['late', 'open']);
+      t.same(await found('ap', 19, 30), ['early', 'open']);
+      t.same(await found('ap', 0, 10), []);
       t.same(
         await findIds(
           store,
@@ -132,6 +148,8 @@ export const searchTests: readonly ContractTest[] = [
       t.same(await updated('ge', 1_001, 1_002), ['early']);
       t.same(await updated('ne', 1_000, 1_001), ['early']);
       t.same(await updated('eb', 1_002, 1_003), ['early']);
+      t.same(await updated('ap', 1_001, 1_002), ['early']);
+      t.same(await updated('ap', 1_002, 1_003), []);
       t.same(await updated('lt', 1_001, 1_003), []);
     },
   },
@@ -150,7 +168,7 @@ export const searchTests: readonly ContractTest[] = [
         t.same(await findIds(store, plan([tokens([{ code: text }])])), only);
         if (text !== '') t.same(await findIds(store, plan([tokens([{ system: text, code: text }])])), only);
         t.same(await findIds(store, plan([strings('exact', text)])), only);
-        t.same(await findIds(store, plan([{ kind: 'uri', param: 'url', any: [text] }])), only);
+        t.same(await findIds(store, plan([{ kind: 'uri', param: 'url', match: 'exact', any: [text] }])), only);
         const starts = hostile.flatMap((other, j) =>
           other.toLowerCase().startsWith(text.toLowerCase()) ? [`h${j}`] : [],
         );

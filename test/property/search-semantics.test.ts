@@ -18,6 +18,7 @@ const prefixOracle: Record<DatePrefix, (search: readonly number[], target: reado
   le: (search, target) => target.some((moment) => moment <= Math.max(...search)),
   sa: (search, target) => target.every((moment) => moment > Math.max(...search)),
   eb: (search, target) => target.every((moment) => moment < Math.min(...search)),
+  ap: (search, target) => target.some((moment) => search.includes(moment)),
 };
 
 function moments({ startMs, endMs }: { startMs: number; endMs: number }): number[] {

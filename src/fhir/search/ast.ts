@@ -4,9 +4,12 @@
  */
 
 /** https://hl7.org/fhir/R4/search.html#prefix */
-export type DatePrefix = 'eq' | 'ne' | 'gt' | 'lt' | 'ge' | 'le' | 'sa' | 'eb';
+export type DatePrefix = 'eq' | 'ne' | 'gt' | 'lt' | 'ge' | 'le' | 'sa' | 'eb' | 'ap';
 
-/** A date search value: its implied interval, in epoch milliseconds, `startMs` inclusive and `endMs` exclusive. */
+/**
+ * A date search value: its implied interval, in epoch milliseconds, `startMs` inclusive and `endMs` exclusive. That of
+ * `ap` has been widened when it was parsed: what overlaps it matches.
+ */
 export interface DateValue {
   readonly prefix: DatePrefix;
   readonly startMs: number;
@@ -29,7 +32,8 @@ export type ReferenceValue =
 
 /**
  * One criterion; values in `any` are alternatives (OR), clauses in a list all hold (AND). `param` is the parameter's
- * code (`patient`). `_id` and `_lastUpdated` are the kinds `id` and `last-updated`.
+ * code (`patient`), or what `textParam` and `ofTypeParam` make of it. `_id` and `_lastUpdated` are the kinds `id` and
+ * `last-updated`. Plain JSON data, as is all of a plan.
  */
 export type SearchClause =
   | { readonly kind: 'token'; readonly param: string; readonly negated: boolean; readonly any: readonly TokenValue[] }
@@ -42,7 +46,13 @@ export type SearchClause =
       /** Normalised (`normaliseText`) for `starts` and `contains`; verbatim for `exact`. */
       readonly any: readonly string[];
     }
-  | { readonly kind: 'uri'; readonly param: string; readonly any: readonly string[] }
+  /** `below`: equal, or what follows the value begins a new segment of its path. */
+  | {
+      readonly kind: 'uri';
+      readonly param: string;
+      readonly match: 'exact' | 'below';
+      readonly any: readonly string[];
+    }
   | { readonly kind: 'missing'; readonly param: string; readonly missing: boolean }
   | { readonly kind: 'id'; readonly any: readonly string[] }
   | { readonly kind: 'last-updated'; readonly any: readonly DateValue[] }
@@ -55,23 +65,46 @@ export interface SortKey {
   readonly descending: boolean;
 }
 
-/** `_include=Flag:author` -> source Flag, param author; `:iterate` is a later issue. */
+/**
+ * `_include=Flag:author` or `_revinclude=Flag:patient` -> source Flag, and its parameter. `iterate`: applied to what has
+ * been included as well.
+ */
 export interface Include {
   readonly source: string;
   readonly param: string;
   readonly target?: string;
+  readonly iterate: boolean;
 }
+
+/**
+ * A criterion on another resource, which the search is resolved of before a store sees it. `chain`: `param` of what is
+ * searched refers to a resource of type `target` that meets the clause (`patient.birthdate=`). `has`: a resource of type
+ * `target` that meets the clause refers with its `param` to what is searched (`_has:Flag:patient:status=`).
+ */
+export interface LinkedCriterion {
+  readonly kind: 'chain' | 'has';
+  readonly param: string;
+  readonly target: string;
+  readonly clause: SearchClause;
+}
+
+/** How exact `Bundle.total` has to be. https://hl7.org/fhir/R4/search.html#total */
+export type TotalMode = 'none' | 'estimate' | 'accurate';
 
 /** A parsed search request. */
 export interface SearchQuery {
   readonly type: string;
   readonly clauses: readonly SearchClause[];
+  /** They all hold too; see `LinkedCriterion`. */
+  readonly linked: readonly LinkedCriterion[];
   /** Empty: the store's default order. */
   readonly sort: readonly SortKey[];
   /** Page size after clamping to the limit; undefined: not given by the client. */
   readonly count: number | undefined;
   readonly summary: 'count' | undefined;
+  readonly total: TotalMode | undefined;
   readonly include: readonly Include[];
+  readonly revinclude: readonly Include[];
   /** The opaque `_cursor` value, when this is a further page. */
   readonly cursor: string | undefined;
   /** The parameters that were understood, as name and value, in request order, for `Bundle.link[self]`. `_cursor` excluded. */
@@ -94,6 +127,12 @@ export interface SearchPlan {
   /** Whether the number of all matches, over all pages, is wanted. */
   readonly total: boolean;
 }
+
+/** The parameter under which the texts of a token (display, text, type of an identifier) are strings: `code:text`. */
+export const textParam = (code: string): string => `${code}:text`;
+
+/** The parameter under which typed identifiers are tokens of the value in the system `system|code` of the type. */
+export const ofTypeParam = (code: string): string => `${code}:of-type`;
 
 /** One searchable value of a resource, extracted at write. */
 export type IndexValue =

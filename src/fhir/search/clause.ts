@@ -1,52 +1,56 @@
 import type { SearchParameter } from '../definitions/search-parameters.ts';
 import { isResourceId } from '../references.ts';
-import type { SearchClause } from './ast.ts';
+import { ofTypeParam, type SearchClause, textParam } from './ast.ts';
 import { parseDateValue } from './date.ts';
 import { unescapeValue } from './escape.ts';
 import { normaliseText } from './normalise-text.ts';
 import type { ParameterName } from './parameter-name.ts';
 import { Problem } from './problem.ts';
 import { parseIdentifierValue, parseReferenceValue } from './reference.ts';
-import { badEscape, parseTokenValue } from './token.ts';
+import { badEscape, parseTokenValue, parseTypedIdentifier } from './token.ts';
+import { parseUriAbove } from './uri.ts';
 import { parseValues } from './values.ts';
 
 const badModifier = new Problem('not-supported', 'The modifier is not supported for this parameter.');
-const badChain = new Problem('not-supported', 'A chain is supported on references only, and only to identifier.');
+const badChain = new Problem('not-supported', 'This chain is not supported; see the CapabilityStatement.');
 const badMissing = new Problem('invalid', 'The value of :missing is true or false.');
 const badId = new Problem('invalid', 'The value is not a resource id.');
 const nothingToCompare = new Problem('invalid', 'The value has no letter or digit to compare.');
+
+/** What values mean. */
+export interface ValueContext {
+  /** The server's base URL, without a slash at its end. */
+  readonly baseUrl: string;
+  /** Now, of which the prefix `ap` depends, epoch milliseconds; without it, `ap` is refused. */
+  readonly nowMs?: number;
+  /** Codes of the tokens whose texts are indexed for `:text`. */
+  readonly texts?: ReadonlySet<string>;
+}
 
 /** One criterion of a defined parameter, from one occurrence of it in the request. */
 export function parseClause(
   parameter: SearchParameter,
   name: ParameterName,
   value: string,
-  baseUrl: string,
+  context: ValueContext,
 ): SearchClause | Problem {
   const { modifier, chain } = name;
   if (chain !== undefined && parameter.type !== 'reference') return badChain;
   if (modifier === 'missing' && chain === undefined) return parseMissing(parameter.code, value);
   switch (parameter.type) {
     case 'reference':
-      return parseReferenceClause(parameter, name, value, baseUrl);
-    case 'token': {
-      if (modifier !== undefined && modifier !== 'not') return badModifier;
-      const any = parseValues(value, parseTokenValue);
-      if (any instanceof Problem) return any;
-      return { kind: 'token', param: parameter.code, negated: modifier === 'not', any };
-    }
+      return parseReferenceClause(parameter, name, value, context.baseUrl);
+    case 'token':
+      return parseTokenClause(parameter.code, modifier, value, context.texts);
     case 'date': {
       if (modifier !== undefined) return badModifier;
-      const any = parseValues(value, parseDateValue);
+      const any = parseValues(value, (text) => parseDateValue(text, context.nowMs));
       return any instanceof Problem ? any : { kind: 'date', param: parameter.code, any };
     }
     case 'string':
       return parseStringClause(parameter.code, modifier, value);
-    case 'uri': {
-      if (modifier !== undefined) return badModifier;
-      const any = parseValues(value, parsePlain);
-      return any instanceof Problem ? any : { kind: 'uri', param: parameter.code, any };
-    }
+    case 'uri':
+      return parseUriClause(parameter.code, modifier, value);
   }
 }
 
@@ -58,9 +62,13 @@ export function parseIdClause(name: ParameterName, value: string): SearchClause 
 }
 
 /** `_lastUpdated`. https://hl7.org/fhir/R4/search.html#lastUpdated */
-export function parseLastUpdatedClause(name: ParameterName, value: string): SearchClause | Problem {
+export function parseLastUpdatedClause(
+  name: ParameterName,
+  value: string,
+  { nowMs }: ValueContext,
+): SearchClause | Problem {
   if (name.modifier !== undefined || name.chain !== undefined) return badModifier;
-  const any = parseValues(value, parseDateValue);
+  const any = parseValues(value, (text) => parseDateValue(text, nowMs));
   return any instanceof Problem ? any : { kind: 'last-updated', any };
 }
 
@@ -88,10 +96,34 @@ function parseReferenceClause(
   return any instanceof Problem ? any : { kind: 'reference', param, any };
 }
 
+/** `t`, `t:not`, `t:text` and, of identifiers, `t:of-type`. https://hl7.org/fhir/R4/search.html#token */
+function parseTokenClause(
+  param: string,
+  modifier: string | undefined,
+  value: string,
+  texts: ReadonlySet<string> | undefined,
+): SearchClause | Problem {
+  if (modifier === 'text') {
+    return texts?.has(param) === true ? parseStringClause(textParam(param), undefined, value) : badModifier;
+  }
+  const typed = modifier === 'of-type' && param === 'identifier';
+  if (modifier !== undefined && modifier !== 'not' && !typed) return badModifier;
+  const any = parseValues(value, typed ? parseTypedIdentifier : parseTokenValue);
+  if (any instanceof Problem) return any;
+  return { kind: 'token', param: typed ? ofTypeParam(param) : param, negated: modifier === 'not', any };
+}
+
 function parseStringClause(param: string, modifier: string | undefined, value: string): SearchClause | Problem {
   if (modifier !== undefined && modifier !== 'exact' && modifier !== 'contains') return badModifier;
   const any = parseValues(value, modifier === 'exact' ? parsePlain : parseNormalised);
   return any instanceof Problem ? any : { kind: 'string', param, match: modifier ?? 'starts', any };
+}
+
+/** `u`, `u:below`, and `u:above`, which is a list of what may stand above. https://hl7.org/fhir/R4/search.html#uri */
+function parseUriClause(param: string, modifier: string | undefined, value: string): SearchClause | Problem {
+  if (modifier !== undefined && modifier !== 'above' && modifier !== 'below') return badModifier;
+  const any = modifier === 'above' ? parseUriAbove(value) : parseValues(value, parsePlain);
+  return any instanceof Problem ? any : { kind: 'uri', param, match: modifier === 'below' ? 'below' : 'exact', any };
 }
 
 function parsePlain(text: string): string | Problem {

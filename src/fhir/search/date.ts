@@ -6,6 +6,8 @@ import { Problem } from './problem.ts';
 export const earliestMs = -8.64e15;
 export const latestMs = 8.64e15;
 
+const dayMs = 86_400_000;
+
 /** `startMs` inclusive, `endMs` exclusive, epoch milliseconds. */
 export interface Interval {
   readonly startMs: number;
@@ -16,27 +18,38 @@ const datePattern =
   /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:\d\d)?)?)?)?$/;
 
 const prefixes: ReadonlyMap<string, DatePrefix> = new Map(
-  (['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb'] as const).map((prefix) => [prefix, prefix]),
+  (['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'] as const).map((prefix) => [prefix, prefix]),
 );
 
 const badDate = new Problem('invalid', 'The value is not a date: YYYY[-MM[-DD[Thh:mm[:ss[.fff]][Z|+hh:mm]]]].');
-const approximate = new Problem('not-supported', 'The prefix ap is not supported.');
-const badPrefix = new Problem('invalid', 'The prefix is not one of eq, ne, gt, lt, ge, le, sa, eb.');
+const noNow = new Problem('not-supported', 'The prefix ap is not supported here: it depends on when it is asked.');
+const badPrefix = new Problem('invalid', 'The prefix is not one of eq, ne, gt, lt, ge, le, sa, eb, ap.');
 
-/** A search value with its prefix; `eq` when there is none. */
-export function parseDateValue(text: string): DateValue | Problem {
+/**
+ * A search value with its prefix; `eq` when there is none. `nowMs`: what `ap` measures from; it widens the interval on
+ * either side by a tenth of its distance from the day of `nowMs`. Without it `ap` is refused.
+ */
+export function parseDateValue(text: string, nowMs?: number): DateValue | Problem {
   const first = text.charCodeAt(0);
   const hasPrefix = first < 0x30 || first > 0x39;
   let prefix: DatePrefix = 'eq';
   if (hasPrefix) {
     const word = text.slice(0, 2);
-    if (word === 'ap') return approximate;
+    if (word === 'ap' && nowMs === undefined) return noNow;
     const known = prefixes.get(word);
     if (known === undefined) return badPrefix;
     prefix = known;
   }
   const interval = parseInterval(hasPrefix ? text.slice(2) : text);
-  return interval === undefined ? badDate : { prefix, startMs: interval.startMs, endMs: interval.endMs };
+  if (interval === undefined) return badDate;
+  const widenedMs = prefix === 'ap' && nowMs !== undefined ? tenthOfGap(interval, nowMs) : 0;
+  return { prefix, startMs: interval.startMs - widenedMs, endMs: interval.endMs + widenedMs };
+}
+
+/** Of whole days, so that it is the same on every page of a search; none when the day of `nowMs` is in the interval. */
+function tenthOfGap({ startMs, endMs }: Interval, nowMs: number): number {
+  const todayMs = Math.floor(nowMs / dayMs) * dayMs;
+  return Math.floor(Math.max(startMs - todayMs, todayMs - endMs, 0) / 10);
 }
 
 /**
@@ -57,7 +70,7 @@ export function parseInterval(text: string): Interval | undefined {
   const day = Number(dayText);
   if (day < 1 || day > daysInMonth(year, month)) return undefined;
   const midnightMs = utc(year, month, day);
-  if (hourText === undefined) return { startMs: midnightMs, endMs: midnightMs + 86_400_000 };
+  if (hourText === undefined) return { startMs: midnightMs, endMs: midnightMs + dayMs };
   const hour = Number(hourText);
   const minute = Number(minuteText);
   const second = Number(secondText ?? 0);

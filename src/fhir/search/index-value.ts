@@ -1,7 +1,7 @@
 /** From an element to index values: the tables of https://hl7.org/fhir/R4/search.html, per parameter type. */
 import type { SearchParameter } from '../definitions/search-parameters.ts';
 import { parseReference } from '../references.ts';
-import type { IndexValue } from './ast.ts';
+import { type IndexValue, ofTypeParam, textParam } from './ast.ts';
 import { earliestMs, latestMs, parseInterval } from './date.ts';
 import { normaliseText } from './normalise-text.ts';
 
@@ -19,7 +19,7 @@ export function toIndexValues(
 ): IndexValue[] {
   switch (parameter.type) {
     case 'token':
-      return toTokens(parameter, elementType, element);
+      return [...toTokens(parameter, elementType, element), ...toTokenTexts(parameter.code, elementType, element)];
     case 'reference':
       return elementType === 'Reference' ? toReferences(parameter, element as Element, baseUrl) : [];
     case 'date':
@@ -38,8 +38,7 @@ export function toIndexValues(
 
 function toTokens(parameter: SearchParameter, elementType: string, element: unknown): IndexValue[] {
   if (elementType === 'CodeableConcept') {
-    const codings = (element as Element)['coding'];
-    return Array.isArray(codings) ? codings.flatMap((coding) => toToken(parameter.code, coding, 'code')) : [];
+    return codingsOf(element).flatMap((coding) => toToken(parameter.code, coding, 'code'));
   }
   if (elementType === 'Coding') return toToken(parameter.code, element as Element, 'code');
   if (elementType === 'Identifier') return toToken(parameter.code, element as Element, 'value');
@@ -54,6 +53,36 @@ function toToken(param: string, element: Element, codeName: 'code' | 'value'): I
   const { system, [codeName]: code } = element;
   if (typeof code !== 'string') return [];
   return [{ kind: 'token', param, system: typeof system === 'string' ? system : null, code }];
+}
+
+/** What `:text` and `:of-type` search: the texts of a code, and the type of an identifier. */
+function toTokenTexts(code: string, elementType: string, element: unknown): IndexValue[] {
+  if (elementType === 'Coding') return toText(code, element);
+  if (elementType === 'CodeableConcept')
+    return codingsOf(element)
+      .flatMap((coding) => toText(code, coding))
+      .concat(toText(code, element));
+  const { type, value } = (elementType === 'Identifier' ? element : {}) as Element;
+  if (typeof type !== 'object' || type === null) return [];
+  const typed = codingsOf(type).flatMap(({ system, code: typeCode }) =>
+    typeof system === 'string' && typeof typeCode === 'string' && typeof value === 'string'
+      ? [{ kind: 'token' as const, param: ofTypeParam(code), system: `${system}|${typeCode}`, code: value }]
+      : [],
+  );
+  return [...typed, ...toText(code, type)];
+}
+
+function codingsOf(concept: unknown): readonly Element[] {
+  const codings = (concept as Element)['coding'];
+  return Array.isArray(codings) ? codings : [];
+}
+
+/** Coding.display or CodeableConcept.text. */
+function toText(code: string, element: unknown): IndexValue[] {
+  const { display, text: own } = element as Element;
+  const exact = display ?? own;
+  if (typeof exact !== 'string') return [];
+  return [{ kind: 'string', param: textParam(code), normalised: normaliseText(exact), exact }];
 }
 
 /** The literal reference, and the identifier of the target where the reference carries one. */

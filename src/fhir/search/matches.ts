@@ -25,7 +25,9 @@ export function matches(clauses: readonly SearchClause[], values: readonly Index
  *   A value that cannot be indexed (a reference to another server) counts as missing.
  * - `id`: equal, case-sensitive. `label`: at least one label is equal; an empty list matches nothing.
  * - `last-updated`: as `date`, on the interval [lastUpdatedMs, lastUpdatedMs + 1).
- * - string `starts` and `contains` compare with `normalised`, `exact` with `exact`; `uri` is equal, case-sensitive.
+ * - string `starts` and `contains` compare with `normalised`, `exact` with `exact`.
+ * - `uri` is equal, case-sensitive; `below` also when it starts with the value and a slash stands at the end of the value
+ *   or right after it.
  */
 function matchesClause(clause: SearchClause, values: readonly IndexValue[], meta: MatchMeta): boolean {
   switch (clause.kind) {
@@ -60,7 +62,9 @@ function satisfies(clause: ValueClause, value: IndexValue): boolean {
     case 'date':
       return value.kind === 'date' && clause.any.some((v) => matchesDate(v, value));
     case 'uri':
-      return value.kind === 'uri' && clause.any.includes(value.value);
+      if (value.kind !== 'uri') return false;
+      if (clause.any.includes(value.value)) return true;
+      return clause.match === 'below' && clause.any.some((uri) => value.value.startsWith(asFolder(uri)));
     case 'string':
       if (value.kind !== 'string') return false;
       if (clause.match === 'exact') return clause.any.includes(value.exact);
@@ -101,6 +105,7 @@ function matchesReference(search: ReferenceValue, target: IndexValue): boolean {
  * | le     | target.startMs < search.endMs                                           |
  * | sa     | target.startMs >= search.endMs                                          |
  * | eb     | target.endMs <= search.startMs                                          |
+ * | ap     | target.startMs < search.endMs and target.endMs > search.startMs         |
  */
 function matchesDate(search: DateValue, target: Interval): boolean {
   switch (search.prefix) {
@@ -120,5 +125,12 @@ function matchesDate(search: DateValue, target: Interval): boolean {
       return target.startMs >= search.endMs;
     case 'eb':
       return target.endMs <= search.startMs;
+    case 'ap':
+      return target.startMs < search.endMs && target.endMs > search.startMs;
   }
+}
+
+/** What all URIs below this one start with. */
+export function asFolder(uri: string): string {
+  return uri.endsWith('/') ? uri : `${uri}/`;
 }

@@ -1,17 +1,22 @@
 /** Search requests, from name-value pairs to the AST. https://hl7.org/fhir/R4/search.html */
 import type { SearchParameterDefinitions } from '../definitions/search-parameters.ts';
 import { FhirFault, fault, type Issue } from '../fault.ts';
-import type { Include, SearchClause, SearchQuery, SortKey } from './ast.ts';
+import type { Include, LinkedCriterion, SearchClause, SearchQuery, SortKey, TotalMode } from './ast.ts';
 import { parseClause, parseIdClause, parseLastUpdatedClause } from './clause.ts';
+import { type LinkOptions, parseChained, parseReverse } from './linked-criterion.ts';
 import { leadingCode, type ParameterName, parseParameterName } from './parameter-name.ts';
 import { Problem } from './problem.ts';
-import { parseCount, parseInclude, parseSort, parseSummary } from './result-parameters.ts';
+import { parseCount, parseInclude, parseSort, parseSummary, parseTotal } from './result-parameters.ts';
 import { checkText } from './values.ts';
 
-export interface ParseSearchOptions {
+export interface ParseSearchOptions extends LinkOptions {
   readonly definitions: SearchParameterDefinitions;
   /** Codes served for this type and caller, `_id` and `_lastUpdated` among them; every other code counts as unknown. */
   readonly allowed: ReadonlySet<string>;
+  /** Codes of the tokens whose texts are indexed for `:text`. */
+  readonly texts?: ReadonlySet<string>;
+  /** Now, for the prefix `ap`, epoch milliseconds; without it, `ap` is refused. */
+  readonly nowMs?: number;
   /** `Prefer: handling`: whether an unknown parameter is refused or reported in `ignored`. */
   readonly handling: 'strict' | 'lenient';
   /** The server's base URL, without a slash at its end. */
@@ -22,6 +27,10 @@ export interface ParseSearchOptions {
   readonly maxCount: number;
   /** What may be included, as `Flag:author`. */
   readonly includes: ReadonlySet<string>;
+  /** What may be included in reverse, as `Flag:patient`. */
+  readonly revincludes?: ReadonlySet<string>;
+  /** What `:iterate` takes besides, either way. */
+  readonly iterates?: ReadonlySet<string>;
   /** Codes that may be sorted by, `_id` and `_lastUpdated` where they may. */
   readonly sorts: ReadonlySet<string>;
 }
@@ -29,21 +38,33 @@ export interface ParseSearchOptions {
 const maxParameters = 50;
 const maxResultParameterLength = 1024;
 const maxCursorLength = 8192;
+const maxIncludes = 10;
+const maxLinked = 5;
 
 const malformed = new Problem('invalid', 'The name is not that of a search parameter.');
 const unknown = new Problem('not-supported', 'The search parameter is not supported.');
 const repeated = new Problem('invalid', 'The parameter may be given once only.');
+const refused = new Problem('not-supported', 'This search parameter is refused here, whatever the handling.');
 const noModifier = new Problem('not-supported', 'The modifier is not supported for this parameter.');
+
+const tooManyLinked = new Problem('too-costly', `There may be at most ${maxLinked} chains and _has.`);
+const tooManyIncludes = new Problem('too-costly', `There may be at most ${maxIncludes} of them.`);
+
+/** Criteria: to ignore one would widen the search, so they are refused under lenient handling too. */
+const refusedAlways = new Set(['_text', '_content', '_query', '_filter', '_list']);
 
 interface Draft {
   readonly clauses: SearchClause[];
+  readonly linked: LinkedCriterion[];
   readonly include: Include[];
+  readonly revinclude: Include[];
   readonly applied: (readonly [name: string, value: string])[];
   readonly ignored: string[];
   readonly issues: Issue[];
   sort: readonly SortKey[] | undefined;
   count: number | undefined;
   summary: 'count' | 'false' | undefined;
+  total: TotalMode | undefined;
   cursor: string | undefined;
 }
 
@@ -63,13 +84,16 @@ export function parseSearch(
   }
   const draft: Draft = {
     clauses: [],
+    linked: [],
     include: [],
+    revinclude: [],
     applied: [],
     ignored: [],
     issues: [],
     sort: undefined,
     count: undefined,
     summary: undefined,
+    total: undefined,
     cursor: undefined,
   };
   for (const pair of params) parseParameter(type, pair, options, draft);
@@ -77,9 +101,8 @@ export function parseSearch(
     const unsupported = draft.issues.every((issue) => issue.code === 'not-supported');
     throw new FhirFault(unsupported ? 'not-supported' : 'invalid', draft.issues);
   }
-  const { clauses, sort = [], count = options.defaultCount, include, cursor, applied, ignored } = draft;
-  const summary = draft.summary === 'count' ? 'count' : undefined;
-  return { type, clauses, sort, count, summary, include, cursor, applied, ignored };
+  const { sort = [], count = options.defaultCount, issues: _, ...parsed } = draft;
+  return { ...parsed, type, sort, count, summary: draft.summary === 'count' ? 'count' : undefined };
 }
 
 function parseParameter(
@@ -100,7 +123,9 @@ function parseParameter(
   }
   const outcome = interpret(type, name, value, options, draft);
   if (outcome === undefined) {
-    if (name.code !== '_cursor') draft.applied.push(pair);
+    // `self` says what was done: a `_count` above the limit was lowered to it.
+    if (name.code === '_count') draft.applied.push([text, String(draft.count)]);
+    else if (name.code !== '_cursor') draft.applied.push(pair);
   } else if (outcome !== unknown) draft.issues.push(toIssue(outcome, name.code));
   else if (options.handling === 'strict') draft.issues.push(toIssue(unknown, nameParameter(text)));
   else draft.ignored.push(text);
@@ -114,7 +139,11 @@ function interpret(
   draft: Draft,
 ): Problem | undefined {
   const { code } = name;
-  if (options.allowed.has(code)) {
+  if (refusedAlways.has(code)) return refused;
+  if (code === '_has' || options.allowed.has(code)) {
+    const parseLinked = code === '_has' ? parseReverse : parseChained;
+    const linked = parseLinked(name, value, options, parseSelection);
+    if (linked !== undefined) return linked instanceof Problem ? linked : addLinked(draft.linked, linked);
     const clause = parseSelection(type, name, value, options);
     if (clause instanceof Problem) return clause;
     draft.clauses.push(clause);
@@ -123,9 +152,10 @@ function interpret(
   const parseResult =
     code.startsWith('_') && Object.hasOwn(resultParameters, code) ? resultParameters[code] : undefined;
   if (parseResult === undefined) return unknown;
-  if (name.modifier !== undefined || name.chain !== undefined) return noModifier;
+  const iterate = name.modifier === 'iterate' && (code === '_include' || code === '_revinclude');
+  if ((name.modifier !== undefined && !iterate) || name.chain !== undefined) return noModifier;
   const problem = checkText(value, code === '_cursor' ? maxCursorLength : maxResultParameterLength);
-  return problem ?? parseResult(value, draft, options);
+  return problem ?? parseResult(value, draft, options, iterate);
 }
 
 function parseSelection(
@@ -135,9 +165,9 @@ function parseSelection(
   options: ParseSearchOptions,
 ): SearchClause | Problem {
   if (name.code === '_id') return parseIdClause(name, value);
-  if (name.code === '_lastUpdated') return parseLastUpdatedClause(name, value);
+  if (name.code === '_lastUpdated') return parseLastUpdatedClause(name, value, options);
   const parameter = options.definitions.get(type)?.get(name.code);
-  return parameter === undefined ? unknown : parseClause(parameter, name, value, options.baseUrl);
+  return parameter === undefined ? unknown : parseClause(parameter, name, value, options);
 }
 
 /** What an issue calls a parameter that is not known here: its name, unless that is none or holds ten digits in a row. */
@@ -145,7 +175,12 @@ export function nameParameter(name: string): string {
   return /^[A-Za-z0-9_.:-]{1,64}$/.test(name) && !/(?:\d[_.:-]?){10}/.test(name) ? name : 'http.parameter';
 }
 
-type ParseResultParameter = (value: string, draft: Draft, options: ParseSearchOptions) => Problem | undefined;
+type ParseResultParameter = (
+  value: string,
+  draft: Draft,
+  options: ParseSearchOptions,
+  iterate: boolean,
+) => Problem | undefined;
 
 const resultParameters: Readonly<Record<string, ParseResultParameter>> = {
   _sort: (value, draft, { sorts }) => {
@@ -169,18 +204,43 @@ const resultParameters: Readonly<Record<string, ParseResultParameter>> = {
     draft.summary = summary;
     return undefined;
   },
-  _include: (value, draft, { includes, definitions }) => {
-    const include = parseInclude(value, includes, definitions);
-    if (include instanceof Problem) return include;
-    draft.include.push(include);
+  _total: (value, draft) => {
+    if (draft.total !== undefined) return repeated;
+    const total = parseTotal(value);
+    if (total instanceof Problem) return total;
+    draft.total = total;
     return undefined;
   },
+  _include: (value, draft, options, iterate) => addInclude(draft.include, value, iterate, options.includes, options),
+  _revinclude: (value, draft, options, iterate) =>
+    addInclude(draft.revinclude, value, iterate, options.revincludes ?? new Set(), options),
   _cursor: (value, draft) => {
     if (draft.cursor !== undefined) return repeated;
     draft.cursor = value;
     return undefined;
   },
 };
+
+function addLinked(list: LinkedCriterion[], linked: LinkedCriterion): Problem | undefined {
+  if (list.length === maxLinked) return tooManyLinked;
+  list.push(linked);
+  return undefined;
+}
+
+function addInclude(
+  list: Include[],
+  value: string,
+  iterate: boolean,
+  allowed: ReadonlySet<string>,
+  { iterates, definitions }: ParseSearchOptions,
+): Problem | undefined {
+  if (list.length === maxIncludes) return tooManyIncludes;
+  const all = iterate && iterates !== undefined ? allowed.union(iterates) : allowed;
+  const include = parseInclude(value, iterate, all, definitions);
+  if (include instanceof Problem) return include;
+  list.push(include);
+  return undefined;
+}
 
 function toIssue(problem: Problem, param: string | undefined): Issue {
   return {

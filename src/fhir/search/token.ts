@@ -8,6 +8,7 @@ export const badEscape = new Problem(
   'A backslash may stand only before a comma, |, $ or another backslash.',
 );
 const tooManyBars = new Problem('invalid', 'The value has more than one |; write \\| for one inside a system or code.');
+const badType = new Problem('invalid', 'The value of :of-type is system|code|value, each of them there.');
 const emptyToken = new Problem('invalid', 'The value has neither a system nor a code.');
 
 export function parseTokenValue(text: string): TokenValue | Problem {
@@ -24,4 +25,11 @@ export function parseTokenValue(text: string): TokenValue | Problem {
   if (system === '' && code === '') return emptyToken;
   if (code === '') return { system };
   return { system: system === '' ? null : system, code };
+}
+
+/** `system|code|value` of `:of-type`: type and value of an identifier, all three of which must be there. */
+export function parseTypedIdentifier(text: string): TokenValue | Problem {
+  const [system = '', code = '', value = '', ...others] = splitEscaped(text, '|').map(unescapeValue);
+  if (others.length > 0 || system === '' || code === '' || value === '') return badType;
+  return { system: `${system}|${code}`, code: value };
 }

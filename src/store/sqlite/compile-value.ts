@@ -1,5 +1,6 @@
 /** One clause as a condition on a row of index_value (columns kind, v1, v2), by the rules of https://hl7.org/fhir/R4/search.html */
 import type { DateValue, ReferenceValue, SearchClause, TokenValue } from '../../fhir/search/ast.ts';
+import { asFolder } from '../../fhir/search/matches.ts';
 import { indexKind, labelParam } from './schema.ts';
 import type { CompiledSql } from './write-op.ts';
 
@@ -16,7 +17,11 @@ export function compileValues(clause: ValueClause): CompiledSql {
     case 'date':
       return ofKind(clause.param, indexKind.date, anyOf(clause.any, dateCondition));
     case 'uri':
-      return ofKind(clause.param, indexKind.uri, anyOf(clause.any, firstEquals));
+      return ofKind(
+        clause.param,
+        indexKind.uri,
+        anyOf(clause.any, clause.match === 'exact' ? firstEquals : belowCondition),
+      );
     case 'label':
       return ofKind(labelParam, indexKind.label, anyOf(clause.any, firstEquals));
     case 'string': {
@@ -60,6 +65,8 @@ export function instantCondition(column: string): (value: DateValue) => Compiled
         return { sql: `${column} < ?`, params: [startMs] };
       case 'le':
         return { sql: `${column} < ?`, params: [endMs] };
+      case 'ap':
+        return { sql: `${column} >= ? AND ${column} < ?`, params: [startMs, endMs] };
     }
   };
 }
@@ -121,7 +128,14 @@ function dateCondition({ prefix, startMs, endMs }: DateValue): CompiledSql {
       return { sql: 'x.v1 >= ?', params: [endMs] };
     case 'eb':
       return { sql: 'x.v2 <= ?', params: [startMs] };
+    case 'ap':
+      return { sql: 'x.v1 < ? AND x.v2 > ?', params: [endMs, startMs] };
   }
+}
+
+function belowCondition(uri: string): CompiledSql {
+  const { sql, params } = startsCondition(asFolder(uri));
+  return { sql: `(x.v1 = ? OR (${sql}))`, params: [uri, ...params] };
 }
 
 function containsCondition(value: string): CompiledSql {

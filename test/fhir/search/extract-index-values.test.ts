@@ -48,6 +48,8 @@ test('Flag', async (t) => {
       value: '9990000018',
     },
     { kind: 'token', param: 'code', system: 'http://snomed.info/sct', code: '342191000000101' },
+    { kind: 'string', param: 'code:text', normalised: 'no code', exact: 'no code' },
+    { kind: 'string', param: 'code:text', normalised: 'child protection plan', exact: 'Child protection plan' },
     { kind: 'token', param: 'status', system: 'http://hl7.org/fhir/flag-status', code: 'active' },
   ]);
   t.strictSame(
@@ -55,6 +57,25 @@ test('Flag', async (t) => {
     ['status'],
     'only what is asked for',
   );
+});
+
+test('the texts of tokens, and typed identifiers', async (t) => {
+  const type = { coding: [{ system: 'http://t', code: 'MR', display: 'Medical Récord' }, { code: 'X' }], text: 'Ours' };
+  const text = (param: string, normalised: string, exact: string) => ({ kind: 'string', param, normalised, exact });
+  t.strictSame(
+    extract({ resourceType: 'Flag', identifier: [{ type, system: 's', value: 'v' }, { type: { text: 'T' } }] }),
+    [
+      { kind: 'token', param: 'identifier', system: 's', code: 'v' },
+      { kind: 'token', param: 'identifier:of-type', system: 'http://t|MR', code: 'v' },
+      text('identifier:text', 'ours', 'Ours'),
+      text('identifier:text', 't', 'T'),
+    ],
+  );
+  t.strictSame(extract({ resourceType: 'Flag', code: type }, 'code').slice(1), [
+    { kind: 'token', param: 'code', system: null, code: 'X' },
+    text('code:text', 'medical record', 'Medical Récord'),
+    text('code:text', 'ours', 'Ours'),
+  ]);
 });
 
 test('references that are not local, narrowed targets, open periods', async (t) => {

@@ -116,7 +116,25 @@ test('each form of a parameter becomes its clause', async (t) => {
     ],
     ['Patient', 'family:contains', 'Ö', { kind: 'string', param: 'family', match: 'contains', any: ['o'] }],
     ['Patient', 'family:exact', 'a\\,B', { kind: 'string', param: 'family', match: 'exact', any: ['a,B'] }],
-    ['Subscription', 'url', 'https://a/b?c', { kind: 'uri', param: 'url', any: ['https://a/b?c'] }],
+    ['Subscription', 'url', 'https://a/b?c', { kind: 'uri', param: 'url', match: 'exact', any: ['https://a/b?c'] }],
+    ['Subscription', 'url:below', 'https://a/b', { kind: 'uri', param: 'url', match: 'below', any: ['https://a/b'] }],
+    [
+      'Subscription',
+      'url:above',
+      'https://a/b/c',
+      {
+        kind: 'uri',
+        param: 'url',
+        match: 'exact',
+        any: ['https://a/b/c', 'https://a', 'https://a/', 'https://a/b', 'https://a/b/'],
+      },
+    ],
+    [
+      'Flag',
+      'identifier:of-type',
+      'http://t|MR|a\\|b',
+      { kind: 'token', param: 'identifier:of-type', negated: false, any: [{ system: 'http://t|MR', code: 'a|b' }] },
+    ],
   ];
   for (const [type, name, value, clause] of rows) t.strictSame(clauseOf(type, name, value), clause, `${name}=${value}`);
 });
@@ -143,8 +161,8 @@ test('repeats are AND, result parameters are read, _format is skipped', async (t
   ]);
   t.equal(query.count, 100, 'clamped');
   t.strictSame(query.include, [
-    { source: 'Flag', param: 'author' },
-    { source: 'Flag', param: 'subject', target: 'Patient' },
+    { source: 'Flag', param: 'author', iterate: false },
+    { source: 'Flag', param: 'subject', target: 'Patient', iterate: false },
   ]);
   t.equal(query.summary, 'count');
   t.equal(query.cursor, 'abc');
@@ -164,7 +182,7 @@ test('unknown parameters: refused by name under strict handling, reported under 
   const params = [
     ['patient', '9990000018'],
     ['severity', 'a'],
-    ['_has:x', 'b'],
+    ['_has_x', 'b'],
     ['encounter', 'c'],
   ] as const;
   const allowed = new Set(['patient']);
@@ -173,10 +191,10 @@ test('unknown parameters: refused by name under strict handling, reported under 
   t.equal(refusal.category, 'not-supported');
   t.strictSame(
     refusal.issues.map((issue) => issue.expression),
-    [['severity'], ['_has:x'], ['encounter']],
+    [['severity'], ['_has_x'], ['encounter']],
   );
   const query = parse('Flag', params, { allowed, handling: 'lenient' });
-  t.strictSame(query.ignored, ['severity', '_has:x', 'encounter']);
+  t.strictSame(query.ignored, ['severity', '_has_x', 'encounter']);
   t.strictSame(query.applied, [['patient', '9990000018']]);
   t.strictSame(refusalOf('Flag', [['_id', 'a']], { allowed }).issues[0]?.expression, ['_id'], '_id is no exception');
   for (const hidden of ['N9990000018', '_999-000-0018', 'x.9990000018:y']) {
@@ -234,11 +252,26 @@ test('what is refused under lenient handling too, with its expression', async (t
     ['Flag', '_include', '*', 'not-supported', '_include'],
     ['Flag', '_include', 'Flag:encounter', 'not-supported', '_include'],
     ['Flag', '_include', 'Flag:patient:Group', 'not-supported', '_include'],
-    ['Flag', '_include:iterate', 'Flag:author', 'not-supported', '_include'],
+    ['Flag', '_include:recurse', 'Flag:author', 'not-supported', '_include'],
+    ['Flag', '_revinclude', 'Flag:author', 'not-supported', '_revinclude'],
+    ['Flag', '_total', 'all', 'invalid', '_total'],
+    ['Flag', '_has', 'a', 'not-supported', '_has'],
+    ['Flag', '_has:AuditEvent:patient:action', 'R', 'not-supported', '_has'],
+    ['Flag', '_text', 'a', 'not-supported', '_text'],
+    ['Flag', '_content', 'a', 'not-supported', '_content'],
+    ['Flag', '_query', 'a', 'not-supported', '_query'],
+    ['Flag', '_filter', 'a', 'not-supported', '_filter'],
+    ['Flag', '_list', 'a', 'not-supported', '_list'],
+    ['Flag', 'code:text', 'a', 'not-supported', 'code'],
+    ['Flag', 'code:of-type', 'a|b|c', 'not-supported', 'code'],
+    ['Flag', 'identifier:of-type', 'a|b', 'invalid', 'identifier'],
+    ['Flag', 'identifier:of-type', '|b|c', 'invalid', 'identifier'],
+    ['Flag', 'identifier:of-type', 'a|b|c|d', 'invalid', 'identifier'],
     ['Flag', '_cursor', '', 'invalid', '_cursor'],
     ['Patient', 'family', ' - ', 'invalid', 'family'],
     ['Patient', 'family:text', 'a', 'not-supported', 'family'],
-    ['Subscription', 'url:below', 'a', 'not-supported', 'url'],
+    ['Subscription', 'url:in', 'a', 'not-supported', 'url'],
+    ['Subscription', 'url:above', `https://a/${'b/'.repeat(60)}`, 'too-costly', 'url'],
   ];
   for (const [type, name, value, code, expression] of rows) {
     const refusal = refusalOf(type, [[name, value]], { handling: 'lenient' });
@@ -265,4 +298,83 @@ test('all problems of a request are reported at once', async (t) => {
   );
   const many = Array.from({ length: 51 }, () => ['patient', '1'] as const);
   t.equal(refusalOf('Flag', many).issues[0]?.code, 'too-costly');
+});
+
+test('ap widens by a tenth of the distance from today, and needs to know today', async (t) => {
+  const dayMs = 86_400_000;
+  const nowMs = Date.UTC(2024, 0, 21, 15);
+  const intervalOf = (value: string) => parse('Flag', [['date', value]], { nowMs }).clauses[0];
+  const widened = (startMs: number, endMs: number) => ({
+    kind: 'date',
+    param: 'date',
+    any: [{ prefix: 'ap', startMs, endMs }],
+  });
+  const day = (of: number) => Date.UTC(2024, 0, of);
+  t.strictSame(intervalOf('ap2024-01-10'), widened(day(10) - dayMs, day(11) + dayMs));
+  t.strictSame(intervalOf('ap2024-01-31'), widened(day(31) - dayMs, day(32) + dayMs));
+  t.strictSame(intervalOf('ap2024-01'), widened(day(1), day(32)), 'today is in it');
+  t.strictSame(intervalOf('ap2024-01-21'), widened(day(21), day(22)));
+});
+
+const patientTarget = { type: 'Patient', allowed: new Set(['_id', 'birthdate', 'family']) };
+const flagTarget = { type: 'Flag', allowed: new Set(['status', 'author']) };
+const linking = {
+  chains: new Map([['patient', patientTarget]]),
+  reverses: new Map([['Flag:patient', flagTarget]]),
+  revincludes: new Set(['Flag:patient']),
+  iterates: new Set(['Flag:author']),
+  includes: new Set<string>(),
+  texts: new Set(['code']),
+};
+
+test('chains, _has, :text, _total and includes either way', async (t) => {
+  const of = (name: string, value: string) => parse('Flag', [[name, value]], linking);
+  const family = { kind: 'string', param: 'family', match: 'exact', any: ['A'] };
+  t.strictSame(of('patient.family:exact', 'A').linked, [
+    { kind: 'chain', param: 'patient', target: 'Patient', clause: family },
+  ]);
+  t.strictSame(of('patient:Patient._id', 'a').linked, [
+    { kind: 'chain', param: 'patient', target: 'Patient', clause: { kind: 'id', any: ['a'] } },
+  ]);
+  t.strictSame(of('_has:Flag:patient:status:not', 'active').linked, [
+    {
+      kind: 'has',
+      param: 'patient',
+      target: 'Flag',
+      clause: { kind: 'token', param: 'status', negated: true, any: [{ code: 'active' }] },
+    },
+  ]);
+  t.match(of('_has:Flag:patient:author.identifier', 's|v').linked, [
+    { clause: { kind: 'reference', param: 'author', any: [{ kind: 'identifier', system: 's', value: 'v' }] } },
+  ]);
+  t.strictSame(of('code:text', 'CHILD  Prot').clauses, [
+    { kind: 'string', param: 'code:text', match: 'starts', any: ['child prot'] },
+  ]);
+  for (const total of ['none', 'estimate', 'accurate'] as const) t.equal(of('_total', total).total, total);
+  t.strictSame(of('_revinclude', 'Flag:patient').revinclude, [{ source: 'Flag', param: 'patient', iterate: false }]);
+  t.strictSame(of('_include:iterate', 'Flag:author').include, [{ source: 'Flag', param: 'author', iterate: true }]);
+  t.strictSame(of('_count', '5000').applied, [['_count', '100']], 'self says what was done');
+  const refused: readonly (readonly [string, string])[] = [
+    ['patient.name', 'x'],
+    ['patient.family.x', 'x'],
+    ['patient.birthdate', 'x'],
+    ['patient:Group.family', 'x'],
+    ['subject.family', 'x'],
+    ['author.name', 'x'],
+    ['_has:Flag:subject:status', 'x'],
+    ['_has:Flag:patient:code', 'x'],
+    ['_has:Flag:patient:_has:Flag:patient:status', 'x'],
+    ['_has:Flag:patient', 'x'],
+    ['_has:Flag:patient:', 'x'],
+    ['_include', 'Flag:author'],
+    ['_revinclude', 'Flag:author'],
+    ['_revinclude:recurse', 'Flag:patient'],
+  ];
+  for (const [name, value] of refused) {
+    t.equal(refusalOf('Flag', [[name, value]], { ...linking, handling: 'lenient' }).status, 400, name);
+  }
+  const six = Array.from({ length: 6 }, () => ['patient.family', 'x'] as const);
+  t.equal(refusalOf('Flag', six, linking).issues[0]?.code, 'too-costly');
+  const eleven = Array.from({ length: 11 }, () => ['_revinclude', 'Flag:patient'] as const);
+  t.equal(refusalOf('Flag', eleven, linking).issues[0]?.code, 'too-costly');
 });
