@@ -160,8 +160,8 @@ export type Settlement =
       /** True: set apart as one that fails again and again while others are delivered. It stays so, and is still tried. */
       readonly park?: boolean;
     }
-  /** No Subscription asks for it. Set apart, neither owed nor claimed until `makeDue` brings it back; fenced. */
-  | { readonly kind: 'unwanted' }
+  /** No Subscription asks for it. Set apart at `atMs`, neither owed nor claimed until `makeDue` brings it back; fenced. */
+  | { readonly kind: 'unwanted'; readonly atMs: number }
   /** Gives the lease back unused, due as before; fenced. */
   | { readonly kind: 'released' };
 
@@ -196,7 +196,8 @@ export interface DeliveryBreach {
 
 /**
  * What `makeDue` brings back. `waiting`: all that backs off or was recorded by a clock that is ahead, parked ones included;
- * attempts are kept. `parked`: parked ones only; they are not parked any more and have no attempts. `unwanted`.
+ * attempts are kept. `parked`: parked ones only; they are not parked any more and have no attempts. `unwanted`: those set
+ * apart before the time that is given, the longest ago first, so that what is set apart again does not come back in turn.
  */
 export type MakeDueOf = 'waiting' | 'parked' | 'unwanted';
 
@@ -215,6 +216,7 @@ export interface DeliveryQueue {
   /**
    * Makes up to `limit` deliveries of an authority due at `nowMs`, the oldest of them first, leased ones left alone. How
    * many it were: fewer than `limit` means that none is left. Bounded, so that other writes go on in between.
+   * `unwanted` ones become due as when they were new.
    */
   makeDue(authority: string, nowMs: number, of: MakeDueOf, limit: number): Promise<number>;
   /** Durable when it resolves. False: it is known already, and stays as it was. */

@@ -226,18 +226,23 @@ export const deliveryTests: readonly ContractTest[] = [
       await owe(store, 3);
       const [one, two] = await store.deliveries.claim('E1', 2, 1_000, 2_000);
       if (one === undefined || two === undefined) throw new Error('two are due');
-      t.equal(await store.deliveries.settle(one, { kind: 'unwanted' }), true);
-      t.equal(await store.deliveries.settle(one, { kind: 'unwanted' }), false, 'the lease is gone');
-      t.equal(await store.deliveries.settle(two, { kind: 'unwanted' }), true);
+      t.equal(await store.deliveries.settle(one, { kind: 'unwanted', atMs: 1_500 }), true);
+      t.equal(await store.deliveries.settle(one, { kind: 'unwanted', atMs: 1_500 }), false, 'the lease is gone');
+      t.equal(await store.deliveries.settle(two, { kind: 'unwanted', atMs: 1_400 }), true);
       t.match(await store.deliveries.backlog(), [
         { undelivered: 1, unwanted: 2, leased: 0, oldestRecordedMs: 300, nextDueMs: 300, delivered: 0 },
       ]);
       const again = await reopen();
       t.equal(await again.deliveries.makeDue('E1', 9_000, 'waiting', 9), 0);
       t.same(idsOf(await again.deliveries.claim('E1', 9, 9e12, 9e12 + 1)), ['a3']);
-      t.equal(await again.deliveries.makeDue('E1', 9_000, 'unwanted', 1), 1);
-      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 1, oldestRecordedMs: 100 }]);
-      t.same(idsOf(await again.deliveries.claim('E1', 9, 9_000, 10_000)), ['a1'], 'the oldest of them');
+      t.equal(await again.deliveries.makeDue('E1', 1_400, 'unwanted', 9), 0, 'none was set apart before');
+      t.equal(await again.deliveries.makeDue('E1', 1_501, 'unwanted', 1), 1);
+      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 1, oldestRecordedMs: 200 }]);
+      const [back, ...rest] = await again.deliveries.claim('E1', 9, 1_500, 10_000);
+      t.same([back?.auditId, rest], ['a2', []], 'the one that was set apart first');
+      if (back !== undefined) await again.deliveries.settle(back, { kind: 'unwanted', atMs: 1_501 });
+      t.equal(await again.deliveries.makeDue('E1', 1_501, 'unwanted', 9), 1, 'what is set apart again stays');
+      t.same(idsOf(await again.deliveries.claim('E1', 9, 1_501, 10_000)), ['a1']);
       t.equal(await again.deliveries.settle(two, delivered('s1')), true);
       t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 0, delivered: 1 }]);
     },

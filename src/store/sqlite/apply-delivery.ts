@@ -76,8 +76,9 @@ export function applySettle(
   }
   if (settlement.kind === 'unwanted') {
     statements.run(
-      `UPDATE delivery SET ready = ${unwantedState}, leaseToken = NULL, parked = 0
+      `UPDATE delivery SET ready = ${unwantedState}, leaseToken = NULL, parked = 0, waitUntilMs = ?
        WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?`,
+      settlement.atMs,
       ...found.key,
     );
     countDelivery(state, authority, -1, 0);

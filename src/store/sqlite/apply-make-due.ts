@@ -14,7 +14,7 @@ const ahead = `SELECT ready, recordedMs, seq FROM delivery
 const parked = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND parked = 1 AND leaseToken IS NULL AND ?2 IS NOT NULL ORDER BY recordedMs, seq ${limitClause}`;
 const unwanted = `SELECT ready, recordedMs, seq FROM delivery
-  WHERE authority = ?1 AND ready = 2 AND ?2 IS NOT NULL ORDER BY recordedMs, seq ${limitClause}`;
+  WHERE authority = ?1 AND ready = 2 AND waitUntilMs < ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
 const expired = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 0 AND waitUntilMs <= ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
 
@@ -42,9 +42,11 @@ export function applyMakeDue(
     return keys.length + keysAhead.length;
   }
   const keys = find(statements, of === 'parked' ? parked : unwanted, authority, nowMs, limit);
-  const change = of === 'parked' ? 'ready = 1, dueMs = ?, parked = 0, attempts = 0' : 'ready = 1, dueMs = ?';
-  for (const key of keys) statements.run(`UPDATE delivery SET ${change} ${at}`, nowMs, ...key);
-  if (of === 'unwanted' && keys.length > 0) {
+  if (of === 'parked') {
+    const change = 'ready = 1, dueMs = ?, parked = 0, attempts = 0';
+    for (const key of keys) statements.run(`UPDATE delivery SET ${change} ${at}`, nowMs, ...key);
+  } else if (keys.length > 0) {
+    for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, dueMs = recordedMs ${at}`, ...key);
     countDelivery(state, authority, keys.length, 0);
     countUnwanted(statements, authority, -keys.length);
   }

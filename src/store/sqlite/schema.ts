@@ -76,7 +76,7 @@ CREATE TRIGGER audit_key_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(AB
 CREATE TRIGGER audit_key_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 
 -- Undelivered only. ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, to waitUntilMs.
--- ready = 2: unwanted, counted in delivery_unwanted and not in delivery_count.
+-- ready = 2: unwanted since waitUntilMs, counted in delivery_unwanted and not in delivery_count.
 CREATE TABLE delivery (
   authority TEXT NOT NULL, ready INTEGER NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,
   dueMs INTEGER NOT NULL, waitUntilMs INTEGER NOT NULL, leaseToken TEXT, attempts INTEGER NOT NULL,
@@ -85,6 +85,7 @@ CREATE TABLE delivery (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX delivery_waiting ON delivery (authority, waitUntilMs) WHERE ready = 0;
 CREATE INDEX delivery_leased ON delivery (authority) WHERE leaseToken IS NOT NULL;
+CREATE INDEX delivery_set_apart ON delivery (authority, waitUntilMs) WHERE ready = 2;
 CREATE INDEX delivery_parked ON delivery (authority, recordedMs) WHERE parked = 1;
 
 CREATE TABLE delivery_unwanted (authority TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
