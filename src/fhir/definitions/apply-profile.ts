@@ -22,7 +22,7 @@ export interface ProfileSources {
 /**
  * The R4 base of a profile narrowed by its differential.
  * @throws Error that names the path, when the differential contradicts the base, mentions an unknown path, or asks for
- * something that the validator does not enforce (slices, `type.profile`).
+ * something that the validator does not enforce (slices, `type.profile` of anything but an extension).
  */
 export function applyProfile(structure: StructureDefinition, sources: ProfileSources): ElementNode {
   const { definitions } = sources;
@@ -86,14 +86,20 @@ function narrow(node: ElementNode, element: DifferentialElement, sources: Profil
 
 function narrowType(
   node: ElementNode,
-  type: { code: string; targetProfile?: readonly string[] },
+  type: { code: string; targetProfile?: readonly string[]; profile?: readonly string[] },
   sources: ProfileSources,
 ): ElementType {
   for (const key of Object.keys(type)) {
-    if (key !== 'code' && key !== 'targetProfile') throw new Error(`"type.${key}" is not supported`);
+    const isKnown = key === 'code' || key === 'targetProfile' || (key === 'profile' && type.code === 'Extension');
+    if (!isKnown) throw new Error(`"type.${key}" is not supported`);
   }
   const base = node.types.find((candidate) => candidate.code === type.code);
   if (base === undefined) throw new Error(`the base does not allow the type ${type.code}`);
+  if (type.profile !== undefined) {
+    const unknown = type.profile.find((url) => sources.profileTypes.get(url) !== 'Extension');
+    if (unknown !== undefined) throw new Error('type.profile names an extension that is not defined');
+    return { code: type.code, profiles: type.profile };
+  }
   if (type.targetProfile === undefined) return base;
   const targets = type.targetProfile.map((url) => {
     const target = sources.profileTypes.get(url) ?? url.slice(structureRoot.length);

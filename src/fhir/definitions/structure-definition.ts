@@ -4,7 +4,11 @@ interface DifferentialElement {
   readonly path: string;
   readonly min?: number;
   readonly max?: string;
-  readonly type?: readonly { readonly code: string; readonly targetProfile?: readonly string[] }[];
+  readonly type?: readonly {
+    readonly code: string;
+    readonly targetProfile?: readonly string[];
+    readonly profile?: readonly string[];
+  }[];
   readonly binding?: { readonly strength: string; readonly valueSet?: string };
   readonly constraint?: readonly {
     readonly key: string;

@@ -1,6 +1,7 @@
 import fhirpath from 'fhirpath';
 import r4 from 'fhirpath/fhir-context/r4';
 import type { Constraint } from '../definitions/definitions.ts';
+import { parseInterval } from '../search/date.ts';
 import { type Check, isObject } from './check.ts';
 
 /** Invariants of R4 that plainly hold for most elements: then their evaluation is saved. */
@@ -11,9 +12,23 @@ const plainlyHolds: Readonly<Record<string, (element: Readonly<Record<string, un
   'dom-3': ({ contained }) => contained === undefined,
   'dom-4': ({ contained }) => contained === undefined,
   'dom-5': ({ contained }) => contained === undefined,
-  'per-1': ({ start, end }) => start === undefined || end === undefined,
+  'per-1': ({ start, end }) => start === undefined || end === undefined || mayPrecede(start, end),
   'ref-1': ({ reference }) => !String(reference).startsWith('#'),
 };
+
+/** Any place on Earth is at most so far from UTC: a date without a zone may be that of any. */
+const zoneSlackMs = 14 * 3_600_000;
+
+/**
+ * Whether a period may start before it ends: FHIRPath does not compare dates of different precision, yet 2012-05 is
+ * neither before nor after 2012. https://hl7.org/fhir/R4/datatypes.html#Period
+ */
+function mayPrecede(start: unknown, end: unknown): boolean {
+  const [first, last] = [start, end].map((text) => (typeof text === 'string' ? parseInterval(text) : undefined));
+  if (first === undefined || last === undefined) return false;
+  const slackMs = String(start).includes('T') === String(end).includes('T') ? 0 : zoneSlackMs;
+  return first.startMs < last.endMs + slackMs;
+}
 
 /** An invariant as FHIRPath, compiled when it is first met. One that can't be evaluated has failed. */
 export function invariantCheck(base: string, constraint: Constraint): Check {

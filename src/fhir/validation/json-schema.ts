@@ -16,6 +16,13 @@ const integers: Readonly<Record<string, readonly [min: number, max: number]>> = 
   unsignedInt: [0, 2147483647],
 };
 
+/** Value sets of required bindings that are no list of codes, by the form that their codes have. */
+const codeForms: Readonly<Record<string, string>> = {
+  'http://hl7.org/fhir/ValueSet/mimetypes':
+    '^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}( *; *[^;\\s=]+=("[^"]*"|[^;"\\s]+))*$',
+  'http://hl7.org/fhir/ValueSet/currencies': '^[A-Z]{3}$',
+};
+
 /** `$id` of the schema of an R4 type. */
 export function schemaIdOf(typeName: string): string {
   return `http://hl7.org/fhir/StructureDefinition/${typeName}`;
@@ -94,10 +101,12 @@ export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: s
     if (range !== undefined)
       return { type: orNull('integer'), minimum: range[0], maximum: range[1], ...constantOf(node) };
     const codes = typeCode === 'code' && node.valueSet !== undefined ? codesOf(node.valueSet) : undefined;
+    const form = node.valueSet === undefined ? undefined : codeForms[node.valueSet];
     return {
       type: orNull('string'),
       format: `fhir-${typeCode}`,
       ...(codes !== undefined && { enum: nullable ? [...codes, null] : codes, $comment: node.valueSet }),
+      ...(form !== undefined && node.regex === undefined && { pattern: form, $comment: node.valueSet }),
       ...(node.regex !== undefined && { pattern: `^(?:${node.regex})$` }),
       ...(node.maxLength !== undefined && { maxLength: node.maxLength }),
       ...constantOf(node),

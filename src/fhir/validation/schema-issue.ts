@@ -11,6 +11,10 @@ export interface SchemaIssue {
 
 type Words = (error: ErrorObject) => readonly [code: IssueCode, diagnostics: string, below?: string];
 
+function outsideValueSet({ parentSchema }: ErrorObject): readonly [code: IssueCode, diagnostics: string] {
+  return ['code-invalid', `The code is not in the required value set ${parentSchema?.['$comment']}.`];
+}
+
 const words: Readonly<Record<string, Words>> = {
   required: ({ params }) => [
     'required',
@@ -29,12 +33,12 @@ const words: Readonly<Record<string, Words>> = {
     return [isShape ? 'structure' : 'value', `The element must be a JSON ${asked.join(' or ')}.`];
   },
   format: ({ params }) => ['value', `The value is not a valid ${String(params['format']).replace('fhir-', '')}.`],
-  pattern: ({ params }) => ['value', `The value does not match ${params['pattern']}.`],
+  pattern: (error) =>
+    error.parentSchema?.['$comment'] === undefined
+      ? ['value', `The value does not match ${error.params['pattern']}.`]
+      : outsideValueSet(error),
   const: () => ['value', 'The element does not have the value that the definition fixes.'],
-  enum: ({ parentSchema }) => [
-    'code-invalid',
-    `The code is not in the required value set ${parentSchema?.['$comment']}.`,
-  ],
+  enum: outsideValueSet,
   minItems: ({ params, data }) =>
     Array.isArray(data) && data.length === 0
       ? ['structure', 'A JSON array must not be empty.']
