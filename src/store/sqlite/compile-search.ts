@@ -3,7 +3,7 @@
  * primary key does; every other clause is a probe of the candidate's own rows.
  */
 import type { KeysetPosition, SearchClause, SearchPlan } from '../../fhir/search/ast.ts';
-import { anyOf, compileValues, instantCondition, nothing, type ValueClause } from './compile-value.ts';
+import { anyOf, compileValues, instantCondition, oneOf, type ValueClause } from './compile-value.ts';
 import { indexKind } from './schema.ts';
 import type { CompiledSql } from './write-op.ts';
 
@@ -89,6 +89,7 @@ function drive(type: string, driver: ValueClause, joined: boolean): CompiledSql 
   return { sql: `r.type = ? AND r.id IN (${ids})`, params: [type, type, ...params] };
 }
 
+const identifierRank = 2;
 const patientParams = new Set(['patient', 'subject']);
 
 /**
@@ -101,7 +102,7 @@ function driverRank(clause: SearchClause): number | undefined {
       return patientParams.has(clause.param) ? 1 : 4;
     case 'token':
       if (clause.negated) return undefined;
-      return clause.param === 'identifier' && clause.any.every(({ code }) => code !== undefined) ? 2 : 8;
+      return clause.param === 'identifier' && clause.any.every(({ code }) => code !== undefined) ? identifierRank : 8;
     case 'label':
       return clause.any.length === 1 ? 3 : 7;
     case 'uri':
@@ -130,6 +131,27 @@ function chooseDriver(clauses: readonly SearchClause[]): ValueClause | undefined
   return best;
 }
 
+const maxFew = 16;
+
+/**
+ * Whether the plan reads the rows of a few children or records only, whatever else the store holds. Each of them is one
+ * probe of an index.
+ */
+export function readsFew({ type, clauses, total }: SearchPlan): boolean {
+  return clauses.some((clause) => {
+    if (!('any' in clause) || clause.any.length > maxFew) return false;
+    if (clause.kind === 'id') return true;
+    if (clause.kind === 'reference') {
+      return (
+        patientParams.has(clause.param) &&
+        clause.any.every(({ kind }) => kind === 'literal') &&
+        !(type === 'AuditEvent' && total)
+      );
+    }
+    return clause.kind === 'token' && type !== 'AuditEvent' && driverRank(clause) === identifierRank;
+  });
+}
+
 /** One value that a resource can have once only: the index then gives the ids in order and without repetition. */
 function givesEachIdOnce(clause: ValueClause): boolean {
   const [value] = clause.any;
@@ -143,8 +165,7 @@ function givesEachIdOnce(clause: ValueClause): boolean {
 function probe(clause: SearchClause): CompiledSql {
   switch (clause.kind) {
     case 'id':
-      if (clause.any.length === 0) return nothing;
-      return { sql: `r.id IN (${clause.any.map(() => '?').join(', ')})`, params: clause.any };
+      return oneOf('r.id', clause.any);
     case 'last-updated': {
       const { sql, params } = anyOf(clause.any, instantCondition('r.lastUpdatedMs'));
       return { sql: `(${sql})`, params };

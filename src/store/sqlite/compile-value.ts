@@ -29,10 +29,42 @@ export function compileValues(clause: ValueClause): CompiledSql {
       return ofKind(clause.param, indexKind.string, anyOf(clause.any, condition));
     }
     case 'reference': {
+      const list = sameTypeList(clause.any);
+      if (list !== undefined) {
+        const { sql, params } = oneOf('x.v1', list.ids);
+        const kind = indexKind.reference;
+        return {
+          sql: `x.param = ? AND x.kind = ${kind} AND ${sql} AND x.v2 = ?`,
+          params: [clause.param, ...params, list.type],
+        };
+      }
       const { sql, params } = anyOf(clause.any, referenceCondition);
       return { sql: `x.param = ? AND ${sql}`, params: [clause.param, ...params] };
     }
   }
+}
+
+/** More values are a list in one parameter: their number is then no part of the statement's text. */
+const maxInText = 16;
+
+/** Equal to one of the values; `0` for none. */
+export function oneOf(column: string, values: readonly string[]): CompiledSql {
+  if (values.length === 0) return nothing;
+  if (values.length > maxInText) {
+    return { sql: `${column} IN (SELECT value FROM json_each(?))`, params: [JSON.stringify(values)] };
+  }
+  return { sql: `${column} IN (${values.map(() => '?').join(', ')})`, params: values };
+}
+
+/** Several literal references to one type, as what chains come to. */
+function sameTypeList(
+  any: readonly ReferenceValue[],
+): { readonly type: string; readonly ids: readonly string[] } | undefined {
+  const [first, second] = any;
+  if (second === undefined || first?.kind !== 'literal' || first.type === undefined) return undefined;
+  const { type } = first;
+  const ids = any.flatMap((value) => (value.kind === 'literal' && value.type === type ? [value.id] : []));
+  return ids.length === any.length ? { type, ids } : undefined;
 }
 
 /** `(a OR b ...)`; `0` for no alternative. */
