@@ -15,5 +15,5 @@ if (major < 24 || (major === 24 && minor < 12)) {
 const { enableCompileCache, flushCompileCache } = await import('node:module');
 enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/cpis', import.meta.url)));
 const { main } = await import('../src/cli/main.ts');
-flushCompileCache();
 await main(process.argv.slice(2));
+flushCompileCache();

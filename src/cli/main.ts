@@ -1,26 +1,58 @@
-import { parseArgs } from 'node:util';
-import { serve } from './serve.ts';
+import { CommandError, readArguments, UsageError } from './command-line.ts';
 
-const usage = `Usage: cpis <command>
+const usage = `Usage: cpis <command> [options]
 
-  serve           start the server; settings come from CPIS_ environment variables (docs/settings.md)
-  demo [--exit]   show the whole product on this machine, on synthetic data
+  serve                start the server; settings come from CPIS_ environment variables (docs/settings.md)
+  demo [--exit]        show the whole product on this machine, on synthetic data
 
+For local authorities:
+  keygen               make a key for a client, print its public half for the registry
+  submit PLANS.CSV     submit an extract of plans, write a result for each record
+  verify-notification  say whether a notification is the server's and unchanged
+
+"cpis <command> --help" tells the options; docs/command-line.md the rest.
 `;
 
-/** Runs one command of the command line. Sets the exit code: 2 for wrong usage or settings. */
-export async function main(argv: readonly string[]): Promise<void> {
-  const [command, ...rest] = argv;
+/** Each command is loaded when it is called: the start of one does not wait for the code of the others. */
+async function run(command: string | undefined, args: readonly string[]): Promise<void> {
   switch (command) {
-    case 'serve':
+    case 'serve': {
+      const { serve } = await import('./serve.ts');
       return serve();
+    }
     case 'demo': {
-      const { values } = parseArgs({ args: rest, options: { exit: { type: 'boolean', default: false } } });
+      const { values } = readArguments(args, { exit: { type: 'boolean', default: false } });
       const { demo } = await import('./demo/demo.ts');
       return demo({ exitAtEnd: values.exit });
     }
+    case 'keygen':
+      return (await import('./keygen.ts')).keygen(args);
+    case 'submit':
+      return (await import('./submit/submit.ts')).submit(args);
+    case 'verify-notification':
+      return (await import('./verify-notification.ts')).verifyNotificationCommand(args);
+    case 'help':
+    case '--help':
+    case undefined:
+      process.stdout.write(usage);
+      return;
     default:
-      process.stderr.write(usage);
-      process.exitCode = command === undefined || command === 'help' || command === '--help' ? 0 : 2;
+      throw new UsageError('There is no such command.');
+  }
+}
+
+/** Runs one command of the command line. Sets the exit code: 2 for wrong usage or settings. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const [command, ...args] = argv;
+  try {
+    await run(command, args);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      process.stderr.write(`${error.message}\n"cpis ${command ?? ''} --help" tells how it is used.\n`);
+      process.exitCode = 2;
+    } else if (error instanceof CommandError) {
+      process.stderr.write(`${error.message}\n`);
+      process.exitCode = error.exitCode;
+    } else throw error;
   }
 }

@@ -1,5 +1,5 @@
-import { buildTokenRequest, signClientAssertion } from '../../auth/client-assertion.ts';
 import type { IuaClaims } from '../../auth/iua.ts';
+import { openAccessTokenSource } from '../access-token-source.ts';
 import type { SyntheticClient } from './synthetic-registry.ts';
 
 export interface FhirResponse<T> {
@@ -22,46 +22,13 @@ export interface FhirClient {
   token(): Promise<string>;
 }
 
-const renewBeforeMs = 30_000;
-
 /** `baseUrl` is the FHIR base; the token endpoint is found by SMART discovery. `iua` replaces the client's own. */
 export function openFhirClient(
   baseUrl: string,
   client: SyntheticClient,
   iua: IuaClaims | undefined = client.iua,
 ): FhirClient {
-  let current: { readonly token: string; readonly goodUntilMs: number } | undefined;
-  let pending: Promise<string> | undefined;
-
-  async function fetchToken(): Promise<string> {
-    const discovered = await fetch(`${baseUrl}/.well-known/smart-configuration`);
-    const { token_endpoint: tokenUrl } = (await discovered.json()) as { token_endpoint: string };
-    const { clientId, privateJwk, scope } = client;
-    const assertion = await signClientAssertion({
-      clientId,
-      tokenUrl,
-      privateJwk,
-      nowMs: Date.now(),
-      ...(iua === undefined ? {} : { iua }),
-    });
-    const response = await fetch(tokenUrl, { method: 'POST', body: buildTokenRequest(assertion, scope) });
-    if (!response.ok) throw new Error(`the token endpoint answered ${response.status}: ${await response.text()}`);
-    const { access_token: token, expires_in: lifetimeS } = (await response.json()) as {
-      access_token: string;
-      expires_in: number;
-    };
-    current = { token, goodUntilMs: Date.now() + lifetimeS * 1000 - renewBeforeMs };
-    return token;
-  }
-
-  async function token(): Promise<string> {
-    if (current !== undefined && Date.now() < current.goodUntilMs) return current.token;
-    pending ??= fetchToken().finally(() => {
-      pending = undefined;
-    });
-    return pending;
-  }
-
+  const { token } = openAccessTokenSource(baseUrl, { ...client, iua });
   return {
     token,
     async request<T>(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}) {

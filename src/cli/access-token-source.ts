@@ -1,0 +1,91 @@
+import type { JWK } from 'jose';
+import { buildTokenRequest, signClientAssertion } from '../auth/client-assertion.ts';
+import type { IuaClaims } from '../auth/iua.ts';
+
+export interface TokenClient {
+  readonly clientId: string;
+  /** With `kid` and `alg`. */
+  readonly privateJwk: JWK;
+  /** Space-separated. */
+  readonly scope: string;
+  readonly iua?: IuaClaims | undefined;
+}
+
+/** Access tokens of one client, got by `private_key_jwt` and renewed before they expire. */
+export interface AccessTokenSource {
+  /** A valid one. Rejects with TokenRefused, or with what `fetch` rejects with. */
+  token(): Promise<string>;
+  /** The server did not take the last one: the next is new. */
+  forget(): void;
+}
+
+/** The token endpoint, or the document that names it, answered otherwise than by a token. */
+export class TokenRefused extends Error {
+  override readonly name = 'TokenRefused';
+  readonly status: number;
+
+  constructor(status: number, what: string) {
+    super(`${what} answered ${status}`);
+    this.status = status;
+  }
+}
+
+const renewBeforeMs = 30_000;
+const limitMs = 15_000;
+
+/** `baseUrl` is the FHIR base; the token endpoint is found by SMART discovery. */
+export function openAccessTokenSource(baseUrl: string, client: TokenClient): AccessTokenSource {
+  let current: { readonly token: string; readonly goodUntilMs: number } | undefined;
+  let pending: Promise<string> | undefined;
+
+  async function fetchToken(): Promise<string> {
+    const signal = AbortSignal.timeout(limitMs);
+    const discovered = await fetch(`${baseUrl}/.well-known/smart-configuration`, { signal });
+    const tokenUrl = discovered.ok ? textOf(await readJson(discovered), 'token_endpoint') : undefined;
+    if (tokenUrl === undefined) throw new TokenRefused(discovered.status, 'the SMART configuration');
+    const { clientId, privateJwk, scope, iua } = client;
+    const identity = { clientId, tokenUrl, privateJwk, nowMs: Date.now(), ...(iua === undefined ? {} : { iua }) };
+    const body = buildTokenRequest(await signClientAssertion(identity), scope);
+    const response = await fetch(tokenUrl, { method: 'POST', body, signal });
+    const answer = await readJson(response);
+    const token = textOf(answer, 'access_token');
+    if (!response.ok || token === undefined) {
+      const code = textOf(answer, 'error') ?? 'no token';
+      throw new TokenRefused(
+        response.status,
+        `the token endpoint (${/^[a-z_]{1,40}$/.test(code) ? code : 'an error'})`,
+      );
+    }
+    const lifetimeS = Number(answer['expires_in']) || 0;
+    current = { token, goodUntilMs: Date.now() + lifetimeS * 1000 - renewBeforeMs };
+    return token;
+  }
+
+  return {
+    async token() {
+      if (current !== undefined && Date.now() < current.goodUntilMs) return current.token;
+      pending ??= fetchToken().finally(() => {
+        pending = undefined;
+      });
+      return pending;
+    },
+    forget() {
+      current = undefined;
+    },
+  };
+}
+
+async function readJson(response: Response): Promise<Readonly<Record<string, unknown>>> {
+  const text = await response.text();
+  try {
+    const json: unknown = JSON.parse(text);
+    return typeof json === 'object' && json !== null ? { ...json } : {};
+  } catch {
+    return {};
+  }
+}
+
+function textOf(record: Readonly<Record<string, unknown>>, name: string): string | undefined {
+  const value = record[name];
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,79 @@
+import { isNhsNumber } from '../../cpis/nhs-number.ts';
+import { checkPlan, planKinds } from '../../cpis/plan.ts';
+import type { ColumnPlaces, PlanColumn } from './plan-columns.ts';
+import type { RecordResponse } from './record-response.ts';
+
+/** A plan as an authority has it. Dates are `YYYY-MM-DD`. */
+export interface ExtractedPlan {
+  readonly reference: string;
+  readonly nhsNumber: string;
+  readonly familyName: string;
+  readonly givenNames: readonly string[];
+  readonly birthDate: string;
+  /** SNOMED CT. */
+  readonly kind: keyof typeof planKinds;
+  readonly start: string;
+  readonly end: string | undefined;
+  readonly withdrawn: boolean;
+}
+
+/** A record that is not sent. */
+export interface UnfitRecord {
+  readonly reference: string;
+  readonly response: RecordResponse;
+  readonly reason: string;
+}
+
+const kindOf = new Map(
+  (Object.keys(planKinds) as (keyof typeof planKinds)[]).flatMap((code) => [
+    [code, code] as const,
+    [planKinds[code].short, code] as const,
+  ]),
+) as ReadonlyMap<string, keyof typeof planKinds>;
+
+function isDate(text: string): boolean {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
+  const date = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === text;
+}
+
+/** Reads one record by form and by the rules of plans, all problems at once. `today` is the date in Europe/London. */
+export function readPlan(cells: readonly string[], places: ColumnPlaces, today: string): ExtractedPlan | UnfitRecord {
+  const textOf = (column: PlanColumn): string => (cells[places.get(column) ?? -1] ?? '').trim();
+  const reference = textOf('reference');
+  const problems: string[] = [];
+  const dateOf = (column: PlanColumn, required: boolean): string => {
+    const text = textOf(column);
+    if (text === '' ? required : !isDate(text)) problems.push(`${column} is not a date YYYY-MM-DD`);
+    return text;
+  };
+
+  if (reference === '' || reference.length > 64) problems.push('reference has 1 to 64 characters');
+  const familyName = textOf('family_name');
+  if (familyName === '' || familyName.length > 100) problems.push('family_name has 1 to 100 characters');
+  const givenNames = textOf('given_names').split(/\s+/).filter(Boolean);
+  if (givenNames.length > 10 || givenNames.some((name) => name.length > 100)) {
+    problems.push('given_names are at most ten, of 100 characters each');
+  }
+  const kind = kindOf.get(textOf('plan_type').toUpperCase());
+  if (kind === undefined) problems.push('plan_type is CPP, LAC or UCPP, or its SNOMED CT code');
+  const withdrawn = /^(yes|true|1)$/i.test(textOf('withdrawn'));
+  if (!withdrawn && !/^(no|false|0)?$/i.test(textOf('withdrawn'))) problems.push('withdrawn is yes, no or empty');
+  const birthDate = dateOf('birth_date', true);
+  const start = dateOf('start_date', true);
+  const end = dateOf('end_date', false) || undefined;
+  if (problems.length === 0 && kind !== undefined) {
+    if (birthDate > today) problems.push('birth_date is in the future');
+    const plan = { id: '', patientId: '', authorityId: '', kind, status: 'active', start, end } as const;
+    problems.push(...checkPlan(plan, birthDate, today).map(({ diagnostics }) => diagnostics));
+  }
+  const nhsNumber = textOf('nhs_number').replaceAll(/[ -]/g, '');
+  const isOldStyle = !/^\d{10}$/.test(nhsNumber);
+  if (isOldStyle) problems.unshift('nhs_number is not ten digits');
+  else if (!isNhsNumber(nhsNumber)) problems.unshift("nhs_number is nobody's: its check digit does not hold");
+  if (problems.length === 0 && kind !== undefined) {
+    return { reference, nhsNumber, familyName, givenNames, birthDate, kind, start, end, withdrawn };
+  }
+  const response = isOldStyle ? 'CPR04' : isNhsNumber(nhsNumber) ? 'CPR07' : 'CPR01';
+  return { reference, response, reason: problems.join('; ') };
+}

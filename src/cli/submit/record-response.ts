@@ -1,0 +1,83 @@
+import type { BundleEntry, OperationOutcome } from 'fhir/r4.js';
+
+/**
+ * NHS England's responses to the records of an upload (CP-IS Domain Message Specification, vocabulary ...17.473), and what
+ * they say here.
+ */
+export const recordResponses = {
+  CPR01: 'NHS number matches nobody',
+  CPR02: 'NHS number is of a sensitive record',
+  CPR03: 'NHS number not verified: the details do not match',
+  CPR04: 'old-style NHS number',
+  CPR05: 'NHS number superseded: use the new one',
+  CPR06: 'loaded',
+  CPR07: 'not loaded',
+} as const;
+
+export type RecordResponse = keyof typeof recordResponses;
+
+/** What became of one record. */
+export interface RecordResult {
+  /** Counted from 1, without the header. */
+  readonly record: number;
+  readonly reference: string;
+  readonly response: RecordResponse;
+  /** Our own words: what was done, or `refused` by the server, or `not sent`. */
+  readonly action: 'created' | 'up to date' | 'refused' | 'not sent';
+  /** Why, or what the server warned of. */
+  readonly explanation: string;
+  /** `Flag.id` and its version; empty when it was not loaded. */
+  readonly flag: string;
+  readonly version: string;
+}
+
+/** The server's word on a record; `again`: it could not say now, and the record is to be sent again. */
+type Reading = Omit<RecordResult, 'record' | 'reference'> | 'again';
+
+const statusOf = (entry: BundleEntry | undefined): number => Number((entry?.response?.status ?? '').slice(0, 3));
+const isLoaded = (entry: BundleEntry | undefined): boolean => statusOf(entry) === 200 || statusOf(entry) === 201;
+const issuesOf = (entry: BundleEntry | undefined) =>
+  (entry?.response?.outcome as OperationOutcome | undefined)?.issue ?? [];
+
+function hasSpineCode(entry: BundleEntry | undefined, code: string): boolean {
+  return issuesOf(entry).some(({ details }) => details?.coding?.some((coding) => coding.code === code) === true);
+}
+
+function explain(entries: readonly (BundleEntry | undefined)[]): string {
+  const texts = entries.flatMap(issuesOf).map(({ diagnostics }) => diagnostics ?? '');
+  return [...new Set(texts.filter(Boolean))].join(' ');
+}
+
+function codeOf(patient: BundleEntry | undefined): RecordResponse {
+  if (hasSpineCode(patient, 'INVALID_NHS_NUMBER')) return 'CPR01';
+  if (statusOf(patient) === 409) return 'CPR03';
+  if (hasSpineCode(patient, 'INVALIDATED_RESOURCE')) return 'CPR05';
+  return 'CPR07';
+}
+
+/** Reads the two response entries of a record, its Patient and its Flag. */
+export function readRecordResponse(patient: BundleEntry | undefined, flag: BundleEntry | undefined): Reading {
+  const mayChange = [patient, flag].some((entry) => {
+    const status = statusOf(entry);
+    return Number.isNaN(status) || status === 0 || status === 408 || status === 429 || status >= 500;
+  });
+  if (mayChange) return 'again';
+  const explanation = explain([patient, flag]);
+  if (!isLoaded(patient) || !isLoaded(flag)) {
+    return { response: codeOf(patient), action: 'refused', explanation, flag: '', version: '' };
+  }
+  const [, id = '', version = ''] = /Flag\/([^/]+)\/_history\/([^/]+)$/.exec(flag?.response?.location ?? '') ?? [];
+  return {
+    response: 'CPR06',
+    action: statusOf(flag) === 201 ? 'created' : 'up to date',
+    explanation,
+    flag: id,
+    version,
+  };
+}
+
+/** NHS England's response to the whole file. */
+export function fileResponse(loaded: number, all: number): string {
+  if (loaded === all) return 'CPF02: all records are loaded';
+  return loaded === 0 ? 'CPF04: no record is loaded' : 'CPF03: the valid records are loaded, the others are not';
+}

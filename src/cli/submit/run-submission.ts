@@ -1,0 +1,115 @@
+import type { Bundle } from 'fhir/r4.js';
+import { londonDate } from '../../cpis/london-date.ts';
+import { type BackOffOptions, type Failure, GaveUp, withBackOff } from '../back-off.ts';
+import { CommandError } from '../command-line.ts';
+import { type ServerSession, serverUnusable } from '../server-session.ts';
+import { buildBatch } from './build-batch.ts';
+import type { Journal } from './journal.ts';
+import { type Extract, readRows } from './open-extract.ts';
+import { type ExtractedPlan, readPlan, type UnfitRecord } from './read-plan.ts';
+import { type RecordResult, readRecordResponse } from './record-response.ts';
+
+export interface SubmissionOptions {
+  readonly file: string;
+  readonly extract: Extract;
+  readonly referenceSystem: string;
+  readonly batchSize: number;
+  readonly session: ServerSession;
+  readonly journal: Journal;
+  readonly backOff: BackOffOptions;
+  readonly onProgress: () => void;
+}
+
+interface Candidate {
+  readonly place: Pick<RecordResult, 'record' | 'reference'>;
+  readonly plan: ExtractedPlan | UnfitRecord;
+}
+
+/** The records of an extract as they are to be sent, or why they are not. */
+export async function* readCandidates(file: string, extract: Extract): AsyncGenerator<Candidate> {
+  const seen = new Map<string, number>();
+  let record = -1;
+  for await (const row of readRows(file)) {
+    record += 1;
+    if (record > 0) yield readCandidate(row, record, extract, seen);
+  }
+}
+
+/** Sends every record that the journal has no result of, in order. Throws CommandError when the server cannot be worked with. */
+export async function runSubmission(options: SubmissionOptions): Promise<void> {
+  const { file, extract, journal, batchSize, backOff, onProgress } = options;
+  const known = journal.results.length;
+  let batch: Candidate[] = [];
+  async function flush(): Promise<void> {
+    journal.append(await submitBatch(batch, options));
+    batch = [];
+    onProgress();
+  }
+  for await (const candidate of readCandidates(file, extract)) {
+    if (candidate.place.record <= known) continue;
+    backOff.signal.throwIfAborted();
+    batch.push(candidate);
+    if (batch.length >= batchSize) await flush();
+  }
+  if (batch.length > 0) await flush();
+}
+
+/** `seen`: the record of each reference so far; a second one would overwrite the first. */
+function readCandidate(row: readonly string[], record: number, extract: Extract, seen: Map<string, number>): Candidate {
+  const plan = readPlan(row, extract.places, londonDate(Date.now()));
+  const { reference } = plan;
+  const place = { record, reference };
+  const unfit = (reason: string): Candidate => ({ place, plan: { reference, response: 'CPR07', reason } });
+  if (row.length !== extract.width) {
+    return unfit(`the record has ${row.length} fields, the header ${extract.width}`);
+  }
+  const first = seen.get(reference);
+  if (first !== undefined && reference !== '') return unfit(`the reference is that of record ${first}`);
+  seen.set(reference, record);
+  return { place, plan };
+}
+
+async function submitBatch(batch: readonly Candidate[], options: SubmissionOptions): Promise<RecordResult[]> {
+  const results = new Map<number, RecordResult>();
+  const open = new Map<number, { readonly place: Candidate['place']; readonly plan: ExtractedPlan }>();
+  for (const { place, plan } of batch) {
+    if (!('reason' in plan)) open.set(place.record, { place, plan });
+    else {
+      const { response, reason: explanation } = plan;
+      results.set(place.record, { ...place, response, action: 'not sent', explanation, flag: '', version: '' });
+    }
+  }
+
+  /** One round: those that the server could not decide stay open. */
+  async function sendOpen(): Promise<{ readonly done: true } | Failure> {
+    const sent = [...open.values()];
+    const bundle = await post(
+      sent.map(({ plan }) => plan),
+      options,
+    );
+    for (const [index, { place }] of sent.entries()) {
+      const reading = readRecordResponse(bundle.entry?.[2 * index], bundle.entry?.[2 * index + 1]);
+      if (reading === 'again') continue;
+      results.set(place.record, { ...place, ...reading });
+      open.delete(place.record);
+    }
+    return open.size === 0 ? { done: true } : { reason: `the server could not store ${open.size} records` };
+  }
+
+  try {
+    if (open.size > 0) await withBackOff(sendOpen, options.backOff);
+  } catch (error) {
+    if (!(error instanceof GaveUp)) throw error;
+    throw new CommandError(`Stopped: ${error.message}. The same command goes on from where it is.`, serverUnusable);
+  }
+  return batch.flatMap(({ place }) => results.get(place.record) ?? []);
+}
+
+async function post(plans: readonly ExtractedPlan[], options: SubmissionOptions): Promise<Bundle> {
+  const { session, referenceSystem, backOff } = options;
+  const { status, body } = await session.request('POST', '', buildBatch(plans, referenceSystem), backOff);
+  const bundle = (body ?? {}) as Bundle;
+  if (status === 200 && bundle.type === 'batch-response' && bundle.entry?.length === 2 * plans.length) return bundle;
+  const hint = status === 413 ? ' Take a smaller --batch-size.' : '';
+  throw new CommandError(`Stopped: the server refused a whole batch, status ${status}.${hint}`, serverUnusable);
+}

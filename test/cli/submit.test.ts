@@ -1,0 +1,269 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import type { Bundle, Flag } from 'fhir/r4.js';
+import t, { type Test } from 'tap';
+import { planColumns } from '../../src/cli/submit/plan-columns.ts';
+import { runCpis } from '../support/run-cpis.ts';
+import { openWorld, type RunningWorld } from '../support/running-server.ts';
+import { daysFromNow, freshNhsNumber, resourcesOf } from '../support/submissions.ts';
+
+const columns = Object.keys(planColumns);
+const system = 'https://northmoor.example.org/case-reference';
+
+type Cells = Partial<Record<keyof typeof planColumns, string>>;
+
+function cellsOf(reference: string, more: Cells = {}): string {
+  const cells: Cells = {
+    reference,
+    nhs_number: freshNhsNumber(),
+    family_name: 'Thistlewick',
+    given_names: 'Ada Mai',
+    birth_date: '2019-03-04',
+    plan_type: 'CPP',
+    start_date: '2025-01-31',
+    ...more,
+  };
+  return columns.map((name) => `"${(cells[name as keyof Cells] ?? '').replaceAll('"', '""')}"`).join(',');
+}
+
+const extractOf = (...rows: readonly string[]): string => `\uFEFF${[columns.join(','), ...rows].join('\r\n')}\r\n`;
+
+interface Desk {
+  readonly world: RunningWorld;
+  readonly folder: string;
+  /** Gives the path. */
+  write(name: string, content: string | Buffer): string;
+  /** The options of every submission; `server` replaces the real one. */
+  options(server?: string): string[];
+  results(file: string): Record<string, string>[];
+}
+
+async function openDesk(t: Test): Promise<Desk> {
+  const world = await openWorld(t);
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-submit-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const client = world.registry.authorities[0];
+  const key = join(folder, 'key.json');
+  writeFileSync(key, JSON.stringify(client?.privateJwk));
+  return {
+    world,
+    folder,
+    write(name, content) {
+      writeFileSync(join(folder, name), content);
+      return join(folder, name);
+    },
+    options: (server = world.server.baseUrl) => [
+      ...['--server', server, '--client-id', client?.clientId ?? '', '--key', key, '--reference-system', system],
+    ],
+    results: (file) => parse(readFileSync(file), { columns: true }),
+  };
+}
+
+/** Passes requests on to the real server, except those that `intercept` answers with a status or cuts off (0). */
+async function openProxy(t: Test, target: string, intercept: (method: string, path: string) => number | undefined) {
+  const { hostname, port } = new URL(target);
+  const proxy = createServer((request, response) => {
+    const answer = intercept(request.method ?? '', request.url ?? '');
+    if (answer === 0) {
+      request.socket.destroy();
+      return;
+    }
+    if (answer !== undefined) {
+      request.resume();
+      response.writeHead(answer, answer === 429 ? { 'retry-after': '1' } : {}).end('<html>');
+      return;
+    }
+    const { method, url: path, headers } = request;
+    const onward = httpRequest({ hostname, port, method, path, headers }, (from) => {
+      response.writeHead(from.statusCode ?? 500, from.headers);
+      from.pipe(response);
+    });
+    request.pipe(onward.on('error', () => response.destroy()));
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}/FHIR/R4`;
+}
+
+async function flagsOf({ world }: Desk): Promise<Flag[]> {
+  const found = await world.authorities[0]?.request<Bundle>('GET', 'Flag?_count=250');
+  return found === undefined ? [] : resourcesOf<Flag>(found);
+}
+
+t.test('an extract: each record has its result; sent again, nothing changes', async (t) => {
+  const desk = await openDesk(t);
+  const { world } = desk;
+  const shared = freshNhsNumber();
+  const other = world.authorities[1];
+  const known = { resourceType: 'Patient', id: shared, birthDate: '2018-01-01', name: [{ family: 'Quillmere' }] };
+  const identifier = [{ system: 'https://fhir.nhs.uk/Id/nhs-number', value: shared }];
+  t.equal((await other?.request('PUT', `Patient/${shared}`, { ...known, identifier }))?.status, 201);
+
+  const today = daysFromNow(0);
+  const wrongDigit = freshNhsNumber().replace(/\d$/, (digit) => String((Number(digit) + 1) % 10));
+  const file = desk.write(
+    'plans.csv',
+    extractOf(
+      cellsOf('A-1'),
+      cellsOf('A,2|$', { plan_type: 'lac', end_date: '2025-06-30', family_name: 'Ó "Marram", the\r\nthird' }),
+      cellsOf('A-3', { plan_type: '818901000000100', birth_date: '1995-05-05' }),
+      cellsOf('A-4', { nhs_number: wrongDigit }),
+      cellsOf('A-5', { nhs_number: 'ABC 12 34' }),
+      cellsOf('A-6', { nhs_number: shared }),
+      cellsOf('A-7', { start_date: '31/01/2025', withdrawn: 'perhaps' }),
+      cellsOf('A-1'),
+      `${cellsOf('A-9')},more`,
+      cellsOf('A-10', { end_date: daysFromNow(400) }),
+      cellsOf('A-11', { withdrawn: 'yes' }),
+      cellsOf('A-12', { birth_date: '1980-01-01' }),
+      cellsOf('A-13', { nhs_number: `${freshNhsNumber().slice(0, 3)} ${'x'}`.slice(0, 3) }),
+    ),
+  );
+  const first = await runCpis(['submit', file, ...desk.options(), '--batch-size', '3']);
+  t.match(first, { code: 1, out: /^4 of 13 records loaded\. CPF03/ }, first.err);
+  const results = desk.results(`${file}.results.csv`);
+  t.strictSame(
+    results.map(({ reference, result, nhs_response }) => [reference, result, nhs_response]),
+    [
+      ['A-1', 'created', 'CPR06'],
+      ['A,2|$', 'created', 'CPR06'],
+      ['A-3', 'created', 'CPR06'],
+      ['A-4', 'not sent', 'CPR01'],
+      ['A-5', 'not sent', 'CPR04'],
+      ['A-6', 'refused', 'CPR03'],
+      ['A-7', 'not sent', 'CPR07'],
+      ['A-1', 'not sent', 'CPR07'],
+      ['A-9', 'not sent', 'CPR07'],
+      ['A-10', 'not sent', 'CPR07'],
+      ['A-11', 'created', 'CPR06'],
+      ['A-12', 'not sent', 'CPR07'],
+      ['A-13', 'not sent', 'CPR04'],
+    ],
+  );
+  t.match(results[5]?.['explanation'], /Wrong child/);
+  t.match(results[6]?.['explanation'], /start_date is not a date.*withdrawn|withdrawn.*start_date/);
+  t.match(results[7]?.['explanation'], /that of record 1/);
+  t.match(results[8]?.['explanation'], /10 fields/);
+  t.match(results[9]?.['explanation'], /not in the future/);
+  t.match(results[11]?.['explanation'], /under 18/);
+  t.notMatch(
+    readFileSync(`${file}.results.csv`, 'utf8'),
+    new RegExp(`${shared}|Thistlewick`),
+    'nothing of the children',
+  );
+  t.notOk(existsSync(`${file}.results.csv.part`));
+  t.equal(statSync(`${file}.results.csv`).mode & 0o777, 0o600);
+
+  const stored = await flagsOf(desk);
+  t.equal(stored.length, 4);
+  const byReference = new Map(stored.map((flag) => [flag.identifier?.[0]?.value, flag]));
+  t.match(byReference.get('A,2|$'), { status: 'inactive', period: { start: '2025-01-31', end: '2025-06-30' } });
+  t.match(byReference.get('A-11'), { status: 'entered-in-error' });
+  t.match(byReference.get('A-1'), { id: results[0]?.['flag'], identifier: [{ system }] });
+
+  const again = await runCpis(['submit', file, ...desk.options(), '--results', join(desk.folder, 'again.csv')]);
+  t.match(again, { code: 1, out: /^4 of 13/ });
+  const updated = desk.results(join(desk.folder, 'again.csv')).filter(({ nhs_response }) => nhs_response === 'CPR06');
+  t.strictSame([...new Set(updated.map(({ result, version }) => `${result} ${version}`))], ['up to date 1']);
+
+  const ended = extractOf(
+    cellsOf('A-1', { end_date: today, nhs_number: byReference.get('A-1')?.subject.reference?.slice(8) ?? '' }),
+  );
+  const amended = await runCpis(['submit', desk.write('ended.csv', ended), ...desk.options()]);
+  t.match(amended, { code: 0, out: /CPF02/ });
+  t.match(desk.results(join(desk.folder, 'ended.csv.results.csv')), [{ result: 'up to date', version: '2' }]);
+});
+
+t.test('a server that is away, throttles or fails is waited for', async (t) => {
+  const desk = await openDesk(t);
+  const troubles = [0, 429, 503, 500];
+  const proxy = await openProxy(t, desk.world.server.baseUrl, (method, path) => {
+    return method === 'POST' && path === '/FHIR/R4' ? troubles.shift() : undefined;
+  });
+  const file = desk.write('plans.csv', extractOf(cellsOf('B-1'), cellsOf('B-2')));
+  const run = await runCpis(['submit', file, ...desk.options(proxy)]);
+  t.match(run, { code: 0, out: /^2 of 2 records loaded/ }, run.err);
+  t.match(run.err, /could not be reached[\s\S]*answered 429[\s\S]*answered 503[\s\S]*answered 500/);
+  t.equal((await flagsOf(desk)).length, 2);
+});
+
+t.test('what was cut off goes on where it was, and not with another extract', async (t) => {
+  const desk = await openDesk(t);
+  let down = true;
+  let batches = 0;
+  const proxy = await openProxy(t, desk.world.server.baseUrl, (method, path) => {
+    if (method !== 'POST' || path !== '/FHIR/R4') return undefined;
+    batches += 1;
+    return down && batches > 2 ? 503 : undefined;
+  });
+  const rows = Array.from({ length: 5 }, (_, index) => cellsOf(`C-${index + 1}`));
+  const file = desk.write('plans.csv', extractOf(...rows));
+  const args = ['submit', file, ...desk.options(proxy), '--batch-size', '1'];
+  const gaveUp = await runCpis([...args, '--give-up-after-s', '1']);
+  t.match(gaveUp, { code: 3, err: /Stopped: the server answered 503/ });
+  t.notOk(existsSync(`${file}.results.csv`));
+
+  const part = readFileSync(`${file}.results.csv.part`, 'utf8');
+  writeFileSync(`${file}.results.csv.part`, `${part}{"record":3,"refe`);
+  const interrupted = await runCpis(args, { interruptOn: 'trying again' });
+  t.match(interrupted, { code: 130, err: /Going on after record 2\.[\s\S]*Interrupted after record 2/ });
+
+  down = false;
+  batches = 0;
+  const rest = await runCpis(args);
+  t.match(rest, { code: 0, out: /^5 of 5/ });
+  t.equal(batches, 3, 'records 3, 4 and 5 alone were sent');
+  t.strictSame(
+    desk.results(`${file}.results.csv`).map(({ record }) => record),
+    ['1', '2', '3', '4', '5'],
+  );
+
+  writeFileSync(`${file}.results.csv.part`, part);
+  desk.write('plans.csv', extractOf(...rows, cellsOf('C-6')));
+  batches = 0;
+  t.match(await runCpis(args), { code: 0, out: /^6 of 6/ });
+  t.equal(batches, 6, 'the extract had changed: all of it was sent');
+});
+
+t.test('wrong usage is 2, a malformed file is told before anything is sent, an unknown client is 3', async (t) => {
+  const desk = await openDesk(t);
+  const good = desk.write('good.csv', extractOf(cellsOf('D-1')));
+  const wrong: readonly (readonly [string[], RegExp])[] = [
+    [['submit'], /The extract, a CSV file, is needed/],
+    [['submit', good], /--reference-system is needed/],
+    [['submit', good, '--sever', 'x'], /--sever/],
+    [['submit', good, 'more.csv', ...desk.options()], /more arguments/],
+    [['submit', good, ...desk.options(), '--batch-size', '0'], /--batch-size is a whole number/],
+    [['submit', good, ...desk.options('http://example.org/FHIR/R4')], /https/],
+    [['submit', join(desk.folder, 'none.csv'), ...desk.options()], /ENOENT/],
+    [['submit', good, ...desk.options(), '--key', good], /no private JWK/],
+    [['submit', desk.write('typo.csv', 'reference,end_dat\n'), ...desk.options()], /column 2 is not known/],
+    [['submit', desk.write('few.csv', 'reference\n'), ...desk.options()], /missing: nhs_number/],
+  ];
+  for (const [args, message] of wrong) t.match(await runCpis(args), { code: 2, err: message }, message.source);
+  const latin1 = Buffer.from(extractOf(cellsOf('D-1', { family_name: 'Ó' })).slice(1), 'latin1');
+  for (const [name, content, message] of [
+    ['empty.csv', '', /CPF01.*empty/],
+    ['latin1.csv', latin1, /CPF01.*not UTF-8/],
+    ['quote.csv', `${extractOf(cellsOf('D-1'))}"a"b,`, /CPF01.*quote/],
+    ['open.csv', `${extractOf(cellsOf('D-1'))}"${'x'.repeat(70_000)}`, /CPF01.*quote/],
+  ] as const) {
+    t.match(await runCpis(['submit', desk.write(name, content), ...desk.options()]), { code: 1, err: message }, name);
+  }
+  const unknown = await runCpis(['submit', good, ...desk.options(), '--client-id', 'nobody']);
+  t.match(unknown, { code: 3, err: /no access token.*invalid_client/ });
+  t.match(await runCpis(['submit', good, '--check']), { code: 0, out: /^1 records, 0 with problems/ });
+  const unfit = desk.write('unfit.csv', extractOf(cellsOf('D-2', { birth_date: 'x' })));
+  t.match(await runCpis(['submit', unfit, '--check']), { code: 1, out: /record 1: birth_date/ });
+  t.match(await runCpis(['submit', '--help']), { code: 0, out: /^Usage: cpis submit/ });
+  t.equal((await flagsOf(desk)).length, 0);
+  t.match(await runCpis(['nothing']), { code: 2 });
+  t.match(await runCpis(['--help']), { code: 0, out: /submit/ });
+});
