@@ -18,6 +18,15 @@ export function planCriteria(
   ports: InteractionPorts,
 ): SearchPlan {
   const query = parseCallerSearch(type, params, context.caller, 'strict', ports);
+  if (query.linked.length > 0) {
+    throw fault(
+      'not-supported',
+      'A conditional interaction takes criteria on the resource itself: no chain, no _has.',
+      {
+        expression: query.linked.map(({ kind, param }) => (kind === 'has' ? '_has' : param)),
+      },
+    );
+  }
   if (query.clauses.length === 0 || query.cursor !== undefined || query.summary !== undefined) {
     throw fault('required', 'A conditional interaction needs search criteria, and takes criteria only.');
   }

@@ -33,11 +33,11 @@ function isComplete(query: SearchQuery, plan: SearchPlan, result: SearchResult):
   );
 }
 
-function disclosedPatients(query: SearchQuery, result: SearchResult): string[] {
+function disclosedPatients(query: SearchQuery, shown: readonly StoredResource[]): string[] {
   const patients = new Set<string>();
   const named = namedPatient(query.clauses);
   if (named !== undefined) patients.add(named);
-  for (const match of result.matches) {
+  for (const match of shown) {
     if (match.type === 'Patient') patients.add(match.id);
     if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
     if (match.type === 'AuditEvent') for (const id of extractPatients(match.body)) patients.add(id);
@@ -48,19 +48,24 @@ function disclosedPatients(query: SearchQuery, result: SearchResult): string[] {
 /**
  * What a search concerns. A care provider's names its one patient, and every authority with a visible plan on it is
  * its custodian, whatever further criteria narrowed the answer. An authority's search over its own names each patient
- * disclosed.
+ * disclosed, included ones too.
  */
 export async function describeSearchAccess(
   query: SearchQuery,
   plan: SearchPlan,
   result: SearchResult,
+  included: readonly StoredResource[],
   context: AccessContext,
   ports: InteractionPorts,
 ): Promise<Access> {
   const { caller } = context;
   if (query.type === 'Organization') return plainAccess;
   if (caller.role !== 'care-provider') {
-    return { ...plainAccess, patientIds: disclosedPatients(query, result), custodianIds: [caller.organisation.id] };
+    return {
+      ...plainAccess,
+      patientIds: disclosedPatients(query, [...result.matches, ...included]),
+      custodianIds: [caller.organisation.id],
+    };
   }
   const patientId = namedPatient(query.clauses) ?? '';
   const rule = visibilityRule(ports);

@@ -4,10 +4,13 @@ import type { KeysetPosition, SearchQuery } from '../fhir/search/ast.ts';
 import { type CursorBinding, openCursor, sealCursor } from '../fhir/search/cursor.ts';
 import type { InteractionPorts } from './ports.ts';
 
+/** A search or history that is answered in pages. */
+export type PagedQuery = Pick<SearchQuery, 'applied' | 'cursor'> & { readonly type: string };
+
 /** How long a client may take between two pages. */
 const cursorMaxAgeMs = 60 * 60_000;
 
-function bind(query: SearchQuery, caller: Caller): CursorBinding {
+function bind(query: PagedQuery, caller: Caller): CursorBinding {
   return {
     caller: JSON.stringify([caller.clientId, caller.role, caller.organisation.id]),
     query: JSON.stringify([query.type, query.applied]),
@@ -15,7 +18,7 @@ function bind(query: SearchQuery, caller: Caller): CursorBinding {
 }
 
 /** Where this page begins; undefined on the first one. Throws 400, 403 or 410 for a cursor that is not good for it. */
-export function openPage(query: SearchQuery, caller: Caller, ports: InteractionPorts): KeysetPosition | undefined {
+export function openPage(query: PagedQuery, caller: Caller, ports: InteractionPorts): KeysetPosition | undefined {
   if (query.cursor === undefined) return undefined;
   return openCursor(query.cursor, {
     binding: bind(query, caller),
@@ -25,18 +28,20 @@ export function openPage(query: SearchQuery, caller: Caller, ports: InteractionP
   });
 }
 
-/** `self` as understood, and `next` where there is more. */
+/** `self` as understood, `next` where there is more, and `first` where there are several pages. */
 export function renderPageLinks(
-  query: SearchQuery,
+  query: PagedQuery,
   next: KeysetPosition | undefined,
   caller: Caller,
   ports: InteractionPorts,
 ): SearchsetLink[] {
-  const self = renderSelfLink(ports.baseUrl, query.type, query.applied);
-  const links: SearchsetLink[] = [{ relation: 'self', url: self }];
+  const first = renderSelfLink(ports.baseUrl, query.type, query.applied);
+  const onPage = (cursor: string): string => `${first}${query.applied.length === 0 ? '?' : '&'}_cursor=${cursor}`;
+  const links: SearchsetLink[] = [{ relation: 'self', url: query.cursor === undefined ? first : onPage(query.cursor) }];
+  if (query.cursor !== undefined || next !== undefined) links.push({ relation: 'first', url: first });
   if (next === undefined) return links;
   const binding = bind(query, caller);
   const cursor = sealCursor({ position: next, binding, issuedMs: ports.clock() }, ports.cursorKey);
-  links.push({ relation: 'next', url: `${self}${query.applied.length === 0 ? '?' : '&'}_cursor=${cursor}` });
+  links.push({ relation: 'next', url: onPage(cursor) });
   return links;
 }

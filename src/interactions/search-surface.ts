@@ -1,68 +1,108 @@
 import type { Caller } from '../cpis/caller.ts';
 import { fault } from '../fhir/fault.ts';
 import type { SearchClause, SearchQuery } from '../fhir/search/ast.ts';
+import type { LinkTarget } from '../fhir/search/linked-criterion.ts';
 import { parseSearch } from '../fhir/search/parse-search.ts';
 import type { InteractionPorts } from './ports.ts';
 import { resolveIdentifiers } from './resolve-identifiers.ts';
 
-/** What can be searched on a type, by parameter code. capability-statement.json says the same. */
+/** What can be searched on a type. capability-statement.json says the same. */
 export interface SearchSurface {
+  /** By parameter code. */
   readonly parameters: ReadonlySet<string>;
-  readonly includes: ReadonlySet<string>;
   readonly sorts: ReadonlySet<string>;
+  /** Codes with `:text`. */
+  readonly texts: ReadonlySet<string>;
+  readonly includes: ReadonlySet<string>;
+  readonly revincludes: ReadonlySet<string>;
+  /** What `:iterate` takes besides, either way. */
+  readonly iterates: ReadonlySet<string>;
+  readonly chains: ReadonlyMap<string, LinkTarget>;
+  /** What `_has` takes. */
+  readonly reverses: ReadonlyMap<string, LinkTarget>;
 }
 
-const surface = (parameters: string[], includes: string[] = [], sorts: string[] = []): SearchSurface => ({
-  parameters: new Set(parameters),
-  includes: new Set(includes),
-  sorts: new Set(['_id', '_lastUpdated', ...sorts]),
-});
+interface SurfaceParts {
+  readonly parameters: readonly string[];
+  readonly sorts?: readonly string[];
+  readonly texts?: readonly string[];
+  readonly includes?: readonly string[];
+  readonly revincludes?: readonly string[];
+  readonly iterates?: readonly string[];
+  readonly chains?: Readonly<Record<string, LinkTarget>>;
+  readonly reverses?: Readonly<Record<string, LinkTarget>>;
+}
 
-/** The search parameters, includes and sort keys of each type. */
+/** Sorted by all its parameters unless it says which. */
+function surface(parts: SurfaceParts): SearchSurface {
+  return {
+    parameters: new Set(parts.parameters),
+    sorts: new Set(parts.sorts ?? parts.parameters),
+    texts: new Set(parts.texts),
+    includes: new Set(parts.includes),
+    revincludes: new Set(parts.revincludes),
+    iterates: new Set(parts.iterates),
+    chains: new Map(Object.entries(parts.chains ?? {})),
+    reverses: new Map(Object.entries(parts.reverses ?? {})),
+  };
+}
+
+const common = ['_id', '_lastUpdated'];
+const ofFlag = [...common, 'author', 'code', 'date', 'identifier', 'patient', 'status', 'subject'];
+const ofPatient = [...common, 'birthdate', 'family', 'gender', 'given', 'identifier', 'name'];
+const ofOrganization = [...common, 'active', 'identifier', 'name', 'type'];
+const flagIncludes = ['Flag:author', 'Flag:patient', 'Flag:subject'];
+const toPatient: LinkTarget = { type: 'Patient', allowed: new Set(ofPatient) };
+const toOrganization: LinkTarget = { type: 'Organization', allowed: new Set(ofOrganization) };
+const fromFlag: LinkTarget = { type: 'Flag', allowed: new Set(ofFlag) };
+
+/** What is searched on each type by an authority, and by an operator where the access table lets it. */
 export const searchSurfaces: Readonly<Record<string, SearchSurface>> = {
-  Flag: surface(
-    ['_id', '_lastUpdated', 'author', 'code', 'date', 'identifier', 'patient', 'status', 'subject'],
-    ['Flag:author', 'Flag:patient'],
-    ['date', 'status'],
-  ),
-  Patient: surface(['_id', '_lastUpdated', 'birthdate', 'family', 'identifier'], [], ['birthdate', 'family']),
-  Organization: surface(['_id', '_lastUpdated', 'identifier', 'name'], [], ['name']),
-  AuditEvent: {
-    parameters: new Set([
-      '_id',
-      '_lastUpdated',
-      'action',
-      'agent',
-      'date',
-      'entity',
-      'outcome',
-      'patient',
-      'subtype',
-      'type',
-    ]),
-    includes: new Set(),
-    sorts: new Set(['date', '_lastUpdated']),
-  },
-  Subscription: surface(['_id', '_lastUpdated', 'status', 'url'], [], ['status']),
+  Flag: surface({
+    parameters: ofFlag,
+    texts: ['code'],
+    includes: flagIncludes,
+    iterates: ['Flag:author', 'Flag:patient', 'Flag:subject'],
+    chains: { author: toOrganization, patient: toPatient, subject: toPatient },
+  }),
+  Patient: surface({
+    parameters: ofPatient,
+    revincludes: ['Flag:patient', 'Flag:subject'],
+    iterates: flagIncludes,
+    reverses: { 'Flag:patient': fromFlag, 'Flag:subject': fromFlag },
+  }),
+  Organization: surface({ parameters: ofOrganization, texts: ['type'] }),
+  AuditEvent: surface({
+    parameters: [...common, 'action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type'],
+    sorts: ['date', '_lastUpdated'],
+    includes: ['AuditEvent:agent', 'AuditEvent:entity', 'AuditEvent:patient'],
+    iterates: flagIncludes,
+  }),
+  Subscription: surface({ parameters: [...common, 'criteria', 'payload', 'status', 'type', 'url'] }),
 };
+
+/** NHS staff name one patient: what chains, `_has` and `_revinclude` would tell of others is not theirs. */
+const careProviderFlagSurface = surface({ parameters: ofFlag, texts: ['code'], includes: flagIncludes });
 
 /**
  * NHS staff search the access history by patient and time only: `agent` and `entity` would tell of custodian
  * authorities, `subtype` of reads that found something, and so of plans that have been withdrawn.
  */
-const accessHistorySurface: SearchSurface = {
-  parameters: new Set(['_lastUpdated', 'date', 'patient']),
-  includes: new Set(),
-  sorts: new Set(['date', '_lastUpdated']),
-};
+const accessHistorySurface = surface({
+  parameters: ['_lastUpdated', 'date', 'patient'],
+  sorts: ['date', '_lastUpdated'],
+});
 
 /** How many entries of the access history are answered when the client does not say. */
 const accessHistoryCount = 25;
 
-const nothing: SearchSurface = surface([]);
+const nothing = surface({ parameters: [] });
 
 function surfaceFor(type: string, caller: Caller): SearchSurface {
-  if (type === 'AuditEvent' && caller.role === 'care-provider') return accessHistorySurface;
+  if (caller.role === 'care-provider') {
+    if (type === 'AuditEvent') return accessHistorySurface;
+    if (type === 'Flag') return careProviderFlagSurface;
+  }
   return searchSurfaces[type] ?? nothing;
 }
 
@@ -74,19 +114,27 @@ export function parseCallerSearch(
   handling: 'strict' | 'lenient',
   ports: InteractionPorts,
 ): SearchQuery {
-  const { parameters, includes, sorts } = surfaceFor(type, caller);
+  const { parameters, ...served } = surfaceFor(type, caller);
+  const registry = ports.registry();
   const query = parseSearch(type, params, {
+    ...served,
     definitions: ports.searchDefinitions,
     allowed: parameters,
-    includes,
-    sorts,
+    nowMs: ports.clock(),
     // A care provider's misspelt criterion must not widen its search.
     handling: caller.role === 'care-provider' ? 'strict' : handling,
     baseUrl: ports.baseUrl,
     defaultCount: type === 'AuditEvent' ? accessHistoryCount : ports.searchDefaultCount,
     maxCount: ports.searchMaxCount,
   });
-  return { ...query, clauses: resolveIdentifiers(type, query.clauses, ports.registry()) };
+  return {
+    ...query,
+    clauses: resolveIdentifiers(type, query.clauses, registry),
+    linked: query.linked.map((linked) => ({
+      ...linked,
+      clause: resolveIdentifiers(linked.target, [linked.clause], registry)[0] ?? linked.clause,
+    })),
+  };
 }
 
 /** Parses the criteria of a Subscription: criteria of a search on AuditEvent, taken strictly and without result parameters. */

@@ -1,6 +1,6 @@
 import { authorise, narrow } from '../cpis/access-policy.ts';
 import { renderSearchset, type SearchsetEntry } from '../fhir/bundle/searchset.ts';
-import type { SearchPlan, SearchQuery } from '../fhir/search/ast.ts';
+import type { SearchPlan, SearchQuery, TotalMode } from '../fhir/search/ast.ts';
 import type { SearchResult } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
 import { findIncluded } from './find-included.ts';
@@ -9,6 +9,7 @@ import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 import { shownTo } from './read.ts';
 import { recordAccess } from './record-access.ts';
+import { resolveLinked } from './resolve-linked.ts';
 import { describeSearchAccess } from './search-access.ts';
 import { openPage, renderPageLinks } from './search-page.ts';
 import { parseCallerSearch, requirePatient } from './search-surface.ts';
@@ -25,14 +26,14 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
   };
 }
 
-async function find(plan: SearchPlan, ports: InteractionPorts): Promise<SearchResult> {
+async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
   const search = (wanted: SearchPlan): SearchResult | Promise<SearchResult> =>
     wanted.type === 'Organization' ? ports.organizations.search(wanted) : ports.store.search(wanted);
   const result = await search(plan);
   if (result.total !== undefined) return result;
   if (plan.after === undefined && result.next === undefined) return { ...result, total: result.matches.length };
-  // Counting all AuditEvents of an authority would cost more than the page: Bundle.total is left out there.
-  if (plan.type === 'AuditEvent') return result;
+  // Counting all AuditEvents of an authority would cost more than the page: Bundle.total stands there when it is asked for.
+  if (mode === 'none' || (plan.type === 'AuditEvent' && mode === undefined)) return result;
   const { after: _, ...whole } = plan;
   const { total } = await search({ ...whole, limit: 0, total: true });
   return { ...result, total };
@@ -50,12 +51,18 @@ export async function searchType(
   const { caller } = context;
   const type = request.type ?? '';
   authorise(caller, type, 'search-type');
-  const query = parseCallerSearch(type, request.query, caller, context.handling ?? 'lenient', ports);
-  if (caller.role === 'care-provider' && type !== 'Organization') requirePatient(query.clauses);
+  const parsed = parseCallerSearch(type, request.query, caller, context.handling ?? 'lenient', ports);
+  if (caller.role === 'care-provider' && type !== 'Organization') requirePatient(parsed.clauses);
+  const query = await resolveLinked(parsed, context, ports);
   const plan = planSearch(query, context, ports);
-  const result = await find(plan, ports);
+  const result = await find(plan, query.total, ports);
   const included = await findIncluded(query, result.matches, caller, ports);
-  await recordAccess(request, context, await describeSearchAccess(query, plan, result, context, ports), ports);
+  await recordAccess(
+    request,
+    context,
+    await describeSearchAccess(query, plan, result, included, context, ports),
+    ports,
+  );
   const entries: SearchsetEntry[] = result.matches.map((match) => ({
     fullUrl: `${ports.baseUrl}/${match.type}/${match.id}`,
     body: shownTo(caller, match, ports),

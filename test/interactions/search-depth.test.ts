@@ -1,0 +1,259 @@
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import type { AuditEvent, Bundle, Flag, OperationOutcome } from 'fhir/r4.js';
+import t from 'tap';
+import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
+import { openWorld } from '../support/running-server.ts';
+import {
+  freshNhsNumber,
+  freshPlan,
+  kindCodes,
+  kindOf,
+  postBundle,
+  referenceSystem,
+  resourcesOf,
+  submit,
+} from '../support/submissions.ts';
+
+const world = await openWorld(t, { settings: { CPIS_SEARCH_MAX_COUNT: '1000' } });
+const trail = openAuditTrail(t, world.folder);
+const { baseUrl } = world.server;
+const [la, otherLa, emptyLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
+const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
+const [epr] = world.careProviders as [FhirClient];
+const nhs = 'https://fhir.nhs.uk/Id/nhs-number';
+
+const search = (client: FhirClient, path: string, headers?: Record<string, string>) =>
+  client.request<Bundle>('GET', path, undefined, headers);
+const strict = { prefer: 'handling=strict' };
+const idsOf = (answer: { readonly body: Bundle }): string[] =>
+  resourcesOf(answer as Parameters<typeof resourcesOf>[0]).map((resource) => resource.id ?? '');
+const includedOf = (answer: { readonly body: Bundle }): string[] =>
+  resourcesOf(answer as Parameters<typeof resourcesOf>[0], 'include')
+    .map((resource) => `${resource.resourceType}/${resource.id}`)
+    .sort();
+const linkOf = ({ body }: { readonly body: Bundle }, relation: string): string | undefined =>
+  body.link?.find((link) => link.relation === relation)?.url;
+const pathOf = (url: string | undefined): string => (url ?? '').slice(baseUrl.length + 1);
+
+const shared = freshNhsNumber();
+const ada = freshPlan({ nhsNumber: shared, family: 'Ångström', given: 'Ada', birthDate: '2016-02-29' });
+const bea = freshPlan({ family: 'Ångelsberg', given: 'Bea', birthDate: '2018-05-06', kind: kindOf('LAC') });
+const cy = freshPlan({ family: 'Zinc', given: 'Cy', birthDate: '2018-05-07', start: '2025-03-01', end: '2025-06-30' });
+const [adaId = '', beaId = '', cyId = ''] = await submit(la, ada, bea, cy);
+const [theirAdaId = ''] = await submit(otherLa, { ...ada, kind: kindOf('LAC') });
+const hidden = freshPlan({ family: 'Hiddenchild', given: 'Eve', birthDate: '2017-01-01' });
+const [hiddenId = ''] = await submit(otherLa, hidden);
+const mine = [adaId, beaId, cyId].sort();
+
+t.test('every form of a token, a date, a string and a reference', async (t) => {
+  const flags = async (query: string): Promise<string[]> => idsOf(await search(la, `Flag?${query}`, strict)).sort();
+  const enc = encodeURIComponent;
+  const rows: readonly (readonly [query: string, expected: readonly string[]])[] = [
+    [`code=${enc(`http://snomed.info/sct|${kindCodes.LAC}`)}`, [beaId]],
+    [`code=${enc('http://snomed.info/sct|')}`, mine],
+    [`code=${enc(`|${kindCodes.LAC}`)}`, []],
+    [`code:not=${kindCodes.LAC}`, [adaId, cyId]],
+    [`code:text=${enc('LOOKED')}`, [beaId]],
+    ['code:text=after', []],
+    ['code:missing=false', mine],
+    ['code:missing=true', []],
+    [`identifier:of-type=${enc('http://terminology.hl7.org/CodeSystem/v2-0203|MR|x')}`, []],
+    [`identifier=${enc(`${referenceSystem}|${ada.reference},${referenceSystem}|${cy.reference}`)}`, [adaId, cyId]],
+    [`identifier=${enc(`${referenceSystem}|`)}&status=inactive`, [cyId]],
+    [`identifier=${enc(`${referenceSystem}|${ada.reference}\\,x`)}`, []],
+    ['date=2025-03', []],
+    ['date=eq2025', [cyId]],
+    ['date=ne2025', [adaId, beaId]],
+    ['date=gt2025-06-30', [adaId, beaId]],
+    ['date=ge2025-06-30', mine],
+    ['date=lt2025-03-01', [adaId, beaId]],
+    ['date=le2025-03-01', mine],
+    ['date=sa2025-02-28', [cyId]],
+    ['date=eb2025-07-01', [cyId]],
+    ['date=ap2025-04', mine],
+    ['date=eb2025-07-01T00:00:00%2B01:00', []],
+    ['date=eb2025-07-01T01:00:00%2B01:00', [cyId]],
+    ['date=sa2025-02-28T23:59:59.999Z', [cyId]],
+    ['date=gt2025-06-30&date=lt2099', [adaId, beaId]],
+    ['date=eb2025-07-01,sa2099', [cyId]],
+    [`author=${ownId}`, mine],
+    [`author:Organization=${ownId}`, mine],
+    [`author=${enc(`${baseUrl}/Organization/${ownId}`)}`, mine],
+    [`author=Organization/${otherId}`, []],
+    [`patient:missing=false`, mine],
+    [`_lastUpdated=ap${new Date().toISOString().slice(0, 10)}`, mine],
+    [`_id=${adaId},${theirAdaId}`, [adaId]],
+  ];
+  for (const [query, expected] of rows) t.strictSame(await flags(query), [...expected].sort(), query);
+  const patients = async (query: string): Promise<string[]> =>
+    idsOf(await search(la, `Patient?${query}`, strict)).sort();
+  for (const [query, expected] of [
+    ['family=ang', [shared, bea.nhsNumber]],
+    [`family=${enc('ÅNGSTRÖM')}`, [shared]],
+    ['family:contains=gst', [shared]],
+    [`family:exact=${enc('Ångström')}`, [shared]],
+    ['family:exact=Angstrom', []],
+    ['given=ad', [shared]],
+    ['name=be', [bea.nhsNumber]],
+    ['name:exact=Cy', [cy.nhsNumber]],
+    ['gender:missing=true', [shared, bea.nhsNumber, cy.nhsNumber]],
+    ['birthdate=2018-05', [bea.nhsNumber, cy.nhsNumber]],
+  ] as const) {
+    t.strictSame(await patients(query), [...expected].sort(), query);
+  }
+  for (const path of [
+    `Flag?patient=Patient/${shared}/_history/1`,
+    'Flag?code:in=http://x',
+    'Flag?status:text=active',
+    'Flag?identifier=a\\b',
+    'AuditEvent?type:text=rest',
+    'AuditEvent?agent-name=x',
+    'AuditEvent?address=x',
+    'AuditEvent?_sort=agent',
+  ]) {
+    t.equal((await search(la, path, strict)).status, 400, path);
+  }
+});
+
+t.test('chains and _has: on what the authority may see at the other end', async (t) => {
+  const identifier = encodeURIComponent(`${nhs}|${shared}`);
+  const organisation = await la.request<{ identifier: { system: string; value: string }[] }>(
+    'GET',
+    `Organization/${ownId}`,
+  );
+  const [code] = organisation.body.identifier;
+  const rows: readonly (readonly [query: string, expected: readonly string[]])[] = [
+    [`Flag?patient:Patient.identifier=${identifier}`, [adaId]],
+    [`Flag?patient.identifier=${identifier}`, [adaId]],
+    [`Flag?author.identifier=${encodeURIComponent(`${code?.system}|${code?.value}`)}`, mine],
+    ['Flag?author.name=northm', mine],
+    ['Flag?author:Organization.name=eastv', []],
+    ['Flag?patient.birthdate=2018-05', [beaId, cyId]],
+    ['Flag?patient.family=ang&patient.given=bea', [beaId]],
+    ['Flag?subject:Patient.family:exact=Zinc', [cyId]],
+    ['Flag?patient.family=ang&status=inactive', []],
+    [`Flag?patient._id=${shared}`, [adaId]],
+    ['Flag?patient.family=hiddenchild', []],
+    [`Flag?patient._id=${hidden.nhsNumber}`, []],
+    ['Patient?_has:Flag:patient:status=inactive', [cy.nhsNumber]],
+    [`Patient?_has:Flag:subject:code=${kindCodes.LAC}`, [bea.nhsNumber]],
+    [`Patient?_has:Flag:patient:author=${otherId}`, []],
+    [`Patient?_has:Flag:patient:_id=${hiddenId},${theirAdaId}`, []],
+    ['Patient?_has:Flag:patient:status=active&family=angs', [shared]],
+  ];
+  for (const [path, expected] of rows) {
+    const { id, headers } = namedRequest();
+    const answer = await search(la, path, { ...headers, ...strict });
+    t.strictSame([answer.status, idsOf(answer).sort()], [200, [...expected].sort()], path);
+    const audited = trail.of(id);
+    t.equal(audited.length, 1, 'one access, one AuditEvent');
+    t.equal(new Set(audited[0]?.patients).size, new Set(expected).size || (path.includes('identifier') ? 1 : 0), path);
+  }
+  for (const path of [
+    `Flag?patient=${shared}&patient.family=ang`,
+    `Flag?patient=${shared}&_revinclude:iterate=Flag:patient`,
+    `Flag?patient=${shared}&_has:Flag:patient:status=active`,
+    `Flag?patient.birthdate=2016`,
+    `Flag?patient=${shared}&author.name=north`,
+  ]) {
+    t.equal((await search(epr, path)).status, 400, `care provider: ${path}`);
+  }
+  const conditional = await la.request<OperationOutcome>('PUT', 'Flag?patient.family=ang', { resourceType: 'Flag' });
+  t.equal(conditional.status, 400, 'no chain in a conditional interaction');
+});
+
+t.test('_include and _revinclude, with :iterate, each resource once', async (t) => {
+  const rows: readonly (readonly [client: FhirClient, path: string, included: readonly string[]])[] = [
+    [la, `Flag?_id=${adaId}&_include=Flag:subject`, [`Patient/${shared}`]],
+    [la, `Flag?_id=${adaId}&_include=Flag:patient&_include=Flag:subject:Patient`, [`Patient/${shared}`]],
+    [la, `Patient?_id=${shared}&_revinclude=Flag:patient`, [`Flag/${adaId}`]],
+    [
+      la,
+      `Patient?_id=${shared}&_revinclude=Flag:patient&_include:iterate=Flag:author`,
+      [`Flag/${adaId}`, `Organization/${ownId}`],
+    ],
+    [
+      otherLa,
+      `Patient?_id=${shared}&_revinclude=Flag:subject&_include:iterate=Flag:author`,
+      [`Flag/${theirAdaId}`, `Organization/${otherId}`],
+    ],
+    [la, `Patient?_id=${shared}&_include:iterate=Flag:author`, []],
+    [la, `Flag?_id=${adaId}&_include=Flag:patient&_revinclude:iterate=Flag:patient`, [`Patient/${shared}`]],
+    [emptyLa, `Patient?_id=${shared}&_revinclude=Flag:patient`, []],
+    [
+      epr,
+      `Flag?patient=${shared}&_include=Flag:patient`,
+      [`Organization/${otherId}`, `Organization/${ownId}`, `Patient/${shared}`],
+    ],
+  ];
+  for (const [client, path, included] of rows) {
+    const { id, headers } = namedRequest();
+    const answer = await search(client, path, headers);
+    t.strictSame([answer.status, includedOf(answer)], [200, [...included].sort()], path);
+    if (included.length > 0) t.strictSame(trail.of(id)[0]?.patients, [shared], 'whose record was disclosed is audited');
+  }
+  const [second] = await submit(la, freshPlan({ ...ada, reference: 'second', kind: kindOf('LAC') }));
+  const siblings = await search(la, `Flag?_id=${adaId}&_include=Flag:patient&_revinclude:iterate=Flag:patient`);
+  t.strictSame(includedOf(siblings), [`Flag/${second}`, `Patient/${shared}`].sort(), 'back from what was included');
+  t.equal((await la.request('DELETE', `Flag/${second}`)).status, 204);
+  const events = await search(
+    la,
+    `AuditEvent?entity=Flag/${adaId}&_include=AuditEvent:entity&_include=AuditEvent:agent`,
+  );
+  t.strictSame(includedOf(events), [`Flag/${adaId}`, `Organization/${ownId}`, `Patient/${shared}`].sort());
+  const theirs = await search(la, `AuditEvent?patient=${shared}&_count=250&_include=AuditEvent:entity`);
+  t.notOk(
+    includedOf(theirs).includes(`Flag/${theirAdaId}`),
+    "another authority's Flag is not included by way of an event",
+  );
+});
+
+t.test('_sort by any parameter, several keys, and _total', async (t) => {
+  const sorted = async (type: string, sort: string): Promise<string[]> =>
+    idsOf(await search(la, `${type}?_sort=${sort}`, strict));
+  t.strictSame(await sorted('Patient', 'family'), [bea.nhsNumber, shared, cy.nhsNumber]);
+  t.strictSame(await sorted('Patient', '-birthdate'), [cy.nhsNumber, bea.nhsNumber, shared]);
+  t.strictSame(await sorted('Patient', 'gender,-given'), [cy.nhsNumber, bea.nhsNumber, shared]);
+  t.strictSame(await sorted('Flag', '-status,code,patient'), [cyId, adaId, beaId]);
+  t.strictSame(await sorted('Flag', 'patient'), [adaId, beaId, cyId].sort(byPatient));
+  const pages: string[] = [];
+  let path = 'Flag?_sort=-author,status,-patient&_count=1';
+  while (path !== '') {
+    const page = await search(la, path, strict);
+    pages.push(...idsOf(page));
+    path = pathOf(linkOf(page, 'next'));
+  }
+  t.strictSame(pages, [...[adaId, beaId].sort(byPatient).reverse(), cyId]);
+  const totalOf = async (query: string) => (await search(la, query, strict)).body.total;
+  t.equal(await totalOf('Flag?_count=1'), 3);
+  t.equal(await totalOf('Flag?_count=1&_total=none'), undefined);
+  t.equal(await totalOf('Flag?_count=1&_total=accurate'), 3);
+  t.equal(await totalOf('Flag?_count=1&_total=estimate'), 3);
+  t.equal(await totalOf('AuditEvent?_count=1'), undefined);
+  const events = await search(la, 'AuditEvent?_count=1&_total=accurate', strict);
+  const counted = await search(la, 'AuditEvent?_summary=count', strict);
+  t.equal((counted.body.total ?? 0) - (events.body.total ?? 0), 1, 'one search lies between the two counts');
+  const count = await search(la, 'Flag?_count=0&_total=none', strict);
+  t.strictSame([count.body.total, count.body.entry], [3, undefined], '_count=0 asks for the number');
+});
+
+function byPatient(a: string, b: string): number {
+  const numberOf = (id: string): string =>
+    ({ [adaId]: shared, [beaId]: bea.nhsNumber, [cyId]: cy.nhsNumber })[id] ?? '';
+  return numberOf(a) < numberOf(b) ? -1 : 1;
+}
+
+t.test('links: self says what was done, first begins again, next ends', async (t) => {
+  const clamped = await search(la, 'Flag?_count=999999&nonsense=1');
+  t.equal(linkOf(clamped, 'self'), `${baseUrl}/Flag?_count=1000`);
+  t.equal(linkOf(clamped, 'first'), undefined, 'one page');
+  const first = await search(la, 'Flag?_sort=patient&_count=2');
+  t.equal(linkOf(first, 'self'), linkOf(first, 'first'));
+  const second = await search(la, pathOf(linkOf(first, 'next')));
+  t.equal(linkOf(second, 'first'), linkOf(first, 'self'));
+  t.equal(linkOf(second, 'self'), linkOf(first, 'next'));
+  t.equal(linkOf(second, 'next'), undefined);
+  t.equal(second.body.total, 3);
+  t.strictSame(idsOf(await search(la, pathOf(linkOf(second, 'self')))), idsOf(second), 'self gives the same page');
+});
