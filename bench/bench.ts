@@ -32,6 +32,7 @@ const median = (numbers: readonly number[]): number =>
 const receiver = await openBenchReceiver();
 const authorityCount = 8;
 const home = await makeServerHome({
+  unchecked: true,
   authorityNames: Array.from({ length: authorityCount }, (_, index) => `Authority ${index + 1} (synthetic)`),
   subscriptionOrigins: [receiver.origin],
   settings: {

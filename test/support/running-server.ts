@@ -7,6 +7,7 @@ import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/cli/dem
 import { openServer, type RunningServer } from '../../src/compose.ts';
 import { loadSettings } from '../../src/config.ts';
 import { buildLogger } from '../../src/http/log.ts';
+import { checkResponses } from './check-responses.ts';
 
 /** What a test needs of tap's `t`. */
 export interface Teardown {
@@ -59,6 +60,7 @@ export async function openWorld(t: Teardown, options: WorldOptions = {}): Promis
   t.teardown(async () => {
     await server.close();
     rmSync(folder, { recursive: true, force: true });
+    checkResponses();
   });
   const { baseUrl } = server;
   return {

@@ -10,6 +10,7 @@ import {
   type SyntheticOptions,
   type SyntheticRegistry,
 } from '../../src/cli/demo/synthetic-registry.ts';
+import { checkResponses, watchFetch } from './check-responses.ts';
 
 /** What a server needs to be started, and to be started again, on: a fresh folder, a registry, a port. */
 export interface ServerHome {
@@ -22,7 +23,7 @@ export interface ServerHome {
   readonly baseUrl: string;
   /** The environment that the server is started with. */
   readonly settings: Readonly<Record<string, string>>;
-  /** Removes the folder. */
+  /** Removes the folder. Throws when a response was not valid FHIR. */
   remove(): void;
 }
 
@@ -58,8 +59,11 @@ export async function makeServerHome(
     readonly settings?: Readonly<Record<string, string>>;
     /** Where the data folder goes, if not into the folder of the home. */
     readonly dataFolder?: string;
+    /** The responses are not validated: where time is measured. */
+    readonly unchecked?: boolean;
   } = {},
 ): Promise<ServerHome> {
+  if (options.unchecked !== true) watchFetch();
   const folder = mkdtempSync(join(tmpdir(), 'cpis-process-'));
   const dataFolder = options.dataFolder ?? join(folder, 'data');
   const registry = await makeSyntheticRegistry({
@@ -83,7 +87,10 @@ export async function makeServerHome(
       CPIS_REGISTRY_FILE: registryFile,
       ...options.settings,
     },
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove() {
+      rmSync(folder, { recursive: true, force: true });
+      checkResponses();
+    },
   };
 }
 

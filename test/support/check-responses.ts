@@ -1,0 +1,93 @@
+/**
+ * Every FHIR resource that a server of this test process answers with is validated: by the server's own validator,
+ * against R4 and against the profile of its type, and by @medplum/core. The validators are loaded when the first world
+ * closes.
+ */
+import { ServerResponse } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import type { Bundle, OperationOutcome, Parameters, Resource } from 'fhir/r4.js';
+import { loadDefinitions } from '../../src/fhir/definitions/load-definitions.ts';
+import { loadProfiles } from '../../src/fhir/definitions/load-profiles.ts';
+import { buildValidator, type Validator } from '../../src/fhir/validation/validator.ts';
+import { secondOpinion } from './second-opinion.ts';
+
+const profileOf = (type: string) =>
+  `https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-${type.replace('AuditEvent', 'audit-event').toLowerCase()}`;
+const profiled = new Set(['AuditEvent', 'Flag', 'Organization', 'Patient', 'Subscription']);
+const resourceText = /^\s*\{\s*"resourceType"/;
+const pending: string[] = [];
+let isWatching = false;
+
+/** Validates what was answered since the last time. Throws with what is wrong, without the resource. */
+export function checkResponses(): void {
+  const problems = new Set(pending.splice(0).flatMap((text) => findProblems(JSON.parse(text))));
+  if (problems.size === 0) return;
+  const message = `responses that are not valid FHIR:\n${[...problems].join('\n')}`;
+  process.stderr.write(`${message}\n`);
+  throw new Error(message);
+}
+
+/** From now on what `fetch` is answered is checked too: the server is another process. */
+export function watchFetch(): void {
+  if (isWatching) return;
+  isWatching = true;
+  const { fetch } = globalThis;
+  globalThis.fetch = async (...args) => {
+    const response = await fetch(...args);
+    const isFhir = response.headers.get('content-type')?.startsWith('application/fhir+json') === true;
+    if (isFhir) response.clone().text().then(noteResponse, noteNothing);
+    return response;
+  };
+}
+
+/** The connection ended within the body. */
+function noteNothing(): void {}
+
+/** Takes the body of a response, to be checked. */
+function noteResponse(body: string): void {
+  if (resourceText.test(body)) pending.push(body);
+}
+
+let loaded: { readonly validator: Validator; readonly types: ReadonlySet<string> } | undefined;
+function load(): typeof loaded & object {
+  if (loaded === undefined) {
+    const definitions = loadDefinitions();
+    const profiles = loadProfiles(fileURLToPath(new URL('../../profiles', import.meta.url)), definitions);
+    const types = new Set([...definitions.types].filter(([, { kind }]) => kind === 'resource').map(([type]) => type));
+    loaded = { validator: buildValidator({ definitions, profiles }), types };
+  }
+  return loaded;
+}
+
+function findProblems(resource: Resource): string[] {
+  const { validator, types } = load();
+  const { resourceType: type } = resource;
+  const own = types.has(type) ? validator.validate(resource, type) : [];
+  const isWhole = resource.meta?.tag?.some(({ code }) => code === 'SUBSETTED') !== true;
+  const byProfile = profiled.has(type) && isWhole ? validator.validate(resource, profileOf(type)) : [];
+  const problems = [...own, ...byProfile]
+    .filter(({ severity }) => severity === 'error')
+    .map(({ expression, diagnostics }) => `${expression?.join()}: ${diagnostics}`);
+  const theirs = secondOpinion(resource).map(({ details, diagnostics, expression }) => {
+    return `${expression?.join()}: ${details?.text ?? diagnostics} (@medplum/core)`;
+  });
+  return [...problems, ...theirs, ...inner(resource).flatMap(findProblems)];
+}
+
+function inner(resource: Resource): Resource[] {
+  if (resource.resourceType === 'Bundle') {
+    return ((resource as Bundle).entry ?? []).flatMap((entry) =>
+      [entry.resource, entry.response?.outcome as OperationOutcome | undefined].filter((found) => found !== undefined),
+    );
+  }
+  if (resource.resourceType !== 'Parameters') return [];
+  return ((resource as Parameters).parameter ?? []).flatMap((parameter) => parameter.resource ?? []);
+}
+
+const { end } = ServerResponse.prototype;
+/** What a server of this process sends passes here, whichever client asked for it. */
+ServerResponse.prototype.end = function endAndNote(this: ServerResponse, ...args: readonly unknown[]): ServerResponse {
+  const [chunk] = args;
+  if (typeof chunk === 'string' || Buffer.isBuffer(chunk)) noteResponse(String(chunk));
+  return Reflect.apply(end, this, args);
+};
