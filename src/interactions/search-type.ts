@@ -29,13 +29,13 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
 async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
   const search = (wanted: SearchPlan): SearchResult | Promise<SearchResult> =>
     wanted.type === 'Organization' ? ports.organizations.search(wanted) : ports.store.search(wanted);
-  const result = await search(plan);
-  if (result.total !== undefined) return result;
-  if (plan.after === undefined && result.next === undefined) return { ...result, total: result.matches.length };
   // Counting all AuditEvents of an authority would cost more than the page: Bundle.total stands there when it is asked for.
-  if (mode === 'none' || (plan.type === 'AuditEvent' && mode === undefined)) return result;
-  const { after: _, ...whole } = plan;
-  const { total } = await search({ ...whole, limit: 0, total: true });
+  const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
+  if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
+  const result = await search(plan);
+  if (result.next === undefined) return { ...result, total: result.matches.length };
+  if (!counts) return result;
+  const { total } = await search({ ...plan, limit: 0, total: true });
   return { ...result, total };
 }
 
