@@ -177,7 +177,7 @@ t.test('the profiles are those of profiles/', async (t) => {
 t.test('search parameters: name, type and definition of each', async (t) => {
   const definitions = loadSearchParameters(join(root, 'profiles'));
   for (const type of types) {
-    const { searchParam = [], searchInclude = [] } = resourceOf(type);
+    const { searchParam = [], searchInclude = [], searchRevInclude = [] } = resourceOf(type);
     const surface = searchSurfaces[type];
     t.strictSame(
       searchParam.map(({ name }) => name),
@@ -185,6 +185,7 @@ t.test('search parameters: name, type and definition of each', async (t) => {
       type,
     );
     t.strictSame(searchInclude, [...(surface?.includes ?? [])].sort(), `${type}: includes`);
+    t.strictSame(searchRevInclude, [...(surface?.revincludes ?? [])].sort(), `${type}: revincludes`);
     for (const { name, definition, type: parameterType } of searchParam) {
       const own = profiles.find(({ url }) => url === definition) as SearchParameter | undefined;
       const defined = own ?? r4Parameters.find(({ url }) => url === definition);
@@ -250,7 +251,34 @@ t.test('each listed parameter answers, each other one of R4 is refused', async (
       t.equal((await la.request('GET', `${type}?_include=${include}`, undefined, strict)).status, 200, include);
     }
     t.equal((await la.request('GET', `${type}?_include=${type}:nonsense`, undefined, strict)).status, 400);
-    t.equal((await la.request('GET', `${type}?_revinclude=Flag:patient`, undefined, strict)).status, 400);
+    const reverse = resourceOf(type).searchRevInclude ?? [];
+    for (const include of new Set([...reverse, 'Flag:patient', 'AuditEvent:patient', 'Subscription:criteria'])) {
+      const { status } = await la.request('GET', `${type}?_revinclude=${include}`, undefined, strict);
+      t.equal(status, reverse.includes(include) ? 200 : 400, `${type}?_revinclude=${include}`);
+    }
+    for (const parameter of listed.keys()) {
+      const sorts = type !== 'AuditEvent' || parameter === 'date' || parameter === '_lastUpdated';
+      const { status } = await la.request('GET', `${type}?_sort=-${parameter}`, undefined, strict);
+      t.equal(status, sorts ? 200 : 400, `${type}?_sort=-${parameter}`);
+    }
+    for (const { name: parameter, documentation = '' } of resourceOf(type).searchParam ?? []) {
+      const [, chained] = /^Chains: (.+) of the/.exec(documentation) ?? [];
+      for (const code of chained?.split(', ') ?? []) {
+        const value = code === 'birthdate' ? '2019' : code === 'identifier' ? plan.nhsNumber : 'abc';
+        const chain = await la.request('GET', `${type}?${parameter}.${code}=${value}`, undefined, strict);
+        t.equal(chain.status, 200, `${type}?${parameter}.${code}`);
+      }
+      for (const [modifier, value] of [
+        [':text', 'abc'],
+        [':of-type', 'a|b|c'],
+        [':above', 'https://a/b'],
+        [':below', 'https://a/b'],
+      ] as const) {
+        const path = `${type}?${parameter}${modifier}=${encodeURIComponent(value)}`;
+        const { status } = await la.request('GET', path, undefined, strict);
+        t.equal(status, documentation.includes(modifier) ? 200 : 400, path);
+      }
+    }
   }
 });
 
