@@ -15,6 +15,7 @@ import { buildLogger } from '../src/http/log.ts';
 import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
 import { openReceiver } from './support/receiver.ts';
 import { openWorld } from './support/running-server.ts';
+import { readStoredAudits } from './support/stored-audits.ts';
 import {
   freshPlan,
   idIn,
@@ -153,18 +154,18 @@ t.test('I2: an AuditEvent that has an owner has its deliveries', async (t) => {
   t.match(trail.of(read.id), [{ custodians: [ownId, otherId], owed: [ownId, otherId] }]);
   const db = new DatabaseSync(file, { readOnly: true });
   t.teardown(() => db.close());
-  const rows = db.prepare('SELECT seq, body, labels FROM audit').all();
+  const rows = readStoredAudits(db);
   const owedOf = db.prepare(
     'SELECT authority FROM delivery WHERE seq = ? UNION SELECT authority FROM delivered WHERE seq = ?',
   );
   let checked = 0;
   for (const { seq, body, labels } of rows) {
-    const event: AuditEvent = JSON.parse(String(body));
-    if (!String(labels).includes('access-history')) continue;
+    const event: AuditEvent = JSON.parse(body);
+    if (!labels.includes('access-history')) continue;
     const custodians = event.agent.flatMap((agent) =>
       agent.type?.coding?.[0]?.code === 'custodian' ? [(agent.who?.reference ?? '').slice('Organization/'.length)] : [],
     );
-    const owed = owedOf.all(Number(seq), Number(seq)).map((row) => String(row['authority']));
+    const owed = owedOf.all(seq, seq).map((row) => String(row['authority']));
     if (custodians.sort().join() !== owed.sort().join()) t.fail(`${event.id}: ${custodians} but ${owed}`);
     checked += 1;
   }
@@ -496,9 +497,7 @@ t.test('I7: AuditEvents are append-only', async (t) => {
   t.teardown(() => db.close());
   const fingerprint = (): string => {
     const hash = createHash('sha256');
-    for (const { body, labels } of db.prepare('SELECT body, labels FROM audit WHERE seq <= ? ORDER BY seq').all(last)) {
-      hash.update(`${String(body)}${String(labels)}`);
-    }
+    for (const { body, labels } of readStoredAudits(db, 'seq <= ?', last)) hash.update(`${body}${labels}`);
     return hash.digest('hex');
   };
   const last = Number(db.prepare('SELECT max(seq) AS n FROM audit').get()?.['n']);
@@ -534,6 +533,8 @@ t.test('I7: AuditEvents are append-only', async (t) => {
     `DELETE FROM audit WHERE id = '${id}'`,
     'DELETE FROM audit_key',
     'UPDATE audit_key SET key = key',
+    'DELETE FROM audit_text',
+    "UPDATE audit_text SET text = ''",
   ]) {
     t.throws(() => db.exec(sql), /append-only/, sql);
   }

@@ -1,5 +1,5 @@
 import type { AuditEventAgent } from 'fhir/r4.js';
-import type { AccessFacts } from './access-record.ts';
+import type { AccessFacts, AuditPiece } from './access-record.ts';
 import {
   author,
   cpisRoot,
@@ -94,16 +94,19 @@ function buildCallerAgents(facts: AccessFacts, baseUrl: string): AuditEventAgent
   return agents;
 }
 
-/** AuditEvent.agent: as JSON text, and the references in it. */
+/** AuditEvent.agent: as pieces of JSON text, and the references in it. */
 export interface RenderedAgents {
-  readonly text: string;
+  readonly pieces: readonly AuditPiece[];
   readonly references: readonly string[];
 }
 
 const maxKept = 16;
 const callerAgents = new WeakMap<Caller, Map<string, RenderedAgents>>();
 
-/** A token makes many requests, whose own agents are the same: their text is kept as long as its Caller. */
+/**
+ * A token makes many requests, whose own agents are the same: their text is kept as long as its Caller. The token's id
+ * stands apart, so that the texts are the same for the professional's next token too.
+ */
 function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents {
   const { caller, interaction, clientAddress } = facts;
   const kept = (caller === undefined ? undefined : callerAgents.get(caller)) ?? new Map<string, RenderedAgents>();
@@ -111,8 +114,14 @@ function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents
   const known = kept.get(key);
   if (known !== undefined) return known;
   const agents = buildCallerAgents(facts, baseUrl);
+  const text = `[${agents.map((agent) => JSON.stringify(agent)).join()}`;
+  const tokenId = caller === undefined ? '' : JSON.stringify(caller.tokenId).slice(1, -1);
+  const at = tokenId === '' ? -1 : text.indexOf(`jti:${tokenId}"`);
   const rendered = {
-    text: agents.map((agent) => JSON.stringify(agent)).join(),
+    pieces:
+      at === -1
+        ? [{ text }]
+        : [{ text: text.slice(0, at + 4) }, tokenId, { text: text.slice(at + 4 + tokenId.length) }],
     references: agents.flatMap((agent) => agent.who?.reference ?? []),
   };
   if (kept.size === maxKept) kept.clear();
@@ -121,14 +130,30 @@ function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents
   return rendered;
 }
 
+const maxCustodians = 1_000;
+const custodianTexts = new Map<string, { readonly reference: string; readonly piece: AuditPiece }>();
+
+function renderCustodian(id: string): { readonly reference: string; readonly piece: AuditPiece } {
+  const known = custodianTexts.get(id);
+  if (known !== undefined) return known;
+  const reference = `Organization/${id}`;
+  const custodian: AuditEventAgent = { type: custodianType, who: { reference }, requestor: false };
+  const rendered = { reference, piece: { text: `,${JSON.stringify(custodian)}` } };
+  if (custodianTexts.size === maxCustodians) custodianTexts.clear();
+  custodianTexts.set(id, rendered);
+  return rendered;
+}
+
 /** The caller's agents, then the custodians. */
 export function renderAgents(facts: AccessFacts, baseUrl: string): RenderedAgents {
-  const { text, references } = renderCallerAgents(facts, baseUrl);
-  const custodians = facts.custodianIds.map((id) => `Organization/${id}`);
-  let all = text;
-  for (const reference of custodians) {
-    const custodian: AuditEventAgent = { type: custodianType, who: { reference }, requestor: false };
-    all += `,${JSON.stringify(custodian)}`;
+  const own = renderCallerAgents(facts, baseUrl);
+  const pieces = [...own.pieces];
+  const references = [...own.references];
+  for (const id of facts.custodianIds) {
+    const { reference, piece } = renderCustodian(id);
+    pieces.push(piece);
+    references.push(reference);
   }
-  return { text: `[${all}]`, references: [...references, ...custodians] };
+  pieces.push(']');
+  return { pieces, references };
 }

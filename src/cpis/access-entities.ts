@@ -1,42 +1,44 @@
 import type { AuditEventEntity } from 'fhir/r4.js';
-import type { AccessFacts } from './access-record.ts';
+import type { AccessFacts, AuditPiece } from './access-record.ts';
 import { domainResource, patientRole, person, queryRole, requestIdType, systemObject } from './audit-codes.ts';
 
-/** AuditEvent.entity: as JSON text, and the references in it, each once. */
+/** AuditEvent.entity: as pieces of JSON text, and the references in it, each once. */
 export interface RenderedEntities {
-  readonly text: string;
+  readonly pieces: readonly AuditPiece[];
   readonly references: readonly string[];
 }
 
 const membersOf = (element: AuditEventEntity): string => JSON.stringify(element).slice(1, -1);
-const query = membersOf({ type: systemObject, role: queryRole });
-const domain = membersOf({ type: systemObject, role: domainResource });
-const patient = membersOf({ type: person, role: patientRole });
-const requestId = membersOf({ type: requestIdType });
+const query = { text: `[{${membersOf({ type: systemObject, role: queryRole })},"query":"` };
+const domain = { text: `},${membersOf({ type: systemObject, role: domainResource })}},{"what":{` };
+const patient = { text: `},${membersOf({ type: person, role: patientRole })}},{"what":{` };
+const requestId = { text: `}},${membersOf({ type: requestIdType })}` };
 
-const referTo = (reference: string, members: string): string =>
-  `{"what":{"reference":${JSON.stringify(reference)}},${members}}`;
+/** Interactions whose parameters select what is told: the request stands in the event. */
+const queries: ReadonlySet<string> = new Set(['search-type', 'history-instance', 'history-type', 'history-system']);
 
 /** The entities of BALP: the query, the resource, the patients, the request's ids. Only what differs is rendered anew. */
 export function renderEntities(facts: AccessFacts): RenderedEntities {
-  const references = new Set<string>();
-  let text = '';
-  if (facts.interaction === 'search-type' || facts.outcome !== '0') {
-    text += `{${query},"query":"${Buffer.from(facts.raw).toString('base64')}"},`;
+  const references: string[] = [];
+  const pieces: AuditPiece[] = [];
+  if (queries.has(facts.interaction) || facts.outcome !== '0') {
+    pieces.push(query, `${Buffer.from(facts.raw).toString('base64')}"},{"what":{`);
+  } else {
+    pieces.push('[{"what":{');
   }
-  const onPatient = facts.type === 'Patient' && facts.interaction !== 'search-type' && facts.patientIds.length === 1;
+  const refer = (reference: string, members: AuditPiece): void => {
+    if (!references.includes(reference)) references.push(reference);
+    pieces.push(`"reference":${JSON.stringify(reference)}`, members);
+  };
+  const ofType = facts.interaction === 'search-type' || facts.interaction === 'history-type';
+  const onPatient = facts.type === 'Patient' && !ofType && facts.patientIds.length === 1;
   const resource = facts.resource ?? (onPatient ? `Patient/${facts.patientIds[0]}` : undefined);
-  if (resource !== undefined) {
-    references.add(resource);
-    text += `${referTo(resource, domain)},`;
-  }
-  for (const id of facts.patientIds) {
-    references.add(`Patient/${id}`);
-    text += `${referTo(`Patient/${id}`, patient)},`;
-  }
-  text += `{"what":{"identifier":{"value":${JSON.stringify(facts.requestId)}}},${requestId}`;
+  if (resource !== undefined) refer(resource, domain);
+  for (const id of facts.patientIds) refer(`Patient/${id}`, patient);
+  pieces.push(`"identifier":{"value":${JSON.stringify(facts.requestId)}`, requestId);
   if (facts.correlationId !== undefined) {
-    text += `,"detail":${JSON.stringify([{ type: 'X-Correlation-ID', valueString: facts.correlationId }])}`;
+    pieces.push(`,"detail":${JSON.stringify([{ type: 'X-Correlation-ID', valueString: facts.correlationId }])}`);
   }
-  return { text: `[${text}}]`, references: [...references] };
+  pieces.push('}]');
+  return { pieces, references };
 }

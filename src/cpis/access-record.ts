@@ -9,15 +9,22 @@ import { accessHistoryLabel, viewerLabel } from './labels.ts';
 const actions = {
   read: 'R',
   vread: 'R',
+  'history-instance': 'R',
+  'history-type': 'R',
+  'history-system': 'R',
   'search-type': 'E',
   create: 'C',
   update: 'U',
+  patch: 'U',
   delete: 'D',
   batch: 'E',
   transaction: 'E',
 } as const;
 
 type AuditedInteraction = keyof typeof actions;
+
+/** A piece of an AuditEvent's text; an object, always the same one, where many events have the text in common. */
+export type AuditPiece = string | { readonly text: string };
 
 /** The facts of one access. Only identifiers and codes: no result content, no clinical fact, no reason for a visit. */
 export interface AccessFacts {
@@ -68,6 +75,7 @@ function balpProfile(facts: AccessFacts): string | undefined {
     case 'create':
       return `${balpRoot}.${onPatient}Create`;
     case 'update':
+    case 'patch':
       return `${balpRoot}.${onPatient}Update`;
     default:
       return undefined;
@@ -80,10 +88,10 @@ const typeText = JSON.stringify({
   display: 'RESTful Operation',
 });
 
-let lastSource: { readonly baseUrl: string; readonly text: string } | undefined;
+let lastSource: { readonly baseUrl: string; readonly piece: AuditPiece } | undefined;
 
-/** AuditEvent.source as JSON text, the same for each event. */
-function renderSource({ baseUrl }: AuditSource): string {
+/** AuditEvent.source and the name of what follows it, the same for each event. */
+function renderSource({ baseUrl }: AuditSource): AuditPiece {
   if (lastSource?.baseUrl !== baseUrl) {
     const element: AuditEvent['source'] = {
       observer: { display: 'cpis-fhir' },
@@ -96,9 +104,34 @@ function renderSource({ baseUrl }: AuditSource): string {
         },
       ],
     };
-    lastSource = { baseUrl, text: JSON.stringify(element) };
+    lastSource = { baseUrl, piece: { text: `,"source":${JSON.stringify(element)},"entity":` } };
   }
-  return lastSource.text;
+  return lastSource.piece;
+}
+
+const kinds = new Map<string, AuditPiece>();
+
+/** From after `meta.lastUpdated` to before `recorded`: the same for each event of its kind. */
+function renderKind(interaction: AuditedInteraction, balp: string | undefined): AuditPiece {
+  const key = `${interaction} ${balp ?? ''}`;
+  const known = kinds.get(key);
+  if (known !== undefined) return known;
+  const profile = balp === undefined ? [auditEventProfile] : [auditEventProfile, balp];
+  const subtype: AuditEvent['subtype'] = [{ system: restful, code: interaction, display: interaction }];
+  const piece = {
+    text:
+      `","profile":${JSON.stringify(profile)}},"type":${typeText},"subtype":${JSON.stringify(subtype)},` +
+      `"action":"${actions[interaction]}","recorded":"`,
+  };
+  kinds.set(key, piece);
+  return piece;
+}
+
+let lastInstant: { readonly ms: number; readonly text: string } | undefined;
+
+function renderInstant(ms: number): string {
+  if (lastInstant?.ms !== ms) lastInstant = { ms, text: new Date(ms).toISOString() };
+  return lastInstant.text;
 }
 
 /**
@@ -107,34 +140,34 @@ function renderSource({ baseUrl }: AuditSource): string {
  * is what the store's `AuditWrite` takes.
  */
 export function buildAccessRecord(facts: AccessFacts, source: AuditSource) {
-  const balp = balpProfile(facts);
-  const recorded = new Date(facts.recordedMs).toISOString();
-  const action = actions[facts.interaction];
+  const recorded = renderInstant(facts.recordedMs);
   const agents = renderAgents(facts, source.baseUrl);
   const entities = renderEntities(facts);
-  const meta: AuditEvent['meta'] = {
-    versionId: '1',
-    lastUpdated: recorded,
-    profile: balp === undefined ? [auditEventProfile] : [auditEventProfile, balp],
-  };
-  const subtype: AuditEvent['subtype'] = [{ system: restful, code: facts.interaction, display: facts.interaction }];
   const outcomeDesc = facts.outcomeReason === undefined ? '' : `,"outcomeDesc":${JSON.stringify(facts.outcomeReason)}`;
-  const body =
-    `{"resourceType":"AuditEvent","id":${JSON.stringify(facts.id)},"meta":${JSON.stringify(meta)},"type":${typeText},` +
-    `"subtype":${JSON.stringify(subtype)},"action":"${action}","recorded":"${recorded}","outcome":"${facts.outcome}"` +
-    `${outcomeDesc},"agent":${agents.text},"source":${renderSource(source)},"entity":${entities.text}}`;
+  const pieces: readonly AuditPiece[] = [
+    `{"resourceType":"AuditEvent","id":${JSON.stringify(facts.id)},"meta":{"versionId":"1","lastUpdated":"${recorded}`,
+    renderKind(facts.interaction, balpProfile(facts)),
+    `${recorded}","outcome":"${facts.outcome}"${outcomeDesc},"agent":`,
+    ...agents.pieces,
+    renderSource(source),
+    ...entities.pieces,
+    '}',
+  ];
   const viewers = new Set(facts.custodianIds);
   if (facts.caller?.role === 'authority') viewers.add(facts.caller.organisation.id);
   return {
     id: facts.id,
     recordedMs: facts.recordedMs,
-    body,
+    pieces,
+    get body() {
+      return pieces.map((piece) => (typeof piece === 'string' ? piece : piece.text)).join('');
+    },
     patients: facts.patientIds.map((id) => `Patient/${id}`),
     agents: agents.references,
     entities: entities.references,
     type: 'rest',
     subtype: facts.interaction,
-    action,
+    action: actions[facts.interaction],
     outcome: facts.outcome,
     labels: [...[...viewers].map(viewerLabel), ...(facts.inAccessHistory ? [accessHistoryLabel] : [])],
     deliverTo: facts.notifyIds,

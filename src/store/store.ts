@@ -65,15 +65,18 @@ export interface Touch {
   readonly labels?: readonly string[];
 }
 
+/** A long text that many AuditEvents have in common: a store may keep it once. The same object is given for each of them. */
+export interface SharedText {
+  readonly text: string;
+}
+
 /** An AuditEvent with what is needed to find it again, and who must be told. Append-only: nothing changes it afterwards. */
 export interface AuditWrite {
   readonly id: string;
   readonly recordedMs: number;
   readonly body: string;
-  /**
-   * Long texts within `body`, in their order, that many AuditEvents have in common: a store may keep each of them once.
-   */
-  readonly shared?: readonly string[];
+  /** The same text in pieces, in order, where some of them are the same in many AuditEvents. */
+  readonly pieces?: readonly (string | SharedText)[];
   /** Literal references as `Type/id`, for the search parameters `patient`, `agent` and `entity`. */
   readonly patients: readonly string[];
   readonly agents: readonly string[];
@@ -223,12 +226,10 @@ export interface DeliveryQueue {
   recordBreach(breach: DeliveryBreach): Promise<boolean>;
   /** The latest `limit` breaches, newest first; of one authority when it is given. */
   breaches(limit: number, authority?: string): Promise<readonly DeliveryBreach[]>;
-}
-
-export interface Store {
   /**
    * The undelivered ones of an authority, leased ones included, by `recordedMs` and then in an order that does not change;
-   * those behind `after` when it is given, which may have been delivered since. Leases nothing.
+   * those behind `after` when it is given, which may have been delivered since; with an empty id, those of its
+   * millisecond and later. Leases nothing.
    */
   owed(authority: string, limit: number, after?: OwedDelivery): Promise<readonly OwedDelivery[]>;
 }
@@ -259,6 +260,9 @@ export interface SubscriptionEvents {
   acknowledge(subscriptionId: string, through: number): Promise<void>;
   /** The highest number that was acknowledged that way; 0: none. */
   acknowledged(subscriptionId: string): Promise<number>;
+}
+
+export interface Store {
   /**
    * Applies the unit, all or nothing. Resolves only when it is durable. A refused unit changed nothing.
    * Throws FhirFault `transient` when the store cannot take it now (full, busy, lost): then nothing may be disclosed.
@@ -273,8 +277,8 @@ export interface SubscriptionEvents {
   /** Records a single-use key durably. False: it was used before. The key may be forgotten after `expiresAtMs`. */
   useOnce(key: string, expiresAtMs: number, nowMs: number): Promise<boolean>;
   readonly deliveries: DeliveryQueue;
+  readonly subscriptionEvents: SubscriptionEvents;
   /** Whether commits can succeed; false after an I/O error, until the process ends. */
   readonly ready: boolean;
   close(): Promise<void>;
-  readonly subscriptionEvents: SubscriptionEvents;
 }

@@ -7,6 +7,7 @@ import t from 'tap';
 import { openFhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/cli/demo/synthetic-child.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
+import { readStoredAudits } from '../support/stored-audits.ts';
 
 const rounds = 20;
 const readers = 12;
@@ -40,12 +41,12 @@ function findLost(home: ServerHome, acknowledged: readonly Acknowledged[]): read
       `SELECT authority FROM delivery WHERE seq = ?1 UNION ALL SELECT authority FROM delivered WHERE seq = ?1`,
     );
     const stored = new Map<string, readonly unknown[]>();
-    for (const { seq, body } of db.prepare("SELECT seq, body FROM audit WHERE subtype = 'search-type'").all()) {
-      const event = JSON.parse(String(body)) as { entity: { what?: { identifier?: { value: string } } }[] };
+    for (const { seq, body } of readStoredAudits(db, "subtype = 'search-type'")) {
+      const event = JSON.parse(body) as { entity: { what?: { identifier?: { value: string } } }[] };
       const requestId = event.entity.find(({ what }) => what?.identifier !== undefined)?.what?.identifier?.value ?? '';
       stored.set(
         requestId,
-        deliveries.all(Number(seq)).map(({ authority }) => authority),
+        deliveries.all(seq).map(({ authority }) => authority),
       );
     }
     return acknowledged

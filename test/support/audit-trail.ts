@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { AuditEvent } from 'fhir/r4.js';
+import { readStoredAudits } from './stored-audits.ts';
 
 /** What the store holds of one access, read past the server. */
 export interface TrailEntry {
@@ -32,24 +33,20 @@ export function openAuditTrail(t: { teardown(close: () => unknown): unknown }, f
   );
   return {
     of: (requestId) =>
-      db
-        .prepare('SELECT seq, subtype, outcome, labels, body FROM audit WHERE body LIKE ? ORDER BY seq')
-        .all(`%"${requestId}"%`)
-        .map((row) => {
-          const event: AuditEvent = JSON.parse(String(row['body']));
-          const agents = event.agent.filter((agent) => agent.type?.coding?.[0]?.code === 'custodian');
-          const patients = (event.entity ?? []).filter((entity) => entity.role?.code === '1');
-          const seq = Number(row['seq']);
-          return {
-            event,
-            subtype: String(row['subtype']),
-            outcome: String(row['outcome']),
-            labels: JSON.parse(String(row['labels'])),
-            patients: patients.map((entity) => without(entity.what?.reference)),
-            custodians: agents.map((agent) => without(agent.who?.reference)),
-            owed: owed.all(seq, seq).map((delivery) => String(delivery['authority'])),
-          };
-        }),
+      readStoredAudits(db, 'body LIKE ?', `%"${requestId}"%`).map(({ seq, subtype, outcome, labels, body }) => {
+        const event: AuditEvent = JSON.parse(body);
+        const agents = event.agent.filter((agent) => agent.type?.coding?.[0]?.code === 'custodian');
+        const patients = (event.entity ?? []).filter((entity) => entity.role?.code === '1');
+        return {
+          event,
+          subtype,
+          outcome,
+          labels,
+          patients: patients.map((entity) => without(entity.what?.reference)),
+          custodians: agents.map((agent) => without(agent.who?.reference)),
+          owed: owed.all(seq, seq).map((delivery) => String(delivery['authority'])),
+        };
+      }),
     count: () => Number(db.prepare('SELECT count(*) AS n FROM audit').get()?.['n']),
   };
 }

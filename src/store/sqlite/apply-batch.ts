@@ -8,6 +8,8 @@ import { applyClaim, applyExtend, applySettle } from './apply-delivery.ts';
 import { applyMakeDue } from './apply-make-due.ts';
 import { applyUnit, type BatchState } from './apply-unit.ts';
 import { applyBreach } from './delivery-breach.ts';
+import { indexAudits, readIndexed } from './index-audits.ts';
+import { openTexts } from './read-text.ts';
 import { type SqliteFailure, sqliteFailure } from './sqlite-failure.ts';
 import { numberAt, openStatements, type Statements } from './statements.ts';
 import { acknowledgeEvents, appendEvents } from './subscription-events.ts';
@@ -20,11 +22,24 @@ export type BatchOutcome =
 
 const purgeIntervalMs = 60_000;
 
-/** Returns the function that applies one batch durably on the connection. */
-export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchOutcome {
+export interface Batches {
+  /** Applies one batch durably. */
+  apply(ops: readonly WriteOp[]): BatchOutcome;
+  /** How many AuditEvents have no search keys yet. */
+  unindexed(): number;
+}
+
+/** Batches on the one connection that writes. */
+export function openBatches(db: DatabaseSync): Batches {
   const statements = openStatements(db);
   const last = statements.row('SELECT coalesce(max(seq), 0) FROM audit');
-  const state: BatchState = { nextSeq: (last === undefined ? 0 : numberAt(last, 0)) + 1, counts: new Map() };
+  let indexed = readIndexed(statements);
+  // What was undone may have taken numbers that were counted as indexed.
+  const state: BatchState = {
+    nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed) + 1,
+    counts: new Map(),
+    textOf: openTexts(statements),
+  };
   let purgedMs = Number.NEGATIVE_INFINITY;
 
   const apply = (op: WriteOp): OpResult => {
@@ -38,7 +53,7 @@ export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchO
         }
         return statements.run('INSERT OR IGNORE INTO used_once VALUES (?, ?)', op[1], op[2]).changes === 1;
       case 'claim':
-        return applyClaim(statements, op[1], op[2], op[3], op[4], op[5]);
+        return applyClaim(statements, state, op[1], op[2], op[3], op[4], op[5]);
       case 'settle':
         return applySettle(statements, state, op[1], op[2], op[3], op[4]);
       case 'extend':
@@ -51,6 +66,9 @@ export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchO
         return appendEvents(statements, op[1], op[2]);
       case 'acknowledge':
         acknowledgeEvents(statements, op[1], op[2]);
+        return true;
+      case 'index':
+        indexAudits(statements, state.nextSeq - 1);
         return true;
     }
   };
@@ -69,7 +87,7 @@ export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchO
     }
   };
 
-  return (ops) => {
+  const applyOps = (ops: readonly WriteOp[]): BatchOutcome => {
     try {
       return { kind: 'done', results: inTransaction(() => ops.map(apply)) };
     } catch (error) {
@@ -85,6 +103,15 @@ export function openBatch(db: DatabaseSync): (ops: readonly WriteOp[]) => BatchO
       if (failure === 'lost') return lost(error);
       return { kind: 'done', results: ops.map(() => failed(failure, error)) };
     }
+  };
+
+  return {
+    apply(ops) {
+      const outcome = applyOps(ops);
+      if (outcome.kind === 'done' && ops.some(([kind]) => kind === 'index')) indexed = readIndexed(statements);
+      return outcome;
+    },
+    unindexed: () => state.nextSeq - 1 - indexed,
   };
 }
 

@@ -18,6 +18,7 @@ const lease = `UPDATE delivery SET ready = 0, waitUntilMs = ?, leaseToken = ?
 /** What waited for its time, or lost its lease, is made ready first; then the oldest that are ready are leased. */
 export function applyClaim(
   statements: Statements,
+  state: BatchState,
   authority: string,
   limit: number,
   nowMs: number,
@@ -35,7 +36,7 @@ export function applyClaim(
       auditId,
       authority,
       recordedMs,
-      body: textAt(row, 3),
+      body: state.textOf(textAt(row, 3)),
       attempts: numberAt(row, 4),
       acknowledgedBy,
       parked: numberAt(row, 6) === 1,

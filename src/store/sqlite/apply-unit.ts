@@ -11,6 +11,8 @@ export interface BatchState {
   nextSeq: number;
   /** Changes of delivery_count that the batch still has to write, by authority. */
   readonly counts: Map<string, { undelivered: number; delivered: number }>;
+  /** Gives the whole text of a stored AuditEvent. */
+  readonly textOf: (body: string) => string;
 }
 
 /** True when applied; else the refusal, and nothing was changed. */
@@ -125,9 +127,10 @@ function insertHistoryKeys(statements: Statements, type: string, id: string, lab
 }
 
 function insertAudit(statements: Statements, state: BatchState, audit: AuditRow): void {
-  const [id, recordedMs, type, subtype, action, outcome, present, labels, body, keys, deliverTo] = audit;
+  const [id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo] = audit;
   const seq = state.nextSeq;
   state.nextSeq += 1;
+  for (const [key, text] of texts) statements.run('INSERT OR IGNORE INTO audit_text VALUES (?, ?)', key, text);
   statements.run(
     'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     seq,
@@ -138,10 +141,9 @@ function insertAudit(statements: Statements, state: BatchState, audit: AuditRow)
     action,
     outcome,
     present,
-    labels,
+    keys,
     body,
   );
-  for (const key of keys) statements.run('INSERT INTO audit_key VALUES (?, ?, ?)', key, recordedMs, seq);
   for (const authority of deliverTo) {
     statements.run(
       "INSERT INTO delivery VALUES (?, 1, ?, ?, ?, 0, NULL, 0, '[]', NULL, 0)",

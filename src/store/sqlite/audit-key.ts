@@ -1,48 +1,54 @@
 /**
- * The keys under which an AuditEvent is found: `id/Type`, so that any type is a range, then what the reference is. A patient
- * is entity as well: both keys lie on one page of the index, which halves the pages that a commit has to write.
+ * The keys under which an AuditEvent is found: one for each reference (`id/Type`, so that any type is a range), with a bit
+ * for each search parameter that has it; one for each access label; and one that all events have, in the order of time.
  */
 import type { AuditWrite } from '../store.ts';
 
-/** The reference parameters of AuditEvent; `bit` is its flag in `audit.present`. */
-export const auditReferences = {
-  patient: { suffix: '|p', bit: 1 },
-  agent: { suffix: '|a', bit: 2 },
-  entity: { suffix: '|e', bit: 4 },
-} as const;
+/** The reference parameters of AuditEvent; the bit of each in `audit_key.roles` and `audit.present`. */
+export const auditRoles = { patient: 1, agent: 2, entity: 4 } as const;
+
+/** The key of all events. */
+export const everyAudit = '*';
+
+const labelPrefix = 'l:';
 
 /** The key of a literal reference. */
-export function referenceKey(suffix: string, type: string, id: string): string {
-  return `r:${id}/${type}${suffix}`;
+export function referenceKey(type: string, id: string): string {
+  return `r:${id}/${type}`;
 }
 
 /** The key of an access label. */
 export function labelKey(label: string): string {
-  return `l:${label}`;
+  return `${labelPrefix}${label}`;
 }
 
-/** All keys of an AuditEvent, each once. */
-export function auditKeys(audit: AuditWrite): readonly string[] {
-  const keys = new Set<string>();
-  addReferences(keys, auditReferences.patient.suffix, audit.patients);
-  addReferences(keys, auditReferences.agent.suffix, audit.agents);
-  addReferences(keys, auditReferences.entity.suffix, audit.entities);
-  for (const label of audit.labels) keys.add(labelKey(label));
-  return [...keys];
+/** Whether a key is that of a label, or of all events: their rows in audit_key carry the event's codes. */
+export function carriesCodes(key: string): boolean {
+  return !key.startsWith('r:');
 }
 
-/** Which of the reference parameters have a value. */
-export function presentReferences(audit: AuditWrite): number {
-  return (
-    (audit.patients.length > 0 ? auditReferences.patient.bit : 0) |
-    (audit.agents.length > 0 ? auditReferences.agent.bit : 0) |
-    (audit.entities.length > 0 ? auditReferences.entity.bit : 0)
-  );
+/** All keys with their roles as one JSON object, and which of the reference parameters have a value. */
+export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; readonly present: number } {
+  const keys: Record<string, number> = { [everyAudit]: 0 };
+  let present = 0;
+  const add = (references: readonly string[], role: number): void => {
+    if (references.length > 0) present |= role;
+    for (const reference of references) {
+      const slash = reference.indexOf('/');
+      const key = referenceKey(reference.slice(0, slash), reference.slice(slash + 1));
+      keys[key] = (keys[key] ?? 0) | role;
+    }
+  };
+  add(audit.patients, auditRoles.patient);
+  add(audit.agents, auditRoles.agent);
+  add(audit.entities, auditRoles.entity);
+  for (const label of audit.labels) keys[labelKey(label)] = 0;
+  return { keys: JSON.stringify(keys), present };
 }
 
-function addReferences(keys: Set<string>, suffix: string, references: readonly string[]): void {
-  for (const reference of references) {
-    const slash = reference.indexOf('/');
-    keys.add(referenceKey(suffix, reference.slice(0, slash), reference.slice(slash + 1)));
-  }
+/** The access labels among the keys of an event, in the order in which they were given. */
+export function labelsOf(keys: string): readonly string[] {
+  return Object.keys(JSON.parse(keys) as object)
+    .filter((key) => key.startsWith(labelPrefix))
+    .map((key) => key.slice(labelPrefix.length));
 }

@@ -3,7 +3,7 @@
 import { fault } from '../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../fhir/search/ast.ts';
 import { auditTokenSystems } from '../store.ts';
-import { auditReferences, labelKey, referenceKey } from './audit-key.ts';
+import { auditRoles, carriesCodes, everyAudit, labelKey, referenceKey } from './audit-key.ts';
 import { type CompiledSearch, limit } from './compile-search.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
 import type { CompiledSql } from './write-op.ts';
@@ -21,29 +21,27 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
   }
   const driver = chooseDriver(plan.clauses);
   const driverKeys = driver === undefined ? undefined : exactKeys(driver);
-  const joined = driverKeys?.length === 1 ? driverKeys[0] : undefined;
-  const time = joined === undefined ? 'a' : 'd';
-  const conditions: CompiledSql[] =
-    joined === undefined
-      ? [{ sql: 'a.recordedMs >= ?', params: [Number.MIN_SAFE_INTEGER] }]
-      : [{ sql: 'd.key = ?', params: [joined] }];
+  const driving = driverKeys?.length === 1 ? driverKeys[0] : undefined;
+  const key = driving ?? everyAudit;
+  const codes = carriesCodes(key) ? 'd' : 'a';
+  const conditions: CompiledSql[] = [{ sql: 'd.key = ?', params: [key] }];
   for (const clause of plan.clauses) {
-    if (clause !== driver || joined === undefined) conditions.push(condition(clause, time, clause === driver));
+    if (clause !== driver || driving === undefined) conditions.push(condition(clause, codes));
+    else if (clause.kind === 'reference') conditions.push(hasRole('d', clause.param));
   }
-  const keysSuffice = joined !== undefined && !plan.clauses.some(readsRow);
-  const from = joined === undefined ? 'audit a' : keysSuffice ? 'audit_key d' : 'audit_key d CROSS JOIN audit a';
-  if (joined !== undefined && !keysSuffice) conditions.push({ sql: 'a.seq = d.seq', params: [] });
+  const keysSuffice = !plan.clauses.some(({ kind }) => kind === 'id' || (codes === 'a' && readsCodes(kind)));
+  const from = keysSuffice ? 'audit_key d' : 'audit_key d CROSS JOIN audit a';
+  if (!keysSuffice) conditions.push({ sql: 'a.seq = d.seq', params: [] });
   const where = conditions.map(({ sql }) => sql).join(' AND ');
   const params = conditions.flatMap((compiled) => compiled.params);
-  const keyset =
-    plan.after === undefined ? '' : ` AND (${time}.recordedMs, ${time}.seq) ${descending ? '<' : '>'} (?, ?)`;
+  const keyset = plan.after === undefined ? '' : ` AND (d.recordedMs, d.seq) ${descending ? '<' : '>'} (?, ?)`;
   const position = plan.after === undefined ? [] : [plan.after[0] ?? null, plan.after[1] ?? null];
   const direction = descending ? 'DESC' : 'ASC';
   return {
     count: { sql: `SELECT count(*) FROM ${from} WHERE ${where}`, params },
     page: {
-      sql: `SELECT ${time}.recordedMs, ${time}.seq FROM ${from} WHERE ${where}${keyset}
-        ORDER BY ${time}.recordedMs ${direction}, ${time}.seq ${direction} ${limit}`,
+      sql: `SELECT d.recordedMs, d.seq FROM ${from} WHERE ${where}${keyset}
+        ORDER BY d.recordedMs ${direction}, d.seq ${direction} ${limit}`,
       params: [...params, ...position, plan.limit + 1],
     },
   };
@@ -74,94 +72,100 @@ function rankOf(clause: SearchClause): number {
   return clause.any.some(isLong) ? lastRank : (driverRanks[clause.param] ?? lastRank + 1);
 }
 
-/** Whether it asks for a column of `audit` that the keys do not have. */
-function readsRow({ kind }: SearchClause): boolean {
-  return kind === 'id' || kind === 'token' || kind === 'missing';
+/** Whether it asks for a column of `audit` that stands in the rows of labels as well. */
+function readsCodes(kind: SearchClause['kind']): boolean {
+  return kind === 'token' || kind === 'missing';
 }
 
 /** The keys that the clause asks for; undefined when it is not a list of exact keys. */
 function exactKeys(clause: SearchClause): readonly string[] | undefined {
   if (clause.kind === 'label') return [...new Set(clause.any.map(labelKey))];
   if (clause.kind !== 'reference') return undefined;
-  const rule = referenceRule(clause.param);
-  if (rule === undefined) return [];
+  if (roleOf(clause.param) === undefined) return [];
   const keys = new Set<string>();
   for (const value of clause.any) {
     if (value.kind === 'identifier') continue;
     if (value.type === undefined) return undefined;
-    keys.add(referenceKey(rule.suffix, value.type, value.id));
+    keys.add(referenceKey(value.type, value.id));
   }
   return [...keys];
 }
 
-function condition(clause: SearchClause, time: string, drives: boolean): CompiledSql {
+/** `codes`: the row that carries the event's codes. */
+function condition(clause: SearchClause, codes: 'a' | 'd'): CompiledSql {
   switch (clause.kind) {
     case 'label':
+      return clause.any.length === 0 ? nothing : someKey(clause.any.map(labelKey));
     case 'reference': {
       const keys = exactKeys(clause);
-      if (keys === undefined)
-        return clause.kind === 'reference' ? anyTypeCondition(clause.param, clause.any, time) : nothing;
-      if (keys.length === 0) return nothing;
-      const list = keys.map(() => '?').join(', ');
-      if (drives) return { sql: `a.seq IN (SELECT k.seq FROM audit_key k WHERE k.key IN (${list}))`, params: keys };
-      return {
-        sql: `EXISTS (SELECT 1 FROM audit_key k
-          WHERE k.key IN (${list}) AND k.recordedMs = ${time}.recordedMs AND k.seq = ${time}.seq)`,
-        params: keys,
-      };
+      if (keys === undefined) return anyTypeCondition(clause.param, clause.any);
+      return keys.length === 0 ? nothing : someKey(keys, hasRole('k', clause.param));
     }
     case 'id':
       if (clause.any.length === 0) return nothing;
       return { sql: `a.id IN (${clause.any.map(() => '?').join(', ')})`, params: clause.any };
     case 'date':
-      return clause.param === 'date' ? instants(clause.any, time) : nothing;
+      return clause.param === 'date' ? instants(clause.any) : nothing;
     case 'last-updated':
-      return instants(clause.any, time);
+      return instants(clause.any);
     case 'token':
-      return tokenCondition(clause.param, clause.negated, clause.any);
+      return tokenCondition(clause.param, clause.negated, clause.any, codes);
     case 'missing':
-      return missingCondition(clause.param, clause.missing);
+      return missingCondition(clause.param, clause.missing, codes);
     default:
       return nothing;
   }
 }
 
-function instants(any: Extract<SearchClause, { kind: 'date' }>['any'], time: string): CompiledSql {
-  const { sql, params } = anyOf(any, instantCondition(`${time}.recordedMs`));
+/** The event has one of these keys too. */
+function someKey(keys: readonly string[], role: CompiledSql = { sql: '1', params: [] }): CompiledSql {
+  return {
+    sql: `EXISTS (SELECT 1 FROM audit_key k WHERE k.key IN (${keys.map(() => '?').join(', ')})
+      AND k.recordedMs = d.recordedMs AND k.seq = d.seq AND ${role.sql})`,
+    params: [...keys, ...role.params],
+  };
+}
+
+function hasRole(row: 'd' | 'k', param: string): CompiledSql {
+  return { sql: `(${row}.roles & ?) <> 0`, params: [roleOf(param) ?? 0] };
+}
+
+function instants(any: Extract<SearchClause, { kind: 'date' }>['any']): CompiledSql {
+  const { sql, params } = anyOf(any, instantCondition('d.recordedMs'));
   return { sql: `(${sql})`, params };
 }
 
-/** Some literal names no type: all keys of that id are one range, and the suffix tells what the reference is. */
-function anyTypeCondition(param: string, any: readonly ReferenceValue[], time: string): CompiledSql {
-  const suffix = referenceRule(param)?.suffix ?? '';
+/** Some literal names no type: all keys of that id are one range. */
+function anyTypeCondition(param: string, any: readonly ReferenceValue[]): CompiledSql {
+  const role = hasRole('k', param);
   const { sql, params } = anyOf(any, (value): CompiledSql => {
     if (value.kind === 'identifier') return nothing;
-    if (value.type !== undefined) return { sql: 'k.key = ?', params: [referenceKey(suffix, value.type, value.id)] };
+    if (value.type !== undefined) return { sql: 'k.key = ?', params: [referenceKey(value.type, value.id)] };
     // '0' follows '/'.
-    return {
-      sql: 'k.key >= ? AND k.key < ? AND substr(k.key, -2) = ?',
-      params: [`r:${value.id}/`, `r:${value.id}0`, suffix],
-    };
+    return { sql: 'k.key >= ? AND k.key < ?', params: [referenceKey('', value.id), `r:${value.id}0`] };
   });
-  return { sql: `${time}.seq IN (SELECT k.seq FROM audit_key k WHERE ${sql})`, params };
+  return {
+    sql: `d.seq IN (SELECT k.seq FROM audit_key k WHERE (${sql}) AND ${role.sql})`,
+    params: [...params, ...role.params],
+  };
 }
 
-function tokenCondition(param: string, negated: boolean, any: readonly TokenValue[]): CompiledSql {
+function tokenCondition(param: string, negated: boolean, any: readonly TokenValue[], codes: 'a' | 'd'): CompiledSql {
   if (!isTokenParam(param)) return negated ? { sql: '1', params: [] } : nothing;
   const system = auditTokenSystems[param];
   const { sql, params } = anyOf(any, (value): CompiledSql => {
     if (value.system !== undefined && value.system !== system) return nothing;
     return value.code === undefined
-      ? { sql: `a.${param} <> ''`, params: [] }
-      : { sql: `a.${param} = ?`, params: [value.code] };
+      ? { sql: `${codes}.${param} <> ''`, params: [] }
+      : { sql: `${codes}.${param} = ?`, params: [value.code] };
   });
   return { sql: negated ? `NOT (${sql})` : `(${sql})`, params };
 }
 
-function missingCondition(param: string, missing: boolean): CompiledSql {
-  const rule = referenceRule(param);
-  if (rule !== undefined) return { sql: `(a.present & ${rule.bit}) ${missing ? '=' : '<>'} 0`, params: [] };
-  if (isTokenParam(param)) return { sql: `a.${param} ${missing ? '=' : '<>'} ''`, params: [] };
+function missingCondition(param: string, missing: boolean, codes: 'a' | 'd'): CompiledSql {
+  const role = roleOf(param);
+  if (role !== undefined) return { sql: `(${codes}.present & ${role}) ${missing ? '=' : '<>'} 0`, params: [] };
+  if (isTokenParam(param)) return { sql: `${codes}.${param} ${missing ? '=' : '<>'} ''`, params: [] };
   const known = param === 'date' || param === '_lastUpdated' || param === '_id';
   return { sql: known !== missing ? '1' : '0', params: [] };
 }
@@ -170,6 +174,6 @@ function isTokenParam(param: string): param is keyof typeof auditTokenSystems {
   return Object.hasOwn(auditTokenSystems, param);
 }
 
-function referenceRule(param: string): { readonly suffix: string; readonly bit: number } | undefined {
-  return Object.hasOwn(auditReferences, param) ? auditReferences[param as keyof typeof auditReferences] : undefined;
+function roleOf(param: string): number | undefined {
+  return Object.hasOwn(auditRoles, param) ? auditRoles[param as keyof typeof auditRoles] : undefined;
 }

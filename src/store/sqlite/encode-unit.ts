@@ -1,14 +1,15 @@
 /** A write unit as the writer thread takes it: index values as rows, conditions compiled. */
 import type { IndexValue } from '../../fhir/search/ast.ts';
 import type { AuditWrite, ResourceWrite, WriteUnit } from '../store.ts';
-import { auditKeys, presentReferences } from './audit-key.ts';
+import { renderAuditKeys } from './audit-key.ts';
+import type { TextEncoder } from './audit-text.ts';
 import { compileSearch } from './compile-search.ts';
 import { indexKind } from './schema.ts';
-import type { AuditRow, IndexRow, WriteOp, WriteRow } from './write-op.ts';
+import type { AuditRow, IndexRow, UnitOp, WriteRow } from './write-op.ts';
 
 /** Throws TypeError for an AuditEvent among `writes`: those go in `audits`, and nowhere else. */
-export function encodeUnit(unit: WriteUnit): WriteOp {
-  return ['unit', unit.writes.map(encodeWrite), unit.touches, unit.audits.map(encodeAudit)];
+export function encodeUnit(unit: WriteUnit, texts: TextEncoder): UnitOp {
+  return ['unit', unit.writes.map(encodeWrite), unit.touches, unit.audits.map((audit) => encodeAudit(audit, texts))];
 }
 
 function encodeWrite(write: ResourceWrite): WriteRow {
@@ -38,9 +39,9 @@ function encodeIndexValue(value: IndexValue): IndexRow {
   }
 }
 
-function encodeAudit(audit: AuditWrite): AuditRow {
-  const { id, recordedMs, type, subtype, action, outcome, labels, body, deliverTo } = audit;
-  const present = presentReferences(audit);
-  const keys = auditKeys(audit);
-  return [id, recordedMs, type, subtype, action, outcome, present, JSON.stringify(labels), body, keys, deliverTo];
+function encodeAudit(audit: AuditWrite, encoder: TextEncoder): AuditRow {
+  const { id, recordedMs, type, subtype, action, outcome, deliverTo } = audit;
+  const { keys, present } = renderAuditKeys(audit);
+  const { body, texts } = encoder.encode(audit);
+  return [id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo];
 }

@@ -1,17 +1,24 @@
-/** The embedded store: one SQLite file, read on the main thread and written by one other thread. */
+/**
+ * The embedded store: one SQLite file, written by one thread; read on the main thread, and by another thread where that may
+ * take long.
+ */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { FhirFault } from '../../fhir/fault.ts';
 import type { ClaimedDelivery, DeliveryQueue, Store } from '../store.ts';
+import { openTextEncoder } from './audit-text.ts';
+import { readsFew } from './compile-search.ts';
 import { openConnection } from './connection.ts';
 import { readBreaches } from './delivery-breach.ts';
 import { encodeUnit } from './encode-unit.ts';
 import { lockFolder } from './folder-lock.ts';
 import { readBacklog, readOwed } from './read-backlog.ts';
 import { readResource, readResourceVersion } from './read-resource.ts';
+import { openTexts } from './read-text.ts';
 import { runHistory } from './run-history.ts';
 import { runSearch } from './run-search.ts';
+import { openSearchThread, type SearchThread } from './search-thread.ts';
 import { sqliteFailure, storeUnavailable } from './sqlite-failure.ts';
 import { openStatements, type Statements } from './statements.ts';
 import { readAcknowledged, readEvents, readLastNumber } from './subscription-events.ts';
@@ -49,18 +56,30 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       ...thread,
       submit: (op) => (ready ? thread.submit(op) : Promise.reject(storeUnavailable('store-lost'))),
     };
-    const statements = await openReader(file, thread);
+    const { statements, searches } = await openReaders(file, thread, lose);
+    const textOf = openTexts(statements);
+    const texts = openTextEncoder();
     const read = reader(statements, () => ready, lose);
+    const audits = auditIndex(writer);
     return {
       commit: async (unit) => {
-        const result = await writer.submit(encodeUnit(unit));
-        if (result === true) return { kind: 'committed' };
+        const op = encodeUnit(unit, texts);
+        const result = await writer.submit(op);
+        if (result === true) {
+          for (const row of op[3]) texts.confirm(row[9]);
+          if (op[3].length > 0) audits.grown();
+          return { kind: 'committed' };
+        }
         if (typeof result === 'object' && 'reason' in result) return result;
         throw unexpectedAnswer();
       },
-      read: (type, id) => read(() => readResource(statements, type, id)),
-      readVersion: (type, id, version) => read(() => readResourceVersion(statements, type, id, version)),
-      search: (plan) => read(() => runSearch(statements, plan)),
+      read: (type, id) => read(() => readResource(statements, textOf, type, id)),
+      readVersion: (type, id, version) => read(() => readResourceVersion(statements, textOf, type, id, version)),
+      search: async (plan) => {
+        if (plan.type === 'AuditEvent') await audits.indexed();
+        if (readsFew(plan)) return read(() => runSearch(statements, textOf, plan));
+        return ready ? searches.search(plan) : Promise.reject(storeUnavailable('store-closed'));
+      },
       history: (plan) => read(() => runHistory(statements, plan)),
       useOnce: (key, expiresAtMs, nowMs) => submitFlag(writer, ['once', key, expiresAtMs, nowMs]),
       deliveries: deliveryQueue(
@@ -88,7 +107,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       },
       close: async () => {
         if (statements.db.isOpen) statements.db.close();
-        await writer.close();
+        await Promise.all([writer.close(), searches.close()]);
         unlock();
       },
     };
@@ -98,9 +117,41 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
   }
 }
 
-async function openReader(file: string, thread: Writer): Promise<Statements> {
+interface AuditIndex {
+  /** An AuditEvent has been committed. */
+  grown(): void;
+  /** Resolves when every AuditEvent that was committed before has its search keys. */
+  indexed(): Promise<void>;
+}
+
+function auditIndex(writer: Writer): AuditIndex {
+  let hasGrown = false;
+  let indexing: Promise<unknown> = Promise.resolve();
+  return {
+    grown() {
+      hasGrown = true;
+    },
+    async indexed() {
+      if (hasGrown) {
+        hasGrown = false;
+        indexing = writer.submit(['index']).catch((error: unknown) => {
+          hasGrown = true;
+          throw error;
+        });
+      }
+      await indexing;
+    },
+  };
+}
+
+async function openReaders(
+  file: string,
+  thread: Writer,
+  lose: (error: Error) => void,
+): Promise<{ readonly statements: Statements; readonly searches: SearchThread }> {
   try {
-    return openStatements(openConnection({ file, use: 'read' }));
+    const searches = await openSearchThread(file, lose);
+    return { statements: openStatements(openConnection({ file, use: 'read' })), searches };
   } catch (error) {
     await thread.close();
     throw error;

@@ -3,15 +3,15 @@ import type { KeysetPosition, SearchPlan } from '../../fhir/search/ast.ts';
 import type { SearchResult, StoredResource } from '../store.ts';
 import { compileAuditSearch } from './compile-audit-search.ts';
 import { type CompiledSearch, compileSearch } from './compile-search.ts';
-import { storedAudit } from './read-resource.ts';
+import { storedAudit, type TextOf } from './read-resource.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from './statements.ts';
 
 /** Page and total are of the same moment. */
-export function runSearch(statements: Statements, plan: SearchPlan): SearchResult {
+export function runSearch(statements: Statements, textOf: TextOf, plan: SearchPlan): SearchResult {
   const audits = plan.type === 'AuditEvent';
   const compiled = audits ? compileAuditSearch(plan) : compileSearch(plan);
   const toMatch = audits
-    ? (row: Row) => auditMatch(statements, row)
+    ? (row: Row) => auditMatch(statements, textOf, row)
     : (row: Row) => resourceMatch(statements, plan, row);
   if (!plan.total) return { ...page(statements, plan, compiled, toMatch), total: undefined };
   statements.run('BEGIN');
@@ -63,8 +63,8 @@ function readBody(statements: Statements, versionRow: number): string {
   return textAt(found, 0);
 }
 
-function auditMatch(statements: Statements, row: Row): StoredResource {
-  const found = statements.row('SELECT id, recordedMs, body, labels FROM audit WHERE seq = ?', numberAt(row, 1));
+function auditMatch(statements: Statements, textOf: TextOf, row: Row): StoredResource {
+  const found = statements.row('SELECT id, recordedMs, body, keys FROM audit WHERE seq = ?', numberAt(row, 1));
   if (found === undefined) throw new Error('an audit key has no audit');
-  return storedAudit(found);
+  return storedAudit(found, textOf);
 }

@@ -58,20 +58,31 @@ CREATE INDEX unique_key_by_holder ON unique_key (type, id);
 CREATE TABLE used_once (key TEXT NOT NULL PRIMARY KEY, expiresAtMs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX used_once_by_expiry ON used_once (expiresAtMs);
 
+-- keys: a JSON object of the keys under which the event is found, each with its roles; see audit-key.ts.
+-- body: the JSON text, with shared texts replaced by their keys in audit_text; see audit-text.ts.
 CREATE TABLE audit (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, recordedMs INTEGER NOT NULL, type TEXT NOT NULL,
-  subtype TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL, present INTEGER NOT NULL, labels TEXT NOT NULL,
+  subtype TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL, present INTEGER NOT NULL, keys TEXT NOT NULL,
   body TEXT NOT NULL
 ) STRICT;
-CREATE INDEX audit_by_recorded ON audit (recordedMs);
 
+CREATE TABLE audit_text (key TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- What searches are answered from: written in bulk, after the events themselves, up to audit_indexed.seq.
+-- The columns after roles stand in the rows of labels only, whose ranges are long.
 CREATE TABLE audit_key (
-  key TEXT NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,
+  key TEXT NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL, roles INTEGER NOT NULL,
+  type TEXT, subtype TEXT, action TEXT, outcome TEXT, present INTEGER,
   PRIMARY KEY (key, recordedMs, seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE audit_indexed (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
+INSERT INTO audit_indexed VALUES (1, 0);
+
 CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_text_update BEFORE UPDATE ON audit_text BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_text_delete BEFORE DELETE ON audit_text BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_key_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_key_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 
@@ -106,6 +117,15 @@ CREATE TABLE delivered (
 CREATE TABLE delivery_count (
   authority TEXT NOT NULL PRIMARY KEY, undelivered INTEGER NOT NULL, delivered INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE subscription_event (
+  subscription TEXT NOT NULL, number INTEGER NOT NULL, auditId TEXT NOT NULL, PRIMARY KEY (subscription, number)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX subscription_event_by_audit ON subscription_event (subscription, auditId);
+
+CREATE TABLE subscription_acknowledged (
+  subscription TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 `;
 
 /** Creates the tables in a new database. Throws when the file was written by a newer program, or is not a store at all. */
@@ -117,15 +137,6 @@ export function openSchema(db: DatabaseSync): void {
     );
   }
   if (found === schemaVersion) return;
-
-CREATE TABLE subscription_event (
-  subscription TEXT NOT NULL, number INTEGER NOT NULL, auditId TEXT NOT NULL, PRIMARY KEY (subscription, number)
-) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX subscription_event_by_audit ON subscription_event (subscription, auditId);
-
-CREATE TABLE subscription_acknowledged (
-  subscription TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
   if (db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined) {
     throw new Error('The database file has tables but no schema version: it is not a store of this program.');
   }

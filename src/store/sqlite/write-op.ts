@@ -1,5 +1,6 @@
 /** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
 import type { ClaimedDelivery, CommitResult, DeliveryBreach, MakeDueOf, Settlement, Touch } from '../store.ts';
+import type { TextRow } from './audit-text.ts';
 
 /** `kind, param, v1, v2`; see `indexKind`. */
 export type IndexRow = readonly [kind: number, param: string, v1: string | number, v2: string | number];
@@ -31,14 +32,21 @@ export type AuditRow = readonly [
   action: string,
   outcome: string,
   present: number,
-  labels: string,
+  keys: string,
   body: string,
-  keys: readonly string[],
+  texts: readonly TextRow[],
   deliverTo: readonly string[],
 ];
 
+export type UnitOp = readonly [
+  kind: 'unit',
+  writes: readonly WriteRow[],
+  touches: readonly Touch[],
+  audits: readonly AuditRow[],
+];
+
 export type WriteOp =
-  | readonly ['unit', writes: readonly WriteRow[], touches: readonly Touch[], audits: readonly AuditRow[]]
+  | UnitOp
   | readonly ['once', key: string, expiresAtMs: number, nowMs: number]
   | readonly ['claim', authority: string, limit: number, nowMs: number, leaseUntilMs: number, leaseToken: string]
   | readonly ['settle', authority: string, auditId: string, leaseToken: string, settlement: Settlement]
@@ -46,7 +54,9 @@ export type WriteOp =
   | readonly ['due', authority: string, nowMs: number, of: MakeDueOf, limit: number]
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
-  | readonly ['acknowledge', subscriptionId: string, through: number];
+  | readonly ['acknowledge', subscriptionId: string, through: number]
+  /** Makes every AuditEvent so far searchable. */
+  | readonly ['index'];
 
 /** `failed`: this operation alone changed nothing, and why. */
 export interface OpFailure {

@@ -10,7 +10,7 @@ import { audit, plan, unit } from '../../contract/fixtures.ts';
 import { openTestStore } from './open-test-store.ts';
 
 const interval = { startMs: 1, endMs: 2 };
-const prefixes = ['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb'] as const;
+const prefixes = ['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'] as const;
 
 const resourceClauses: readonly SearchClause[] = [
   { kind: 'token', param: 'status', negated: false, any: [{ code: 'active' }] },
@@ -33,7 +33,8 @@ const resourceClauses: readonly SearchClause[] = [
   ...(['starts', 'contains', 'exact'] as const).map(
     (match): SearchClause => ({ kind: 'string', param: 'name', match, any: ['a'] }),
   ),
-  { kind: 'uri', param: 'url', any: ['u', 'v'] },
+  { kind: 'uri', param: 'url', match: 'exact', any: ['u', 'v'] },
+  { kind: 'uri', param: 'url', match: 'below', any: ['u', 'v'] },
   { kind: 'missing', param: 'date', missing: true },
   { kind: 'missing', param: 'date', missing: false },
   { kind: 'id', any: ['a', 'b'] },
@@ -170,9 +171,9 @@ t.test('what the caller may see drives, unless the search names one child or one
     ['l:viewer:E1', [literal('agent', undefined, 'E2'), own]],
     ['l:viewer:E1', [literal('entity', 'Organization', 'E2'), own]],
     ['l:viewer:E1', [outcome, own]],
-    ['r:9990000018/Patient|p', [literal('patient', 'Patient', '9990000018'), own]],
-    ['r:f1/Flag|e', [own, literal('agent', 'Organization', 'E2'), literal('entity', 'Flag', 'f1')]],
-    ['r:E2/Organization|a', [literal('agent', 'Organization', 'E2'), outcome]],
+    ['r:9990000018/Patient', [literal('patient', 'Patient', '9990000018'), own]],
+    ['r:f1/Flag', [own, literal('agent', 'Organization', 'E2'), literal('entity', 'Flag', 'f1')]],
+    ['r:E2/Organization', [literal('agent', 'Organization', 'E2'), outcome]],
   ];
   for (const [key, clauses] of audits) {
     const { page, count } = compileAuditSearch(plan(clauses, { type: 'AuditEvent' }));
@@ -188,7 +189,7 @@ t.test('what the caller may see drives, unless the search names one child or one
   const resources: readonly (readonly [string, readonly SearchClause[]])[] = [
     ['_label', [literal('author', 'Organization', 'E2'), own]],
     ['_label', [{ kind: 'string', param: 'family', match: 'starts', any: ['testchild'] }, own]],
-    ['_label', [{ kind: 'uri', param: 'url', any: ['u'] }, own]],
+    ['_label', [{ kind: 'uri', param: 'url', match: 'exact', any: ['u'] }, own]],
     ['_label', [{ kind: 'token', param: 'code', negated: false, any: [{ code: '1' }] }, own]],
     ['_label', [{ kind: 'token', param: 'identifier', negated: false, any: [{ system: 's' }] }, own]],
     ['identifier', [own, { kind: 'token', param: 'identifier', negated: false, any: [{ code: '1' }] }]],

@@ -1,0 +1,139 @@
+/**
+ * The hot path: an AuditEvent with its deliveries is one document. Those that are committed at one time go to the
+ * database in one `insertMany`; a bad one fails alone.
+ */
+import { MongoBulkWriteError } from 'mongodb';
+import { fault } from '../../fhir/fault.ts';
+import { storeUnavailable } from '../store-unavailable.ts';
+import type { AuditDocument, Collections } from './documents.ts';
+import { asFault, mongoFailure } from './mongo-failure.ts';
+
+export interface AuditWriter {
+  /** Durable when it resolves. False: there is another AuditEvent with this id. Throws FhirFault as `Store.commit` does. */
+  insert(audit: AuditDocument): Promise<boolean>;
+  /** Resolves when nothing is under way any more. */
+  settled(): Promise<void>;
+}
+
+interface Waiting {
+  readonly audit: AuditDocument;
+  readonly resolve: (inserted: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface AuditWriterOptions {
+  readonly collections: Pick<Collections, 'audit'>;
+  /** How long a group is tried while its outcome is unknown. */
+  readonly timeLimitMs: number;
+  /** Told how many AuditEvents each group held. */
+  readonly onBatch?: (audits: number) => void;
+}
+
+const maxGroup = 512;
+const maxGroupsUnderWay = 4;
+const maxUnanswered = 10_000;
+const firstPauseMs = 20;
+const longestPauseMs = 500;
+
+export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWriterOptions): AuditWriter {
+  let waiting: Waiting[] = [];
+  let unanswered = 0;
+  let scheduled = false;
+  const underWay = new Set<Promise<void>>();
+
+  const sendGroups = (): void => {
+    scheduled = false;
+    while (waiting.length > 0 && underWay.size < maxGroupsUnderWay) {
+      const group = waiting.slice(0, maxGroup);
+      waiting = waiting.slice(maxGroup);
+      const sent = sendGroup(group).then(() => {
+        underWay.delete(sent);
+        unanswered -= group.length;
+        onBatch?.(group.length);
+        sendGroups();
+      });
+      underWay.add(sent);
+    }
+  };
+
+  async function sendGroup(group: readonly Waiting[]): Promise<void> {
+    try {
+      let open = group;
+      const deadlineMs = performance.now() + timeLimitMs;
+      for (let pauseMs = firstPauseMs; open.length > 0; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+        const unknown = await tryGroup(open);
+        if (unknown.length === 0) return;
+        if (performance.now() + pauseMs > deadlineMs) throw storeUnavailable('mongo-outcome-unknown');
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        open = await findUnwritten(unknown);
+      }
+    } catch (error) {
+      const given = asFault(error);
+      for (const { reject } of group) reject(given);
+    }
+  }
+
+  /** Answers those whose outcome is known; the others are given back. */
+  async function tryGroup(group: readonly Waiting[]): Promise<readonly Waiting[]> {
+    try {
+      await collections.audit.insertMany(
+        group.map(({ audit }) => audit),
+        { ordered: false },
+      );
+      for (const { resolve } of group) resolve(true);
+      return [];
+    } catch (error) {
+      if (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() === undefined) {
+        const failed = [error.writeErrors].flat();
+        // The whole command failed, not members of it.
+        if (failed.length > 0) return answerEach(group, failed);
+      }
+      if (mongoFailure(error) !== 'unknown') throw error;
+      return group;
+    }
+  }
+
+  /** Those that are there, majority and journal, are answered; a duplicate of one's own is a success. */
+  async function findUnwritten(group: readonly Waiting[]): Promise<readonly Waiting[]> {
+    const ids = group.map(({ audit }) => audit._id);
+    const found = await collections.audit
+      .find({ _id: { $in: ids } }, { projection: { body: 1 }, maxTimeMS: timeLimitMs })
+      .toArray();
+    const bodies = new Map(found.map(({ _id, body }) => [_id, body]));
+    return group.filter(({ audit, resolve }) => {
+      if (!bodies.has(audit._id)) return true;
+      resolve(bodies.get(audit._id) === audit.body);
+      return false;
+    });
+  }
+
+  return {
+    insert(audit) {
+      if (unanswered >= maxUnanswered) return Promise.reject(storeUnavailable('store-queue-full'));
+      unanswered += 1;
+      return new Promise((resolve, reject) => {
+        waiting.push({ audit, resolve, reject });
+        if (scheduled) return;
+        scheduled = true;
+        setImmediate(sendGroups);
+      });
+    },
+    async settled() {
+      while (scheduled || waiting.length > 0 || underWay.size > 0) {
+        await new Promise((resolve) => setImmediate(resolve));
+        await Promise.all(underWay);
+      }
+    },
+  };
+}
+
+function answerEach(group: readonly Waiting[], failed: readonly { readonly index: number; readonly code: number }[]): [] {
+  const codes = new Map(failed.map(({ index, code }) => [index, code]));
+  for (const [index, { resolve, reject }] of group.entries()) {
+    const code = codes.get(index);
+    if (code === undefined) resolve(true);
+    else if (code === 11_000) resolve(false);
+    else reject(fault('exception', 'The store could not apply this write.', { detail: `mongo-rejected-${code}` }));
+  }
+  return [];
+}

@@ -1,0 +1,107 @@
+/** The parts of a write unit as they stand in the collections. */
+import type { IndexValue } from '../../fhir/search/ast.ts';
+import type { AuditWrite, ResourceWrite } from '../store.ts';
+import {
+  type AuditDocument,
+  type DeliveryDocument,
+  type IndexEntry,
+  indexKind,
+  type PastVersion,
+  type ResourceDocument,
+} from './documents.ts';
+
+/** The `p` of the index entries of a parameter. */
+export function paramKey(type: string, param: string): string {
+  return `${type}|${param}`;
+}
+
+/** `id/Type` of a reference `Type/id`. */
+export function auditReferenceKey(type: string, id: string): string {
+  return `${id}/${type}`;
+}
+
+/** What a write sets in the document of its resource; the revision is not part of it. */
+export function encodeWrite(
+  write: ResourceWrite,
+): Omit<ResourceDocument, '_id' | 'revision' | 'versions' | 'bodyBytes'> {
+  const { type, id, version, lastUpdatedMs, body, method, labels } = write;
+  return {
+    type,
+    id,
+    version,
+    lastUpdatedMs,
+    method,
+    deleted: body === null,
+    body,
+    labels: [...labels],
+    versionLabels: [...labels],
+    index: body === null ? [] : write.index.map((value) => encodeIndexValue(type, value)),
+  };
+}
+
+/** The current version as it stands among the past ones when another follows it. */
+export function encodePastVersion(current: ResourceDocument): PastVersion {
+  const { version, lastUpdatedMs = 0, method = 'PUT', versionLabels = [], body = null } = current;
+  return { version, lastUpdatedMs, method, labels: versionLabels, body };
+}
+
+function encodeIndexValue(type: string, value: IndexValue): IndexEntry {
+  const p = paramKey(type, value.param);
+  const k = indexKind[value.kind];
+  switch (value.kind) {
+    case 'token':
+      return { p, k, a: value.code, b: value.system ?? '' };
+    case 'reference':
+      return { p, k, a: value.id, b: value.type };
+    case 'reference-identifier':
+      return { p, k, a: value.value, b: value.system ?? '' };
+    case 'date':
+      return { p, k, a: value.startMs, b: value.endMs };
+    case 'string':
+      return { p, k, a: value.normalised, b: value.exact };
+    case 'uri':
+      return { p, k, a: value.value, b: '' };
+  }
+}
+
+/** `seq` orders those of one millisecond. */
+export function encodeAudit(audit: AuditWrite, seq: string): AuditDocument {
+  const { id, recordedMs, body, type, subtype, action, outcome, labels } = audit;
+  const authorities = [...new Set(audit.deliverTo)];
+  return {
+    _id: id,
+    recordedMs,
+    seq,
+    body,
+    type,
+    subtype,
+    action,
+    outcome,
+    patients: audit.patients.map(encodeReference),
+    agents: audit.agents.map(encodeReference),
+    entities: audit.entities.map(encodeReference),
+    labels: [...labels],
+    deliveries: authorities.map((authority) => encodeDelivery(authority, recordedMs)),
+    undelivered: authorities.length,
+  };
+}
+
+function encodeReference(reference: string): string {
+  const slash = reference.indexOf('/');
+  return auditReferenceKey(reference.slice(0, slash), reference.slice(slash + 1));
+}
+
+function encodeDelivery(authority: string, dueMs: number): DeliveryDocument {
+  return {
+    authority,
+    state: 'ready',
+    dueMs,
+    waitUntilMs: dueMs,
+    leaseToken: null,
+    attempts: 0,
+    acknowledgedBy: [],
+    parked: false,
+    reason: null,
+    deliveredMs: null,
+  };
+}

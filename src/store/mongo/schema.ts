@@ -1,0 +1,70 @@
+/** The indexes, and the version of what the collections hold, as the database records it. */
+import { MongoServerError } from 'mongodb';
+import { StoreStartError } from '../store-start-error.ts';
+import type { Collections } from './documents.ts';
+
+/** Recorded in the collection `schema`. */
+export const schemaVersion = 1;
+
+const oldestFirst = { recordedMs: 1, seq: 1 } as const;
+const newestFirst = { recordedMs: -1, seq: -1 } as const;
+const whileUndelivered = { partialFilterExpression: { undelivered: { $gt: 0 } } };
+
+/**
+ * Creates what is missing; several servers may do so at once. Throws StoreStartError when a newer program has written the
+ * database, or when it holds something else.
+ */
+export async function openSchema(collections: Collections): Promise<void> {
+  const { resource, audit, pendingAudit, uniqueKey, usedOnce, breach, subscriptionEvent, schema } = collections;
+  const found = await schema.findOne({ _id: { $eq: 'store' } });
+  if (found !== null && found.version > schemaVersion) {
+    throw new StoreStartError(
+      `The database has schema version ${found.version}, newer than ${schemaVersion}, which this program knows: run the newer program.`,
+    );
+  }
+  if (found === null && (await resource.findOne({ version: { $exists: false } })) !== null) {
+    throw new StoreStartError('The database has a collection "resource" of something else: give the store its own.');
+  }
+  await Promise.all([
+    resource.createIndexes([
+      { name: 'by_type', key: { type: 1, deleted: 1, id: 1 } },
+      { name: 'by_value', key: { 'index.p': 1, 'index.k': 1, 'index.a': 1, 'index.b': 1, id: 1 } },
+      { name: 'by_label', key: { type: 1, labels: 1, id: 1 } },
+      { name: 'by_label_updated', key: { type: 1, labels: 1, lastUpdatedMs: -1 } },
+      { name: 'by_updated', key: { type: 1, lastUpdatedMs: -1, id: 1 } },
+    ]),
+    audit.createIndexes([
+      { name: 'by_recorded', key: newestFirst },
+      { name: 'by_patient', key: { patients: 1, ...newestFirst } },
+      { name: 'by_agent', key: { agents: 1, ...newestFirst } },
+      { name: 'by_label', key: { labels: 1, ...newestFirst } },
+      {
+        name: 'by_delivery',
+        key: { 'deliveries.state': 1, 'deliveries.authority': 1, ...oldestFirst },
+        ...whileUndelivered,
+      },
+      {
+        name: 'by_wait',
+        key: { 'deliveries.state': 1, 'deliveries.authority': 1, 'deliveries.waitUntilMs': 1 },
+        ...whileUndelivered,
+      },
+    ]),
+    pendingAudit.createIndex({ untilMs: 1 }, { name: 'by_until' }),
+    uniqueKey.createIndex({ holder: 1 }, { name: 'by_holder' }),
+    usedOnce.createIndex({ expiresAtMs: 1 }, { name: 'by_expiry' }),
+    breach.createIndex({ authority: 1, atMs: -1 }, { name: 'by_authority' }),
+    breach.createIndex({ atMs: -1 }, { name: 'by_time' }),
+    subscriptionEvent.createIndexes([
+      { name: 'by_number', key: { subscription: 1, number: 1 }, unique: true },
+      { name: 'by_audit', key: { subscription: 1, auditId: 1 }, unique: true },
+    ]),
+  ]);
+  if (found !== null) return;
+  try {
+    await schema.insertOne({ _id: 'store', version: schemaVersion });
+  } catch (error) {
+    // Another server was first.
+    if (!(error instanceof MongoServerError && error.code === 11_000)) throw error;
+    await openSchema(collections);
+  }
+}

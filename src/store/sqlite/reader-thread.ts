@@ -1,0 +1,31 @@
+/** The thread that runs the searches that may take long, so that they do not block the event loop. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { type ConnectionOptions, openConnection } from './connection.ts';
+import { openTexts } from './read-text.ts';
+import { runSearch } from './run-search.ts';
+import type { ReaderReply, ReaderRequest } from './search-thread.ts';
+import { sqliteFailure } from './sqlite-failure.ts';
+import { openStatements } from './statements.ts';
+
+if (parentPort === null) throw new Error('reader-thread.ts runs as a worker only');
+const port = parentPort;
+const reply = (message: ReaderReply): void => port.postMessage(message);
+
+const db = openConnection(workerData as ConnectionOptions);
+const statements = openStatements(db);
+const textOf = openTexts(statements);
+
+port.on('message', (request: ReaderRequest) => {
+  if (request === 'close') {
+    db.close();
+    port.close();
+    return;
+  }
+  try {
+    reply({ kind: 'found', result: runSearch(statements, textOf, request) });
+  } catch (error) {
+    reply({ kind: 'failed', failure: sqliteFailure(error), message: error instanceof Error ? error.message : '' });
+  }
+});
+
+reply({ kind: 'opened' });
