@@ -20,6 +20,7 @@ import { loadProfiles } from './fhir/definitions/load-profiles.ts';
 import { loadSearchParameters } from './fhir/definitions/search-parameters.ts';
 import { fault } from './fhir/fault.ts';
 import { extractIndexValues } from './fhir/search/extract-index-values.ts';
+import { buildShapeResource } from './fhir/shape/shape-resource.ts';
 import { buildValidator } from './fhir/validation/validator.ts';
 import { buildServer } from './http/server.ts';
 import type { RefusedRequest, ServedInteractions } from './http/server-options.ts';
@@ -80,7 +81,7 @@ async function findFreePort(host: string): Promise<number> {
 /** Which (type, interaction) pairs have a route at all: those that the access table gives to any role. */
 function listServed(): ServedInteractions {
   const types = Object.entries(accessTable).map(([type, row]) => [type, [...new Set(Object.values(row).flat())]]);
-  return { types: Object.fromEntries(types), system: ['batch', 'transaction'] };
+  return { types: Object.fromEntries(types), system: ['batch', 'transaction', 'history-system'] };
 }
 
 /** Opens the store, starts delivery and listens. Throws when a setting, the registry or the store does not allow it. */
@@ -190,6 +191,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     searchDefinitions,
     validate: (resource, type) => validator.validate(resource, profileOf(type)),
     extract,
+    shape: buildShapeResource(definitions),
     organizations: buildOrganizationDirectory(() => registry.current, extract),
     subscriptions: {
       protect: (resource, stored) => protectSubscription(resource, stored, signingKey.sealKey),

@@ -5,7 +5,7 @@ import { accessHistoryLabel, ownerLabel, viewerLabel } from './labels.ts';
 import { visibilityClauses } from './visibility.ts';
 
 /** The interactions on a resource type that a role can be given; Bundles are authorised entry by entry. */
-export type TypeInteraction = 'read' | 'vread' | 'create' | 'update' | 'delete' | 'search-type';
+export type TypeInteraction = 'read' | 'vread' | 'history-instance' | 'history-type' | 'create' | 'update' | 'delete' | 'search-type';
 
 type Row = Readonly<Partial<Record<Role, readonly TypeInteraction[]>>>;
 
@@ -14,11 +14,11 @@ type Row = Readonly<Partial<Record<Role, readonly TypeInteraction[]>>>;
  */
 export const accessTable: Readonly<Record<string, Row>> = {
   Flag: {
-    authority: ['read', 'vread', 'create', 'update', 'delete', 'search-type'],
+    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'delete', 'search-type'],
     'care-provider': ['read', 'search-type'],
   },
   Patient: {
-    authority: ['read', 'vread', 'create', 'update', 'search-type'],
+    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'search-type'],
     'care-provider': ['read'],
   },
   Organization: {
@@ -31,27 +31,44 @@ export const accessTable: Readonly<Record<string, Row>> = {
     'care-provider': ['search-type'],
   },
   Subscription: {
-    authority: ['read', 'vread', 'create', 'update', 'delete', 'search-type'],
+    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'delete', 'search-type'],
   },
 };
 
 const permissionOf: Readonly<Record<TypeInteraction, Permission>> = {
   read: 'r',
   vread: 'r',
+  'history-instance': 'r',
+  'history-type': 's',
   create: 'c',
   update: 'u',
   delete: 'd',
   'search-type': 's',
 };
 
+/** Whether the caller's role is given this interaction on this type. */
+function isGiven(caller: Caller, type: string, interaction: TypeInteraction): boolean {
+  const row = Object.hasOwn(accessTable, type) ? accessTable[type] : undefined;
+  return row?.[caller.role]?.includes(interaction) === true;
+}
+
+/** Whether the token's scopes cover it. */
+function isGranted(caller: Caller, type: string, permission: Permission): boolean {
+  return caller.grants.get(type)?.has(permission) === true || caller.grants.get('*')?.has(permission) === true;
+}
+
+/** Whether `authorise` would let an authority or operator pass. */
+export function mayPerform(caller: Caller, type: string, interaction: TypeInteraction): boolean {
+  return isGiven(caller, type, interaction) && isGranted(caller, type, permissionOf[interaction]);
+}
+
 /** Throws 403 unless the caller's role is given this interaction on this type and the token's scopes cover it. */
 export function authorise(caller: Caller, type: string, interaction: TypeInteraction): void {
-  const row = Object.hasOwn(accessTable, type) ? accessTable[type] : undefined;
-  if (row?.[caller.role]?.includes(interaction) !== true) {
+  if (!isGiven(caller, type, interaction)) {
     throw fault('forbidden', `A client of role ${caller.role} may not ${interaction} this resource type.`);
   }
   const permission = permissionOf[interaction];
-  if (!caller.grants.get(type)?.has(permission) && !caller.grants.get('*')?.has(permission)) {
+  if (!isGranted(caller, type, permission)) {
     throw fault('forbidden', `The access token has no scope for this: system/${type}.${permission} is needed.`, {
       headers: { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="system/${type}.${permission}"` },
     });
@@ -63,7 +80,7 @@ export function authorise(caller: Caller, type: string, interaction: TypeInterac
 
 /** Whether the token's scopes let a write answer with the resource. */
 export function mayRead(caller: Caller, type: string): boolean {
-  return caller.grants.get(type)?.has('r') === true || caller.grants.get('*')?.has('r') === true;
+  return isGranted(caller, type, 'r');
 }
 
 export interface VisibilityRule {

@@ -8,7 +8,7 @@ export const ownerLabel = (authorityId: string): string => `owner:${authorityId}
 /** On a Patient or AuditEvent: an authority that may see it. */
 export const viewerLabel = (authorityId: string): string => `viewer:${authorityId}`;
 /** On a Patient: an authority that has submitted it with the matching birth date. */
-const submitterLabel = (authorityId: string): string => `submitter:${authorityId}`;
+export const submitterLabel = (authorityId: string): string => `submitter:${authorityId}`;
 /** On a Subscription: the client that wrote it. */
 export const clientLabel = (clientId: string): string => `client:${clientId}`;
 /** On an AuditEvent: it belongs to the access history that NHS staff see. */

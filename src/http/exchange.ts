@@ -35,6 +35,8 @@ export class Exchange {
   audited = false;
   /** Whether the interaction has begun: from then on it audits its own refusals. */
   performed = false;
+  /** `_pretty=true`: the answer is set in lines. */
+  pretty = false;
   caller: Caller | undefined = undefined;
   category: FaultCategory | undefined = undefined;
   detail: string | undefined = undefined;

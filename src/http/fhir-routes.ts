@@ -6,9 +6,10 @@ import type { FhirRequest, InteractionCode } from '../interactions/interaction.t
 import { beginFhir } from './begin-fhir.ts';
 import type { ServedRoute } from './exchange.ts';
 import { buildGate, type Gate } from './gate.ts';
-import { checkAccept, fhirJson, takeFormat } from './media-type.ts';
+import { checkAccept, takeFormat } from './media-type.ts';
+import { takePretty } from './pretty.ts';
 import { parseQuery } from './query.ts';
-import { sendAnswer } from './reply.ts';
+import { sendAnswer, sendJson } from './reply.ts';
 import type { HttpLimits, ServerOptions, TypeInteraction } from './server-options.ts';
 
 interface RouteShape {
@@ -22,10 +23,13 @@ interface RouteShape {
 const shapes: readonly RouteShape[] = [
   { interaction: 'read', method: 'GET', path: '/:id' },
   { interaction: 'vread', method: 'GET', path: '/:id/_history/:vid' },
+  { interaction: 'history-instance', method: 'GET', path: '/:id/_history' },
+  { interaction: 'history-type', method: 'GET', path: '/_history' },
   { interaction: 'create', method: 'POST', path: '', content: 'json' },
   { interaction: 'update', method: 'PUT', path: '/:id', content: 'json' },
   { interaction: 'update', method: 'PUT', path: '', content: 'json' },
   { interaction: 'delete', method: 'DELETE', path: '/:id' },
+  { interaction: 'delete', method: 'DELETE', path: '' },
   { interaction: 'search-type', method: 'GET', path: '' },
   { interaction: 'search-type', method: 'POST', path: '/_search', content: 'form' },
 ];
@@ -75,9 +79,13 @@ export function addFhirRoutes(
       add(template, shape.method, { template, interaction: shape.interaction, type }, shape.content);
     }
   }
-  const [system] = options.interactions.system;
-  if (system !== undefined) {
-    for (const template of ['', '/']) add(template, 'POST', { template: '/', interaction: system }, 'json');
+  const { system } = options.interactions;
+  const bundle = system.find((served) => served !== 'history-system');
+  if (bundle !== undefined) {
+    for (const template of ['', '/']) add(template, 'POST', { template: '/', interaction: bundle }, 'json');
+  }
+  if (system.includes('history-system')) {
+    add('/_history', 'GET', { template: '/_history', interaction: 'history-system' }, undefined);
   }
 
   announce('/metadata', 'GET');
@@ -85,7 +93,8 @@ export function addFhirRoutes(
     request.exchange.route = { template: '/metadata' };
     const pairs = parseQuery(queryText(request));
     if (!takeFormat(pairs)) checkAccept(request.headers.accept);
-    reply.header('content-type', fhirJson).send(options.capabilityStatement);
+    request.exchange.pretty = takePretty(pairs);
+    sendJson(reply, options.capabilityStatement);
   });
 }
 
@@ -117,7 +126,7 @@ function buildRequest(
   type: string | undefined,
   options: ServerOptions,
 ): FhirRequest {
-  const { method, headers } = request;
+  const { method, headers, body } = request;
   const { id, vid } = request.params as { readonly id?: string; readonly vid?: string };
   if (id !== undefined && !fhirId.test(id)) refuseId(id);
   if (vid !== undefined && !fhirId.test(vid)) refuseId(vid);
@@ -125,18 +134,22 @@ function buildRequest(
   const text = isForm ? formText(request) : queryText(request);
   const query = parseQuery(text);
   if (!takeFormat(query)) checkAccept(headers.accept);
+  request.exchange.pretty = takePretty(query);
+  const ifNoneMatch = body === undefined ? headers['if-none-match'] : undefined;
+  const ifModifiedSince = body === undefined ? headers['if-modified-since'] : undefined;
   const ifMatch = headers['if-match'];
   const ifNoneExist = headers['if-none-exist'];
-  const { body } = request;
   return {
-    interaction: type === undefined ? bundleInteraction(body, options) : interaction,
+    interaction: type === undefined && interaction !== 'history-system' ? bundleInteraction(body, options) : interaction,
     ...(type === undefined ? {} : { type }),
     ...(id === undefined ? {} : { id }),
     ...(vid === undefined ? {} : { versionId: vid }),
     query,
-    raw: rawRequest(request, type, id, vid, isForm, text),
+    raw: rawRequest(request, type, id, vid, interaction, text),
     ...(body === undefined || body === null || isForm ? {} : { body }),
     ...(ifMatch === undefined ? {} : { ifMatch }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
+    ...(ifModifiedSince === undefined ? {} : { ifModifiedSince }),
     ...(typeof ifNoneExist === 'string' ? { ifNoneExist } : {}),
   };
 }
@@ -147,11 +160,13 @@ function rawRequest(
   type: string | undefined,
   id: string | undefined,
   vid: string | undefined,
-  isForm: boolean,
+  interaction: InteractionCode,
   text: string,
 ): string {
-  const segments = [type ?? '', ...(isForm ? ['_search'] : []), ...(id === undefined ? [] : [id])];
-  if (vid !== undefined) segments.push('_history', vid);
+  const isForm = interaction === 'search-type' && request.method === 'POST';
+  const segments = [type, isForm ? '_search' : undefined, id].filter((segment) => segment !== undefined);
+  if (vid !== undefined || interaction.startsWith('history-')) segments.push('_history');
+  if (vid !== undefined) segments.push(vid);
   return `${request.method} ${segments.join('/')}${text === '' ? '' : `?${text}`}`;
 }
 
@@ -181,9 +196,10 @@ function bundleInteraction(body: unknown, options: ServerOptions): InteractionCo
     throw fault('structure', 'The body must be a Bundle.', { expression: ['Bundle'] });
   }
   const type = 'type' in body ? body.type : undefined;
-  const interaction = options.interactions.system.find((served) => served === type);
+  const bundles = options.interactions.system.filter((served) => served !== 'history-system');
+  const interaction = bundles.find((served) => served === type);
   if (interaction === undefined) {
-    throw fault('invalid', `Bundle.type must be one of: ${options.interactions.system.join(', ')}.`, {
+    throw fault('invalid', `Bundle.type must be one of: ${bundles.join(', ')}.`, {
       code: 'value',
       expression: ['Bundle.type'],
     });

@@ -5,7 +5,7 @@ import type { QueryPair } from './query.ts';
 export const fhirJson = 'application/fhir+json; charset=utf-8';
 
 const accepted = new Set(['application/fhir+json', 'application/json', 'application/*', '*/*']);
-/** `+` in a query is a space, so `application/fhir+json` may arrive with one. */
+/** `+` in a query is a space, so `application/fhir+json` may arrive with one; parameters are checked as those of Accept. */
 const formats = new Set(['json', 'application/json', 'application/fhir+json', 'application/fhir json']);
 
 /** Throws `not-acceptable` unless the Accept header (undefined: none) takes FHIR R4 JSON. */
@@ -39,7 +39,8 @@ export function takeFormat(pairs: QueryPair[]): boolean {
   for (let index = pairs.length - 1; index >= 0; index--) {
     const pair = pairs[index];
     if (pair === undefined || pair[0] !== '_format') continue;
-    if (!formats.has(pair[1].toLowerCase())) {
+    const [format = '', ...parameters] = pair[1].split(';').map((part) => part.trim().toLowerCase());
+    if (!formats.has(format) || !parameters.every(isTypeParameter)) {
       throw fault('not-acceptable', 'This server answers JSON only.', { expression: ['_format'] });
     }
     pairs.splice(index, 1);

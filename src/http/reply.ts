@@ -6,8 +6,9 @@ import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
 import type { AccessContext, FhirAnswer } from '../interactions/interaction.ts';
 import type { Exchange } from './exchange.ts';
 import { fhirJson } from './media-type.ts';
+import { indentJson } from './pretty.ts';
 
-const answerStatus = { ok: 200, created: 201, deleted: 204 } as const;
+const answerStatus = { ok: 200, created: 201, deleted: 204, 'not-modified': 304 } as const;
 const retryAfterSeconds = '5';
 
 /** Headers of every answer. */
@@ -17,6 +18,12 @@ export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void 
   reply.header('content-security-policy', "default-src 'none'");
   reply.header('x-request-id', exchange.requestId);
   if (exchange.correlationId !== undefined) reply.header('x-correlation-id', exchange.correlationId);
+}
+
+/** Sends FHIR JSON, in lines where the request asks for it. */
+export function sendJson(reply: FastifyReply, body: string): void {
+  const text = reply.request.exchange.pretty ? indentJson(body) : body;
+  reply.header('content-type', fhirJson).send(text);
 }
 
 /** Sends what an interaction answered. `Prefer: return` applies to writes; warnings are told unless it asks otherwise. */
@@ -36,7 +43,7 @@ export function sendAnswer(
     return;
   }
   reply.code(answer.kind === 'deleted' ? 200 : answerStatus[answer.kind]);
-  reply.header('content-type', fhirJson).send(body);
+  sendJson(reply, body);
 }
 
 function writeBody(answer: FhirAnswer, preferReturn: AccessContext['preferReturn']): string | undefined {
@@ -59,5 +66,5 @@ export function sendFault(reply: FastifyReply, refused: FhirFault): void {
     reply.header('retry-after', retryAfterSeconds);
   }
   reply.headers({ ...refused.headers });
-  reply.header('content-type', fhirJson).send(renderOperationOutcome(refused.issues, spineCodingFor(refused.category)));
+  sendJson(reply, renderOperationOutcome(refused.issues, spineCodingFor(refused.category)));
 }

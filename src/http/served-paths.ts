@@ -6,7 +6,7 @@ interface ServedPaths {
   allowed(path: string): readonly string[] | undefined;
 }
 
-/** Templates are `/Type`, `/Type/:id`, `/Type/_search`, `/Type/:id/_history/:vid`, `/metadata` and the empty one. */
+/** Templates are `/Type`, `/Type/:id`, `/Type/_search`, these with `/_history` or `/_history/:vid`, `/metadata` and the empty one. */
 export function buildServedPaths(): ServedPaths {
   const methods = new Map<string, Set<string>>();
   return {
@@ -27,5 +27,6 @@ function templateOf(path: string): string {
   const [, type = '', id, history, vid, ...rest] = path.split('/');
   if (rest.length > 0 || id?.startsWith('$') === true) return path;
   if (history === '_history' && vid !== undefined) return `/${type}/:id/_history/:vid`;
+  if (history === '_history' && id !== undefined) return `/${type}/:id/_history`;
   return history === undefined && id !== undefined ? `/${type}/:id` : path;
 }

@@ -5,8 +5,8 @@ import type { Caller } from '../cpis/caller.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import type { InteractionCode, Perform } from '../interactions/interaction.ts';
 
-export type TypeInteraction = Exclude<InteractionCode, 'batch' | 'transaction'>;
-type SystemInteraction = Extract<InteractionCode, 'batch' | 'transaction'>;
+type SystemInteraction = 'batch' | 'transaction' | 'history-system';
+export type TypeInteraction = Exclude<InteractionCode, SystemInteraction>;
 
 /** What is served: whatever is not listed has no route. */
 export interface ServedInteractions {

@@ -99,7 +99,7 @@ function statusText(status: number): string {
   return `${status} ${STATUS_CODES[status] ?? ''}`.trim();
 }
 
-const statusOf = { ok: 200, created: 201, deleted: 204 } as const;
+const statusOf = { ok: 200, created: 201, deleted: 204, 'not-modified': 304 } as const;
 
 /** The response entry of what was answered; the resource only where it was read or asked for. */
 export function renderAnsweredEntry(

@@ -1,4 +1,5 @@
 import { authorise, bearsLabelFor } from '../cpis/access-policy.ts';
+import { findOne, planCriteria } from './conditional.ts';
 import { checkIfMatch } from './etag.ts';
 import { visibleToAuthority } from './find-resource.ts';
 import type { AccessContext, FhirRequest } from './interaction.ts';
@@ -10,7 +11,8 @@ import { plainAccess } from './record-access.ts';
 import type { View } from './view.ts';
 
 /**
- * delete: an authority withdraws its own Flag or Subscription; again is as good as once.
+ * delete and conditional delete: an authority withdraws its own Flag or Subscription; again is as good as once, and
+ * criteria that nothing meets leave nothing to withdraw. Throws 412 when several do.
  * https://hl7.org/fhir/R4/http.html#delete
  */
 export async function planDelete(
@@ -22,7 +24,16 @@ export async function planDelete(
   const type = request.type ?? '';
   const { caller } = context;
   authorise(caller, type, 'delete');
-  const id = request.id ?? '';
+  let id = request.id;
+  if (id === undefined) {
+    const matched = await findOne(planCriteria(type, request.query, context, ports), ports);
+    if (matched === undefined) {
+      checkIfMatch(request.ifMatch, 0);
+      const access = { ...plainAccess, custodianIds: [caller.organisation.id] };
+      return { writes: [], touches: [], access, answer: { kind: 'deleted' } };
+    }
+    id = matched.id;
+  }
   const found = await view.read(type, id);
   if (found.kind === 'deleted' && bearsLabelFor(caller, type, found.labels)) {
     checkIfMatch(request.ifMatch, found.version);

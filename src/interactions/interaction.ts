@@ -9,6 +9,9 @@ import type { Issue } from '../fhir/fault.ts';
 export type InteractionCode =
   | 'read'
   | 'vread'
+  | 'history-instance'
+  | 'history-type'
+  | 'history-system'
   | 'create'
   | 'update'
   | 'delete'
@@ -19,7 +22,7 @@ export type InteractionCode =
 /** What is asked for. */
 export interface FhirRequest {
   readonly interaction: InteractionCode;
-  /** Resource type as it stands in the URL; undefined for batch and transaction. */
+  /** Resource type as it stands in the URL; undefined for batch, transaction and history of all types. */
   readonly type?: string;
   readonly id?: string;
   readonly versionId?: string;
@@ -31,6 +34,9 @@ export interface FhirRequest {
   readonly body?: unknown;
   /** `If-Match` / `Bundle.entry.request.ifMatch`, verbatim. */
   readonly ifMatch?: string;
+  /** `If-None-Match` and `If-Modified-Since` / the same in `Bundle.entry.request`, verbatim: conditional read. */
+  readonly ifNoneMatch?: string;
+  readonly ifModifiedSince?: string;
   /** `If-None-Exist` / `Bundle.entry.request.ifNoneExist`, verbatim: search parameters. */
   readonly ifNoneExist?: string;
 }
@@ -53,7 +59,7 @@ export interface AccessContext {
 
 /** What is answered. `body` is JSON text, ready to send; it may leave because its AuditEvent is durable. */
 export interface FhirAnswer {
-  readonly kind: 'ok' | 'created' | 'deleted';
+  readonly kind: 'ok' | 'created' | 'deleted' | 'not-modified';
   readonly body?: string;
   readonly versionId?: string;
   readonly lastUpdatedMs?: number;

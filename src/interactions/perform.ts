@@ -4,6 +4,7 @@ import { refuseErrors } from './check-resource.ts';
 import { commitWrite } from './commit-write.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
+import { history } from './history.ts';
 import { read } from './read.ts';
 import { plainAccess, recordAccess, recordRefusal } from './record-access.ts';
 import { searchType } from './search-type.ts';
@@ -41,6 +42,10 @@ export function buildPerform(ports: InteractionPorts): Perform {
         return read(request, context, ports);
       case 'vread':
         return vread(request, context, ports);
+      case 'history-instance':
+      case 'history-type':
+      case 'history-system':
+        return history(request, context, ports);
       case 'search-type':
         return searchType(request, context, ports);
       case 'create':

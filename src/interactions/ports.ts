@@ -1,6 +1,7 @@
 import type { Caller } from '../cpis/caller.ts';
 import type { SearchParameterDefinitions } from '../fhir/definitions/search-parameters.ts';
 import type { Issue } from '../fhir/fault.ts';
+import type { ShapeResource } from '../fhir/shape/shape-resource.ts';
 import type { IndexValue } from '../fhir/search/ast.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { AuditWrite, Store } from '../store/store.ts';
@@ -26,6 +27,7 @@ export interface InteractionPorts {
   /** All issues of a resource against the profile that this server holds for its type. */
   readonly validate: (resource: unknown, type: string) => readonly Issue[];
   readonly extract: (resource: unknown) => readonly IndexValue[];
+  readonly shape: ShapeResource;
   readonly organizations: OrganizationDirectory;
   readonly subscriptions: SubscriptionRules;
   /** Epoch milliseconds, never going backwards. */

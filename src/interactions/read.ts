@@ -8,14 +8,20 @@ import { renderForAuthority } from '../cpis/shared-event.ts';
 import { isVisible } from '../cpis/visibility.ts';
 import type { StoredResource } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
+import { unlessKnown } from './conditional-read.ts';
 import { checkId, notFound, visibleToAuthority } from './find-resource.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
+import { parseReadOptions, type ReadOptions } from './read-options.ts';
 import { type Access, plainAccess, recordAccess } from './record-access.ts';
 import { storeView } from './view.ts';
 
 /** The JSON text of a resource as this caller may have it. */
-export function shownTo(caller: Caller, { type, body }: StoredResource, ports: InteractionPorts): string {
+export function shownTo(
+  caller: Caller,
+  { type, body }: Pick<StoredResource, 'type' | 'body'>,
+  ports: InteractionPorts,
+): string {
   if (type === 'Subscription') return ports.subscriptions.redact(body);
   if (type !== 'AuditEvent') return body;
   return caller.role === 'care-provider'
@@ -23,15 +29,17 @@ export function shownTo(caller: Caller, { type, body }: StoredResource, ports: I
     : renderForAuthority(body, caller.organisation.id);
 }
 
-/** The answer that carries a version, as its reader may see it. */
-export function answerRead(resource: StoredResource, caller: Caller, ports: InteractionPorts): FhirAnswer {
+/** The answer that carries a version, as its reader may see it and has asked for it. */
+export function answerRead(
+  resource: StoredResource,
+  caller: Caller,
+  { isModified, shape }: ReadOptions,
+  ports: InteractionPorts,
+): FhirAnswer {
   const { version, lastUpdatedMs } = resource;
-  return {
-    kind: 'ok',
-    body: shownTo(caller, resource, ports),
-    versionId: String(version),
-    lastUpdatedMs,
-  };
+  const shown = shownTo(caller, resource, ports);
+  const body = shape === undefined ? shown : ports.shape(shown, shape);
+  return unlessKnown({ kind: 'ok', body, versionId: String(version), lastUpdatedMs }, isModified);
 }
 
 /** NHS numbers of the patients that an AuditEvent is about. */
@@ -95,18 +103,19 @@ export async function read(request: FhirRequest, context: AccessContext, ports: 
   const { type = '', id = '' } = request;
   authorise(caller, type, 'read');
   checkId(type, id);
+  const options = parseReadOptions(request, context);
   if (type === 'Organization') {
     const organization = ports.organizations.read(id);
     if (organization === undefined) throw notFound();
     await recordAccess(request, context, { ...plainAccess, resource: `Organization/${id}` }, ports);
-    return answerRead(organization, caller, ports);
+    return answerRead(organization, caller, options, ports);
   }
   if (caller.role === 'care-provider') {
     const { resource, access } = await readForCareProvider(type, id, context, ports);
     await recordAccess(request, context, access, ports);
-    return answerRead(resource, caller, ports);
+    return answerRead(resource, caller, options, ports);
   }
   const resource = visibleToAuthority(await ports.store.read(type, id), type, caller);
   await recordAccess(request, context, ownAccess(resource, caller), ports);
-  return answerRead(resource, caller, ports);
+  return answerRead(resource, caller, options, ports);
 }

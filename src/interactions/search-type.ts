@@ -1,6 +1,8 @@
 import { authorise, narrow } from '../cpis/access-policy.ts';
 import { renderSearchset, type SearchsetEntry } from '../fhir/bundle/searchset.ts';
+import { fault } from '../fhir/fault.ts';
 import type { SearchPlan, SearchQuery, TotalMode } from '../fhir/search/ast.ts';
+import { type Shape, takeShape } from '../fhir/shape/shape.ts';
 import type { SearchResult } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
 import { findIncluded } from './find-included.ts';
@@ -39,6 +41,12 @@ async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: Intera
   return { ...result, total };
 }
 
+/** What is included has no narrative to give. https://hl7.org/fhir/R4/search.html#summary */
+function refuseIncludedText({ include, revinclude }: SearchQuery, shape: Shape | undefined): void {
+  if (shape?.kind !== 'text' || include.length + revinclude.length === 0) return;
+  throw fault('invalid', '_summary=text is not mixed with _include or _revinclude.', { expression: ['_summary'] });
+}
+
 /**
  * search-type: the exact result set first, then its AuditEvent, durable, and only then the Bundle. Each page is
  * authorised and audited like a search of its own. https://hl7.org/fhir/R4/http.html#search
@@ -51,7 +59,10 @@ export async function searchType(
   const { caller } = context;
   const type = request.type ?? '';
   authorise(caller, type, 'search-type');
-  const parsed = parseCallerSearch(type, request.query, caller, context.handling ?? 'lenient', ports);
+  const { shape, applied: shaped, others } = takeShape(request.query);
+  const understood = parseCallerSearch(type, others, caller, context.handling ?? 'lenient', ports);
+  const parsed = shaped.length === 0 ? understood : { ...understood, applied: [...understood.applied, ...shaped] };
+  refuseIncludedText(parsed, shape);
   if (caller.role === 'care-provider' && type !== 'Organization') requirePatient(parsed.clauses);
   const query = await resolveLinked(parsed, context, ports);
   const plan = planSearch(query, context, ports);
@@ -63,13 +74,15 @@ export async function searchType(
     await describeSearchAccess(query, plan, result, included, context, ports),
     ports,
   );
+  const asked = (body: string): string => (shape === undefined ? body : ports.shape(body, shape));
   const entries: SearchsetEntry[] = result.matches.map((match) => ({
     fullUrl: `${ports.baseUrl}/${match.type}/${match.id}`,
-    body: shownTo(caller, match, ports),
+    body: asked(shownTo(caller, match, ports)),
     mode: 'match',
   }));
   for (const resource of included) {
-    entries.push({ fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`, body: resource.body, mode: 'include' });
+    const fullUrl = `${ports.baseUrl}/${resource.type}/${resource.id}`;
+    entries.push({ fullUrl, body: asked(resource.body), mode: 'include' });
   }
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
   return {

@@ -1,0 +1,39 @@
+/** `_pretty`: JSON for people to read. https://hl7.org/fhir/R4/http.html#pretty */
+import { fault } from '../fhir/fault.ts';
+import type { QueryPair } from './query.ts';
+
+/** Takes `_pretty` out of the pairs; true when it asks for line breaks and indentation. */
+export function takePretty(pairs: QueryPair[]): boolean {
+  let pretty = false;
+  for (let index = pairs.length - 1; index >= 0; index--) {
+    const pair = pairs[index];
+    if (pair === undefined || pair[0] !== '_pretty') continue;
+    if (pair[1] !== 'true' && pair[1] !== 'false') {
+      throw fault('invalid', '_pretty is true or false.', { expression: ['_pretty'] });
+    }
+    pretty = pair[1] === 'true';
+    pairs.splice(index, 1);
+  }
+  return pretty;
+}
+
+const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
+
+/** Sets JSON text in lines. The text of each value stays as it is: a number keeps its digits. */
+export function indentJson(text: string): string {
+  let out = '';
+  let depth = 0;
+  let last = '';
+  const line = (): string => `\n${'  '.repeat(depth)}`;
+  for (const [token] of text.matchAll(tokens)) {
+    const isOpening = token === '{' || token === '[';
+    const isClosing = token === '}' || token === ']';
+    if (isClosing) depth -= 1;
+    if (last === '{' || last === '[') out += isClosing ? '' : line();
+    else if (isClosing || last === ',') out += line();
+    out += token === ':' ? ': ' : token;
+    if (isOpening) depth += 1;
+    last = token;
+  }
+  return out;
+}
