@@ -98,6 +98,20 @@ export const searchTests: readonly ContractTest[] = [
       t.same(await found(strings('starts', 'bob')), ['c', 'd']);
       t.same(await found(strings('contains', 'bb', 'nn')), ['c', 'd']);
       t.same(await found(strings('exact', 'Bob')), ['c']);
+      const many = Array.from({ length: 1_000 }, (_, i) => `${i}`);
+      const patients = many.map((id) => ({ kind: 'literal', type: 'Patient', id }) as const);
+      t.same(await found(subject(...patients)), ['b'], 'a long list, as a chain gives it');
+      t.same(await found(subject(...patients), tokens([{ code: 'x' }])), ['b']);
+      t.same(
+        await found(
+          tokens([{ code: 'x' }]),
+          subject(...patients.map(({ id }) => ({ kind: 'literal', id }) as const).slice(0, 50)),
+        ),
+        ['b'],
+      );
+      t.same(await found(subject(...patients.slice(2))), []);
+      t.same(await found({ kind: 'id', any: [...many, 'd', 'a'] }), ['a', 'd']);
+      t.same(await found({ kind: 'id', any: [...many, 'd', 'a'] }, { kind: 'label', any: ['of-a'] }), ['a']);
       t.same(await found({ kind: 'id', any: ['d', 'a', 'zz'] }), ['a', 'd']);
       t.same(await found({ kind: 'id', any: [] }), []);
       t.same(await found({ kind: 'label', any: ['of-c', 'of-a', 'of-x'] }), ['a', 'c']);
@@ -106,6 +120,30 @@ export const searchTests: readonly ContractTest[] = [
       t.same(await found({ kind: 'missing', param: 'subject', missing: true }), ['a']);
       t.same(await found({ kind: 'missing', param: 'subject', missing: false }), ['b', 'c', 'd']);
       t.same(await found(tokens([{ code: 'x' }]), { kind: 'label', any: ['of-b'] }, { kind: 'id', any: ['b'] }), ['b']);
+    },
+  },
+  {
+    name: 'what was committed is in the next search, however it is driven',
+    run: async (t, { store }) => {
+      const driven: readonly SearchClause[][] = [
+        [{ kind: 'id', any: ['w'] }],
+        [{ kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id: '1' }] }],
+        [tokens([{ code: 'x' }]), { kind: 'label', any: ['own'] }],
+        [],
+      ];
+      for (let version = 1; version <= 30; version++) {
+        const index: IndexValue[] = [
+          token('code', 'x'),
+          { kind: 'reference', param: 'patient', type: 'Patient', id: '1' },
+        ];
+        const body = JSON.stringify({ resourceType: 'Flag', id: 'w', version });
+        await store.commit(unit({ writes: [write('w', { version, index, body, labels: ['own'] })] }));
+        const found = await Promise.all(driven.map((clauses) => store.search(plan(clauses, { total: true }))));
+        t.same(
+          found.map(({ matches, total }) => [matches[0]?.version, total]),
+          driven.map(() => [version, 1]),
+        );
+      }
     },
   },
   {
