@@ -2,32 +2,61 @@
 export interface Clock {
   /** Wall-clock time, epoch milliseconds. */
   now(): number;
-  /** Runs `run` once after `delayMs`, counted on a clock that wall-clock changes do not move. Returns what cancels it. */
+  /** Milliseconds of a clock that wall-clock changes do not move. */
+  elapsed(): number;
+  /** Runs `run` once after `delayMs`, counted on that same clock. Returns what cancels it. */
   after(delayMs: number, run: () => void): () => void;
 }
 
-/**
- * A wall clock that follows steps forward and ignores steps back: after one it goes on at its own pace, so that nothing
- * that was due, leased or recorded lies in the future. `wall` and `elapsed` are epoch and monotonic milliseconds.
- */
-export function steadyNow(
-  wall: () => number = Date.now,
-  elapsed: () => number = () => performance.now(),
-): () => number {
-  let wallMs = wall();
-  let elapsedMs = elapsed();
-  return () => {
-    const estimateMs = wallMs + Math.floor(elapsed() - elapsedMs);
-    const nowMs = wall();
-    if (nowMs < estimateMs) return estimateMs;
-    wallMs = nowMs;
-    elapsedMs = elapsed();
-    return nowMs;
-  };
+/** A wall clock whose time never goes back. */
+export interface SteadyTime {
+  /** Epoch milliseconds. */
+  now(): number;
+  /** How far it is ahead of the machine's wall clock (negative: behind it), in milliseconds, when it was last asked. */
+  aheadMs(): number;
 }
 
+/** A step forward of more than this is believed only when it has lasted. */
+const leapMs = 60_000;
+const leapLastsMs = 120_000;
+/** While the machine's clock is behind, this one goes slower than real time until both meet. */
+const slowRate = 0.9;
+
+/**
+ * Follows the machine's wall clock without ever going back. A small step forward is followed at once, a leap when it has
+ * lasted two minutes, so that a glitch is not taken over; after a step back time goes on at nine tenths of its pace until
+ * the machine's clock has caught up. `wall` and `elapsed` are epoch and monotonic milliseconds.
+ */
+export function openSteadyTime(
+  wall: () => number = Date.now,
+  elapsed: () => number = () => performance.now(),
+): SteadyTime {
+  let lastMs = wall();
+  let lastElapsedMs = elapsed();
+  let leapSinceMs: number | undefined;
+  let aheadMs = 0;
+
+  function now(): number {
+    const elapsedMs = elapsed();
+    const wallMs = wall();
+    const passedMs = Math.max(0, elapsedMs - lastElapsedMs);
+    const leaps = wallMs - (lastMs + passedMs) > leapMs;
+    leapSinceMs = leaps ? (leapSinceMs ?? elapsedMs) : undefined;
+    if (leapSinceMs !== undefined && elapsedMs - leapSinceMs < leapLastsMs) lastMs += passedMs;
+    else lastMs = Math.max(wallMs, lastMs + passedMs * slowRate);
+    lastElapsedMs = elapsedMs;
+    aheadMs = lastMs - wallMs;
+    return Math.floor(lastMs);
+  }
+  return { now, aheadMs: () => aheadMs };
+}
+
+/** The time of this process. */
+export const systemTime: SteadyTime = openSteadyTime();
+
 export const systemClock: Clock = {
-  now: steadyNow(),
+  now: systemTime.now,
+  elapsed: () => performance.now(),
   after(delayMs, run) {
     const timer = setTimeout(run, delayMs);
     timer.unref();

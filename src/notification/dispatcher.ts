@@ -1,5 +1,6 @@
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
+import type { Deliver } from './deliver.ts';
 import { Lane, type LaneContext } from './lane.ts';
 import { makeAllDue } from './make-due.ts';
 import { longestDelayMs } from './schedule.ts';
@@ -13,6 +14,8 @@ export interface DispatcherLimits {
   readonly perAuthority: number;
   /** The same over all authorities, beside one for each authority that is always its own. */
   readonly total: number;
+  /** Deliveries that one authority is sent in a second, on average. */
+  readonly perSecond: number;
   /** Deliveries leased in one claim. */
   readonly pageSize: number;
   /** A lease must outlast the sender's deadline. */
@@ -25,6 +28,7 @@ export interface DispatcherLimits {
 export const defaultDispatcherLimits: DispatcherLimits = {
   perAuthority: 8,
   total: 256,
+  perSecond: 500,
   pageSize: 64,
   leaseMs: 90_000,
   deadlineMs: 30_000,
@@ -37,13 +41,16 @@ export interface DispatcherOptions {
   readonly selectEvent: SelectEvent;
   /** The JSON text of an AuditEvent as the authority may have it; what is selected and sent. */
   readonly renderEvent: (body: string, authority: string) => string;
-  readonly sender: Sender;
+  readonly deliver: Deliver;
+  readonly sender: Pick<Sender, 'close'>;
   readonly clock: Clock;
   /** Numbers in [0, 1), for jitter. */
   readonly random: () => number;
   readonly limits: DispatcherLimits;
   /** Called after each attempt; `result` is `acknowledged` or the class of the failure. */
   readonly onAttempt?: (authority: string, result: string, durationMs: number) => void;
+  /** A delivery has been parked; `reason` is the class of its last failure. */
+  readonly onParked?: (authority: string, auditId: string, reason: string) => void;
   /** Errors of the store: delivery goes on. */
   readonly onError: (error: unknown) => void;
 }
@@ -58,6 +65,8 @@ interface DispatcherSnapshot {
     /** Claims, attempts and settlements that have not ended. */
     readonly underWay: number;
     readonly endpointFailures: number;
+    /** The class of the last failure while an endpoint fails, such as `tls` or `status-503`. */
+    readonly lastFailure: string | undefined;
   }[];
 }
 
@@ -81,17 +90,19 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   let stopped = false;
   let cancelDueQuery: (() => void) | undefined;
   let lastDueQueryMs = Number.NEGATIVE_INFINITY;
+  /** At the start nobody knows whether what is unwanted was looked at with the Subscriptions of now. */
+  let sweepsAll = true;
 
   const context: LaneContext = {
     ...options,
     ...limits,
     deliveries,
-    send: sender.send,
     slots: new SendSlots(limits.total, limits.perAuthority),
     onAttempt: (authority, result, durationMs) => {
       attempts.set(result, (attempts.get(result) ?? 0) + 1);
       options.onAttempt?.(authority, result, durationMs);
     },
+    onParked: (authority, auditId, reason) => options.onParked?.(authority, auditId, reason),
     askDue: () => askDue(),
   };
 
@@ -106,19 +117,21 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   /** One query serves all lanes that ask within the gap. */
   function askDue(leastMs = 0): void {
     if (stopped || cancelDueQuery !== undefined) return;
-    const sinceMs = clock.now() - lastDueQueryMs;
-    const waitMs = sinceMs < 0 || sinceMs >= dueQueryGapMs ? 0 : dueQueryGapMs - sinceMs;
+    const waitMs = Math.max(0, lastDueQueryMs + dueQueryGapMs - clock.elapsed());
     cancelDueQuery = clock.after(Math.max(waitMs, leastMs), () => void queryDue());
   }
 
   async function queryDue(): Promise<void> {
-    lastDueQueryMs = clock.now();
+    lastDueQueryMs = clock.elapsed();
     cancelDueQuery = undefined;
     try {
       const backlog = await deliveries.backlog();
-      for (const { authority, nextDueMs } of backlog) {
+      for (const { authority, nextDueMs, unwanted } of backlog) {
+        if (sweepsAll && unwanted > 0) laneOf(authority).sweepUnwanted();
+        if (sweepsAll && unwanted > 0 && !stopped) laneOf(authority).wake();
         if (nextDueMs !== undefined && !stopped) await schedule(authority, nextDueMs);
       }
+      sweepsAll = false;
     } catch (error) {
       onError(error);
       askDue(5 * dueQueryGapMs);
@@ -161,11 +174,12 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     },
     snapshot: () => ({
       attempts: new Map(attempts),
-      lanes: [...lanes.values()].map(({ authority, sending, underWay, endpointFailures }) => ({
+      lanes: [...lanes.values()].map(({ authority, sending, underWay, endpointFailures, lastFailure }) => ({
         authority,
         sending,
         underWay,
         endpointFailures,
+        lastFailure,
       })),
     }),
     stop,

@@ -1,6 +1,6 @@
 import type { ClaimedDelivery } from '../store/store.ts';
+import { type Breaker, beginAttempt, type EndpointAnswer, freshBreaker, noteAnswer, stanceOf } from './breaker.ts';
 import type { Clock } from './clock.ts';
-import { EndpointGate } from './endpoint-gate.ts';
 import { buildMessage } from './message.ts';
 import type { Send, SendResult } from './sender.ts';
 import type { Outcome } from './settlement.ts';
@@ -15,26 +15,35 @@ export interface EndpointsContext {
   readonly onAttempt: (authority: string, result: string, durationMs: number) => void;
 }
 
-/** Failures in a row after which a Subscription shows `error`, and an answer means that an outage has ended. */
+/** Failures in a row after which a Subscription shows `error`. */
 const outageFailures = 3;
 
-/** The endpoints of one authority's Subscriptions, each with its gate. */
+/** The endpoints of one authority's Subscriptions, each with its breaker. */
 export class Endpoints {
   readonly #authority: string;
   readonly #context: EndpointsContext;
-  readonly #onOutageEnd: () => void;
-  readonly #gates = new Map<string, EndpointGate>();
+  readonly #onRecovered: () => void;
+  readonly #breakers = new Map<string, Breaker>();
+  /** Subscriptions that something was held back from while their endpoint was shut. */
+  readonly #heldBack = new Set<string>();
+  #lastFailure: string | undefined;
   #closing = false;
 
-  constructor(authority: string, context: EndpointsContext, onOutageEnd: () => void) {
+  /** `onRecovered`: an endpoint answers again, and what was held back from it may be tried. */
+  constructor(authority: string, context: EndpointsContext, onRecovered: () => void) {
     this.#authority = authority;
     this.#context = context;
-    this.#onOutageEnd = onOutageEnd;
+    this.#onRecovered = onRecovered;
   }
 
   /** Failures in a row of the endpoint that has most of them. */
   get failures(): number {
-    return Math.max(0, ...[...this.#gates.values()].map((gate) => gate.failures));
+    return Math.max(0, ...[...this.#breakers.values()].map(({ failures }) => failures));
+  }
+
+  /** The class of the last failure, while an endpoint fails. */
+  get lastFailure(): string | undefined {
+    return this.failures === 0 ? undefined : this.#lastFailure;
   }
 
   /** From now on results say nothing about an endpoint: connections are being cut. */
@@ -44,59 +53,73 @@ export class Endpoints {
 
   /** The Subscriptions changed: every endpoint starts afresh. */
   forget(): void {
-    this.#gates.clear();
+    this.#breakers.clear();
+    this.#heldBack.clear();
   }
 
   /** `all`: some endpoint is open; `one`: a probe may go; `none`: each is shut, or there is none. */
   mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'none' {
-    const nowMs = this.#context.clock.now();
-    const states = usable.map(({ id }) => this.#gateOf(id).state(nowMs));
-    if (states.includes('open')) return 'all';
-    return states.includes('probe') ? 'one' : 'none';
+    const atMs = this.#context.clock.elapsed();
+    const stances = usable.map(({ id }) => stanceOf(this.#breakerOf(id), atMs));
+    if (stances.includes('open')) return 'all';
+    return stances.includes('probe') ? 'one' : 'none';
   }
 
-  /** When the first shut endpoint may be probed, epoch ms; undefined while each waits for the result of a probe. */
-  nextProbeMs(usable: readonly UsableSubscription[]): number | undefined {
-    const nowMs = this.#context.clock.now();
-    const upcoming = usable.map(({ id }) => this.#gateOf(id).retryAtMs).filter((atMs) => atMs > nowMs);
-    return upcoming.length === 0 ? undefined : Math.min(...upcoming);
+  /** Milliseconds until the first shut endpoint may be probed; undefined while each waits for the result of a probe. */
+  nextProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
+    const atMs = this.#context.clock.elapsed();
+    const waits = usable.map(({ id }) => this.#breakerOf(id).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
+    return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
   /** Sends one delivery to one Subscription, unless its endpoint is shut. Never rejects. */
   async sendTo(subscription: UsableSubscription, delivery: ClaimedDelivery): Promise<Outcome> {
     const { clock, send, onAttempt } = this.#context;
     const { id: subscriptionId, channel, method, secrets } = subscription;
-    const gate = this.#gateOf(subscriptionId);
-    const startMs = clock.now();
-    if (gate.state(startMs) === 'shut') return { subscriptionId, result: undefined, gateRetryAtMs: gate.retryAtMs };
-    const round = gate.begin();
-    const result = await send(buildMessage(channel, method, delivery, secrets));
-    const nowMs = clock.now();
-    const label = result.kind === 'failed' ? result.reason : 'acknowledged';
-    onAttempt(this.#authority, label, Math.max(0, nowMs - startMs));
-    if (!this.#closing) this.#note(gate, round, subscription, result, nowMs);
-    return { subscriptionId, result, gateRetryAtMs: gate.retryAtMs };
-  }
-
-  /** Keeps the gate, and on transitions the status of the Subscription, in step with what the endpoint did. */
-  #note(gate: EndpointGate, round: number, to: UsableSubscription, result: SendResult, nowMs: number): void {
-    const { subscriptions } = this.#context;
-    if (result.kind === 'failed' && !result.endpointAlive) {
-      const throttledMs = result.reason === 'status-429' ? 0 : undefined;
-      gate.failed(round, nowMs, result.retryAfterMs ?? throttledMs);
-      if (gate.failures >= outageFailures) subscriptions.failing(this.#authority, to.id, result.reason);
-      return;
+    const before = this.#breakerOf(subscriptionId);
+    const startMs = clock.elapsed();
+    const stance = stanceOf(before, startMs);
+    if (stance === 'shut') {
+      this.#heldBack.add(subscriptionId);
+      return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscriptionId), isProbe: false };
     }
-    const ended = gate.answered(round);
-    if (result.kind === 'acknowledged' && to.status === 'error') subscriptions.recovered(this.#authority, to.id);
-    if (ended >= outageFailures) this.#onOutageEnd();
+    this.#breakers.set(subscriptionId, beginAttempt(before));
+    const result = await send(buildMessage(channel, method, delivery, secrets));
+    const label = result.kind === 'failed' ? result.reason : 'acknowledged';
+    onAttempt(this.#authority, label, Math.max(0, clock.elapsed() - startMs));
+    // What fails alone says nothing about an endpoint that answers others.
+    const failsAlone = delivery.parked && stance === 'open' && result.kind === 'failed';
+    if (!this.#closing && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
+    return { subscriptionId, result, probeInMs: this.#probeInMs(subscriptionId), isProbe: stance === 'probe' };
   }
 
-  #gateOf(id: string): EndpointGate {
-    const known = this.#gates.get(id);
-    if (known !== undefined) return known;
-    const gate = new EndpointGate(this.#context.random);
-    this.#gates.set(id, gate);
-    return gate;
+  /** Keeps the breaker, and on transitions the status of the Subscription, in step with what the endpoint did. */
+  #note(round: number, to: UsableSubscription, event: string, result: SendResult): void {
+    const { subscriptions, clock, random } = this.#context;
+    const before = this.#breakerOf(to.id);
+    const after = noteAnswer(before, round, answerOf(event, result), clock.elapsed(), random);
+    this.#breakers.set(to.id, after);
+    if (result.kind === 'failed') {
+      this.#lastFailure = result.reason;
+      if (after.failures >= outageFailures) subscriptions.failing(this.#authority, to.id, result.reason);
+    } else if (to.status === 'error') subscriptions.recovered(this.#authority, to.id);
+    if (after.failures > 0) return;
+    const heldBack = this.#heldBack.delete(to.id);
+    if (before.failures >= outageFailures || heldBack) this.#onRecovered();
   }
+
+  #probeInMs(id: string): number {
+    const { failures, retryAtMs } = this.#breakerOf(id);
+    return failures === 0 ? 0 : Math.max(0, retryAtMs - this.#context.clock.elapsed());
+  }
+
+  #breakerOf(id: string): Breaker {
+    return this.#breakers.get(id) ?? freshBreaker;
+  }
+}
+
+function answerOf(event: string, result: SendResult): EndpointAnswer {
+  if (result.kind === 'acknowledged') return { kind: 'acknowledged' };
+  if (result.endpointAlive) return { kind: 'refused', event };
+  return { kind: 'failed', retryAfterMs: result.retryAfterMs, throttles: result.reason === 'status-429' };
 }

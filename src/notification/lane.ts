@@ -1,11 +1,13 @@
 import type { ClaimedDelivery, DeliveryQueue, Settlement } from '../store/store.ts';
 import { Endpoints, type EndpointsContext } from './endpoints.ts';
-import { makeAllDue } from './make-due.ts';
+import { makeAllDue, makeDueChunk } from './make-due.ts';
+import { fullRate, takeToken } from './rate-limit.ts';
 import type { SelectEvent } from './select-event.ts';
 import type { SendSlots } from './send-slots.ts';
 import { settleDelivery } from './settle-delivery.ts';
-import { settle, settleUnwanted } from './settlement.ts';
+import { settle } from './settlement.ts';
 import type { Subscriptions, UsableSubscription } from './subscriptions.ts';
+import { openTimers } from './timers.ts';
 
 /** What all lanes share. */
 export interface LaneContext extends EndpointsContext {
@@ -18,7 +20,11 @@ export interface LaneContext extends EndpointsContext {
   readonly leaseMs: number;
   readonly deadlineMs: number;
   readonly pageSize: number;
+  /** Deliveries that one authority is sent in a second, on average. */
+  readonly perSecond: number;
   readonly onError: (error: unknown) => void;
+  /** A delivery has been parked; `reason` is the class of its last failure. */
+  readonly onParked: (authority: string, auditId: string, reason: string) => void;
   /** The lane has nothing due but may hold what comes due later: it wants `dueAt`. */
   readonly askDue: () => void;
 }
@@ -34,7 +40,8 @@ export class Lane {
   readonly #context: LaneContext;
   readonly #endpoints: Endpoints;
   readonly #underWay = new Set<Promise<void>>();
-  readonly #timers = new Map<string, () => void>();
+  readonly #timers;
+  #rate;
   #claimed: ClaimedDelivery[] = [];
   #leaseEndMs = 0;
   #sending = 0;
@@ -46,11 +53,18 @@ export class Lane {
   #mayComeDue = false;
   #storeFailures = 0;
   #storeRetryAtMs = 0;
+  /** Grows when the Subscriptions change: what was unwanted before may be wanted now. */
+  #generation = 0;
+  /** What was set apart as unwanted before this time is looked at again, while `#sweeping`, when nothing else is due. */
+  #sweepBeforeMs = 0;
+  #sweeping = false;
   #stopped = false;
 
   constructor(authority: string, context: LaneContext) {
     this.authority = authority;
     this.#context = context;
+    this.#timers = openTimers<'due' | 'probe' | 'store' | 'rate'>(context.clock);
+    this.#rate = fullRate(context.perSecond, context.clock.elapsed());
     this.#endpoints = new Endpoints(authority, context, () => this.#makeDue());
   }
 
@@ -68,6 +82,11 @@ export class Lane {
     return this.#endpoints.failures;
   }
 
+  /** The class of the last failure while an endpoint fails. */
+  get lastFailure(): string | undefined {
+    return this.#endpoints.lastFailure;
+  }
+
   /** Something may be due now. */
   wake(): void {
     this.#wakes += 1;
@@ -77,13 +96,21 @@ export class Lane {
 
   /** The Subscriptions of the authority changed: everything pending is tried with them. */
   restart(): void {
+    this.#generation += 1;
     this.#endpoints.forget();
+    this.sweepUnwanted();
     this.#makeDue();
+  }
+
+  /** What no Subscription asked for is looked at again, in small parts, each when nothing else is due. */
+  sweepUnwanted(): void {
+    this.#sweepBeforeMs = Math.max(this.#context.clock.now(), this.#sweepBeforeMs) + 1;
+    this.#sweeping = true;
   }
 
   /** When its next delivery comes due, epoch ms. */
   dueAt(nextDueMs: number): void {
-    this.#timer('due', nextDueMs, () => {
+    this.#timers.set('due', nextDueMs - this.#context.clock.now(), () => {
       this.#mayComeDue = true;
       this.wake();
     });
@@ -93,7 +120,7 @@ export class Lane {
   resume(): void {
     if (this.#stopped) return;
     const usable = this.#context.subscriptions.usable(this.authority);
-    while (this.#claimed.length > 0 && this.#maySend(usable) && this.#context.slots.take(this)) {
+    while (this.#claimed.length > 0 && this.#maySend(usable) && this.#mayTake()) {
       const delivery = this.#claimed.shift();
       if (delivery !== undefined) this.#start(delivery, usable);
     }
@@ -105,7 +132,6 @@ export class Lane {
   halt(): void {
     this.#stopped = true;
     this.#endpoints.close();
-    for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
     this.#releaseClaimed();
   }
@@ -120,24 +146,43 @@ export class Lane {
     return this.#endpoints.mayTry(usable) !== 'none' && clock.now() + deadlineMs < this.#leaseEndMs;
   }
 
+  /** A slot and a token of the rate: of one without the other nothing is taken. */
+  #mayTake(): boolean {
+    const { slots, clock, perSecond } = this.#context;
+    const { limit, waitMs } = takeToken(this.#rate, perSecond, clock.elapsed());
+    if (waitMs > 0) this.#timers.set('rate', waitMs, () => this.resume());
+    if (waitMs > 0 || !slots.take(this)) return false;
+    this.#rate = limit;
+    return true;
+  }
+
   #claimMore(usable: readonly UsableSubscription[]): void {
-    const { clock, pageSize } = this.#context;
+    const { pageSize } = this.#context;
     if (this.#drained) {
-      if (!this.#mayComeDue || this.#claimed.length > 0) return;
-      this.#mayComeDue = false;
-      this.#context.askDue();
+      if (this.#claimed.length > 0) return;
+      if (this.#mayComeDue) {
+        this.#mayComeDue = false;
+        this.#context.askDue();
+      }
+      if (this.#sweeping && usable.length > 0 && this.#underWay.size === 0 && this.#mayAskStore()) this.#sweep();
       return;
     }
     const may = this.#endpoints.mayTry(usable);
     if (may === 'none') {
-      const nextMs = this.#endpoints.nextProbeMs(usable);
-      if (nextMs !== undefined) this.#timer('probe', nextMs, () => this.resume());
+      const waitMs = this.#endpoints.nextProbeInMs(usable);
+      if (waitMs !== undefined) this.#timers.set('probe', waitMs, () => this.resume());
       return;
     }
     const enough = may === 'one' ? 0 : pageSize / 4;
     if (this.#claiming || this.#claimed.length > enough || this.#underWay.size >= mostUnderWay) return;
-    if (this.#storeRetryAtMs > clock.now()) this.#timer('store', this.#storeRetryAtMs, () => this.resume());
-    else this.#claim(may === 'one' ? 1 : pageSize);
+    if (this.#mayAskStore()) this.#claim(may === 'one' ? 1 : pageSize);
+  }
+
+  /** A store that failed is left alone for a while. */
+  #mayAskStore(): boolean {
+    const waitMs = this.#storeRetryAtMs - this.#context.clock.elapsed();
+    if (waitMs > 0) this.#timers.set('store', waitMs, () => this.resume());
+    return waitMs <= 0;
   }
 
   #claim(limit: number): void {
@@ -154,8 +199,7 @@ export class Lane {
         this.#drained = page.length < limit && wakes === this.#wakes;
         this.#storeFailures = 0;
       } catch (error) {
-        this.#storeFailures += 1;
-        this.#storeRetryAtMs = clock.now() + Math.min(250 * 2 ** this.#storeFailures, 30_000);
+        this.#storeFails();
         throw error;
       } finally {
         this.#claiming = false;
@@ -165,14 +209,20 @@ export class Lane {
     this.#track(claim());
   }
 
+  #storeFails(): void {
+    this.#storeFailures += 1;
+    this.#storeRetryAtMs = this.#context.clock.elapsed() + Math.min(250 * 2 ** this.#storeFailures, 30_000);
+  }
+
   #start(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): void {
     this.#sending += 1;
+    const generation = this.#generation;
     const attempt = this.#attempt(delivery, usable).finally(() => {
       this.#sending -= 1;
       this.#context.slots.giveBack(this);
       this.resume();
     });
-    this.#track(attempt.then((settlement) => this.#settle(delivery, settlement)));
+    this.#track(attempt.then((settlement) => this.#settle(delivery, settlement, generation)));
   }
 
   async #attempt(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): Promise<Settlement> {
@@ -180,7 +230,7 @@ export class Lane {
     const event = { ...delivery, body: renderEvent(delivery.body, this.authority) };
     const selects = selectEvent(event.body);
     const wanting = usable.filter(({ clauses }) => selects(clauses));
-    if (wanting.length === 0) return settleUnwanted(clock.now());
+    if (wanting.length === 0) return { kind: 'unwanted', atMs: Math.max(clock.now(), this.#sweepBeforeMs) };
     const open = wanting.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
     const outcomes = await Promise.all(open.map((to) => this.#endpoints.sendTo(to, event)));
     const unsent = outcomes.length > 0 && outcomes.every(({ result }) => result === undefined);
@@ -189,26 +239,44 @@ export class Lane {
     return settle(delivery, outcomes, clock.now(), random);
   }
 
-  async #settle(delivery: ClaimedDelivery, settlement: Settlement): Promise<void> {
-    const { deliveries, clock, onError } = this.#context;
+  async #settle(delivery: ClaimedDelivery, settlement: Settlement, generation: number): Promise<void> {
+    const { deliveries, clock, onError, onParked } = this.#context;
     const recorded = await settleDelivery(delivery, settlement, deliveries, clock, onError);
     if (settlement.kind === 'released') this.#drained = false;
-    if (settlement.kind === 'failed' || !recorded) this.#mayComeDue = true;
+    if (settlement.kind === 'failed' || recorded === 'unknown') this.#mayComeDue = true;
+    if (recorded !== 'recorded') return;
+    if (settlement.kind === 'unwanted' && generation !== this.#generation) this.sweepUnwanted();
+    if (settlement.kind === 'failed' && settlement.park === true) {
+      onParked(this.authority, delivery.auditId, settlement.reason);
+    }
   }
 
   #releaseClaimed(): void {
     const claimed = this.#claimed;
     this.#claimed = [];
-    for (const delivery of claimed) this.#track(this.#settle(delivery, { kind: 'released' }));
+    for (const delivery of claimed) this.#track(this.#settle(delivery, { kind: 'released' }, this.#generation));
+  }
+
+  #sweep(): void {
+    const sweep = async () => {
+      const beforeMs = this.#sweepBeforeMs;
+      try {
+        const { deliveries } = this.#context;
+        const made = await deliveries.makeDue(this.authority, beforeMs, 'unwanted', makeDueChunk);
+        if (made < makeDueChunk && beforeMs === this.#sweepBeforeMs) this.#sweeping = false;
+        if (made > 0) this.wake();
+      } catch (error) {
+        this.#storeFails();
+        throw error;
+      }
+    };
+    this.#track(sweep());
   }
 
   #makeDue(): void {
     const { deliveries, clock } = this.#context;
-    const makeDue = async () => {
-      await makeAllDue(deliveries, this.authority, clock.now(), 'waiting');
-      this.wake();
-    };
-    this.#track(makeDue());
+    const made = makeAllDue(deliveries, this.authority, clock.now(), 'waiting');
+    this.#track(made.then(() => undefined).finally(() => this.wake()));
   }
 
   #track(task: Promise<void>): void {
@@ -217,15 +285,5 @@ export class Lane {
       this.resume();
     });
     this.#underWay.add(tracked);
-  }
-
-  #timer(name: 'due' | 'probe' | 'store', atMs: number, run: () => void): void {
-    this.#timers.get(name)?.();
-    const { clock } = this.#context;
-    const cancel = clock.after(Math.max(1, atMs - clock.now()), () => {
-      this.#timers.delete(name);
-      run();
-    });
-    this.#timers.set(name, cancel);
   }
 }

@@ -5,8 +5,8 @@ const mostTries = 5;
 const firstWaitMs = 200;
 
 /**
- * Tells the store what became of a delivery, and asks again when the store cannot take it now. False: it never could. The
- * lease runs out then, and the delivery is repeated.
+ * Tells the store what became of a delivery, and asks again when the store cannot take it now. `stale`: it changed nothing.
+ * `unknown`: the store never took it; the lease runs out then, and the delivery is repeated.
  */
 export async function settleDelivery(
   delivery: ClaimedDelivery,
@@ -14,15 +14,14 @@ export async function settleDelivery(
   deliveries: Pick<DeliveryQueue, 'settle'>,
   clock: Clock,
   onError: (error: unknown) => void,
-): Promise<boolean> {
+): Promise<'recorded' | 'stale' | 'unknown'> {
   for (let tries = 1; tries <= mostTries; tries += 1) {
     try {
-      await deliveries.settle(delivery, settlement);
-      return true;
+      return (await deliveries.settle(delivery, settlement)) ? 'recorded' : 'stale';
     } catch (error) {
       onError(error);
       if (tries < mostTries) await new Promise<void>((resolve) => clock.after(firstWaitMs * 2 ** tries, resolve));
     }
   }
-  return false;
+  return 'unknown';
 }

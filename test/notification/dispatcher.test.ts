@@ -214,7 +214,11 @@ t.test('what is owed without a usable Subscription waits for one', async (t) => 
     criteria: 'AuditEvent?action=C&agent=Organization/E08000035',
   });
   await pass(clock, 2 * hourMs);
-  t.match(await backlogOf(leeds), { undelivered: 3, leased: 0 }, 'none of them is a create');
+  t.match(
+    await backlogOf(leeds),
+    { undelivered: 0, unwanted: 3, leased: 0, oldestRecordedMs: undefined },
+    'none of them is a create: they are not owed, and nobody is alarmed',
+  );
   t.equal(endpoint.received.length, 0);
   await owe(leeds, 2, 'C');
   await pass(clock, 100);

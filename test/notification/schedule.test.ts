@@ -1,9 +1,17 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { steadyNow } from '../../src/notification/clock.ts';
-import { EndpointGate } from '../../src/notification/endpoint-gate.ts';
+import {
+  type Breaker,
+  beginAttempt,
+  freshBreaker,
+  mostRefused,
+  noteAnswer,
+  stanceOf,
+} from '../../src/notification/breaker.ts';
+import { openSteadyTime } from '../../src/notification/clock.ts';
+import { fullRate, takeToken } from '../../src/notification/rate-limit.ts';
 import { longestDelayMs, parseRetryAfter, retryDelayMs } from '../../src/notification/schedule.ts';
-import { settle } from '../../src/notification/settlement.ts';
+import { parkAfterAttempts, settle } from '../../src/notification/settlement.ts';
 
 const middle = () => 0.5;
 
@@ -46,40 +54,72 @@ t.test('Retry-After: seconds, a date, nonsense', async (t) => {
   }
 });
 
-t.test(
-  'the gate: one probe at a time, attempts side by side count once, a late answer does not undo throttling',
-  async (t) => {
-    const gate = new EndpointGate(middle);
-    t.equal(gate.state(0), 'open');
-    const [one, two, three] = [gate.begin(), gate.begin(), gate.begin()];
-    gate.failed(one, 0, undefined);
-    gate.failed(two, 10, undefined);
-    t.match(gate, { failures: 1, retryAtMs: 5000 });
-    t.equal(gate.state(4999), 'shut');
-    t.equal(gate.state(5000), 'probe');
-    const probe = gate.begin();
-    t.equal(gate.state(5001), 'shut', 'while the probe is under way');
-    gate.failed(probe, 6000, undefined);
-    t.match(gate, { failures: 2, retryAtMs: 36_000 });
-    t.equal(gate.answered(three), 2, 'an answer to an older attempt shows that the endpoint lives');
-    t.equal(gate.state(6001), 'open');
+const down = { kind: 'failed', retryAfterMs: undefined, throttles: false } as const;
 
-    const [first, second] = [gate.begin(), gate.begin()];
-    gate.failed(first, 7000, 60_000);
-    t.equal(gate.answered(second), 0);
-    t.equal(gate.state(7001), 'shut');
-    t.equal(gate.state(67_000), 'probe');
-    t.equal(gate.state(-100_000_000), 'probe', 'the wall clock was set back');
+t.test(
+  'the breaker: one probe at a time, attempts side by side count once, a late answer does not undo throttling',
+  async (t) => {
+    const note = (breaker: Breaker, ...[round, answer, atMs]: [number, Parameters<typeof noteAnswer>[2], number]) =>
+      noteAnswer(breaker, round, answer, atMs, middle);
+    t.equal(stanceOf(freshBreaker, 0), 'open');
+    let breaker = note(beginAttempt(freshBreaker), 0, down, 0);
+    breaker = note(breaker, 0, down, 10);
+    t.match(breaker, { failures: 1, retryAtMs: 5000, round: 1 });
+    t.equal(stanceOf(breaker, 4999), 'shut');
+    t.equal(stanceOf(breaker, 5000), 'probe');
+    breaker = beginAttempt(breaker);
+    t.equal(stanceOf(breaker, 5001), 'shut', 'while the probe is under way');
+    breaker = note(breaker, 1, down, 6000);
+    t.match(breaker, { failures: 2, retryAtMs: 36_000 });
+    breaker = note(breaker, 0, { kind: 'acknowledged' }, 6001);
+    t.equal(stanceOf(breaker, 6001), 'open', 'an answer to an older attempt shows that the endpoint lives');
+
+    const { round } = breaker;
+    breaker = note(breaker, round, { kind: 'failed', retryAfterMs: 60_000, throttles: false }, 7000);
+    breaker = note(breaker, round, { kind: 'acknowledged' }, 7001);
+    t.equal(stanceOf(breaker, 7001), 'shut');
+    t.equal(stanceOf(breaker, 67_000), 'probe');
   },
 );
 
+t.test(
+  'an endpoint that refuses many different events and takes none is down; one that refuses the same one is not',
+  async (t) => {
+    let breaker = freshBreaker;
+    for (let n = 0; n < 100; n += 1) breaker = noteAnswer(breaker, 0, { kind: 'refused', event: 'a' }, n, middle);
+    t.equal(stanceOf(breaker, 100), 'open');
+    for (let n = 1; n < mostRefused; n += 1) {
+      t.equal(stanceOf(breaker, 100), 'open');
+      breaker = noteAnswer(breaker, breaker.round, { kind: 'refused', event: `b${n}` }, 100, middle);
+    }
+    t.equal(stanceOf(breaker, 5_099), 'shut');
+    breaker = noteAnswer(beginAttempt(breaker), breaker.round, { kind: 'refused', event: 'c' }, 5_100, middle);
+    t.match(breaker, { failures: 2, retryAtMs: 35_100 }, 'a probe that is refused as well');
+    breaker = noteAnswer(beginAttempt(breaker), breaker.round, { kind: 'acknowledged' }, 40_000, middle);
+    t.match(breaker, { failures: 0, refused: [] });
+  },
+);
+
+t.test('the rate: that many a second, and no more at once after a pause', async (t) => {
+  let limit = fullRate(10, 0);
+  let taken = 0;
+  for (let atMs = 0; atMs < 10_000; atMs += 10) {
+    const next = takeToken(limit, 10, atMs);
+    limit = next.limit;
+    if (next.waitMs === 0) taken += 1;
+    else t.ok(takeToken(limit, 10, atMs + next.waitMs).waitMs === 0, 'the wait is long enough');
+  }
+  t.ok(taken >= 108 && taken <= 110, `${taken}`);
+});
+
 t.test('what a round of attempts comes to', async (t) => {
-  const delivery = { attempts: 1, acknowledgedBy: ['a'] };
+  const delivery = { attempts: 1, acknowledgedBy: ['a'], parked: false };
+  const open = { subscriptionId: 'b', probeInMs: 0, isProbe: false };
   const ok = { kind: 'acknowledged', status: 200 } as const;
   const refused = { kind: 'failed', reason: 'status-422', endpointAlive: true } as const;
-  const down = { kind: 'failed', reason: 'timeout', endpointAlive: false } as const;
+  const timeout = { kind: 'failed', reason: 'timeout', endpointAlive: false } as const;
   t.same(settle(delivery, [], 100, middle), { kind: 'delivered', acknowledgedBy: ['a'], atMs: 100 });
-  t.same(settle(delivery, [{ subscriptionId: 'b', result: ok, gateRetryAtMs: 0 }], 100, middle), {
+  t.same(settle(delivery, [{ ...open, result: ok }], 100, middle), {
     kind: 'delivered',
     acknowledgedBy: ['a', 'b'],
     atMs: 100,
@@ -88,40 +128,72 @@ t.test('what a round of attempts comes to', async (t) => {
     settle(
       delivery,
       [
-        { subscriptionId: 'b', result: ok, gateRetryAtMs: 0 },
-        { subscriptionId: 'c', result: refused, gateRetryAtMs: 0 },
+        { ...open, result: ok },
+        { ...open, subscriptionId: 'c', result: refused },
       ],
       100,
       middle,
     ),
     { kind: 'failed', dueMs: 30_100, reason: 'status-422', acknowledgedBy: ['a', 'b'], spendAttempt: true },
   );
-  t.match(settle(delivery, [{ subscriptionId: 'b', result: down, gateRetryAtMs: 90_000 }], 100, middle), {
-    dueMs: 90_250,
+  t.match(settle(delivery, [{ ...open, probeInMs: 90_000, result: timeout }], 100, middle), {
+    dueMs: 90_350,
     spendAttempt: true,
   });
-  t.match(settle(delivery, [{ subscriptionId: 'b', result: undefined, gateRetryAtMs: 90_000 }], 100, middle), {
-    dueMs: 90_250,
+  t.match(settle(delivery, [{ ...open, probeInMs: 90_000, isProbe: true, result: timeout }], 100, middle), {
+    dueMs: 90_350,
+    spendAttempt: false,
+  });
+  t.match(settle(delivery, [{ ...open, probeInMs: 90_000, result: undefined }], 100, middle), {
+    dueMs: 100 + longestDelayMs,
     reason: 'endpoint-shut',
     spendAttempt: false,
   });
+  const last = { ...delivery, attempts: parkAfterAttempts - 1 };
+  t.match(settle(last, [{ ...open, result: refused }], 100, middle), { park: true });
+  t.notOk('park' in settle(last, [{ ...open, isProbe: true, result: timeout }], 100, middle), 'not for a probe');
+  t.notOk('park' in settle({ ...last, parked: true }, [{ ...open, result: refused }], 100, middle), 'once');
 });
 
-t.test('the clock follows the wall forward and never back', async (t) => {
-  const at = { wall: 1_000_000, elapsed: 0 };
-  const now = steadyNow(
+t.test('the clock follows the wall, a leap only when it lasts, and never goes back', async (t) => {
+  const startMs = 1_000_000_000;
+  const at = { wall: startMs, elapsed: 0 };
+  const { now, aheadMs } = openSteadyTime(
     () => at.wall,
     () => at.elapsed,
   );
-  t.equal(now(), 1_000_000);
-  Object.assign(at, { wall: 1_000_500, elapsed: 500 });
-  t.equal(now(), 1_000_500);
-  Object.assign(at, { wall: 86_400_000, elapsed: 600 });
-  t.equal(now(), 86_400_000, 'a step forward');
-  Object.assign(at, { wall: 1_000_700, elapsed: 700 });
-  t.equal(now(), 86_400_100, 'a step back: its own pace');
-  Object.assign(at, { wall: 1_060_700, elapsed: 60_700 });
-  t.equal(now(), 86_460_100);
-  Object.assign(at, { wall: 90_000_000, elapsed: 60_800 });
-  t.equal(now(), 90_000_000, 'the wall has caught up');
+  const pass = (ms: number): number => {
+    at.wall += ms;
+    at.elapsed += ms;
+    return now() - startMs;
+  };
+  t.equal(pass(500), 500);
+  at.wall += 30_000;
+  t.equal(pass(0), 30_500, 'a small step is followed at once');
+  at.wall += 86_400_000;
+  t.equal(pass(60_000), 90_500, 'a leap is not believed at once');
+  t.equal(aheadMs(), -86_400_000);
+  at.wall -= 86_400_000;
+  t.equal(pass(100_000), 190_500, 'a glitch has passed without a trace');
+  at.wall += 86_400_000;
+  pass(0);
+  pass(119_999);
+  t.equal(pass(1), 86_400_000 + 310_500, 'a leap that lasts is followed');
+  at.wall -= 100_000;
+  t.equal(pass(0), 86_400_000 + 310_500, 'a step back: it does not go back');
+  t.equal(aheadMs(), 100_000);
+  t.equal(pass(100_000), 86_400_000 + 400_500, 'but goes slower');
+  t.equal(pass(900_000), 86_400_000 + 1_210_500, 'until both have met');
+  t.equal(aheadMs(), 0);
+  let last = now();
+  fc.assert(
+    fc.property(fc.integer({ min: -1e9, max: 1e9 }), fc.nat(1e6), (step, ms) => {
+      at.wall += step;
+      pass(ms);
+      const next = now();
+      const forward = next >= last;
+      last = next;
+      return forward;
+    }),
+  );
 });

@@ -24,6 +24,7 @@ export function manualClock(startMs: number): ManualClock {
   };
   return {
     now: () => offsetMs + elapsedMs,
+    elapsed: () => elapsedMs,
     after: (delayMs, run) => {
       const timer = { atMs: elapsedMs + delayMs, run };
       timers.add(timer);

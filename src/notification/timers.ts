@@ -1,0 +1,27 @@
+import type { Clock } from './clock.ts';
+
+/** Timers with names: a new one takes the place of the one before it. */
+export interface Timers<Name extends string> {
+  /** Runs once after `delayMs`, 1 ms at least. */
+  set(name: Name, delayMs: number, run: () => void): void;
+  clear(): void;
+}
+
+/** Opens an empty set of timers. */
+export function openTimers<Name extends string>(clock: Pick<Clock, 'after'>): Timers<Name> {
+  const cancels = new Map<Name, () => void>();
+  return {
+    set(name, delayMs, run) {
+      cancels.get(name)?.();
+      const cancel = clock.after(Math.max(1, delayMs), () => {
+        cancels.delete(name);
+        run();
+      });
+      cancels.set(name, cancel);
+    },
+    clear() {
+      for (const cancel of cancels.values()) cancel();
+      cancels.clear();
+    },
+  };
+}
