@@ -19,6 +19,7 @@ import { loadDefinitions } from './fhir/definitions/load-definitions.ts';
 import { loadProfiles } from './fhir/definitions/load-profiles.ts';
 import { loadSearchParameters } from './fhir/definitions/search-parameters.ts';
 import { fault } from './fhir/fault.ts';
+import { parsePatch } from './fhir/patch/parse-patch.ts';
 import { extractIndexValues } from './fhir/search/extract-index-values.ts';
 import { buildShapeResource } from './fhir/shape/shape-resource.ts';
 import { buildValidator } from './fhir/validation/validator.ts';
@@ -40,6 +41,7 @@ import { openSender } from './notification/sender.ts';
 import { buildSignNotification } from './notification/sign-notification.ts';
 import { checkSubscription, redactSubscription } from './notification/subscription.ts';
 import { openSubscriptions } from './notification/subscriptions.ts';
+import { openTopicDelivery } from './notification/topic-delivery.ts';
 import { openRegistry } from './registry/open-registry.ts';
 import { openSqliteStore } from './store/sqlite/open-sqlite-store.ts';
 import { timeCommits } from './store/time-commits.ts';
@@ -154,6 +156,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     originsOf: (labels) => clientOfLabels(labels)?.subscriptionOrigins ?? [],
     methodOf: (labels) => clientOfLabels(labels)?.notificationMethod ?? 'PUT',
     secretsOf: (labels) => clientOfLabels(labels)?.webhookSecrets ?? [],
+    mayNotify: (labels) => clientOfLabels(labels) !== undefined,
     onError,
   });
   const sender = openSender({
@@ -167,11 +170,25 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     now: clock,
     sign: buildSignNotification(notificationKeys.privateKeys, clock),
   });
+  const selectEvent = selectByCriteria(searchDefinitions, baseUrl);
+  const topics = openTopicDelivery({
+    store,
+    subscriptions,
+    selectEvent,
+    renderEvent: renderForAuthority,
+    send: sender.send,
+    clock: systemClock,
+    baseUrl,
+    newId: randomUUID,
+    bindingKey: signingKey.cursorKey,
+    onError,
+  });
   const dispatcher = startDispatcher({
     store,
     subscriptions,
-    selectEvent: selectByCriteria(searchDefinitions, baseUrl),
+    selectEvent,
     renderEvent: renderForAuthority,
+    deliver: topics.deliver,
     sender,
     clock: systemClock,
     random: Math.random,
@@ -190,6 +207,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     registry: () => registry.current,
     searchDefinitions,
     validate: (resource, type) => validator.validate(resource, profileOf(type)),
+    parsePatch: (document, kept) => parsePatch(document, kept, definitions),
     extract,
     shape: buildShapeResource(definitions),
     organizations: buildOrganizationDirectory(() => registry.current, extract),
@@ -215,6 +233,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     searchMaxCount: settings.searchMaxCount,
     maxBundleEntries: settings.maxBundleEntries,
     committed(audits) {
+      topics.numbers.recorded(audits);
       for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);
     },
   };
@@ -282,6 +301,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
   async function close(): Promise<void> {
     await app.close();
     await dispatcher.stop();
+    await topics.close();
     await subscriptions.close();
     await sender.close();
     await store.close();

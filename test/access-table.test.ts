@@ -54,6 +54,16 @@ function bodyOf(type: string): object {
   return type === 'Subscription' ? subscription : { resourceType: type };
 }
 
+/** A FHIRPath Patch that changes nothing, or something that may be changed. */
+function patchOf(type: string): object {
+  const parts = [
+    { name: 'type', valueCode: type === 'Subscription' ? 'replace' : 'delete' },
+    { name: 'path', valueString: type === 'Subscription' ? 'Subscription.status' : `${type}.language` },
+    ...(type === 'Subscription' ? [{ name: 'value', valueCode: 'off' }] : []),
+  ];
+  return { resourceType: 'Parameters', parameter: [{ name: 'operation', part: parts }] };
+}
+
 function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
   const id = ids[type] ?? 'abc';
   const criteria = role === 'care-provider' && type !== 'Organization' ? `?patient=${plan.nhsNumber}` : '';
@@ -71,6 +81,8 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
       };
     case 'update':
       return { method: 'PUT', path: `${type}/${id}`, body: { ...bodyOf(type), id } };
+    case 'patch':
+      return { method: 'PATCH', path: `${type}/${id}`, body: patchOf(type) };
     case 'delete':
       return { method: 'DELETE', path: `${type}/${id}` };
     case 'search-type':
@@ -83,7 +95,7 @@ const freshPlanOn = (nhsNumber: string) => freshPlan({ nhsNumber });
 const types = ['Flag', 'Patient', 'Organization', 'AuditEvent', 'Subscription'];
 const unknownTypes = ['Observation', 'Task', 'Encounter', 'Bundle', 'Binary', 'Provenance', 'CapabilityStatement'];
 // The deletion last: it takes what the others ask for.
-const interactions: TypeInteraction[] = ['read', 'vread', 'create', 'update', 'search-type', 'delete'];
+const interactions: TypeInteraction[] = ['read', 'vread', 'create', 'update', 'patch', 'search-type', 'delete'];
 const roles: Role[] = ['care-provider', 'operator', 'authority'];
 
 t.test('the table names the types and roles that this test goes through', async (t) => {
@@ -141,7 +153,6 @@ for (const role of roles) {
 
 t.test('what is served on no type: other methods, other paths, operations', async (t) => {
   const paths = [
-    ['PATCH', `Flag/${flagId}`],
     ['DELETE', 'Flag'],
     ['DELETE', 'Flag?status=active'],
     ['GET', 'Flag/_history'],
@@ -163,7 +174,7 @@ t.test('what is served on no type: other methods, other paths, operations', asyn
   for (const role of roles) {
     for (const [method, path] of paths) {
       const { id, headers } = namedRequest();
-      const body = method === 'POST' || method === 'PATCH' ? { resourceType: 'Flag' } : undefined;
+      const body = method === 'POST' ? { resourceType: 'Flag' } : undefined;
       const answer = await clients[role].request<OperationOutcome>(method, path, body, headers);
       const name = `${role} ${method} ${path}: ${answer.status}`;
       t.ok([400, 403, 404, 405, 415].includes(answer.status), name);

@@ -5,7 +5,16 @@ import { accessHistoryLabel, ownerLabel, viewerLabel } from './labels.ts';
 import { visibilityClauses } from './visibility.ts';
 
 /** The interactions on a resource type that a role can be given; Bundles are authorised entry by entry. */
-export type TypeInteraction = 'read' | 'vread' | 'history-instance' | 'history-type' | 'create' | 'update' | 'delete' | 'search-type';
+export type TypeInteraction =
+  | 'read'
+  | 'vread'
+  | 'history-instance'
+  | 'history-type'
+  | 'create'
+  | 'update'
+  | 'patch'
+  | 'delete'
+  | 'search-type';
 
 type Row = Readonly<Partial<Record<Role, readonly TypeInteraction[]>>>;
 
@@ -14,11 +23,21 @@ type Row = Readonly<Partial<Record<Role, readonly TypeInteraction[]>>>;
  */
 export const accessTable: Readonly<Record<string, Row>> = {
   Flag: {
-    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'delete', 'search-type'],
+    authority: [
+      'read',
+      'vread',
+      'history-instance',
+      'history-type',
+      'create',
+      'update',
+      'patch',
+      'delete',
+      'search-type',
+    ],
     'care-provider': ['read', 'search-type'],
   },
   Patient: {
-    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'search-type'],
+    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'patch', 'search-type'],
     'care-provider': ['read'],
   },
   Organization: {
@@ -31,7 +50,17 @@ export const accessTable: Readonly<Record<string, Row>> = {
     'care-provider': ['search-type'],
   },
   Subscription: {
-    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'delete', 'search-type'],
+    authority: [
+      'read',
+      'vread',
+      'history-instance',
+      'history-type',
+      'create',
+      'update',
+      'patch',
+      'delete',
+      'search-type',
+    ],
   },
 };
 
@@ -42,6 +71,7 @@ const permissionOf: Readonly<Record<TypeInteraction, Permission>> = {
   'history-type': 's',
   create: 'c',
   update: 'u',
+  patch: 'u',
   delete: 'd',
   'search-type': 's',
 };

@@ -6,6 +6,9 @@ import type { ServedRoute } from './exchange.ts';
 import { checkContentHeaders } from './media-type.ts';
 import type { ServerOptions } from './server-options.ts';
 
+/** What kind of body a route takes. */
+export type BodyContent = 'json' | 'form' | 'patch';
+
 type Begin = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void;
 
 const headerRules: Readonly<Record<string, string>> = {
@@ -18,7 +21,7 @@ const headerRules: Readonly<Record<string, string>> = {
 export function beginFhir(
   options: Pick<ServerOptions, 'authenticate'>,
   route: ServedRoute,
-  content: 'json' | 'form' | undefined,
+  content: BodyContent | undefined,
 ): Begin {
   return (request, _reply, done) => {
     const { exchange } = request;
@@ -43,7 +46,7 @@ export function beginFhir(
   };
 }
 
-function checkHeaders(request: FastifyRequest, content: 'json' | 'form' | undefined): void {
+function checkHeaders(request: FastifyRequest, content: BodyContent | undefined): void {
   const { refusedHeader } = request.exchange;
   if (refusedHeader !== undefined) {
     throw fault('invalid', headerRules[refusedHeader] ?? '', { code: 'value', expression: [`http.${refusedHeader}`] });
@@ -52,10 +55,31 @@ function checkHeaders(request: FastifyRequest, content: 'json' | 'form' | undefi
   const { headers } = request;
   const contentType = headers['content-type'];
   checkContentHeaders(contentType, headers['content-encoding']);
+  if (content === 'patch' ? !isPatch(contentType) : isJsonPatch(contentType)) {
+    throw fault(
+      'media-type',
+      content === 'patch' ? `A patch is sent as ${patchTypes}.` : 'A JSON Patch is sent with PATCH.',
+      {
+        expression: ['http.content-type'],
+        ...(content === 'patch' ? { headers: { 'accept-patch': patchTypes } } : {}),
+      },
+    );
+  }
   const isForm = contentType?.toLowerCase().startsWith('application/x-www-form-urlencoded') ?? content === 'form';
   if (isForm !== (content === 'form')) {
     throw fault('media-type', `The body must be ${content === 'form' ? 'a form' : 'application/fhir+json'}.`, {
       expression: ['http.content-type'],
     });
   }
+}
+
+const patchTypes = 'application/json-patch+json, application/fhir+json';
+
+/** Whether this is the media type of a JSON Patch. */
+export function isJsonPatch(contentType: string | undefined): boolean {
+  return /^application\/json-patch\+json\s*(?:;|$)/i.test(contentType ?? '');
+}
+
+function isPatch(contentType: string | undefined): boolean {
+  return isJsonPatch(contentType) || /^application\/(?:fhir\+)?json\s*(?:;|$)/i.test(contentType ?? '');
 }

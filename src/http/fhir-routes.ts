@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequ
 import { fault } from '../fhir/fault.ts';
 import { parseJson } from '../fhir/json.ts';
 import type { FhirRequest, InteractionCode } from '../interactions/interaction.ts';
-import { beginFhir } from './begin-fhir.ts';
+import { type BodyContent, beginFhir, isJsonPatch } from './begin-fhir.ts';
 import type { ServedRoute } from './exchange.ts';
 import { buildGate, type Gate } from './gate.ts';
 import { checkAccept, takeFormat } from './media-type.ts';
@@ -17,7 +17,7 @@ interface RouteShape {
   readonly method: HTTPMethods;
   /** After `[base]/[type]`. */
   readonly path: string;
-  readonly content?: 'json' | 'form';
+  readonly content?: BodyContent;
 }
 
 const shapes: readonly RouteShape[] = [
@@ -28,13 +28,15 @@ const shapes: readonly RouteShape[] = [
   { interaction: 'create', method: 'POST', path: '', content: 'json' },
   { interaction: 'update', method: 'PUT', path: '/:id', content: 'json' },
   { interaction: 'update', method: 'PUT', path: '', content: 'json' },
+  { interaction: 'patch', method: 'PATCH', path: '/:id', content: 'patch' },
+  { interaction: 'patch', method: 'PATCH', path: '', content: 'patch' },
   { interaction: 'delete', method: 'DELETE', path: '/:id' },
   { interaction: 'delete', method: 'DELETE', path: '' },
   { interaction: 'search-type', method: 'GET', path: '' },
   { interaction: 'search-type', method: 'POST', path: '/_search', content: 'form' },
 ];
 
-const writes: ReadonlySet<InteractionCode> = new Set(['create', 'update', 'delete']);
+const writes: ReadonlySet<InteractionCode> = new Set(['create', 'update', 'patch', 'delete']);
 const fhirId = /^[A-Za-z0-9.-]{1,64}$/;
 
 /** Adds the routes of the FHIR base to `app`, and gives each path with its methods to `announce`, for 405 and Allow. */
@@ -58,7 +60,7 @@ export function addFhirRoutes(
   };
 
   app.addContentTypeParser(
-    ['application/fhir+json', 'application/json'],
+    ['application/fhir+json', 'application/json', 'application/json-patch+json'],
     { parseAs: 'buffer' },
     (_request, body: Buffer, done) => {
       try {
@@ -139,8 +141,15 @@ function buildRequest(
   const ifModifiedSince = body === undefined ? headers['if-modified-since'] : undefined;
   const ifMatch = headers['if-match'];
   const ifNoneExist = headers['if-none-exist'];
+  if (interaction === 'patch' && Array.isArray(body) !== isJsonPatch(headers['content-type'])) {
+    throw fault(
+      'structure',
+      'The body is not what its Content-Type says: a JSON Patch is an array, a FHIRPath Patch a resource.',
+    );
+  }
   return {
-    interaction: type === undefined && interaction !== 'history-system' ? bundleInteraction(body, options) : interaction,
+    interaction:
+      type === undefined && interaction !== 'history-system' ? bundleInteraction(body, options) : interaction,
     ...(type === undefined ? {} : { type }),
     ...(id === undefined ? {} : { id }),
     ...(vid === undefined ? {} : { versionId: vid }),

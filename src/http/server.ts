@@ -31,7 +31,7 @@ const noQuery = Object.freeze({});
 const suggested: Readonly<Record<string, InteractionCode>> = {
   POST: 'create',
   PUT: 'update',
-  PATCH: 'update',
+  PATCH: 'patch',
   DELETE: 'delete',
 };
 

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { spineCodingFor } from '../cpis/spine-code.ts';
+import { readPatchBody } from '../fhir/bundle/patch-body.ts';
 import { FhirFault, fault, type Issue } from '../fhir/fault.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, InteractionCode, Perform } from './interaction.ts';
@@ -27,13 +28,15 @@ function interactionOf(method: string, path: readonly string[], hasQuery: boolea
   if (id === undefined) {
     if (method === 'GET') return 'search-type';
     if (method === 'POST' && !hasQuery) return 'create';
-    return method === 'PUT' && hasQuery ? 'update' : undefined;
+    if (!hasQuery) return undefined;
+    return method === 'PUT' ? 'update' : method === 'PATCH' ? 'patch' : undefined;
   }
   if (!idPattern.test(id) || hasQuery) return undefined;
   if (history !== undefined)
     return method === 'GET' && history === '_history' && versionId !== undefined ? 'vread' : undefined;
   if (method === 'GET') return 'read';
   if (method === 'PUT') return 'update';
+  if (method === 'PATCH') return 'patch';
   return method === 'DELETE' ? 'delete' : undefined;
 }
 
@@ -58,6 +61,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
     });
   }
   const [type = '', id, , versionId] = path;
+  const body = interaction === 'patch' ? readPatchBody(resource, `Bundle.entry[${index}].resource`) : resource;
   return {
     index,
     fullUrl,
@@ -69,7 +73,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
       ...(versionId === undefined ? {} : { versionId }),
       query: mark < 0 ? [] : [...new URLSearchParams(local.slice(mark + 1))],
       raw: rawOf(entry),
-      ...(resource === undefined ? {} : { body: resource }),
+      ...(body === undefined ? {} : { body }),
       ...(request?.ifMatch === undefined ? {} : { ifMatch: request.ifMatch }),
       ...(request?.ifNoneExist === undefined ? {} : { ifNoneExist: request.ifNoneExist }),
     },

@@ -3,6 +3,7 @@ import type { CommitResult } from '../store/store.ts';
 import { planCreate } from './create.ts';
 import { planDelete } from './delete.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
+import { planPatch } from './patch.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import { buildAudit } from './record-access.ts';
@@ -12,7 +13,7 @@ import { storeView, type View } from './view.ts';
 /** How often a write is planned anew when what it was planned on has changed in the meantime. */
 export const maxPlans = 100;
 
-/** Plans a create, update or delete on what the view shows. `newId` is the id of what it creates. */
+/** Plans a create, update, patch or delete on what the view shows. `newId` is the id of what it creates. */
 export function planWrite(
   request: FhirRequest,
   context: AccessContext,
@@ -25,6 +26,8 @@ export function planWrite(
       return planCreate(request, context, view, ports, newId);
     case 'update':
       return planUpdate(request, context, view, ports, newId);
+    case 'patch':
+      return planPatch(request, context, view, ports);
     default:
       return planDelete(request, context, view, ports);
   }

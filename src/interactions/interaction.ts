@@ -14,6 +14,7 @@ export type InteractionCode =
   | 'history-system'
   | 'create'
   | 'update'
+  | 'patch'
   | 'delete'
   | 'search-type'
   | 'batch'

@@ -2,9 +2,9 @@ import { fault } from '../fhir/fault.ts';
 import { batch } from './batch.ts';
 import { refuseErrors } from './check-resource.ts';
 import { commitWrite } from './commit-write.ts';
+import { history } from './history.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
-import { history } from './history.ts';
 import { read } from './read.ts';
 import { plainAccess, recordAccess, recordRefusal } from './record-access.ts';
 import { searchType } from './search-type.ts';
@@ -50,6 +50,7 @@ export function buildPerform(ports: InteractionPorts): Perform {
         return searchType(request, context, ports);
       case 'create':
       case 'update':
+      case 'patch':
       case 'delete':
         return commitWrite(request, context, ports);
       case 'batch':

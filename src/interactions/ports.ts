@@ -1,8 +1,9 @@
 import type { Caller } from '../cpis/caller.ts';
 import type { SearchParameterDefinitions } from '../fhir/definitions/search-parameters.ts';
 import type { Issue } from '../fhir/fault.ts';
-import type { ShapeResource } from '../fhir/shape/shape-resource.ts';
+import type { ApplyPatch } from '../fhir/patch/patched.ts';
 import type { IndexValue } from '../fhir/search/ast.ts';
+import type { ShapeResource } from '../fhir/shape/shape-resource.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { AuditWrite, Store } from '../store/store.ts';
 import type { OrganizationDirectory } from './organization-directory.ts';
@@ -26,6 +27,8 @@ export interface InteractionPorts {
   readonly searchDefinitions: SearchParameterDefinitions;
   /** All issues of a resource against the profile that this server holds for its type. */
   readonly validate: (resource: unknown, type: string) => readonly Issue[];
+  /** Reads a patch that leaves the `kept` elements as they are; throws 400 for its shape. */
+  readonly parsePatch: (document: unknown, kept: readonly string[]) => ApplyPatch;
   readonly extract: (resource: unknown) => readonly IndexValue[];
   readonly shape: ShapeResource;
   readonly organizations: OrganizationDirectory;

@@ -12,7 +12,8 @@ import {
   renderAnsweredEntry,
 } from './bundle-entry.ts';
 import { checkRefusal, contended, maxPlans, planWrite } from './commit-write.ts';
-import type { AccessContext, FhirAnswer, Perform } from './interaction.ts';
+import { resolveConditionalReferences } from './conditional-references.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import { buildAudit } from './record-access.ts';
@@ -66,6 +67,20 @@ interface PlannedEntry {
   readonly planned: PlannedWrite;
 }
 
+/** What an entry writes, or would write if it changed anything; a POST that found its resource names none. */
+function identitiesOf(request: FhirRequest, { writes, answer }: PlannedWrite): ReadonlySet<string> {
+  const identities = new Set(writes.map(({ type, id }) => `${type}/${id}`));
+  if (request.interaction === 'create') return identities;
+  if (request.id !== undefined) identities.add(`${request.type}/${request.id}`);
+  const location = locationOf(answer);
+  if (location !== undefined) identities.add(location);
+  return identities;
+}
+
+function locationOf({ location }: FhirAnswer): string | undefined {
+  return location?.split('/_history/')[0];
+}
+
 async function planAll(
   entries: readonly BundleEntry[],
   newIds: ReadonlyMap<number, string>,
@@ -79,11 +94,20 @@ async function planAll(
   const done: PlannedEntry[] = [];
   for (const entry of entries) {
     if (done.length % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
-    const body = replaceReferences(entry.request.body, locations);
+    const conditional = await inEntry(entry, () => resolveConditionalReferences(entry.request.body, context, ports));
+    const body = replaceReferences(entry.request.body, new Map([...locations, ...conditional]));
     const request = body === undefined ? entry.request : { ...entry.request, body };
     const newId = newIds.get(entry.index) ?? '';
     const planned = await inEntry(entry, () => planWrite(request, context, view, ports, newId));
-    for (const { type, id, ifNoneExist } of planned.writes) {
+    for (const identity of identitiesOf(request, planned)) {
+      if (written.has(identity)) {
+        throw fault('invalid', 'Two entries of a transaction write the same resource.', {
+          expression: [`Bundle.entry[${entry.index}]`],
+        });
+      }
+      written.add(identity);
+    }
+    for (const { type, ifNoneExist } of planned.writes) {
       const condition = ifNoneExist === undefined ? undefined : JSON.stringify([type, ifNoneExist.clauses]);
       if (condition !== undefined && conditions.has(condition)) {
         throw fault('invalid', 'Two entries of a transaction are created under the same condition.', {
@@ -91,15 +115,9 @@ async function planAll(
         });
       }
       if (condition !== undefined) conditions.add(condition);
-      if (written.has(`${type}/${id}`)) {
-        throw fault('invalid', 'Two entries of a transaction write the same resource.', {
-          expression: [`Bundle.entry[${entry.index}]`],
-        });
-      }
-      written.add(`${type}/${id}`);
     }
     view.add(planned.writes, planned.touches);
-    const location = planned.answer.location?.split('/_history/')[0];
+    const location = locationOf(planned.answer);
     if (entry.fullUrl !== undefined && location !== undefined) locations.set(entry.fullUrl, location);
     done.push({ entry, planned });
   }

@@ -20,7 +20,8 @@ function refuseOtherId(body: unknown, id: string, type: string, isRequired: bool
   throw fault('invalid', 'The id of the body is the id that is updated.', { expression: [`${type}.id`] });
 }
 
-async function planReplacement(
+/** Plans the update of the resource with this id to the body of the request. */
+export async function planReplacement(
   request: FhirRequest,
   id: string,
   context: AccessContext,

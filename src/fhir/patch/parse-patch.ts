@@ -1,0 +1,48 @@
+import type { Definitions } from '../definitions/definitions.ts';
+import { fault } from '../fault.ts';
+import { parseFhirPathPatch } from './fhirpath-patch.ts';
+import { parseJsonPatch } from './json-patch.ts';
+import { type ApplyPatch, cannotApply, isJsonObject, type JsonObject } from './patched.ts';
+
+/**
+ * Reads a patch: an array is a JSON Patch, a Parameters resource a FHIRPath Patch. Its shape is checked here (400); what it
+ * gives is applied whole or not at all (422), and refused (422) when it changes one of the elements that are `kept`.
+ * https://hl7.org/fhir/R4/http.html#patch
+ */
+export function parsePatch(document: unknown, kept: readonly string[], definitions: Definitions): ApplyPatch {
+  const apply = readPatch(document, definitions);
+  return (resource) => {
+    const patched = apply(resource);
+    const changed = kept.filter(
+      (name) => !isSame(patched[name], resource[name]) || !isSame(patched[`_${name}`], resource[`_${name}`]),
+    );
+    if (changed.length === 0) return patched;
+    throw cannotApply('A patch does not change these elements.', {
+      code: 'business-rule',
+      expression: changed.map((name) => `${String(resource['resourceType'])}.${name}`),
+    });
+  };
+}
+
+function readPatch(document: unknown, definitions: Definitions): ApplyPatch {
+  if (Array.isArray(document)) return parseJsonPatch(document);
+  if (isJsonObject(document) && document['resourceType'] === 'Parameters') {
+    return parseFhirPathPatch(document, definitions);
+  }
+  throw fault(
+    'structure',
+    'A patch is a JSON Patch (an array) or a Parameters resource with FHIRPath Patch operations.',
+  );
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (!isJsonObject(value)) return value;
+  const members: JsonObject = {};
+  for (const name of Object.keys(value).sort()) members[name] = sorted(value[name]);
+  return members;
+}

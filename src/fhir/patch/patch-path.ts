@@ -1,0 +1,85 @@
+/** The FHIRPath of a patch operation: a small, harmless part of the language, which still finds any element. */
+import fhirpath from 'fhirpath';
+import r4 from 'fhirpath/fhir-context/r4';
+import { cannotApply, type JsonObject } from './patched.ts';
+
+/** From the resource down: an element name without `[x]`, and the index where it stands in an array. */
+export interface PathStep {
+  readonly name: string;
+  readonly index: number | undefined;
+}
+
+/** Finds elements in a resource, as the steps to each. Throws 422 when the path finds something else than elements. */
+export type FindElements = (resource: JsonObject) => PathStep[][];
+
+interface SyntaxNode {
+  readonly type?: string;
+  readonly text?: string;
+  readonly children?: readonly SyntaxNode[];
+}
+interface FoundNode {
+  readonly fullPropertyName?: () => string;
+}
+
+const maxPathLength = 256;
+const syntax = new Set([
+  'EntireExpression',
+  'TermExpression',
+  'InvocationTerm',
+  'MemberInvocation',
+  'FunctionInvocation',
+  'ThisInvocation',
+  'Functn',
+  'Identifier',
+  'ParamList',
+  'IndexerExpression',
+  'InvocationExpression',
+  'EqualityExpression',
+  'AndExpression',
+  'OrExpression',
+  'ParenthesizedTerm',
+  'LiteralTerm',
+  'StringLiteral',
+  'NumberLiteral',
+  'BooleanLiteral',
+]);
+const functions = new Set(['where', 'first', 'last', 'single', 'exists', 'empty', 'not', 'extension', 'ofType']);
+const step = /^([A-Za-z][A-Za-z0-9]*)(?:\[(\d+)\])?$/;
+
+function isHarmless(node: SyntaxNode): boolean {
+  if (node.type !== undefined && !syntax.has(node.type)) return false;
+  if (node.type === 'FunctionInvocation' && !functions.has(node.text ?? '')) return false;
+  if (node.type === 'EqualityExpression' && node.text !== '=' && node.text !== '!=') return false;
+  return (node.children ?? []).every(isHarmless);
+}
+
+/** Undefined: it is no FHIRPath, or uses more of the language than is served here. */
+export function compilePatchPath(expression: string): FindElements | undefined {
+  if (expression === '' || expression.length > maxPathLength) return undefined;
+  let evaluate: (resource: object) => unknown;
+  try {
+    if (!isHarmless(fhirpath.parse(expression) as SyntaxNode)) return undefined;
+    evaluate = fhirpath.compile(expression, r4, { resolveInternalTypes: false });
+  } catch {
+    return undefined;
+  }
+  return (resource) => {
+    let found: FoundNode[];
+    try {
+      found = evaluate(resource) as FoundNode[];
+    } catch (cause) {
+      throw cannotApply('The path cannot be evaluated on this resource.', { cause });
+    }
+    return found.map((node) => {
+      const [, ...names] = node?.fullPropertyName?.().split('.') ?? [];
+      const steps = names.map((text) => step.exec(text));
+      if (node?.fullPropertyName === undefined || steps.includes(null)) {
+        throw cannotApply('The path finds something that is no element of the resource.');
+      }
+      return steps.map((match) => ({
+        name: match?.[1] ?? '',
+        index: match?.[2] === undefined ? undefined : Number(match[2]),
+      }));
+    });
+  };
+}
