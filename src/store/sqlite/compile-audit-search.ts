@@ -29,9 +29,11 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
     if (clause !== driver || driving === undefined) conditions.push(condition(clause, codes));
     else if (clause.kind === 'reference') conditions.push(hasRole('d', clause.param));
   }
-  const keysSuffice = !plan.clauses.some(({ kind }) => kind === 'id' || (codes === 'a' && readsCodes(kind)));
-  const from = keysSuffice ? 'audit_key d' : 'audit_key d CROSS JOIN audit a';
-  if (!keysSuffice) conditions.push({ sql: 'a.seq = d.seq', params: [] });
+  const named = plan.clauses.some(({ kind }) => kind === 'id');
+  const keysSuffice = !named && !(codes === 'a' && plan.clauses.some(({ kind }) => readsCodes(kind)));
+  const joined = named ? 'audit a CROSS JOIN audit_key d' : 'audit_key d CROSS JOIN audit a';
+  const from = keysSuffice ? 'audit_key d' : joined;
+  if (!keysSuffice) conditions.push({ sql: 'd.recordedMs = a.recordedMs AND d.seq = a.seq', params: [] });
   const where = conditions.map(({ sql }) => sql).join(' AND ');
   const params = conditions.flatMap((compiled) => compiled.params);
   const keyset = plan.after === undefined ? '' : ` AND (d.recordedMs, d.seq) ${descending ? '<' : '>'} (?, ?)`;

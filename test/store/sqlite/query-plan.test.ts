@@ -194,6 +194,11 @@ t.test('what the caller may see drives, unless the search names one child or one
     for (const compiled of [page, count]) t.notMatch(explain(compiled).join(), 'SEARCH a ', 'the keys are enough');
   }
 
+  const byId = compileAuditSearch(plan([{ kind: 'id', any: ['a', 'b'] }, own], { type: 'AuditEvent' }));
+  for (const compiled of [byId.page, byId.count]) {
+    t.match(explain(compiled)[0], /^SEARCH a USING .*\(id=\?\)/, 'events that are named are looked up, not looked for');
+  }
+
   const resources: readonly (readonly [string, readonly SearchClause[]])[] = [
     ['_label', [literal('author', 'Organization', 'E2'), own]],
     ['_label', [{ kind: 'string', param: 'family', match: 'starts', any: ['testchild'] }, own]],
