@@ -13,6 +13,8 @@ export interface SearchSurface {
   readonly sorts: ReadonlySet<string>;
   /** Codes with `:text`. */
   readonly texts: ReadonlySet<string>;
+  /** Codes of references without `:identifier`. */
+  readonly literals: ReadonlySet<string>;
   readonly includes: ReadonlySet<string>;
   readonly revincludes: ReadonlySet<string>;
   /** What `:iterate` takes besides, either way. */
@@ -26,6 +28,7 @@ interface SurfaceParts {
   readonly parameters: readonly string[];
   readonly sorts?: readonly string[];
   readonly texts?: readonly string[];
+  readonly literals?: readonly string[];
   readonly includes?: readonly string[];
   readonly revincludes?: readonly string[];
   readonly iterates?: readonly string[];
@@ -39,6 +42,7 @@ function surface(parts: SurfaceParts): SearchSurface {
     parameters: new Set(parts.parameters),
     sorts: new Set(parts.sorts ?? parts.parameters),
     texts: new Set(parts.texts),
+    literals: new Set(parts.literals),
     includes: new Set(parts.includes),
     revincludes: new Set(parts.revincludes),
     iterates: new Set(parts.iterates),
@@ -75,6 +79,7 @@ export const searchSurfaces: Readonly<Record<string, SearchSurface>> = {
   AuditEvent: surface({
     parameters: [...common, 'action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type'],
     sorts: ['date', '_lastUpdated'],
+    literals: ['agent', 'entity'],
     includes: ['AuditEvent:agent', 'AuditEvent:entity', 'AuditEvent:patient'],
     iterates: flagIncludes,
   }),
@@ -143,9 +148,11 @@ export function parseCriteriaSearch(
   params: readonly (readonly [string, string])[],
   ports: Pick<InteractionPorts, 'searchDefinitions' | 'baseUrl' | 'registry'>,
 ): SearchQuery {
+  const { parameters, literals } = searchSurfaces[type] ?? nothing;
   const query = parseSearch(type, params, {
     definitions: ports.searchDefinitions,
-    allowed: searchSurfaces[type]?.parameters ?? new Set(),
+    allowed: parameters,
+    literals,
     includes: new Set(),
     sorts: new Set(),
     handling: 'strict',

@@ -108,6 +108,8 @@ t.test('every form of a token, a date, a string and a reference', async (t) => {
     'AuditEvent?type:text=rest',
     'AuditEvent?agent-name=x',
     'AuditEvent?address=x',
+    'AuditEvent?agent:identifier=x',
+    'AuditEvent?entity:identifier=x',
     'AuditEvent?_sort=agent',
   ]) {
     t.equal((await search(la, path, strict)).status, 400, path);

@@ -25,6 +25,8 @@ export interface ValueContext {
   readonly nowMs?: number;
   /** Codes of the tokens whose texts are indexed for `:text`. */
   readonly texts?: ReadonlySet<string>;
+  /** Codes of the references whose own identifiers are not indexed: `:identifier` is refused, the chain is not. */
+  readonly literals?: ReadonlySet<string>;
 }
 
 /** One criterion of a defined parameter, from one occurrence of it in the request. */
@@ -39,7 +41,7 @@ export function parseClause(
   if (modifier === 'missing' && chain === undefined) return parseMissing(parameter.code, value);
   switch (parameter.type) {
     case 'reference':
-      return parseReferenceClause(parameter, name, value, context.baseUrl);
+      return parseReferenceClause(parameter, name, value, context);
     case 'token':
       return parseTokenClause(parameter.code, modifier, value, context.texts);
     case 'date': {
@@ -81,11 +83,12 @@ function parseReferenceClause(
   parameter: SearchParameter,
   { modifier, chain }: ParameterName,
   value: string,
-  baseUrl: string,
+  { baseUrl, literals }: ValueContext,
 ): SearchClause | Problem {
   const param = parameter.code;
   const byIdentifier = modifier === 'identifier' && chain === undefined;
   if (chain !== undefined && chain !== 'identifier') return badChain;
+  if (byIdentifier && literals?.has(param) === true) return badModifier;
   if (modifier !== undefined && !byIdentifier && !parameter.targets.includes(modifier)) return badModifier;
   const any = parseValues(
     value,

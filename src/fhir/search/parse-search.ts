@@ -15,6 +15,8 @@ export interface ParseSearchOptions extends LinkOptions {
   readonly allowed: ReadonlySet<string>;
   /** Codes of the tokens whose texts are indexed for `:text`. */
   readonly texts?: ReadonlySet<string>;
+  /** Codes of the references whose own identifiers are not indexed: `:identifier` is refused, the chain is not. */
+  readonly literals?: ReadonlySet<string>;
   /** Now, for the prefix `ap`, epoch milliseconds; without it, `ap` is refused. */
   readonly nowMs?: number;
   /** `Prefer: handling`: whether an unknown parameter is refused or reported in `ignored`. */
