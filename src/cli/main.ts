@@ -8,6 +8,7 @@ const usage = `Usage: cpis <command> [options]
 For local authorities:
   keygen               make a key for a client, print its public half for the registry
   submit PLANS.CSV     submit an extract of plans, write a result for each record
+  receive              receive notifications: verify, store once, see gaps, print each access
   verify-notification  say whether a notification is the server's and unchanged
 
 "cpis <command> --help" tells the options; docs/command-line.md the rest.
@@ -29,6 +30,8 @@ async function run(command: string | undefined, args: readonly string[]): Promis
       return (await import('./keygen.ts')).keygen(args);
     case 'submit':
       return (await import('./submit/submit.ts')).submit(args);
+    case 'receive':
+      return (await import('./receive/receive.ts')).receive(args);
     case 'verify-notification':
       return (await import('./verify-notification.ts')).verifyNotificationCommand(args);
     case 'help':

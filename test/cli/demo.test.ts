@@ -5,7 +5,6 @@ import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openDemoWorld } from '../../src/cli/demo/demo-world.ts';
-import { openReceiver } from '../../src/cli/demo/receiver.ts';
 import { runDemo } from '../../src/cli/demo/run-demo.ts';
 import { openScreen } from '../../src/cli/demo/screen.ts';
 import type { Teardown } from '../support/running-server.ts';
@@ -127,34 +126,4 @@ t.test('Ctrl-C ends it: exit 130 in the middle, 0 at its end, no server left', {
   late.signal('SIGTERM');
   t.equal(await late.ended, 0);
   t.notOk(await isListening(originIn(late.output())));
-});
-
-t.test('the receiver takes an AuditEvent once, whoever repeats it, and refuses what is not one', async (t) => {
-  const receiver = await openReceiver('Bearer secret');
-  t.teardown(() => receiver.close());
-  const event = { resourceType: 'AuditEvent', id: 'a-1' };
-  const send = async (more: { method?: string; path?: string; headers?: object; body?: string } = {}) => {
-    const { method = 'PUT', path = '/AuditEvent/a-1', headers = {}, body = JSON.stringify(event) } = more;
-    const response = await fetch(`${receiver.endpoint}${path}`, {
-      method,
-      headers: { authorization: 'Bearer secret', 'content-type': 'application/fhir+json', ...headers },
-      body,
-    });
-    await response.arrayBuffer();
-    return response.status;
-  };
-  t.equal(await send(), 201);
-  t.equal(await send(), 200, 'again: the same event');
-  t.match([...receiver.arrivals], [['a-1', { times: 2, event }]]);
-  t.equal(await send({ headers: { authorization: 'Bearer secreT' } }), 401);
-  t.equal(await send({ headers: { authorization: '' } }), 401);
-  t.equal(await send({ method: 'POST' }), 405);
-  t.equal(await send({ path: '/Flag/a-1' }), 404);
-  t.equal(await send({ headers: { 'content-type': 'text/plain' } }), 415);
-  t.equal(await send({ body: '{' }), 400);
-  t.equal(await send({ body: 'null' }), 400);
-  t.equal(await send({ path: '/AuditEvent/a-2' }), 400, 'the id of the path is that of the event');
-  t.equal(await send({ body: JSON.stringify({ ...event, resourceType: 'Flag' }) }), 400);
-  t.equal(await send({ body: ' '.repeat(300 * 1024) }), 413);
-  t.equal(receiver.arrivals.size, 1);
 });

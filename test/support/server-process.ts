@@ -1,10 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { type CpisProcess, isServerReady, startCpis } from '../../src/cli/demo/cpis-process.ts';
 import {
   makeSyntheticRegistry,
   type SyntheticOptions,
@@ -28,20 +26,7 @@ export interface ServerHome {
 }
 
 /** A running `cpis serve`. */
-export interface ServerProcess {
-  /** Of the server itself, also when it runs under a tracer. */
-  readonly pid: number;
-  /** How long it took until it was ready. */
-  readonly startMs: number;
-  /** All that it wrote to standard output and error so far. */
-  output(): string;
-  /** Resolves when it has ended, with the exit code; null: ended by a signal. */
-  readonly exited: Promise<number | null>;
-  /** SIGTERM; resolves with the exit code. */
-  stop(): Promise<number | null>;
-  /** SIGKILL. */
-  kill(): Promise<void>;
-}
+export type ServerProcess = CpisProcess;
 
 export interface StartOptions {
   /** A command that runs the server's command line, such as strace with its options. */
@@ -50,8 +35,6 @@ export interface StartOptions {
   readonly nodeOptions?: readonly string[];
   readonly readyTimeoutMs?: number;
 }
-
-const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));
 
 /** Makes a folder with a synthetic registry, and settings for a free port of 127.0.0.1. */
 export async function makeServerHome(
@@ -95,74 +78,14 @@ export async function makeServerHome(
 }
 
 /** Starts the program as an operator would and waits until it is ready. Throws with its output when it ends instead. */
-export async function startServerProcess(home: ServerHome, options: StartOptions = {}): Promise<ServerProcess> {
-  const [command = '', ...args] = [
-    ...(options.tracer ?? []),
-    process.execPath,
-    ...(options.nodeOptions ?? []),
-    program,
-    'serve',
-  ];
-  const startedMs = performance.now();
-  const child = spawn(command, args, { env: { PATH: process.env['PATH'], ...home.settings }, cwd: home.folder });
-  const chunks: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const output = (): string => Buffer.concat(chunks).toString();
-  let ended = false;
-  const exited = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => {
-      ended = true;
-      resolve(code);
-    });
+export function startServerProcess(home: ServerHome, options: StartOptions = {}): Promise<ServerProcess> {
+  return startCpis({
+    args: ['serve'],
+    env: { PATH: process.env['PATH'], ...home.settings },
+    cwd: home.folder,
+    isReady: () => isServerReady(home.origin),
+    ...options,
   });
-  const deadlineMs = startedMs + (options.readyTimeoutMs ?? 30_000);
-  while (!(await isReady(home.origin))) {
-    if (ended) throw new Error(`the server ended before it was ready:\n${output()}`);
-    if (performance.now() > deadlineMs) {
-      child.kill('SIGKILL');
-      throw new Error(`the server was not ready in time:\n${output()}`);
-    }
-    await pause(5);
-  }
-  const pid = options.tracer === undefined ? pidOf(child) : tracedPid(pidOf(child));
-  return {
-    pid,
-    startMs: performance.now() - startedMs,
-    output,
-    exited,
-    stop() {
-      if (!ended) process.kill(pid, 'SIGTERM');
-      return exited;
-    },
-    async kill() {
-      if (!ended) process.kill(pid, 'SIGKILL');
-      await exited;
-    },
-  };
-}
-
-async function isReady(origin: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${origin}/health/ready`, { headers: { connection: 'close' } });
-    await response.arrayBuffer();
-    return response.ok;
-  } catch {
-    return false;
-  }
-}
-
-function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error('the server could not be started');
-  return child.pid;
-}
-
-/** The process that a tracer started. */
-function tracedPid(tracerPid: number): number {
-  const [pid = ''] = readFileSync(`/proc/${tracerPid}/task/${tracerPid}/children`, 'utf8').split(' ');
-  if (pid === '') throw new Error('the tracer has started no server');
-  return Number(pid);
 }
 
 async function findFreePort(): Promise<number> {

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type FhirClient, openFhirClient } from './fhir-client.ts';
-import { openReceiver, type Receiver } from './receiver.ts';
+import { type ReceiverProcess, startReceiver } from './receiver-process.ts';
 import { buildServerProcess, findServerPort, type ServerProcess } from './server-process.ts';
 import { makeSyntheticRegistry, type SyntheticClient } from './synthetic-registry.ts';
 
@@ -13,7 +13,7 @@ export interface DemoAuthority {
   readonly id: string;
   readonly name: string;
   readonly client: FhirClient;
-  readonly receiver: Receiver;
+  readonly receiver: ReceiverProcess;
   /** What its receiver asks for in the Authorization header. */
   readonly authorization: string;
 }
@@ -55,7 +55,14 @@ const careProviders = [
 export async function openDemoWorld(): Promise<DemoWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-demo-'));
   const tokens = authorityNames.map(() => `Bearer ${randomBytes(24).toString('base64url')}`);
-  const receivers = await Promise.all(tokens.map(openReceiver));
+  const port = await findServerPort();
+  const origin = `http://127.0.0.1:${port}`;
+  const keysUrl = `${origin}/.well-known/notification-keys.json`;
+  const receivers = await Promise.all(
+    tokens.map((authorization, index) =>
+      startReceiver({ folder, name: (authorityNames[index] ?? '').toLowerCase(), authorization, keysUrl }),
+    ),
+  );
   const registry = await makeSyntheticRegistry({
     authorityNames,
     careProviderNames: careProviders.map(({ name }) => name),
@@ -63,8 +70,6 @@ export async function openDemoWorld(): Promise<DemoWorld> {
   });
   const registryFile = join(folder, 'registry.json');
   writeFileSync(registryFile, JSON.stringify(registry.json));
-  const port = await findServerPort();
-  const origin = `http://127.0.0.1:${port}`;
   const baseUrl = `${origin}/FHIR/R4`;
   const logFile = join(folder, 'server.log');
   const server = buildServerProcess({
@@ -82,6 +87,7 @@ export async function openDemoWorld(): Promise<DemoWorld> {
   const closing = new AbortController();
   const onExit = (): void => {
     server.killNow();
+    for (const receiver of receivers) receiver.killNow();
     removeFolder();
   };
   process.once('exit', onExit);

@@ -1,8 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { type CpisProcess, environmentWithoutSettings, isServerReady, startCpis } from './cpis-process.ts';
 
 /** `cpis serve` as a process of its own, which can be killed and started again. */
 export interface ServerProcess {
@@ -25,68 +22,40 @@ export interface ServerProcessOptions {
   readonly origin: string;
 }
 
-const program = fileURLToPath(new URL('../../../bin/cpis.js', import.meta.url));
-const readyLimitMs = 20_000;
 const stopLimitMs = 8_000;
 
 export function buildServerProcess({ settings, logFile, origin }: ServerProcessOptions): ServerProcess {
-  let child: ChildProcess | undefined;
-  let ended: Promise<unknown> = Promise.resolve();
+  let starting: { readonly abort: AbortController; readonly ready: Promise<CpisProcess> } | undefined;
+  let running: CpisProcess | undefined;
   let stopped = false;
-
-  const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null;
-
-  async function isReady(): Promise<boolean> {
-    try {
-      const response = await fetch(`${origin}/health/ready`);
-      await response.arrayBuffer();
-      return response.ok;
-    } catch {
-      return false;
-    }
-  }
-
-  async function kill(): Promise<void> {
-    child?.kill('SIGKILL');
-    await ended;
-  }
-
   return {
     async start() {
       if (stopped) throw new Error('the server was stopped for good');
-      const own = Object.entries(process.env).filter(([name]) => !name.startsWith('CPIS_'));
-      const log = openSync(logFile, 'a', 0o600);
-      const started = spawn(process.execPath, [program, 'serve'], {
-        env: { ...Object.fromEntries(own), ...settings },
-        stdio: ['ignore', log, log],
+      const abort = new AbortController();
+      const ready = startCpis({
+        args: ['serve'],
+        env: { ...environmentWithoutSettings(), ...settings },
+        isReady: () => isServerReady(origin),
+        logFile,
+        signal: abort.signal,
       });
-      closeSync(log);
-      child = started;
-      ended = new Promise((resolve) => {
-        started.once('exit', resolve).once('error', resolve);
-      });
-      const limitMs = Date.now() + readyLimitMs;
-      while (!(await isReady())) {
-        if (!isRunning() || Date.now() > limitMs) {
-          throw new Error(`the server did not become ready; the end of its log:\n${readLogEnd(logFile)}`);
-        }
-        await sleep(25);
-      }
+      starting = { abort, ready };
+      running = await ready;
     },
-    kill,
+    kill: async () => running?.kill(),
     async stop() {
       stopped = true;
-      child?.kill('SIGTERM');
-      const timer = setTimeout(() => child?.kill('SIGKILL'), stopLimitMs);
-      await ended;
+      starting?.abort.abort();
+      await starting?.ready.catch(() => undefined);
+      const timer = setTimeout(() => running?.killNow(), stopLimitMs);
+      await running?.stop();
       clearTimeout(timer);
     },
-    killNow: () => void child?.kill('SIGKILL'),
+    killNow() {
+      starting?.abort.abort();
+      running?.killNow();
+    },
   };
-}
-
-function readLogEnd(logFile: string): string {
-  return readFileSync(logFile, 'utf8').split('\n').slice(-12).join('\n');
 }
 
 /**

@@ -97,6 +97,7 @@ export async function crash(stage: Stage, children: DemoChildren): Promise<Crash
   const backlogMs = performance.now() - loadEndMs;
 
   const audited = new Set(events.map(requestIdOf));
+  const repeated = new Map(world.authorities.map(({ id, receiver }) => [id, receiver.findRepeated()]));
   const acknowledged = [...sent].filter(([, isAcknowledged]) => isAcknowledged).map(([requestId]) => requestId);
   const counts: CrashCounts = {
     acknowledgedReads: acknowledged.length,
@@ -105,7 +106,7 @@ export async function crash(stage: Stage, children: DemoChildren): Promise<Crash
     unauditedReads: acknowledged.filter((requestId) => !audited.has(requestId)).length,
     owed: owed.length,
     delivered: owed.filter(hasArrived).length,
-    repeated: owed.filter(({ id, owner }) => (receivers.get(owner)?.arrivals.get(id)?.times ?? 0) > 1).length,
+    repeated: owed.filter(({ id, owner }) => repeated.get(owner)?.has(id) === true).length,
     strays: countStrayArrivals(world),
     undelivered: await countUndelivered(stage),
   };

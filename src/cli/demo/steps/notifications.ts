@@ -1,6 +1,6 @@
 import { custodiansOf, professionalOf, requestIdOf } from '../audit-facts.ts';
 import type { DemoWorld } from '../demo-world.ts';
-import type { Arrival } from '../receiver.ts';
+import type { Arrival } from '../receiver-process.ts';
 import type { Stage } from '../stage.ts';
 import { waitFor } from '../wait-for.ts';
 import type { LookUp } from './look-up.ts';

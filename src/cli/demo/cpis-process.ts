@@ -1,0 +1,129 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+/** A command of the command line that runs on as a process of its own. */
+export interface CpisProcess {
+  /** Of the program itself, also when it runs under a tracer. */
+  readonly pid: number;
+  /** How long it took until it was ready. */
+  readonly startMs: number;
+  /** All that it wrote to standard output and error so far. */
+  output(): string;
+  /** Resolves when it has ended, with the exit code; null: ended by a signal. */
+  readonly exited: Promise<number | null>;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+  /** SIGKILL without waiting, for an `exit` handler. */
+  killNow(): void;
+}
+
+export interface CpisProcessOptions {
+  /** The command and its options. */
+  readonly args: readonly string[];
+  /** Its whole environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Asked until it is so. */
+  readonly isReady: (output: string) => boolean | Promise<boolean>;
+  readonly readyTimeoutMs?: number;
+  /** Kills it while it is not ready yet. */
+  readonly signal?: AbortSignal;
+  readonly cwd?: string;
+  /** A command that runs the program, such as strace with its options. */
+  readonly tracer?: readonly string[];
+  /** Options of Node, such as --cpu-prof. */
+  readonly nodeOptions?: readonly string[];
+  /** What it writes is appended there, instead of being kept in memory. */
+  readonly logFile?: string;
+  /** Given what it writes to standard output, instead of `output`. */
+  readonly onStdout?: (chunk: Buffer) => void;
+}
+
+const program = fileURLToPath(new URL('../../../bin/cpis.js', import.meta.url));
+const askEveryMs = 5;
+
+/** The environment of this process without the settings of a server. */
+export function environmentWithoutSettings(): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CPIS_')));
+}
+
+/** Starts the program as an operator would and waits until it is ready. Throws with its output when it ends instead. */
+export async function startCpis(options: CpisProcessOptions): Promise<CpisProcess> {
+  const { args, env, cwd, tracer = [], nodeOptions = [], logFile, onStdout, readyTimeoutMs = 30_000 } = options;
+  const [command = '', ...rest] = [...tracer, process.execPath, ...nodeOptions, program, ...args];
+  const startedMs = performance.now();
+  const log = logFile === undefined ? ('pipe' as const) : openSync(logFile, 'a', 0o600);
+  const child = spawn(command, rest, {
+    env,
+    stdio: ['ignore', log, log],
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  if (typeof log === 'number') closeSync(log);
+  const chunks: Buffer[] = [];
+  child.stdout?.on('data', onStdout ?? ((chunk: Buffer) => chunks.push(chunk)));
+  child.stderr?.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const output = (): string =>
+    logFile === undefined ? Buffer.concat(chunks).toString() : readFileSync(logFile, 'utf8');
+  let ended = false;
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject).once('close', (code) => {
+      ended = true;
+      resolve(code);
+    });
+  });
+  exited.catch(() => undefined);
+  const killStarting = (): void => void child.kill('SIGKILL');
+  options.signal?.addEventListener('abort', killStarting, { once: true });
+  while (!(await options.isReady(output()))) {
+    const late = performance.now() - startedMs > readyTimeoutMs;
+    if (late) child.kill('SIGKILL');
+    if (ended || late) throw new Error(`it did not become ready; the end of its output:\n${output().slice(-3_000)}`);
+    await sleep(askEveryMs);
+  }
+  options.signal?.removeEventListener('abort', killStarting);
+  const pid = tracer.length === 0 ? pidOf(child) : tracedPid(pidOf(child));
+  const signal = (name: NodeJS.Signals): void => {
+    if (!ended) process.kill(pid, name);
+  };
+  return {
+    pid,
+    startMs: performance.now() - startedMs,
+    output,
+    exited,
+    stop() {
+      signal('SIGTERM');
+      return exited;
+    },
+    async kill() {
+      signal('SIGKILL');
+      await exited;
+    },
+    killNow: () => signal('SIGKILL'),
+  };
+}
+
+/** Whether a server is ready for requests. */
+export async function isServerReady(origin: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${origin}/health/ready`, { headers: { connection: 'close' } });
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+function pidOf(child: ChildProcess): number {
+  if (child.pid === undefined) throw new Error('it could not be started');
+  return child.pid;
+}
+
+/** The process that a tracer started. */
+function tracedPid(tracerPid: number): number {
+  const [pid = ''] = readFileSync(`/proc/${tracerPid}/task/${tracerPid}/children`, 'utf8').split(' ');
+  if (pid === '') throw new Error('the tracer has started nothing');
+  return Number(pid);
+}

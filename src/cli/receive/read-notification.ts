@@ -1,0 +1,95 @@
+import { parseJson } from '../../fhir/json.ts';
+
+/** One event that a notification tells of. */
+export interface ToldEvent {
+  /** Its number in the Subscription; undefined: plain R4, which has none. */
+  readonly number: number | undefined;
+  /** `AuditEvent.id`; undefined: the payload is `empty`. */
+  readonly id: string | undefined;
+  /** The JSON text of the AuditEvent; undefined: it was not sent along. */
+  readonly resource: string | undefined;
+}
+
+/** What a notification says, whatever its form. */
+export interface Told {
+  /** Undefined: plain R4. */
+  readonly subscription: { readonly id: string; readonly type: string; readonly newest: number } | undefined;
+  readonly events: readonly ToldEvent[];
+}
+
+/** Why a body is none. It repeats nothing of it. */
+export class NotANotification extends Error {}
+
+type Json = Readonly<Record<string, unknown>>;
+
+const idForm = /^[A-Za-z0-9\-.]{1,64}$/;
+const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+const mostEvents = 1_000;
+
+/** Reads the body of a notification: an AuditEvent (plain R4) or a history Bundle (R5 Backport). Throws NotANotification. */
+export function readNotification(body: Uint8Array): Told {
+  let resource: Json;
+  try {
+    resource = recordOf(parseJson(body));
+  } catch {
+    throw new NotANotification('the body is not strict JSON in UTF-8');
+  }
+  if (resource['resourceType'] === 'AuditEvent') {
+    const event = readEvent(resource);
+    return { subscription: undefined, events: [{ number: undefined, ...event }] };
+  }
+  if (resource['resourceType'] === 'Bundle' && resource['type'] === 'history') return readBundle(resource);
+  throw new NotANotification('the body is neither an AuditEvent nor a history Bundle');
+}
+
+function readEvent(resource: Json): { readonly id: string; readonly resource: string } {
+  const { id } = resource;
+  if (typeof id !== 'string' || !idForm.test(id)) throw new NotANotification('the AuditEvent has no id');
+  return { id, resource: JSON.stringify(resource) };
+}
+
+/** http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification-r4 */
+function readBundle(bundle: Json): Told {
+  const entries = listOf(bundle['entry']).map(recordOf);
+  const status = recordOf(entries[0]?.['resource']);
+  if (status['resourceType'] !== 'Parameters') throw new NotANotification('the Bundle does not begin with Parameters');
+  const parameters = listOf(status['parameter']).map(recordOf);
+  const find = (name: string): Json | undefined => parameters.find((each) => each['name'] === name);
+  const id = idIn(find('subscription')?.['valueReference'], 'Subscription');
+  if (id === undefined) throw new NotANotification('the Bundle names no Subscription');
+  const type = find('type')?.['valueCode'];
+  const resources = new Map<string, string>();
+  for (const { resource } of entries.slice(1)) {
+    if (recordOf(resource)['resourceType'] !== 'AuditEvent') continue;
+    const event = readEvent(recordOf(resource));
+    resources.set(event.id, event.resource);
+  }
+  const told = parameters.filter((each) => each['name'] === 'notification-event');
+  if (told.length > mostEvents) throw new NotANotification('the Bundle tells of too many events');
+  const events = told.map((each) => readToldEvent(each, resources));
+  const numbers = events.map(({ number }) => number ?? 0);
+  const newest = Math.max(0, numberOf(find('events-since-subscription-start')) ?? 0, ...numbers);
+  return { subscription: { id, type: typeof type === 'string' ? type : '', newest }, events };
+}
+
+function readToldEvent(parameter: Json, resources: ReadonlyMap<string, string>): ToldEvent {
+  const parts = listOf(parameter['part']).map(recordOf);
+  const find = (name: string): Json | undefined => parts.find((each) => each['name'] === name);
+  const number = numberOf(find('event-number'));
+  if (number === undefined || number === 0) throw new NotANotification('an event has no number');
+  const id = idIn(find('focus')?.['valueReference'], 'AuditEvent');
+  return { number, id, resource: id === undefined ? undefined : resources.get(id) };
+}
+
+/** Numbers are texts in R4: http://hl7.org/fhir/uv/subscriptions-backport */
+function numberOf(parameter: Json | undefined): number | undefined {
+  const text = parameter?.['valueString'];
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function idIn(reference: unknown, type: string): string | undefined {
+  const text = recordOf(reference)['reference'];
+  const [id = '', before] = typeof text === 'string' ? text.split('/').reverse() : [];
+  return before === type && idForm.test(id) ? id : undefined;
+}
