@@ -154,9 +154,13 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     if (!stopped) laneOf(authority).restart();
   });
   askDue();
+  const unwatch = deliveries.watch?.((authority) => {
+    if (!stopped) laneOf(authority).wake();
+  });
 
   async function stop(): Promise<void> {
     stopped = true;
+    const unwatched = unwatch?.();
     cancelDueQuery?.();
     for (const lane of lanes.values()) lane.halt();
     const settled = Promise.all([...lanes.values()].map((lane) => lane.settled()));
@@ -166,6 +170,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     cancelGrace();
     await sender.close();
     await settled;
+    await unwatched;
   }
 
   return {

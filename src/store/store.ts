@@ -232,6 +232,11 @@ export interface DeliveryQueue {
    * millisecond and later. Leases nothing.
    */
   owed(authority: string, limit: number, after?: OwedDelivery): Promise<readonly OwedDelivery[]>;
+  /**
+   * Only of a store that several servers share: calls `wake` with each authority that may have something to claim, whoever
+   * committed it or let its lease run out, until the returned function is called. It may call once too often.
+   */
+  watch?(wake: (authority: string) => void): () => Promise<void>;
 }
 
 export interface OwedDelivery {
