@@ -180,7 +180,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     clock: systemClock,
     baseUrl,
     newId: randomUUID,
-    bindingKey: signingKey.cursorKey,
+    bindingKey: signingKey.bindingKey,
     onError,
   });
   const dispatcher = startDispatcher({

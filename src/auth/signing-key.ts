@@ -13,6 +13,8 @@ export interface SigningKey {
   readonly cursorKey: Buffer;
   /** AES key that protects the headers of stored Subscriptions, 32 bytes, derived from the signing key. */
   readonly sealKey: Buffer;
+  /** HMAC key of the tokens that bind WebSockets, 32 bytes, derived from the signing key. */
+  readonly bindingKey: Buffer;
 }
 
 /**
@@ -51,6 +53,7 @@ export async function loadSigningKey(jwk: JWK): Promise<SigningKey> {
     publicJwk,
     cursorKey: deriveKey(d, 'cpis-fhir search cursor'),
     sealKey: deriveKey(d, 'cpis-fhir subscription header'),
+    bindingKey: deriveKey(d, 'cpis-fhir websocket binding'),
   };
 }
 

@@ -10,7 +10,8 @@ export interface Verdict {
 }
 
 /**
- * The life cycle: `requested` becomes `active` when its endpoint resolves to public addresses, otherwise `error`; what has
+ * The life cycle: `requested` becomes `active` when its endpoint, if it has one, resolves to public addresses, otherwise
+ * `error`; what has
  * ended becomes `off`; what may not be used any more, because the registry changed, becomes `error` and is not used. In
  * `error` after failures it stays in use: deliveries are tried until one is acknowledged. `off` stays `off`.
  */
@@ -28,6 +29,7 @@ export async function judgeSubscription(
   const [issue] = read.issues;
   if (issue !== undefined) return { status: 'error', error: issue.diagnostics, usable: false };
   if (status !== 'requested') return { status, error, usable: true };
+  if (read.channel.type === 'websocket') return { status: 'active', error: undefined, usable: true };
   try {
     await resolveChecked(new URL(read.channel.endpoint).hostname, resolve, allowLoopback);
     return { status: 'active', error: undefined, usable: true };

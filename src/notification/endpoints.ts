@@ -1,14 +1,14 @@
 import type { ClaimedDelivery } from '../store/store.ts';
 import { type Breaker, beginAttempt, type EndpointAnswer, freshBreaker, noteAnswer, stanceOf } from './breaker.ts';
 import type { Clock } from './clock.ts';
-import { buildMessage } from './message.ts';
-import type { Send, SendResult } from './sender.ts';
+import type { Deliver } from './deliver.ts';
+import type { SendResult } from './sender.ts';
 import type { Outcome } from './settlement.ts';
 import type { Subscriptions, UsableSubscription } from './subscriptions.ts';
 
 export interface EndpointsContext {
   readonly subscriptions: Pick<Subscriptions, 'failing' | 'recovered'>;
-  readonly send: Send;
+  readonly deliver: Deliver;
   readonly clock: Clock;
   readonly random: () => number;
   /** `result`: `acknowledged` or the class of the failure. */
@@ -74,8 +74,8 @@ export class Endpoints {
 
   /** Sends one delivery to one Subscription, unless its endpoint is shut. Never rejects. */
   async sendTo(subscription: UsableSubscription, delivery: ClaimedDelivery): Promise<Outcome> {
-    const { clock, send, onAttempt } = this.#context;
-    const { id: subscriptionId, channel, method, secrets } = subscription;
+    const { clock, deliver, onAttempt } = this.#context;
+    const subscriptionId = subscription.id;
     const before = this.#breakerOf(subscriptionId);
     const startMs = clock.elapsed();
     const stance = stanceOf(before, startMs);
@@ -84,7 +84,8 @@ export class Endpoints {
       return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscriptionId), isProbe: false };
     }
     this.#breakers.set(subscriptionId, beginAttempt(before));
-    const result = await send(buildMessage(channel, method, delivery, secrets));
+    const result = await deliver(subscription, delivery);
+    if (result === undefined) return { subscriptionId, result, probeInMs: 0, isProbe: false };
     const label = result.kind === 'failed' ? result.reason : 'acknowledged';
     onAttempt(this.#authority, label, Math.max(0, clock.elapsed() - startMs));
     // What fails alone says nothing about an endpoint that answers others.

@@ -10,6 +10,8 @@ export interface Notification {
   readonly headers: readonly string[];
   readonly body: string;
   readonly signing: Signing;
+  /** The longest that this one may take, where that is less than the sender's own deadline. */
+  readonly deadlineMs?: number;
 }
 
 /** What became of it. Only a 2xx whose response ended (or was cut at the cap) is an acknowledgement. */
@@ -62,9 +64,9 @@ export function openSender(options: SenderOptions): Sender {
     maxHeaderSize: 16_384,
   });
 
-  const send: Send = async ({ method, url, headers, body, signing }) => {
+  const send: Send = async ({ method, url, headers, body, signing, deadlineMs: ownMs = deadlineMs }) => {
     const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), deadlineMs);
+    const timer = setTimeout(() => deadline.abort(), Math.min(ownMs, deadlineMs));
     try {
       const response = await request(url, {
         dispatcher: agent,

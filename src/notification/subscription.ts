@@ -1,21 +1,27 @@
 /**
- * The R4 Subscription as this server serves it: rest-hook for AuditEvents.
- * https://hl7.org/fhir/R4/subscription.html
+ * The R4 Subscription as this server serves it, for AuditEvents: rest-hook with criteria that are a search, or, with those
+ * that are a topic, rest-hook and websocket. https://hl7.org/fhir/R4/subscription.html
  */
 import { fault, type Issue, type IssueCode } from '../fhir/fault.ts';
 import type { SearchClause } from '../fhir/search/ast.ts';
+import { isTopicCriteria } from '../fhir/subscription/backport.ts';
 import { checkEndpoint, type EndpointPolicy } from './address-guard.ts';
 import { mostHeaders, type ParsedHeader, parseChannelHeader, redactHeader } from './channel-header.ts';
 import { type ParseSearch, parseCriteria } from './criteria.ts';
+import { readTopic, refuseExtensions, type TopicChannel } from './topic.ts';
 
 export type SubscriptionStatus = 'requested' | 'active' | 'error' | 'off';
 
 /** What delivery needs of a Subscription. */
 export interface Channel {
+  readonly type: 'rest-hook' | 'websocket';
+  /** Empty for websocket: the subscriber connects to this server. */
   readonly endpoint: string;
   /** The MIME type that the AuditEvent is sent as; undefined: an empty notification. */
   readonly payload: string | undefined;
   readonly headers: readonly ParsedHeader[];
+  /** Present when the criteria are a topic: notifications are Bundles with event numbers. */
+  readonly topic?: TopicChannel;
 }
 
 export interface SubscriptionRules extends EndpointPolicy {
@@ -52,22 +58,35 @@ export function readSubscription(resource: unknown, rules: SubscriptionRules): R
   const channel = recordOf(rawChannel);
   const issues: Issue[] = [];
 
-  const parsed = parseCriteria(criteria, rules.parseSearch);
-  if (parsed.kind === 'refused') issues.push(...parsed.issues);
+  const asked = isTopicCriteria(criteria) ? readTopic(resource, rules.parseSearch) : undefined;
+  const parsed = asked ?? parseCriteria(criteria, rules.parseSearch);
+  if (asked === undefined) issues.push(...refuseExtensions(resource));
+  if ('issues' in parsed) issues.push(...parsed.issues);
 
-  if (channel['type'] !== 'rest-hook') {
-    issues.push(...issue('channel.type', 'Only rest-hook channels are served.', 'not-supported'));
+  const isWebsocket = channel['type'] === 'websocket' && asked !== undefined;
+  if (channel['type'] !== 'rest-hook' && !isWebsocket) {
+    const served = asked === undefined ? 'rest-hook channels are' : 'rest-hook and websocket channels are';
+    issues.push(...issue('channel.type', `Only ${served} served for these criteria.`, 'not-supported'));
   }
-  const refusal = checkEndpoint(channel['endpoint'], rules);
+  const refusal = isWebsocket ? undefined : checkEndpoint(channel['endpoint'], rules);
   if (refusal !== undefined) issues.push(...issue('channel.endpoint', `The endpoint is ${refusal}.`));
+  if (isWebsocket && channel['endpoint'] !== undefined) {
+    issues.push(...issue('channel.endpoint', 'A websocket channel has no endpoint: the subscriber connects to us.'));
+  }
 
   const payload = textOf(channel['payload']);
+  if (asked !== undefined && payload === undefined) {
+    issues.push(...issue('channel.payload', 'A topic-based Subscription says its payload.', 'required'));
+  }
   if (channel['payload'] !== undefined && !(payload !== undefined && payloadForm.test(payload))) {
     issues.push(...issue('channel.payload', 'The payload is application/fhir+json, or absent.', 'not-supported'));
   }
 
   const headers: ParsedHeader[] = [];
   const rawHeaders: readonly unknown[] = Array.isArray(channel['header']) ? channel['header'] : [];
+  if (isWebsocket && rawHeaders.length > 0) {
+    issues.push(...issue('channel.header', 'A websocket channel sends no headers.', 'not-supported'));
+  }
   if (rawHeaders.length > mostHeaders) {
     issues.push(...issue('channel.header', `At most ${mostHeaders} headers can be sent.`, 'too-long'));
   }
@@ -79,8 +98,14 @@ export function readSubscription(resource: unknown, rules: SubscriptionRules): R
 
   return {
     issues,
-    clauses: parsed.kind === 'criteria' ? parsed.clauses : [],
-    channel: { endpoint: textOf(channel['endpoint']) ?? '', payload, headers },
+    clauses: 'clauses' in parsed ? parsed.clauses : [],
+    channel: {
+      type: isWebsocket ? 'websocket' : 'rest-hook',
+      endpoint: textOf(channel['endpoint']) ?? '',
+      payload,
+      headers,
+      ...(asked === undefined ? {} : { topic: asked.channel }),
+    },
   };
 }
 

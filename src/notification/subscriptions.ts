@@ -13,6 +13,8 @@ import { type VersionWriter, writeSubscriptionVersion } from './subscription-ver
 /** A Subscription that notifications are sent for. */
 export interface UsableSubscription {
   readonly id: string;
+  /** Id of the authority that owns it. */
+  readonly owner: string;
   readonly status: SubscriptionStatus;
   readonly channel: Channel;
   readonly method: 'PUT' | 'POST';
@@ -20,6 +22,8 @@ export interface UsableSubscription {
   readonly secrets: readonly Uint8Array[];
   /** The criteria; empty: every event of the authority. */
   readonly clauses: readonly SearchClause[];
+  /** No handshake has been accepted yet: one goes before the first event. */
+  readonly awaitsHandshake: boolean;
 }
 
 /** The Subscriptions in use, by authority, held in memory and rebuilt from the store. */
@@ -38,11 +42,18 @@ export interface Subscriptions {
   failing(authority: string, id: string, reason: string): void;
   /** A delivery was acknowledged: it moves back to `active`. */
   recovered(authority: string, id: string): void;
-  /** Calls `listener` when what is usable for an authority may have changed. One listener. */
+  /** Calls `listener`, beside those given before, when what is usable for an authority may have changed. */
   onChange(listener: (authority: string) => void): void;
+  /** Every authority that is known to have, or to have had, a Subscription. */
+  authorities(): readonly string[];
+  /** How handshakes are sent: until it is called, topic-based Subscriptions that are requested wait. */
+  handshakeBy(handshake: Handshake): void;
   /** Resolves when no write is under way any more. */
   close(): Promise<void>;
 }
+
+/** Sends the handshake of a topic-based Subscription. Undefined: accepted, else the class of the failure. Never rejects. */
+export type Handshake = (subscription: UsableSubscription) => Promise<string | undefined>;
 
 export interface SubscriptionsOptions extends VersionWriter {
   readonly store: Pick<Store, 'search' | 'commit'>;
@@ -52,6 +63,8 @@ export interface SubscriptionsOptions extends VersionWriter {
   readonly allowLoopback: boolean;
   /** The registered endpoint origins of the client that the labels name; none when it is not registered any more. */
   readonly originsOf: (labels: readonly string[]) => readonly string[];
+  /** Whether that client may be notified at all. */
+  readonly mayNotify: (labels: readonly string[]) => boolean;
   /** How that client wants to be sent AuditEvents. */
   readonly methodOf: (labels: readonly string[]) => 'PUT' | 'POST';
   /** The HMAC secrets that notifications to that client are signed with. */
@@ -72,6 +85,8 @@ const mostRounds = 5;
 /** A change that could not be read or written is taken up again after this. */
 const reloadAfterMs = 1_000;
 const longestTimerMs = 24 * 60 * 60_000;
+const handshakeFailure = 'handshake-';
+const withdrawn: Verdict = { status: 'error', error: 'the client may not be notified any more', usable: false };
 const beyondLimit: Verdict = { status: 'error', error: 'beyond the limit of Subscriptions in use', usable: false };
 
 /**
@@ -100,7 +115,10 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   const queued = new Map<string, Promise<void>>();
   /** Every authority that is known to have, or to have had, a Subscription. */
   const owners = new Set<string>();
-  let listener: (authority: string) => void = () => undefined;
+  const listeners = new Set<(authority: string) => void>();
+  /** Authorities with a Subscription that waits until handshakes can be sent. */
+  const unshaken = new Set<string>();
+  let handshake: Handshake | undefined;
   let closed = false;
 
   async function findAll(clauses: readonly SearchClause[]): Promise<StoredResource[]> {
@@ -128,15 +146,36 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     const resource = JSON.parse(stored.body);
     const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
     const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
-    const verdict = await judgeSubscription(stored, read, clock.now(), resolve, allowLoopback);
+    const { channel, clauses } = read;
+    const judged = await judgeSubscription(stored, read, clock.now(), resolve, allowLoopback);
+    const usableIn = ({ status, error }: Verdict): UsableSubscription => ({
+      id: stored.id,
+      owner: ownerOf(stored.labels) ?? '',
+      status,
+      channel,
+      method: options.methodOf(stored.labels),
+      secrets: options.secretsOf(stored.labels),
+      clauses,
+      awaitsHandshake: error?.startsWith(handshakeFailure) === true,
+    });
+    let verdict = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
+    if (
+      resource.status === 'requested' &&
+      verdict.usable &&
+      channel.type === 'rest-hook' &&
+      channel.topic !== undefined
+    ) {
+      if (handshake === undefined) {
+        unshaken.add(ownerOf(stored.labels) ?? '');
+        return 'unused';
+      }
+      const failure = verdict.error ?? (await handshake(usableIn({ ...verdict, status: 'requested' })));
+      if (failure !== undefined) verdict = { status: 'error', error: `${handshakeFailure}${failure}`, usable: true };
+    }
     const current = await bring(stored, verdict);
     if (current === undefined) return 'superseded';
     if (!verdict.usable) return 'unused';
-    const { channel, clauses } = read;
-    const method = options.methodOf(stored.labels);
-    const secrets = options.secretsOf(stored.labels);
-    const usable = { id: stored.id, status: verdict.status, channel, method, secrets, clauses };
-    return { stored: current, endMs: endOf(resource.end), usable };
+    return { stored: current, endMs: endOf(resource.end), usable: usableIn(verdict) };
   }
 
   function hold(authority: string, held: Entry[]): void {
@@ -158,7 +197,9 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     const versions = new Map(found.map(({ id, version }) => [id, version]));
     const isCurrent = ({ stored, usable }: Entry): boolean =>
       versions.get(stored.id) === stored.version &&
-      options.originsOf(stored.labels).includes(new URL(usable.channel.endpoint).origin);
+      options.mayNotify(stored.labels) &&
+      (usable.channel.type === 'websocket' ||
+        options.originsOf(stored.labels).includes(new URL(usable.channel.endpoint).origin));
     hold(authority, (entries.get(authority) ?? []).filter(isCurrent));
   }
 
@@ -199,7 +240,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
         if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
         throw error;
       }
-      listener(authority);
+      for (const listener of listeners) listener(authority);
     });
     queued.set(authority, next);
     return next;
@@ -213,7 +254,8 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
       if (entry === undefined || entry.usable.status === to) return;
       const stored = await bring(entry.stored, { status: to, error, usable: true });
       if (stored === undefined) return load(authority);
-      const moved = { ...entry, stored, usable: { ...entry.usable, status: to } };
+      const awaitsHandshake = to === 'error' && entry.usable.awaitsHandshake;
+      const moved = { ...entry, stored, usable: { ...entry.usable, status: to, awaitsHandshake } };
       hold(
         authority,
         (entries.get(authority) ?? []).map((held) => (held === entry ? moved : held)),
@@ -226,7 +268,6 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     if (owner !== undefined) owners.add(owner);
   }
   await Promise.all([...owners].map(load));
-
   return {
     usable: (authority) => {
       const nowMs = clock.now();
@@ -239,8 +280,14 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     },
     failing: (authority, id, reason) => move(authority, id, 'error', reason),
     recovered: (authority, id) => move(authority, id, 'active', undefined),
-    onChange: (wanted) => {
-      listener = wanted;
+    onChange: (listener) => {
+      listeners.add(listener);
+    },
+    authorities: () => [...owners],
+    handshakeBy: (send) => {
+      handshake = send;
+      for (const owner of unshaken) void changed(owner);
+      unshaken.clear();
     },
     close: async () => {
       closed = true;

@@ -87,6 +87,7 @@ export const subscriptionEventsTests: readonly ContractTest[] = [
       const page = await store.deliveries.owed('E1', 2);
       t.same(page, all.slice(0, 2));
       t.same(await store.deliveries.owed('E1', 2, page[1]), all.slice(2, 4), 'none is left out among equals');
+      t.same(await store.deliveries.owed('E1', 10, { auditId: '', recordedMs: 200 }), all.slice(1));
       await store.deliveries.settle(first, { kind: 'delivered', acknowledgedBy: ['s1'], atMs: 2_000 });
       t.same(await store.deliveries.owed('E1', 10), all.slice(1));
       t.same(await store.deliveries.owed('E1', 10, all[0]), all.slice(1), 'the position may have been delivered since');

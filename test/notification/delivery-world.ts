@@ -20,6 +20,7 @@ import { selectByCriteria } from '../../src/notification/select-event.ts';
 import { openSender } from '../../src/notification/sender.ts';
 import type { SubscriptionChange } from '../../src/notification/subscription-version.ts';
 import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
+import { openTopicDelivery, type TopicDelivery } from '../../src/notification/topic-delivery.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import { storeUnavailable } from '../../src/store/sqlite/sqlite-failure.ts';
 import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store } from '../../src/store/store.ts';
@@ -29,6 +30,7 @@ const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
 
 export const secretsKey = Buffer.alloc(32, 7);
+export const bindingKey = Buffer.alloc(32, 8);
 
 export const parseAuditSearch: ParseSearch = (type, params) =>
   parseSearch(type, params, {
@@ -74,6 +76,7 @@ export interface World {
   readonly folder: string;
   readonly store: Store;
   readonly subscriptions: Subscriptions;
+  readonly topics: TopicDelivery;
   readonly dispatcher: Dispatcher;
   readonly errors: unknown[];
   /** The endpoint origins that are registered for every client; `subscribe` adds to them. */
@@ -115,6 +118,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     originsOf: () => [...origins],
     methodOf: options.methodOf ?? (() => 'PUT'),
     secretsOf: () => [],
+    mayNotify: () => true,
     secretsKey,
     onError: (error) => errors.push(error),
   });
@@ -128,11 +132,26 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     now: clock.now,
     sign: () => [],
   });
+  const renderEvent = (body: string): string => body;
+  const selectEvent = selectByCriteria(definitions, baseUrl);
+  const topics = openTopicDelivery({
+    store,
+    subscriptions,
+    selectEvent,
+    renderEvent,
+    send: sender.send,
+    clock,
+    baseUrl,
+    newId: randomUUID,
+    bindingKey,
+    onError: (error) => errors.push(error),
+  });
   const dispatcher = startDispatcher({
     store: { deliveries: options.faulty?.(store.deliveries) ?? store.deliveries },
     subscriptions,
-    renderEvent: (body) => body,
-    selectEvent: selectByCriteria(definitions, baseUrl),
+    renderEvent,
+    selectEvent,
+    deliver: topics.deliver,
     sender,
     clock,
     random: () => 0.5,
@@ -147,6 +166,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     folder,
     store,
     subscriptions,
+    topics,
     dispatcher,
     errors,
     origins,
@@ -230,6 +250,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       }),
     stop: async () => {
       await dispatcher.stop();
+      await topics.close();
       await subscriptions.close();
       await store.close();
     },

@@ -170,7 +170,12 @@ t.test('header values are sealed at rest, redacted on read, opened for sending',
 });
 
 t.test('the message', async (t) => {
-  const to = { endpoint: 'https://la.example.org/a/?k=1', payload: 'application/fhir+json', headers: [] };
+  const to = {
+    type: 'rest-hook',
+    endpoint: 'https://la.example.org/a/?k=1',
+    payload: 'application/fhir+json',
+    headers: [],
+  } as const;
   const event = { auditId: 'a1', body: '{}' };
   t.match(buildMessage(to, 'PUT', event, []), {
     method: 'PUT',
