@@ -19,7 +19,7 @@ const queries: ReadonlySet<string> = new Set(['search-type', 'history-instance',
 
 /** The entities of BALP: the query, the resource, the patients, the request's ids. Only what differs is rendered anew. */
 export function renderEntities(facts: AccessFacts): RenderedEntities {
-  const references: string[] = [];
+  const references = new Set<string>();
   const pieces: AuditPiece[] = [];
   if (queries.has(facts.interaction) || facts.outcome !== '0') {
     pieces.push(query, `${Buffer.from(facts.raw).toString('base64')}"},{"what":{`);
@@ -27,7 +27,7 @@ export function renderEntities(facts: AccessFacts): RenderedEntities {
     pieces.push('[{"what":{');
   }
   const refer = (reference: string, members: AuditPiece): void => {
-    if (!references.includes(reference)) references.push(reference);
+    references.add(reference);
     pieces.push(`"reference":${JSON.stringify(reference)}`, members);
   };
   const ofType = facts.interaction === 'search-type' || facts.interaction === 'history-type';
@@ -40,5 +40,5 @@ export function renderEntities(facts: AccessFacts): RenderedEntities {
     pieces.push(`,"detail":${JSON.stringify([{ type: 'X-Correlation-ID', valueString: facts.correlationId }])}`);
   }
   pieces.push('}]');
-  return { pieces, references };
+  return { pieces, references: [...references] };
 }
