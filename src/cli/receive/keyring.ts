@@ -22,14 +22,13 @@ const reloadGapMs = 30_000;
 /** Loads the public keys when they are first needed, and again when a signature fits none of them: the server changes its keys. */
 export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): VerifyArrived {
   let publicKeys: readonly KeyObject[] | undefined = loadPublicKeys === undefined ? [] : undefined;
-  let loadedMs = Number.NEGATIVE_INFINITY;
+  let reloadedMs = Number.NEGATIVE_INFINITY;
   let loading: Promise<void> | undefined;
 
   function load(): Promise<void> {
     loading ??= (async () => {
       try {
         publicKeys = await loadPublicKeys?.();
-        loadedMs = now();
       } finally {
         loading = undefined;
       }
@@ -41,7 +40,8 @@ export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): V
     if (publicKeys === undefined) await load();
     const verify = () => verifyNotification(headers, body, { publicKeys: publicKeys ?? [], secrets }, now());
     const result = verify();
-    if (result.kind === 'valid' || loadPublicKeys === undefined || now() - loadedMs < reloadGapMs) return result;
+    if (result.kind === 'valid' || loadPublicKeys === undefined || now() - reloadedMs < reloadGapMs) return result;
+    reloadedMs = now();
     // Nobody is refused because the keys cannot be looked up just now: what was refused is sent again.
     await load();
     return verify();
