@@ -78,12 +78,15 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
 
   /** The next ones in order of their numbers; one that goes alone is a Bundle of its own. */
   function takeBatch(queue: Queue): Waiting[] {
-    queue.waiting.sort((a, b) => (a.number ?? 0) - (b.number ?? 0));
-    const most = queue.waiting[0]?.to.channel.topic?.maxCount ?? 1;
-    const isAlone = ({ delivery }: Waiting): boolean => queue.alone.has(delivery.auditId);
-    const firstAlone = queue.waiting.findIndex(isAlone);
+    // What came while the others were numbered has none yet.
+    const numbered = queue.waiting.filter(({ number }) => number !== undefined);
+    numbered.sort((a, b) => (a.number ?? 0) - (b.number ?? 0));
+    const most = numbered[0]?.to.channel.topic?.maxCount ?? 1;
+    const firstAlone = numbered.findIndex(({ delivery }) => queue.alone.has(delivery.auditId));
     const count = firstAlone === 0 ? 1 : Math.min(most, firstAlone === -1 ? most : firstAlone);
-    return queue.waiting.splice(0, count);
+    const batch = numbered.slice(0, count);
+    queue.waiting = queue.waiting.filter((each) => !batch.includes(each));
+    return batch;
   }
 
   async function numberWaiting(id: string, { waiting }: Queue): Promise<void> {

@@ -109,12 +109,15 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     }
   });
   let closed = false;
-  function look(): void {
-    if (closed) return;
-    for (const session of sessions) session.tellAll();
-    cancelLook = clock.after(lookEveryMs, look);
+  let cancelLook: (() => void) | undefined;
+  function lookLater(): void {
+    if (closed || cancelLook !== undefined || sessions.size === 0) return;
+    cancelLook = clock.after(lookEveryMs, () => {
+      cancelLook = undefined;
+      for (const session of sessions) session.tellAll();
+      lookLater();
+    });
   }
-  let cancelLook = clock.after(lookEveryMs, look);
 
   return {
     accept(channel) {
@@ -125,6 +128,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
         return;
       }
       sessions.add(session);
+      lookLater();
       const cancelBind = clock.after(bindWithinMs, () => {
         if (session.owner === undefined) session.close(policyViolation, 'no token came in time');
       });
@@ -158,7 +162,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     },
     close() {
       closed = true;
-      cancelLook();
+      cancelLook?.();
       for (const session of sessions) session.close(goingAway, 'the server is going down');
     },
   };
