@@ -87,6 +87,9 @@ const sortKey = fc.record({
   param: fc.constantFrom('_id', '_lastUpdated', 't1', 't2', 'r', 'd', 's', 'u', 'unknown'),
   descending: fc.boolean(),
 });
+/** Code points that come before those above U+FFFF, but after them in UTF-16 units, or next to them. */
+const hasBasicLast = /[\ud7ff\ue000]/u;
+
 const searchPlan: fc.Arbitrary<SearchPlan> = fc.record({
   type: fc.constant('Flag'),
   clauses: fc.array(clause, { maxLength: 3 }),
@@ -107,30 +110,36 @@ const population = fc.array(
 export const modelTests: readonly ContractTest[] = [
   {
     name: 'every search, over all its pages, finds what the model finds, in its order',
-    run: async (t, { store }) => {
+    run: async (t, { store, flaws = [] }) => {
+      const isSound = (generated: unknown) =>
+        !flaws.includes('utf-16-order') || !hasBasicLast.test(JSON.stringify(generated));
       let round = 0;
       const seen = new Set<string>();
       await fc.assert(
-        fc.asyncProperty(population, fc.array(searchPlan, { minLength: 20, maxLength: 20 }), async (members, plans) => {
-          round += 1;
-          const type = `Flag${round}`;
-          const writes = members.map((member, i) => write(`f${i}`, { type, ...member }));
-          await store.commit(unit({ writes }));
-          const candidates: { resource: StoredResource; values: readonly IndexValue[] }[] = [];
-          for (const { id, index } of writes)
-            candidates.push({ resource: await readFound(store, type, id), values: index });
-          for (const generated of plans) {
-            let searched: SearchPlan = { ...generated, type };
-            while (true) {
-              const expected = searchInMemory(searched, candidates);
-              t.same(await store.search(searched), expected);
-              for (const { id } of expected.matches) seen.add(id);
-              if (expected.next === undefined || !t.passing()) break;
-              searched = { ...searched, after: expected.next };
+        fc.asyncProperty(
+          population.filter(isSound),
+          fc.array(searchPlan.filter(isSound), { minLength: 20, maxLength: 20 }),
+          async (members, plans) => {
+            round += 1;
+            const type = `Flag${round}`;
+            const writes = members.map((member, i) => write(`f${i}`, { type, ...member }));
+            await store.commit(unit({ writes }));
+            const candidates: { resource: StoredResource; values: readonly IndexValue[] }[] = [];
+            for (const { id, index } of writes)
+              candidates.push({ resource: await readFound(store, type, id), values: index });
+            for (const generated of plans) {
+              let searched: SearchPlan = { ...generated, type };
+              while (true) {
+                const expected = searchInMemory(searched, candidates);
+                t.same(await store.search(searched), expected);
+                for (const { id } of expected.matches) seen.add(id);
+                if (expected.next === undefined || !t.passing()) break;
+                searched = { ...searched, after: expected.next };
+              }
+              if (!t.passing()) throw new Error(`differs from the model: ${JSON.stringify(searched)}`);
             }
-            if (!t.passing()) throw new Error(`differs from the model: ${JSON.stringify(searched)}`);
-          }
-        }),
+          },
+        ),
         { numRuns: 25, endOnFailure: true },
       );
       t.ok(seen.size > 10, 'the searches found something');

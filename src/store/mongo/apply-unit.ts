@@ -6,8 +6,8 @@ import { type ClientSession, MongoServerError } from 'mongodb';
 import type { ResourceWrite, Touch, WriteUnit } from '../store.ts';
 import type { UnitState } from './check-unit.ts';
 import { type Collections, type ResourceDocument, resourceKey } from './documents.ts';
-import { encodePastVersion, encodeWrite } from './encode-unit.ts';
-import { isDuplicateKey } from './mongo-failure.ts';
+import { encodeMark, encodePastVersion, encodeWrite } from './encode-unit.ts';
+import { isDuplicateKey, mongoFailure } from './mongo-failure.ts';
 
 /** Another unit was first. */
 export class UnitConflict extends Error {
@@ -21,8 +21,8 @@ export class UnitConflict extends Error {
 export interface UnitTarget {
   readonly collections: Collections;
   readonly session: ClientSession | undefined;
-  /** Called right before what it undoes. */
-  readonly undo: (step: () => Promise<unknown>) => void;
+  /** Notes how to undo what has been done, or may have been. */
+  readonly noteUndo: (undo: () => Promise<unknown>) => void;
 }
 
 export async function applyResources(target: UnitTarget, unit: WriteUnit, state: UnitState): Promise<void> {
@@ -40,6 +40,17 @@ export async function applyResources(target: UnitTarget, unit: WriteUnit, state:
   }
 }
 
+/** `run` says whether it found what it was to change. */
+async function step(target: UnitTarget, run: () => Promise<boolean>, undo: () => Promise<unknown>): Promise<void> {
+  try {
+    if (!(await run())) throw new UnitConflict();
+  } catch (error) {
+    if (mongoFailure(error) === 'unknown') target.noteUndo(undo);
+    throw error;
+  }
+  target.noteUndo(undo);
+}
+
 function sessionOf({ session }: UnitTarget): { session?: ClientSession } {
   return session === undefined ? {} : { session };
 }
@@ -54,18 +65,16 @@ async function applyKeys(target: UnitTarget, writes: readonly ResourceWrite[], s
       const before = state.holders.get(key);
       if (before === holder) continue;
       const byId = { _id: { $eq: key } };
+      const ours = { ...byId, holder: { $eq: holder } };
       if (before === undefined) {
-        target.undo(() => uniqueKey.deleteOne({ ...byId, holder: { $eq: holder } }));
-        await uniqueKey.insertOne({ _id: key, holder }, sessionOf(target));
+        const insert = async () => (await uniqueKey.insertOne({ _id: key, holder }, sessionOf(target))).acknowledged;
+        await step(target, insert, () => uniqueKey.deleteOne(ours));
         continue;
       }
-      target.undo(() => uniqueKey.updateOne({ ...byId, holder: { $eq: holder } }, { $set: { holder: before } }));
-      const handing = await uniqueKey.updateOne(
-        { ...byId, holder: { $eq: before } },
-        { $set: { holder } },
-        sessionOf(target),
-      );
-      if (handing.matchedCount === 0) throw new UnitConflict();
+      const theirs = { ...byId, holder: { $eq: before } };
+      const handOver = async () =>
+        (await uniqueKey.updateOne(theirs, { $set: { holder } }, sessionOf(target))).matchedCount > 0;
+      await step(target, handOver, () => uniqueKey.updateOne(ours, { $set: { holder: before } }));
     }
   }
 }
@@ -96,18 +105,13 @@ async function applyTouch(target: UnitTarget, key: string, touch: Touch, state: 
   }
   const { revision } = before;
   const labels = touch.labels === undefined ? {} : { labels: [...touch.labels] };
-  target.undo(() =>
-    resource.updateOne(
-      { _id: { $eq: key }, version: { $eq: before.version }, revision: { $eq: revision + 1 } },
-      { $set: { revision, labels: before.labels ?? [] } },
-    ),
-  );
-  const touched = await resource.updateOne(
-    { _id: { $eq: key }, revision: { $eq: revision } },
-    { $set: { revision: revision + 1, ...labels } },
-    sessionOf(target),
-  );
-  if (touched.matchedCount === 0) throw new UnitConflict();
+  const touched = { _id: { $eq: key }, version: { $eq: before.version }, revision: { $eq: revision + 1 } };
+  const run = async () => {
+    const filter = { _id: { $eq: key }, revision: { $eq: revision } };
+    const change = { $set: { revision: revision + 1, ...labels } };
+    return (await resource.updateOne(filter, change, sessionOf(target))).matchedCount > 0;
+  };
+  await step(target, run, () => resource.updateOne(touched, { $set: { revision, labels: before.labels ?? [] } }));
 }
 
 async function applyWrite(target: UnitTarget, write: ResourceWrite, state: UnitState): Promise<void> {
@@ -117,26 +121,29 @@ async function applyWrite(target: UnitTarget, write: ResourceWrite, state: UnitS
   const revision = before?.revision ?? 0;
   const bodyBytes = (before?.bodyBytes ?? 0) + (write.body === null ? 0 : Buffer.byteLength(write.body));
   const next = { ...encodeWrite(write), revision: revision + 1, bodyBytes };
-  const written = { _id: { $eq: key }, version: { $eq: write.version }, revision: { $eq: revision + 1 } };
+  const written = { _id: { $eq: key }, revision: { $eq: revision + 1 }, body: { $eq: write.body } };
   if (before === undefined || before.version === 0) {
-    target.undo(() => resource.deleteOne(written));
-    await resource.updateOne(
-      { _id: { $eq: key }, version: { $eq: 0 } },
-      { $set: { ...next, versions: [] } },
-      { upsert: true, ...sessionOf(target) },
-    );
+    const create = async () => {
+      const filter = { _id: { $eq: key }, version: { $eq: 0 } };
+      const options = { upsert: true, ...sessionOf(target) };
+      return (
+        await resource.updateOne(filter, { $set: { ...next, versions: [], marks: [encodeMark(write)] } }, options)
+      ).acknowledged;
+    };
+    await step(target, create, () => resource.deleteOne(written));
     return;
   }
-  target.undo(() => resource.updateOne(written, { $set: contentOf(before), $pop: { versions: 1 } }));
-  const updated = await resource.updateOne(
-    { _id: { $eq: key }, version: { $eq: before.version }, revision: { $eq: revision } },
-    { $set: next, $push: { versions: encodePastVersion(before) } },
-    sessionOf(target),
+  const update = async () => {
+    const filter = { _id: { $eq: key }, version: { $eq: before.version }, revision: { $eq: revision } };
+    const change = { $set: next, $push: { versions: encodePastVersion(before), marks: encodeMark(write) } };
+    return (await resource.updateOne(filter, change, sessionOf(target))).matchedCount > 0;
+  };
+  await step(target, update, () =>
+    resource.updateOne(written, { $set: contentOf(before), $pop: { versions: 1, marks: 1 } }),
   );
-  if (updated.matchedCount === 0) throw new UnitConflict();
 }
 
-function contentOf({ _id, versions, ...content }: ResourceDocument): Omit<ResourceDocument, '_id' | 'versions'> {
+function contentOf({ _id, versions, marks, ...content }: ResourceDocument): Partial<ResourceDocument> {
   return content;
 }
 

@@ -127,7 +127,10 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
   };
 }
 
-function answerEach(group: readonly Waiting[], failed: readonly { readonly index: number; readonly code: number }[]): [] {
+function answerEach(
+  group: readonly Waiting[],
+  failed: readonly { readonly index: number; readonly code: number }[],
+): [] {
   const codes = new Map(failed.map(({ index, code }) => [index, code]));
   for (const [index, { resolve, reject }] of group.entries()) {
     const code = codes.get(index);

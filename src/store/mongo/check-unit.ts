@@ -62,7 +62,8 @@ export async function checkUnit(
       claimed.set(key, id);
       const holder = holders.get(key);
       // A resource that is written too gives up its old keys in this very unit.
-      if (holder !== undefined && !written.has(holder)) return duplicate(type, id, holder.slice(holder.indexOf('/') + 1));
+      if (holder !== undefined && !written.has(holder))
+        return duplicate(type, id, holder.slice(holder.indexOf('/') + 1));
     }
   }
   const ids = audits.map(({ id }) => id);
@@ -92,7 +93,7 @@ async function readCurrent(
   session: ClientSession | undefined,
 ): Promise<ReadonlyMap<string, ResourceDocument>> {
   const keys = [...new Set([...writes, ...touches].map(({ type, id }) => resourceKey(type, id)))];
-  const options = { projection: { versions: 0 }, ...(session === undefined ? {} : { session }) };
+  const options = { projection: { versions: 0, marks: 0 }, ...(session === undefined ? {} : { session }) };
   const found = await resource.find({ _id: { $in: keys } }, options).toArray();
   return new Map(found.map((document) => [document._id, document]));
 }

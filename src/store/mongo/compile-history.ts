@@ -6,17 +6,57 @@ import type { Document } from 'mongodb';
 import type { HistoryPlan, HistoryScope } from '../history.ts';
 
 /** Stages that give `_id`, `version` and `ms` of every entry of the scope. */
-export function compileHistory(plan: HistoryPlan, scope: HistoryScope): Document[] {
-  const ofId = plan.id === undefined ? {} : { id: { $eq: plan.id } };
-  const past = { $map: { input: '$versions', as: 'v', in: versionOf('$$v', '$$v.labels') } };
-  const current = versionOf('$$ROOT', '$versionLabels');
+export function compileHistory({ id, sinceMs, at }: HistoryPlan, scope: HistoryScope): Document[] {
+  const ofId = id === undefined ? {} : { id: { $eq: id } };
+  const isTold = { $or: [{ isLast: { $eq: true } }, { labels: { $in: [...scope.written] } }] };
+  const since = sinceMs === undefined ? [] : [{ $match: { ms: { $gte: sinceMs } } }];
   return [
     { $match: { type: { $eq: scope.type }, labels: { $in: [...scope.now] }, ...ofId } },
-    { $project: { last: '$version', all: { $concatArrays: [past, [current]] } } },
-    { $project: { told: { $filter: { input: '$all', as: 'v', cond: isTold(scope) } } } },
-    { $project: { entry: { $filter: { input: '$told', as: 'v', cond: isWithin(plan) } } } },
+    { $project: { marks: 1, last: '$version' } },
+    { $unwind: '$marks' },
+    {
+      $project: {
+        version: '$marks.version',
+        ms: '$marks.ms',
+        deleted: '$marks.deleted',
+        labels: '$marks.labels',
+        isLast: { $eq: ['$marks.version', '$last'] },
+      },
+    },
+    { $match: isTold },
+    ...(at === undefined ? [] : compileAt(at)),
+    ...since,
+    { $project: { version: 1, ms: 1 } },
+  ];
+}
+
+/** Of what was there at the start of the interval only the last version; and what was written within it. */
+function compileAt({ startMs, endMs }: NonNullable<HistoryPlan['at']>): Document[] {
+  const atStart = { $cond: [{ $lte: ['$ms', startMs] }, '$version', 0] };
+  return [
+    {
+      $group: {
+        _id: '$_id',
+        entry: { $push: { version: '$version', ms: '$ms', deleted: '$deleted' } },
+        first: { $max: atStart },
+      },
+    },
     { $unwind: '$entry' },
-    { $project: { version: '$entry.version', ms: '$entry.ms' } },
+    {
+      $project: {
+        version: '$entry.version',
+        ms: '$entry.ms',
+        deleted: '$entry.deleted',
+        isThere: { $gte: ['$entry.version', '$first'] },
+      },
+    },
+    {
+      $match: {
+        isThere: { $eq: true },
+        ms: { $lt: endMs },
+        $or: [{ deleted: { $eq: false } }, { ms: { $gte: startMs } }],
+      },
+    },
   ];
 }
 
@@ -37,40 +77,4 @@ function compileKeyset({ id }: HistoryPlan, after: NonNullable<HistoryPlan['afte
       { ms: { $eq: first }, _id: { $eq: key }, version: { $lt: version } },
     ],
   };
-}
-
-function versionOf(from: string, labels: string): Document {
-  const field = (name: string): string => (from === '$$ROOT' ? `$${name}` : `${from}.${name}`);
-  return {
-    version: field('version'),
-    ms: field('lastUpdatedMs'),
-    deleted: { $eq: [{ $ifNull: [field('body'), null] }, null] },
-    labels,
-  };
-}
-
-/** The current version, or one that bore a label of `written` when it was written. */
-function isTold({ written }: HistoryScope): Document {
-  const common = { $setIntersection: ['$$v.labels', written.map((label) => ({ $literal: label }))] };
-  return { $or: [{ $eq: ['$$v.version', '$last'] }, { $gt: [{ $size: common }, 0] }] };
-}
-
-function isWithin({ sinceMs, at }: HistoryPlan): Document {
-  const conditions: Document[] = [{ $gte: ['$$v.version', 1] }];
-  if (sinceMs !== undefined) conditions.push({ $gte: ['$$v.ms', sinceMs] });
-  if (at !== undefined) {
-    const replaced = {
-      $filter: {
-        input: '$told',
-        as: 'later',
-        cond: { $and: [{ $gt: ['$$later.version', '$$v.version'] }, { $lte: ['$$later.ms', at.startMs] }] },
-      },
-    };
-    conditions.push(
-      { $lt: ['$$v.ms', at.endMs] },
-      { $or: [{ $eq: ['$$v.deleted', false] }, { $gte: ['$$v.ms', at.startMs] }] },
-      { $eq: [{ $size: replaced }, 0] },
-    );
-  }
-  return { $and: conditions };
 }

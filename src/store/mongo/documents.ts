@@ -60,9 +60,20 @@ export interface ResourceDocument {
   readonly index?: readonly IndexEntry[];
   /** Oldest first. */
   readonly versions?: readonly PastVersion[];
+  /** Of all versions, oldest first. */
+  readonly marks?: readonly VersionMark[];
   /** Bytes of the texts of all versions. */
   readonly bodyBytes?: number;
   readonly guards?: number;
+}
+
+/** What is told of a version without its text; of every one, the current one included. */
+export interface VersionMark {
+  readonly version: number;
+  readonly ms: number;
+  readonly deleted: boolean;
+  /** As it was written with. */
+  readonly labels: readonly string[];
 }
 
 export type DeliveryState = 'ready' | 'waiting' | 'leased' | 'unwanted' | 'delivered';

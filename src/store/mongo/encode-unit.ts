@@ -8,6 +8,7 @@ import {
   indexKind,
   type PastVersion,
   type ResourceDocument,
+  type VersionMark,
 } from './documents.ts';
 
 /** The `p` of the index entries of a parameter. */
@@ -23,7 +24,7 @@ export function auditReferenceKey(type: string, id: string): string {
 /** What a write sets in the document of its resource; the revision is not part of it. */
 export function encodeWrite(
   write: ResourceWrite,
-): Omit<ResourceDocument, '_id' | 'revision' | 'versions' | 'bodyBytes'> {
+): Omit<ResourceDocument, '_id' | 'revision' | 'versions' | 'marks' | 'bodyBytes'> {
   const { type, id, version, lastUpdatedMs, body, method, labels } = write;
   return {
     type,
@@ -37,6 +38,11 @@ export function encodeWrite(
     versionLabels: [...labels],
     index: body === null ? [] : write.index.map((value) => encodeIndexValue(type, value)),
   };
+}
+
+/** The mark of the version that a write makes. */
+export function encodeMark({ version, lastUpdatedMs, body, labels }: ResourceWrite): VersionMark {
+  return { version, ms: lastUpdatedMs, deleted: body === null, labels: [...labels] };
 }
 
 /** The current version as it stands among the past ones when another follows it. */
@@ -64,8 +70,8 @@ function encodeIndexValue(type: string, value: IndexValue): IndexEntry {
   }
 }
 
-/** `seq` orders those of one millisecond. */
-export function encodeAudit(audit: AuditWrite, seq: string): AuditDocument {
+/** `seq` orders those of one millisecond; `dueMs` is when it was recorded by the clock of the database. */
+export function encodeAudit(audit: AuditWrite, seq: string, dueMs: number): AuditDocument {
   const { id, recordedMs, body, type, subtype, action, outcome, labels } = audit;
   const authorities = [...new Set(audit.deliverTo)];
   return {
@@ -81,7 +87,7 @@ export function encodeAudit(audit: AuditWrite, seq: string): AuditDocument {
     agents: audit.agents.map(encodeReference),
     entities: audit.entities.map(encodeReference),
     labels: [...labels],
-    deliveries: authorities.map((authority) => encodeDelivery(authority, recordedMs)),
+    deliveries: authorities.map((authority) => encodeDelivery(authority, dueMs)),
     undelivered: authorities.length,
   };
 }

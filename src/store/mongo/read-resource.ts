@@ -3,7 +3,7 @@ import type { ReadResult, StoredResource } from '../store.ts';
 import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from './documents.ts';
 
 /** Without what only searching and history need. */
-export const currentOnly = { versions: 0, index: 0 } as const;
+export const currentOnly = { versions: 0, marks: 0, index: 0 } as const;
 
 /** The current version. */
 export async function readResource(collections: Collections, type: string, id: string): Promise<ReadResult> {

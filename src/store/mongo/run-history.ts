@@ -1,6 +1,6 @@
 /** Runs history plans: each scope by itself, then in one order. */
 import { compareText } from '../../fhir/search/compare-text.ts';
-import type { HistoryEntry, HistoryPlan, HistoryResult } from '../history.ts';
+import type { HistoryEntry, HistoryPlan, HistoryResult, HistoryScope } from '../history.ts';
 import { compileHistory, compileHistoryPage } from './compile-history.ts';
 import type { Collections, PastVersion, ResourceDocument } from './documents.ts';
 import { encodePastVersion } from './encode-unit.ts';
@@ -20,30 +20,26 @@ export async function runHistory(
   const { resource } = collections;
   const scopes = plan.scopes.filter(({ now }) => now.length > 0);
   const options = { maxTimeMS: timeLimitMs, allowDiskUse: true };
-  const counting = Promise.all(
-    !plan.total
-      ? []
-      : scopes.map(async (scope) => {
-          const stages = [...compileHistory(plan, scope), { $group: { _id: null, entries: { $sum: 1 } } }];
-          const [row] = await resource.aggregate<{ entries: number }>(stages, options).toArray();
-          return row?.entries ?? 0;
-        }),
-  );
-  const pages = await Promise.all(
-    plan.limit === 0
-      ? []
-      : scopes.map((scope) =>
-          resource.aggregate<Told>([...compileHistory(plan, scope), ...compileHistoryPage(plan)], options).toArray(),
-        ),
-  );
+  const count = async (scope: HistoryScope): Promise<number> => {
+    const stages = [...compileHistory(plan, scope), { $group: { _id: null, entries: { $sum: 1 } } }];
+    const [row] = await resource.aggregate<{ entries: number }>(stages, options).toArray();
+    return row?.entries ?? 0;
+  };
+  const page = (scope: HistoryScope): Promise<Told[]> => {
+    const stages = [...compileHistory(plan, scope), ...compileHistoryPage(plan)];
+    return resource.aggregate<Told>(stages, options).toArray();
+  };
+  const [counts, pages] = await Promise.all([
+    Promise.all(plan.total ? scopes.map(count) : []),
+    Promise.all(plan.limit === 0 ? [] : scopes.map(page)),
+  ]);
   const told = pages.flat().sort(plan.id === undefined ? newestFirst : highestFirst);
   const kept = told.slice(0, plan.limit);
   const last = told.length > plan.limit ? kept.at(-1) : undefined;
-  const counts = await counting;
   return {
     entries: await readEntries(collections, kept),
     next: last === undefined ? undefined : plan.id === undefined ? [last.ms, last._id, last.version] : [last.version],
-    total: plan.total ? counts.reduce((sum, count) => sum + count, 0) : undefined,
+    total: plan.total ? counts.reduce((sum, entries) => sum + entries, 0) : undefined,
   };
 }
 

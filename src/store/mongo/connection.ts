@@ -1,0 +1,117 @@
+/** The connection to a MongoDB deployment: what has to hold for writes to be durable, and what its servers can do. */
+import { MongoClient, MongoError, MongoServerSelectionError, type TopologyDescription } from 'mongodb';
+import { StoreStartError } from '../store-start-error.ts';
+
+export interface MongoConnectionOptions {
+  /** `mongodb://` or `mongodb+srv://`, with the database that it names and what TLS and authentication need. */
+  readonly url: string;
+  /** How long one operation waits for a server, and for its answer. */
+  readonly timeoutMs: number;
+  readonly dangerouslyAllowStandalone: boolean;
+}
+
+export interface MongoConnection {
+  readonly client: MongoClient;
+  /** False: a standalone server, which has neither transactions nor change streams. */
+  readonly hasTransactions: boolean;
+  /** Whether there is a server now that takes writes. */
+  isWritable(): boolean;
+}
+
+/** Throws StoreStartError with what to change. No message of it holds the URL, which may hold a password. */
+export async function openConnection(options: MongoConnectionOptions): Promise<MongoConnection> {
+  const client = buildClient(options);
+  let described: TopologyDescription | undefined;
+  client.on('topologyDescriptionChanged', ({ newDescription }) => {
+    described = newDescription;
+  });
+  try {
+    await client.connect();
+    await client.db().command({ ping: 1 });
+    const hasTransactions = described !== undefined && typesOf(described).some((type) => type !== 'Standalone');
+    if (!hasTransactions && !options.dangerouslyAllowStandalone) throw standaloneRefused();
+    return {
+      client,
+      hasTransactions,
+      isWritable: () => described !== undefined && typesOf(described).length > 0,
+    };
+  } catch (error) {
+    await client.close().catch(() => undefined);
+    throw error instanceof StoreStartError ? error : explain(error, options.timeoutMs);
+  }
+}
+
+function buildClient({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
+  const quicker = Math.min(timeoutMs, 2_000);
+  try {
+    return new MongoClient(url, {
+      appName: 'cpis-fhir',
+      // These stand above what the URL says: durability is not a matter of settings.
+      writeConcern: { w: 'majority', journal: true, wtimeoutMS: timeoutMs },
+      readConcern: { level: 'majority' },
+      readPreference: 'primary',
+      retryWrites: true,
+      retryReads: true,
+      serverSelectionTimeoutMS: timeoutMs,
+      connectTimeoutMS: timeoutMs,
+      socketTimeoutMS: timeoutMs,
+      waitQueueTimeoutMS: timeoutMs,
+      heartbeatFrequencyMS: quicker,
+      maxPoolSize: 50,
+      ignoreUndefined: false,
+    });
+  } catch {
+    throw new StoreStartError('CPIS_MONGODB_URL: is not a MongoDB connection string, or has options that do not fit.');
+  }
+}
+
+/** Types of the servers that take writes. */
+function typesOf({ servers }: TopologyDescription): string[] {
+  const writable = new Set<string>(['Standalone', 'RSPrimary', 'Mongos', 'LoadBalancer']);
+  return [...servers.values()].map(({ type }) => type).filter((type) => writable.has(type));
+}
+
+function standaloneRefused(): StoreStartError {
+  return new StoreStartError(
+    `MongoDB runs as a standalone server. It has no transactions, so a failure could leave a record without its audit.
+Make it a replica set of one member: start mongod with --replSet rs0, then run once: mongosh --eval 'rs.initiate()'
+For a trial on data that may be lost: CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE=true`,
+  );
+}
+
+function explain(error: unknown, timeoutMs: number): StoreStartError {
+  const cause = error instanceof MongoServerSelectionError ? (error.cause ?? error) : error;
+  const text = messagesOf(error).join(' ');
+  if (/auth|credential/i.test(text)) {
+    return new StoreStartError('MongoDB refuses the user name and password (or certificate) of CPIS_MONGODB_URL.', {
+      cause,
+    });
+  }
+  if (/\b(tls|ssl|certificate|self-signed|EPROTO|wrong version number)\b/i.test(text)) {
+    return new StoreStartError(
+      'TLS with MongoDB failed: look at tls, tlsCAFile and tlsCertificateKeyFile in CPIS_MONGODB_URL, and at the names in the certificate of the server.',
+      { cause },
+    );
+  }
+  if (!(error instanceof MongoError)) throw error;
+  return new StoreStartError(
+    `MongoDB cannot be reached within ${timeoutMs} ms (CPIS_MONGODB_URL). Is it running, and is there a primary? With --wait the server waits for it.`,
+    { cause, mayPass: true },
+  );
+}
+
+/** Of the error and of what caused it, those of each server included. */
+function messagesOf(error: unknown): string[] {
+  const texts: string[] = [];
+  const add = (from: unknown, depth: number): void => {
+    if (!(from instanceof Error) || depth > 4) return;
+    texts.push(from.name, from.message);
+    add(from.cause, depth + 1);
+    if ('reason' in from && typeof from.reason === 'object' && from.reason !== null && 'servers' in from.reason) {
+      const { servers } = from.reason;
+      if (servers instanceof Map) for (const server of servers.values()) add(server?.error, depth + 1);
+    }
+  };
+  add(error, 0);
+  return texts;
+}

@@ -1,0 +1,181 @@
+/** The store for production and for more than one server: MongoDB, one document for each resource and each AuditEvent. */
+import { randomUUID } from 'node:crypto';
+import { v7 } from 'uuid';
+import type { AuditWrite, CommitResult, DeliveryQueue, Store, WriteUnit } from '../store.ts';
+import { storeUnavailable } from '../store-unavailable.ts';
+import { applyClaim, applyExtend, applySettle } from './apply-delivery.ts';
+import { applyMakeDue } from './apply-make-due.ts';
+import { openAuditWriter } from './audit-writer.ts';
+import { defaultVersionLimits, type VersionLimits } from './check-unit.ts';
+import { adoptAbandoned, commitWithoutTransaction } from './commit-standalone.ts';
+import { commitInTransaction } from './commit-unit.ts';
+import { type MongoConnectionOptions, openConnection } from './connection.ts';
+import { applyBreach, readBreaches } from './delivery-breach.ts';
+import { type DeliveryCounts, openDeliveryCounts } from './delivery-counts.ts';
+import { watchDeliveries } from './delivery-watch.ts';
+import { type Collections, openCollections } from './documents.ts';
+import { encodeAudit } from './encode-unit.ts';
+import { asFault, withFaults } from './mongo-failure.ts';
+import { readBacklog, readOwed } from './read-backlog.ts';
+import { readResource, readResourceVersion } from './read-resource.ts';
+import { runHistory } from './run-history.ts';
+import { runSearch } from './run-search.ts';
+import { openSchema } from './schema.ts';
+import { openServerClock, type ServerClock } from './server-clock.ts';
+import { openSubscriptionEvents } from './subscription-events.ts';
+import { openUseOnce } from './use-once.ts';
+
+export interface MongoStoreOptions extends MongoConnectionOptions {
+  /** Background work failed and goes on; a unit that could not be undone on a standalone server. */
+  readonly onError: (error: unknown) => void;
+  /** Called for each group of AuditEvents that went to the database together, with their number. */
+  readonly onBatch?: (audits: number) => void;
+  readonly versionLimits?: VersionLimits;
+}
+
+export interface MongoStore extends Store {
+  /** `standalone`: without transactions, which the log and /health have to say. */
+  readonly deployment: 'replicated' | 'standalone';
+}
+
+const adoptIntervalMs = 30_000;
+
+/** Throws StoreStartError when the database cannot be used as it is: out of reach, standalone, of a newer schema. */
+export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
+  const { timeoutMs: timeLimitMs, onBatch, versionLimits = defaultVersionLimits } = options;
+  // What the driver says may name keys, and so people.
+  const onError = (error: unknown) => options.onError(asFault(error));
+  const connection = await openConnection(options);
+  const { client, hasTransactions } = connection;
+  try {
+    const db = client.db();
+    const collections = openCollections(db);
+    await openSchema(collections);
+    const clock = await openServerClock(db, Date.now);
+    const nowMs = () => clock.toServer(Date.now());
+    const counts = openDeliveryCounts(collections);
+    const audits = openAuditWriter({ collections, timeLimitMs, ...(onBatch === undefined ? {} : { onBatch }) });
+    // Without options, its ids grow within one millisecond, too.
+    const encode = (audit: AuditWrite) => encodeAudit(audit, v7(), clock.toServer(audit.recordedMs));
+    const stopAdopting = hasTransactions ? () => Promise.resolve() : keepAdopting(collections, nowMs, onError);
+    const stops = new Set<() => Promise<void>>();
+    let closed = false;
+
+    const commitUnit = (unit: WriteUnit): Promise<CommitResult> => {
+      const unitOptions = { client, collections, versionLimits, timeLimitMs, encodeAudit: encode };
+      return hasTransactions
+        ? commitInTransaction(unitOptions, unit)
+        : commitWithoutTransaction({ ...unitOptions, newToken: randomUUID, nowMs, onNotUndone: onError }, unit);
+    };
+    const whileOpen = <T>(operation: () => Promise<T>): Promise<T> =>
+      closed ? Promise.reject(storeUnavailable('store-closed')) : withFaults(operation);
+
+    return {
+      deployment: hasTransactions ? 'replicated' : 'standalone',
+      commit: (unit) => whileOpen(() => commit(unit, (audit) => audits.insert(encode(audit)), commitUnit)),
+      read: (type, id) => whileOpen(() => readResource(collections, type, id)),
+      readVersion: (type, id, version) => whileOpen(() => readResourceVersion(collections, type, id, version)),
+      search: (plan) => whileOpen(() => runSearch(collections, plan, timeLimitMs)),
+      history: (plan) => whileOpen(() => runHistory(collections, plan, timeLimitMs)),
+      useOnce: (
+        (use) => (key, expiresAtMs, atMs) =>
+          whileOpen(() => use(key, expiresAtMs, atMs))
+      )(openUseOnce(collections, randomUUID)),
+      deliveries: openDeliveries(collections, counts, clock, timeLimitMs, whileOpen, (wake) => {
+        const stop = watchDeliveries(
+          { collections, hasChangeStreams: hasTransactions, nowMs, timeLimitMs, onError },
+          wake,
+        );
+        stops.add(stop);
+        return () => {
+          stops.delete(stop);
+          return stop();
+        };
+      }),
+      subscriptionEvents: openSubscriptionEvents(collections, timeLimitMs),
+      get ready() {
+        return !closed && connection.isWritable();
+      },
+      close: async () => {
+        if (closed) return;
+        closed = true;
+        await stopAdopting();
+        clock.stop();
+        await Promise.all([...stops].map((stop) => stop()));
+        await audits.settled();
+        await counts.flush().catch(onError);
+        await client.close();
+      },
+    };
+  } catch (error) {
+    await client.close();
+    throw asFault(error);
+  }
+}
+
+/** One AuditEvent alone goes with others that wait; what spans documents is a unit of its own. */
+async function commit(
+  unit: WriteUnit,
+  insertAudit: (audit: AuditWrite) => Promise<boolean>,
+  commitUnit: (unit: WriteUnit) => Promise<CommitResult>,
+): Promise<CommitResult> {
+  if (unit.writes.some(({ type }) => type === 'AuditEvent')) {
+    throw new TypeError('An AuditEvent is written as an audit, not as a resource.');
+  }
+  const [audit, ...others] = unit.audits;
+  if (unit.writes.length > 0 || unit.touches.length > 0 || others.length > 0) return commitUnit(unit);
+  if (audit === undefined) return { kind: 'committed' };
+  const { id } = audit;
+  if (await insertAudit(audit)) return { kind: 'committed' };
+  return { kind: 'refused', reason: 'duplicate-key', type: 'AuditEvent', id, existingId: id };
+}
+
+function openDeliveries(
+  collections: Collections,
+  counts: DeliveryCounts,
+  clock: ServerClock,
+  timeLimitMs: number,
+  whileOpen: <T>(operation: () => Promise<T>) => Promise<T>,
+  watch: NonNullable<DeliveryQueue['watch']>,
+): DeliveryQueue {
+  const { toServer } = clock;
+  return {
+    claim: (authority, limit, nowMs, leaseUntilMs) =>
+      whileOpen(() => applyClaim(collections, authority, limit, toServer(nowMs), toServer(leaseUntilMs), randomUUID())),
+    settle: (claimed, settlement) =>
+      whileOpen(() => {
+        const moved = settlement.kind === 'failed' ? { ...settlement, dueMs: toServer(settlement.dueMs) } : settlement;
+        return applySettle(collections, counts, claimed, moved);
+      }),
+    extend: (claimed, leaseUntilMs) => whileOpen(() => applyExtend(collections, claimed, toServer(leaseUntilMs))),
+    backlog: () =>
+      whileOpen(async () => {
+        await counts.flush();
+        return readBacklog(collections, clock, timeLimitMs);
+      }),
+    makeDue: (authority, nowMs, of, limit) =>
+      whileOpen(() => applyMakeDue(collections, counts, authority, toServer(nowMs), of, limit)),
+    owed: (authority, limit, after) => whileOpen(() => readOwed(collections, authority, limit, after)),
+    recordBreach: (breach) => whileOpen(() => applyBreach(collections, breach)),
+    breaches: (limit, authority) => whileOpen(() => readBreaches(collections, limit, authority)),
+    watch,
+  };
+}
+
+/** Gives the way to stop. */
+function keepAdopting(
+  collections: Collections,
+  nowMs: () => number,
+  onError: (error: unknown) => void,
+): () => Promise<unknown> {
+  let adopting: Promise<unknown> = Promise.resolve();
+  const adopt = (): void => {
+    adopting = adopting.then(() => adoptAbandoned(collections, nowMs())).catch(onError);
+  };
+  adopt();
+  const timer = setInterval(adopt, adoptIntervalMs).unref();
+  return () => {
+    clearInterval(timer);
+    return adopting;
+  };
+}

@@ -1,0 +1,10 @@
+import t from 'tap';
+import { storeContract } from '../../contract/store-contract.ts';
+import { noMongoServer, openMongoServer } from '../../support/mongo-server.ts';
+import { openTestStore } from './open-test-store.ts';
+
+if (noMongoServer !== undefined) t.plan(0, noMongoServer);
+else {
+  const server = await openMongoServer(t);
+  await storeContract(t, { name: 'MongoDB', open: (test) => openTestStore(test, server) });
+}

@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MongoClient } from 'mongodb';
+import { mongoTestServerFolder } from '../../scripts/install-mongo-test-server.ts';
+import type { Teardown } from './running-server.ts';
+
+/** A server that speaks the MongoDB protocol. */
+export interface MongoTestServer {
+  /** A connection string that names a database which nobody else uses. */
+  newDatabaseUrl(): string;
+  /** Whether it is a replica set, with transactions, change streams and explain. */
+  readonly isReplicaSet: boolean;
+  /** Ends the process, and starts it again on the same port and data; of one's own server only. */
+  readonly stop: () => Promise<void>;
+  readonly start: () => Promise<void>;
+}
+
+/** Why there is no server to test on; undefined: there is one. */
+export const noMongoServer: string | undefined =
+  process.env['CPIS_TEST_MONGODB_URL'] !== undefined || existsSync(mongoTestServerFolder())
+    ? undefined
+    : 'no MongoDB test server is installed: run `node scripts/install-mongo-test-server.ts`, or set CPIS_TEST_MONGODB_URL';
+
+/** Why a test that needs what only a replica set has is skipped; undefined: it is not. */
+export const noReplicaSet: string | undefined =
+  process.env['CPIS_TEST_MONGODB_URL'] === undefined
+    ? 'CPIS_TEST_MONGODB_URL names no replica set to test on'
+    : undefined;
+
+/** That of CPIS_TEST_MONGODB_URL, or else one of the test's own on a loopback port and a fresh folder. */
+export async function openMongoServer(t: Teardown): Promise<MongoTestServer> {
+  const given = process.env['CPIS_TEST_MONGODB_URL'];
+  return given === undefined ? openOwnServer(t) : openGivenServer(t, given);
+}
+
+function withDatabase(url: string, name: string): string {
+  const parsed = new URL(url);
+  parsed.pathname = `/${name}`;
+  return parsed.href;
+}
+
+async function openGivenServer(t: Teardown, url: string): Promise<MongoTestServer> {
+  const names: string[] = [];
+  t.teardown(async () => {
+    const client = new MongoClient(url);
+    for (const name of names) await client.db(name).dropDatabase();
+    await client.close();
+  });
+  const notOurs = () => Promise.reject(new Error('a server that was not started here is not stopped here'));
+  return {
+    newDatabaseUrl() {
+      const name = `cpis-test-${randomUUID()}`;
+      names.push(name);
+      return withDatabase(url, name);
+    },
+    isReplicaSet: true,
+    stop: notOurs,
+    start: notOurs,
+  };
+}
+
+async function openOwnServer(t: Teardown): Promise<MongoTestServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-mongo-'));
+  let running: ChildProcess | undefined;
+  let port = 0;
+  const start = async (): Promise<void> => {
+    const installed = mongoTestServerFolder();
+    const classPath = [join(installed, 'lib', '*'), join(installed, 'classes')].join(
+      process.platform === 'win32' ? ';' : ':',
+    );
+    const args = [
+      '-Xshare:auto',
+      '-XX:TieredStopAtLevel=1',
+      '-cp',
+      classPath,
+      'MongoTestServer',
+      join(folder, 'store.mv'),
+    ];
+    const child = spawn('java', [...args, String(port)], { stdio: ['pipe', 'pipe', 'ignore'] });
+    running = child;
+    port = await new Promise<number>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`the MongoDB test server ended with status ${code}`)));
+      child.stdout?.once('data', (line: Buffer) => resolve(Number(line.toString().trim())));
+    });
+  };
+  const stop = async (): Promise<void> => {
+    const child = running;
+    running = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    // It ends with its standard input.
+    child.stdin?.end();
+    await ended;
+  };
+  t.teardown(async () => {
+    await stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  await start();
+  return {
+    newDatabaseUrl: () => `mongodb://127.0.0.1:${port}/cpis-test-${randomUUID()}`,
+    isReplicaSet: false,
+    stop,
+    start,
+  };
+}
