@@ -1,6 +1,7 @@
 /**
- * The way to the reader thread. It answers one search after the other; what was committed before a search was handed over
- * is in its result, because its statement begins later. A bounded number waits.
+ * The way to the reader thread. It answers one search after the other, those of different access labels in turn, so that
+ * nobody waits for all that another one asks for; what was committed before a search was handed over is in its result,
+ * because its statement begins later. Of each label a bounded number waits.
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../fhir/fault.ts';
@@ -38,19 +39,25 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
   const opened = Promise.withResolvers<SearchThread>();
   const ended = Promise.withResolvers<void>();
   let state: 'opening' | 'open' | 'closed' = 'opening';
-  const waiting: Waiting[] = [];
+  const waiting = new Map<string, Waiting[]>();
   let running: Waiting | undefined;
 
   const runNext = (): void => {
-    running = waiting.shift();
+    const [turn] = waiting;
+    running = turn?.[1].shift();
+    if (turn !== undefined) {
+      const [label, others] = turn;
+      waiting.delete(label);
+      if (others.length > 0) waiting.set(label, others);
+    }
     if (running !== undefined) worker.postMessage(running.plan satisfies ReaderRequest);
   };
 
   const refuseAll = (): void => {
-    for (const { reject } of [running, ...waiting.splice(0)].filter((each) => each !== undefined)) {
-      reject(storeUnavailable('store-closed'));
-    }
+    const all = [running, ...[...waiting.values()].flat()].filter((each) => each !== undefined);
     running = undefined;
+    waiting.clear();
+    for (const { reject } of all) reject(storeUnavailable('store-closed'));
   };
 
   const lose = (error: Error): void => {
@@ -65,9 +72,12 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
   const thread: SearchThread = {
     search(plan) {
       if (state !== 'open') return Promise.reject(storeUnavailable('store-closed'));
-      if (waiting.length >= maxWaiting) return Promise.reject(storeUnavailable('store-searches-full'));
+      const label = labelOf(plan);
+      const ofLabel = waiting.get(label) ?? [];
+      if (ofLabel.length >= maxWaiting) return Promise.reject(storeUnavailable('store-searches-full'));
       return new Promise((resolve, reject) => {
-        waiting.push({ plan, resolve, reject });
+        ofLabel.push({ plan, resolve, reject });
+        waiting.set(label, ofLabel);
         if (running === undefined) runNext();
       });
     },
@@ -103,6 +113,12 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
     ended.resolve();
   });
   return opened.promise;
+}
+
+/** Whose search it is; one of no label is the server's own. */
+function labelOf({ clauses }: SearchPlan): string {
+  for (const clause of clauses) if (clause.kind === 'label') return clause.any[0] ?? '';
+  return '';
 }
 
 function rejected(message: string): Error {
