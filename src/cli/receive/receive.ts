@@ -91,7 +91,7 @@ export async function receive(args: readonly string[]): Promise<void> {
     session === undefined
       ? undefined
       : openRecovery({
-          ...{ inbox, session, record, now: Date.now, onNotice: tell },
+          ...{ inbox, session, record, now: Date.now, onNotice: tell, onKept: print },
           backOff: { giveUpAfterMs: 60_000, signal: closing.signal },
         });
   print();

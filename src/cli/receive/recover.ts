@@ -11,6 +11,8 @@ interface RecoveryOptions {
   readonly now: () => number;
   /** What was found or could not be had, in words without anything of an event. */
   readonly onNotice: (text: string) => void;
+  /** The inbox has more to tell, beside what was recorded. */
+  readonly onKept: () => void;
 }
 
 /** Fetches what is missing. One run at a time; what comes meanwhile is looked at after it. */
@@ -31,7 +33,7 @@ const retryMs = 60_000;
 
 /** https://build.fhir.org/ig/HL7/fhir-subscription-backport-ig/OperationDefinition-backport-subscription-events.html */
 export function openRecovery(options: RecoveryOptions): Recovery {
-  const { inbox, session, record, backOff, now, onNotice } = options;
+  const { inbox, session, record, backOff, now, onNotice, onKept } = options;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let wanted = false;
@@ -63,6 +65,7 @@ export function openRecovery(options: RecoveryOptions): Recovery {
     if (isGone(answer)) {
       onNotice('the server does not give the content of an event: it is kept without');
       inbox.giveUpContent(id, now());
+      onKept();
       return;
     }
     await record({ told: readContent(answer, id), receivedMs: now(), proof: undefined });
