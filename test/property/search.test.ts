@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { FhirFault } from '../../src/fhir/fault.ts';
 import { compareText } from '../../src/fhir/search/compare-text.ts';
 import { parseInterval } from '../../src/fhir/search/date.ts';
+import { matches } from '../../src/fhir/search/matches.ts';
 import { normaliseText } from '../../src/fhir/search/normalise-text.ts';
 import { parseSearch } from '../../src/fhir/search/parse-search.ts';
 import { clauseOf, escapeValue, optionsFor } from '../support/search-fixture.ts';
@@ -45,11 +46,52 @@ const anyName = fc.oneof(
   anyText,
   fc
     .tuple(
-      fc.constantFrom('patient', 'date', 'identifier', 'status', '_id', '_lastUpdated', '_sort', '_count', '_cursor'),
-      fc.constantFrom('', ':', ':not', ':missing', ':identifier', ':Patient', '.identifier', ':Patient.', '[]', '.'),
+      fc.constantFrom(
+        'patient',
+        'date',
+        'identifier',
+        'status',
+        '_id',
+        '_lastUpdated',
+        '_sort',
+        '_count',
+        '_cursor',
+        '_has',
+        '_include',
+        '_revinclude',
+        '_total',
+        'code',
+      ),
+      fc.constantFrom(
+        '',
+        ':',
+        ':not',
+        ':missing',
+        ':identifier',
+        ':Patient',
+        '.identifier',
+        ':Patient.',
+        '[]',
+        '.',
+        '.family',
+        ':Flag:patient:status',
+        ':Flag:patient',
+        ':iterate',
+        ':text',
+        ':of-type',
+      ),
     )
     .map(([code, rest]) => code + rest),
 );
+
+const linking = {
+  nowMs: Date.UTC(2026, 0, 1),
+  texts: new Set(['code']),
+  revincludes: new Set(['Flag:patient']),
+  iterates: new Set(['Flag:author']),
+  chains: new Map([['patient', { type: 'Patient', allowed: new Set(['family', 'birthdate']) }]]),
+  reverses: new Map([['Flag:patient', { type: 'Flag', allowed: new Set(['status', 'author']) }]]),
+};
 
 test('whatever is sent, the answer is a query or a FhirFault of status 400 that repeats no value', async (t) => {
   fc.assert(
@@ -58,7 +100,7 @@ test('whatever is sent, the answer is a query or a FhirFault of status 400 that 
       fc.constantFrom('strict' as const, 'lenient' as const),
       (params, handling) => {
         try {
-          const query = parseSearch('Flag', params, optionsFor('Flag', { handling }));
+          const query = parseSearch('Flag', params, optionsFor('Flag', { handling, ...linking }));
           return query.applied.length + query.ignored.length <= params.length;
         } catch (error) {
           if (!(error instanceof FhirFault) || error.status !== 400 || error.issues.length === 0) return false;
@@ -149,4 +191,25 @@ test('an interval is what its text says: it starts there and ends where the next
     startMs: Date.UTC(2024, 0, 1, 10, 0, 0, 123),
     endMs: Date.UTC(2024, 0, 1, 10, 0, 0, 124),
   });
+});
+
+const segment = fc.string({ unit: fc.constantFrom('a', 'b', '.', '%', 'é'), minLength: 1, maxLength: 3 });
+const uri = fc
+  .tuple(fc.constantFrom('https://', 'urn:', ''), fc.array(segment, { minLength: 1, maxLength: 5 }), fc.boolean())
+  .map(([scheme, segments, slash]) => `${scheme}${segments.join('/')}${slash ? '/' : ''}`);
+
+test('what is above a URI is what it is below', async (t) => {
+  fc.assert(
+    fc.property(uri, uri, (one, other) => {
+      const finds = (modifier: string, searched: string, held: string): boolean => {
+        const clause = clauseOf('Subscription', `url:${modifier}`, escapeValue(searched));
+        const meta = { id: 'a', lastUpdatedMs: 0, labels: [] };
+        return matches([clause], [{ kind: 'uri', param: 'url', value: held }], meta);
+      };
+      const withAuthority = one.includes('://') === other.includes('://');
+      return !withAuthority || finds('above', one, other) === finds('below', other, one);
+    }),
+    { numRuns: 2000 },
+  );
+  t.pass();
 });
