@@ -100,8 +100,10 @@ function compileSettlement(
       };
     case 'released':
       return { element: held, update: { $set: setElement({ state: 'ready', leaseToken: null }) } };
-    case 'unwanted':
-      return { element: held, update: { $set: setElement({ state: 'unwanted', leaseToken: null, parked: false }) } };
+    case 'unwanted': {
+      const apart = { state: 'unwanted', leaseToken: null, parked: false, waitUntilMs: settlement.atMs } as const;
+      return { element: held, update: { $set: setElement(apart) } };
+    }
     case 'failed': {
       const { dueMs, reason, spendAttempt, park } = settlement;
       const parked = park === true ? { parked: true } : {};

@@ -29,28 +29,59 @@ export async function applyMakeDue(
       return change(collections, authority, parked, anew, limit);
     }
     case 'unwanted': {
-      const made = await change(collections, authority, { state: { $eq: 'unwanted' } }, due, limit);
+      const apart = { state: { $eq: 'unwanted' }, waitUntilMs: { $lt: nowMs } };
+      const longestAgo = await findLongestApart(collections, authority, elementOf(authority, apart).filter, limit);
+      const made = await changeOf(collections, longestAgo, authority, apart, setElement({ state: 'ready' }));
       counts.add(authority, 0, -made);
       return made;
     }
   }
 }
 
-async function change(
+/** By when the one delivery was set apart: the others of its AuditEvent have times of their own. */
+async function findLongestApart(
   { audit }: Pick<Collections, 'audit'>,
+  authority: string,
+  filter: Document,
+  limit: number,
+): Promise<readonly string[]> {
+  const stages = [
+    { $match: filter },
+    { $project: { recordedMs: 1, seq: 1, deliveries: 1 } },
+    { $unwind: '$deliveries' },
+    { $match: { 'deliveries.authority': { $eq: authority } } },
+    { $sort: { 'deliveries.waitUntilMs': 1, ...oldestFirst } },
+    { $limit: limit },
+    { $project: { _id: 1 } },
+  ];
+  const found = await audit.aggregate<{ _id: string }>(stages, { allowDiskUse: true }).toArray();
+  return found.map(({ _id }) => _id);
+}
+
+async function change(
+  collections: Pick<Collections, 'audit'>,
   authority: string,
   conditions: Document,
   fields: Document,
   limit: number,
 ): Promise<number> {
-  const { filter, arrayFilters } = elementOf(authority, conditions);
-  const found = await audit.find(filter, { projection: { _id: 1 }, sort: oldestFirst, limit }).toArray();
-  if (found.length === 0) return 0;
+  const { filter } = elementOf(authority, conditions);
+  const options = { projection: { _id: 1 }, sort: oldestFirst, limit } as const;
+  const found = await collections.audit.find(filter, options).toArray();
   const ids = found.map(({ _id }) => _id);
-  const { modifiedCount } = await audit.updateMany(
-    { _id: { $in: ids }, ...filter },
-    { $set: fields },
-    { arrayFilters },
-  );
-  return modifiedCount;
+  return changeOf(collections, ids, authority, conditions, fields);
+}
+
+/** The conditions again: another server may have leased some since. */
+async function changeOf(
+  { audit }: Pick<Collections, 'audit'>,
+  ids: readonly string[],
+  authority: string,
+  conditions: Document,
+  fields: Document,
+): Promise<number> {
+  if (ids.length === 0) return 0;
+  const { filter, arrayFilters } = elementOf(authority, conditions);
+  const ofIds = { _id: { $in: [...ids] }, ...filter };
+  return (await audit.updateMany(ofIds, { $set: fields }, { arrayFilters })).modifiedCount;
 }

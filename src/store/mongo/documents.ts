@@ -82,7 +82,7 @@ export interface DeliveryDocument {
   readonly authority: string;
   readonly state: DeliveryState;
   readonly dueMs: number;
-  /** `waiting`: until when. `leased`: the end of the lease. */
+  /** `waiting`: until when. `leased`: the end of the lease. `unwanted`: since when. */
   readonly waitUntilMs: number;
   /** Of the lease that is held, or of the one that it was delivered under. */
   readonly leaseToken: string | null;

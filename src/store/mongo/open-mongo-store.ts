@@ -1,7 +1,7 @@
 /** The store for production and for more than one server: MongoDB, one document for each resource and each AuditEvent. */
 import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
-import type { AuditWrite, CommitResult, DeliveryQueue, Store, WriteUnit } from '../store.ts';
+import type { AuditWrite, CommitResult, DeliveryQueue, Settlement, Store, WriteUnit } from '../store.ts';
 import { storeUnavailable } from '../store-unavailable.ts';
 import { applyClaim, applyExtend, applySettle } from './apply-delivery.ts';
 import { applyMakeDue } from './apply-make-due.ts';
@@ -144,8 +144,7 @@ function openDeliveries(
       whileOpen(() => applyClaim(collections, authority, limit, toServer(nowMs), toServer(leaseUntilMs), randomUUID())),
     settle: (claimed, settlement) =>
       whileOpen(() => {
-        const moved = settlement.kind === 'failed' ? { ...settlement, dueMs: toServer(settlement.dueMs) } : settlement;
-        return applySettle(collections, counts, claimed, moved);
+        return applySettle(collections, counts, claimed, byServerClock(settlement, toServer));
       }),
     extend: (claimed, leaseUntilMs) => whileOpen(() => applyExtend(collections, claimed, toServer(leaseUntilMs))),
     backlog: () =>
@@ -160,6 +159,17 @@ function openDeliveries(
     breaches: (limit, authority) => whileOpen(() => readBreaches(collections, limit, authority)),
     watch,
   };
+}
+
+function byServerClock(settlement: Settlement, toServer: (ms: number) => number): Settlement {
+  switch (settlement.kind) {
+    case 'failed':
+      return { ...settlement, dueMs: toServer(settlement.dueMs) };
+    case 'unwanted':
+      return { ...settlement, atMs: toServer(settlement.atMs) };
+    default:
+      return settlement;
+  }
 }
 
 /** Gives the way to stop. */
