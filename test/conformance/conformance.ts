@@ -1,0 +1,98 @@
+/** What the files of this folder have in common: a running server, and requests to it as a stranger would send them. */
+import { MedplumClient } from '@medplum/core';
+import { Client } from 'fhir-kit-client';
+import t, { type Test } from 'tap';
+import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { openWorld, type RunningWorld, type WorldOptions } from '../support/running-server.ts';
+
+/** A response as it came, and its JSON where it has any. */
+export interface RawResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what a server answers is looked at with matches, of no type
+  readonly json: any;
+}
+
+interface RawRequest {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A string or bytes are sent as they are, anything else as JSON. */
+  readonly body?: unknown;
+}
+
+/** Sends to a path below the FHIR base, with the token of one client. */
+export type Send = (method: string, path: string, request?: RawRequest) => Promise<RawResponse>;
+
+export interface ConformanceWorld extends RunningWorld {
+  /** A local authority. */
+  readonly la: FhirClient;
+  readonly otherLa: FhirClient;
+  /** A care provider. */
+  readonly epr: FhirClient;
+  /** Raw HTTP. */
+  readonly asLa: Send;
+  readonly asOtherLa: Send;
+  readonly asEpr: Send;
+  /** Without a token. */
+  readonly asNobody: Send;
+}
+
+/** One requirement of a specification, by its link, and the test that shows it. docs/conformance.md lists them. */
+export function conforms(_link: string, requirement: string, check: (t: Test) => Promise<void>): void {
+  void t.test(requirement, check);
+}
+
+/** What is not served, by its link, with the reason, and the test that shows what is answered instead. */
+export function notServed(_link: string, what: string, _reason: string, check: (t: Test) => Promise<void>): void {
+  void t.test(what, check);
+}
+
+/** The server of one file; it closes with the file, and every answer that it gave is validated. */
+export async function openConformanceWorld(options: WorldOptions = {}): Promise<ConformanceWorld> {
+  const world = await openWorld(t, options);
+  const [la, otherLa] = world.authorities;
+  const [epr] = world.careProviders;
+  if (la === undefined || otherLa === undefined || epr === undefined) throw new Error('the registry is incomplete');
+  const { baseUrl } = world.server;
+  return {
+    ...world,
+    la,
+    otherLa,
+    epr,
+    asLa: sendAs(baseUrl, la),
+    asOtherLa: sendAs(baseUrl, otherLa),
+    asEpr: sendAs(baseUrl, epr),
+    asNobody: sendAs(baseUrl, undefined),
+  };
+}
+
+function sendAs(baseUrl: string, client: FhirClient | undefined): Send {
+  return async (method, path, { headers = {}, body } = {}) => {
+    const isRaw = typeof body === 'string' || body instanceof Uint8Array;
+    const response = await fetch(path === '' ? baseUrl : `${baseUrl}/${path}`, {
+      method,
+      headers: {
+        ...(client === undefined ? {} : { authorization: `Bearer ${await client.token()}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/fhir+json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: isRaw ? body : JSON.stringify(body) }),
+      redirect: 'manual',
+    });
+    const text = await response.text();
+    const isJson = response.headers.get('content-type')?.includes('json') === true && text !== '';
+    return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+  };
+}
+
+/** fhir-kit-client, as an application would set it up. */
+export async function openKitClient({ server }: RunningWorld, client: FhirClient): Promise<Client> {
+  return new Client({ baseUrl: server.baseUrl, bearerToken: await client.token() });
+}
+
+/** The client of @medplum/core, as an application would set it up, on this server. */
+export async function openMedplumClient({ server }: RunningWorld, client: FhirClient): Promise<MedplumClient> {
+  const { origin, pathname } = new URL(server.baseUrl);
+  const accessToken = await client.token();
+  return new MedplumClient({ baseUrl: `${origin}/`, fhirUrlPath: pathname.slice(1), accessToken, cacheTime: 0 });
+}
