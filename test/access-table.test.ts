@@ -72,6 +72,10 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
       return { method: 'GET', path: `${type}/${id}` };
     case 'vread':
       return { method: 'GET', path: `${type}/${id}/_history/1` };
+    case 'history-instance':
+      return { method: 'GET', path: `${type}/${id}/_history` };
+    case 'history-type':
+      return { method: 'GET', path: `${type}/_history` };
     case 'create':
       // The same plan under another reference: a second Flag of this authority.
       return {
@@ -95,7 +99,17 @@ const freshPlanOn = (nhsNumber: string) => freshPlan({ nhsNumber });
 const types = ['Flag', 'Patient', 'Organization', 'AuditEvent', 'Subscription'];
 const unknownTypes = ['Observation', 'Task', 'Encounter', 'Bundle', 'Binary', 'Provenance', 'CapabilityStatement'];
 // The deletion last: it takes what the others ask for.
-const interactions: TypeInteraction[] = ['read', 'vread', 'create', 'update', 'patch', 'search-type', 'delete'];
+const interactions: TypeInteraction[] = [
+  'read',
+  'vread',
+  'history-instance',
+  'history-type',
+  'create',
+  'update',
+  'patch',
+  'search-type',
+  'delete',
+];
 const roles: Role[] = ['care-provider', 'operator', 'authority'];
 
 t.test('the table names the types and roles that this test goes through', async (t) => {
@@ -154,10 +168,11 @@ for (const role of roles) {
 t.test('what is served on no type: other methods, other paths, operations', async (t) => {
   const paths = [
     ['DELETE', 'Flag'],
-    ['DELETE', 'Flag?status=active'],
-    ['GET', 'Flag/_history'],
-    ['GET', `Flag/${flagId}/_history`],
-    ['GET', '_history'],
+    ['GET', 'AuditEvent/_history'],
+    ['GET', `AuditEvent/${eventId}/_history`],
+    ['GET', 'Organization/_history'],
+    ['DELETE', 'Patient?family=Testchild'],
+    ['DELETE', 'AuditEvent?outcome=0'],
     ['GET', `Patient/${plan.nhsNumber}/$everything`],
     ['POST', `Patient/${plan.nhsNumber}/$everything`],
     ['GET', `Patient/${plan.nhsNumber}/Flag`],

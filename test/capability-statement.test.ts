@@ -104,16 +104,18 @@ t.test('types and interactions are those of the access table, both ways', async 
     t.equal(resourceOf(type).versioning, given.has('vread') ? 'versioned' : 'no-version', `${type}: versioning`);
     t.equal(resourceOf(type).conditionalCreate, given.has('create'), `${type}: conditionalCreate`);
     t.equal(resourceOf(type).conditionalUpdate, given.has('update'), `${type}: conditionalUpdate`);
-    t.equal(resourceOf(type).conditionalDelete, 'not-supported');
-    t.equal(resourceOf(type).conditionalRead, 'not-supported');
+    t.equal(resourceOf(type).conditionalDelete, given.has('delete') ? 'single' : 'not-supported');
+    t.equal(resourceOf(type).conditionalRead, 'full-support');
   }
-  t.strictSame(rest?.interaction?.map(({ code }) => code).sort(), ['batch', 'transaction']);
+  t.strictSame(rest?.interaction?.map(({ code }) => code).sort(), ['batch', 'history-system', 'transaction']);
 });
 
 t.test('the routes are those of the statement: each method of each path', async (t) => {
   const routes: [string, string, string][] = [
     ['read', 'GET', '/abc'],
     ['vread', 'GET', '/abc/_history/1'],
+    ['history-instance', 'GET', '/abc/_history'],
+    ['history-type', 'GET', '/_history'],
     ['create', 'POST', ''],
     ['update', 'PUT', '/abc'],
     ['delete', 'DELETE', '/abc'],
@@ -152,7 +154,8 @@ t.test('the routes are those of the statement: each method of each path', async 
       ...(method === 'POST' ? { body: '{"resourceType":"Bundle","type":"batch"}' } : {}),
     });
     await answer.text();
-    t.equal(answer.status < 300, method === 'POST' && path === '', `${method} [base]${path}: ${answer.status}`);
+    const isServed = (method === 'POST' && path === '') || path === '/_history';
+    t.equal(answer.status < 300, isServed, `${method} [base]${path}: ${answer.status}`);
   }
 });
 

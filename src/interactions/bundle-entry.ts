@@ -16,25 +16,42 @@ export interface BundleEntry {
 interface RawEntry {
   readonly fullUrl?: string;
   readonly resource?: unknown;
-  readonly request?: { method?: string; url?: string; ifMatch?: string; ifNoneExist?: string };
+  readonly request?: {
+    method?: string;
+    url?: string;
+    ifMatch?: string;
+    ifNoneMatch?: string;
+    ifModifiedSince?: string;
+    ifNoneExist?: string;
+  };
 }
 
 const typePattern = /^[A-Z][A-Za-z]{1,63}$/;
 const idPattern = /^[A-Za-z0-9\-.]{1,64}$/;
 
+const reading: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+
+function historyOf([type, id, ...rest]: readonly string[]): InteractionCode | undefined {
+  if (type === '_history' && id === undefined) return 'history-system';
+  if (type === undefined || !typePattern.test(type)) return undefined;
+  if (id === '_history') return rest.length === 0 ? 'history-type' : undefined;
+  return id !== undefined && idPattern.test(id) && rest.length === 1 ? 'history-instance' : undefined;
+}
+
 function interactionOf(method: string, path: readonly string[], hasQuery: boolean): InteractionCode | undefined {
+  const reads = reading.has(method);
+  if (reads && path.at(-1) === '_history') return historyOf(path);
   const [type = '', id, history, versionId, ...rest] = path;
   if (!typePattern.test(type) || rest.length > 0) return undefined;
   if (id === undefined) {
-    if (method === 'GET') return 'search-type';
+    if (reads) return 'search-type';
     if (method === 'POST' && !hasQuery) return 'create';
     if (!hasQuery) return undefined;
-    return method === 'PUT' ? 'update' : method === 'PATCH' ? 'patch' : undefined;
+    return method === 'PUT' ? 'update' : method === 'PATCH' ? 'patch' : method === 'DELETE' ? 'delete' : undefined;
   }
-  if (!idPattern.test(id) || hasQuery) return undefined;
-  if (history !== undefined)
-    return method === 'GET' && history === '_history' && versionId !== undefined ? 'vread' : undefined;
-  if (method === 'GET') return 'read';
+  if (!idPattern.test(id) || (hasQuery && !reads)) return undefined;
+  if (history !== undefined) return reads && history === '_history' && versionId !== undefined ? 'vread' : undefined;
+  if (reads) return 'read';
   if (method === 'PUT') return 'update';
   if (method === 'PATCH') return 'patch';
   return method === 'DELETE' ? 'delete' : undefined;
@@ -60,7 +77,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
       expression: [`Bundle.entry[${index}].request`],
     });
   }
-  const [type = '', id, , versionId] = path;
+  const [type, id, , versionId] = interaction.startsWith('history-') ? path.slice(0, -1) : path;
   const body = interaction === 'patch' ? readPatchBody(resource, `Bundle.entry[${index}].resource`) : resource;
   return {
     index,
@@ -68,13 +85,15 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
     method,
     request: {
       interaction,
-      type,
+      ...(type === undefined ? {} : { type }),
       ...(id === undefined ? {} : { id }),
       ...(versionId === undefined ? {} : { versionId }),
       query: mark < 0 ? [] : [...new URLSearchParams(local.slice(mark + 1))],
       raw: rawOf(entry),
       ...(body === undefined ? {} : { body }),
       ...(request?.ifMatch === undefined ? {} : { ifMatch: request.ifMatch }),
+      ...(request?.ifNoneMatch === undefined ? {} : { ifNoneMatch: request.ifNoneMatch }),
+      ...(request?.ifModifiedSince === undefined ? {} : { ifModifiedSince: request.ifModifiedSince }),
       ...(request?.ifNoneExist === undefined ? {} : { ifNoneExist: request.ifNoneExist }),
     },
   };
@@ -82,7 +101,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
 
 /** Whether the entry reads; reads are performed after all writes. */
 export function isRead(entry: BundleEntry): boolean {
-  return entry.method === 'GET';
+  return reading.has(entry.method);
 }
 
 /** Moves expressions of an entry's issues under `Bundle.entry[index]`. */
@@ -103,6 +122,8 @@ function statusText(status: number): string {
   return `${status} ${STATUS_CODES[status] ?? ''}`.trim();
 }
 
+const done: Issue = { severity: 'information', code: 'informational', diagnostics: 'Done.' };
+
 const statusOf = { ok: 200, created: 201, deleted: 204, 'not-modified': 304 } as const;
 
 /** The response entry of what was answered; the resource only where it was read or asked for. */
@@ -112,8 +133,9 @@ export function renderAnsweredEntry(
   context: AccessContext,
   baseUrl: string,
 ): string {
-  const wanted = isRead(entry) || context.preferReturn === 'representation';
-  const warnings = answer.warnings ?? [];
+  const wanted = isRead(entry) ? entry.method === 'GET' : context.preferReturn === 'representation';
+  const told = answer.warnings ?? [];
+  const warnings = told.length === 0 && !isRead(entry) && context.preferReturn === 'OperationOutcome' ? [done] : told;
   const response = JSON.stringify({
     status: statusText(statusOf[answer.kind]),
     ...(answer.location === undefined ? {} : { location: `${baseUrl}/${answer.location}` }),

@@ -2,6 +2,7 @@ import { fault } from '../fhir/fault.ts';
 import type { CommitResult } from '../store/store.ts';
 import { planCreate } from './create.ts';
 import { planDelete } from './delete.ts';
+import { parseIfMatch } from './etag.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
 import { planPatch } from './patch.ts';
 import type { PlannedWrite } from './planned-write.ts';
@@ -21,6 +22,8 @@ export function planWrite(
   ports: InteractionPorts,
   newId: string,
 ): Promise<PlannedWrite> {
+  // Before anything is looked up: the refusal tells nothing of what is there.
+  parseIfMatch(request.ifMatch);
   switch (request.interaction) {
     case 'create':
       return planCreate(request, context, view, ports, newId);

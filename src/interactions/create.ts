@@ -4,6 +4,7 @@ import { fault } from '../fhir/fault.ts';
 import type { SearchPlan } from '../fhir/search/ast.ts';
 import { checkResource } from './check-resource.ts';
 import { findOne, planCriteria } from './conditional.ts';
+import { checkIfMatch } from './etag.ts';
 import type { AccessContext, FhirRequest } from './interaction.ts';
 import { planFlagWrite } from './plan-flag-write.ts';
 import { planPatientWrite } from './plan-patient-write.ts';
@@ -26,6 +27,8 @@ export async function planCreate(
 ): Promise<PlannedWrite> {
   const type = request.type ?? '';
   authorise(context.caller, type, 'create');
+  // Nothing is there yet that it could name.
+  checkIfMatch(request.ifMatch, 0);
   let ifNoneExist: SearchPlan | undefined;
   if (request.ifNoneExist !== undefined) {
     const params = [...new URLSearchParams(request.ifNoneExist.replace(/^\?/, ''))];

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { authorise } from '../cpis/access-policy.ts';
+import { authorise, type TypeInteraction } from '../cpis/access-policy.ts';
 import { FhirFault, fault } from '../fhir/fault.ts';
 import type { AuditWrite, ResourceWrite, Touch } from '../store/store.ts';
 import { renderResponseBundle } from './batch.ts';
@@ -52,8 +52,8 @@ function parseEntries(entries: readonly unknown[], context: AccessContext, baseU
     }
     if (entry.fullUrl !== undefined) fullUrls.add(entry.fullUrl);
     const { interaction, type = '' } = entry.request;
-    if (interaction === 'read' || interaction === 'vread' || interaction === 'search-type') {
-      inEntry(entry, () => authorise(context.caller, type, interaction));
+    if (isRead(entry) && interaction !== 'history-system') {
+      inEntry(entry, () => authorise(context.caller, type, interaction as TypeInteraction));
     }
   }
   return parsed.sort((a, b) => rank(a) - rank(b) || a.index - b.index);

@@ -97,12 +97,12 @@ t.test('batch: entries that cannot be read are refused in their place, and audit
   const plan = freshPlan();
   const entries = [
     { request: { method: 'PATCH', url: 'Flag/abc' }, resource: buildFlag(plan) },
-    { request: { method: 'HEAD', url: 'Flag/abc' } },
+    { request: { method: 'HEAD', url: 'metadata' } },
     { request: { method: 'GET', url: 'metadata' } },
     { request: { method: 'GET', url: '/Flag?patient=1' } },
     { request: { method: 'GET', url: 'https://elsewhere.example.org/FHIR/R4/Flag/abc' } },
-    { request: { method: 'GET', url: 'Flag/abc/_history' } },
-    { request: { method: 'DELETE', url: 'Flag?status=active' } },
+    { request: { method: 'GET', url: 'Flag/abc/1/_history' } },
+    { request: { method: 'DELETE', url: 'Flag' } },
     { request: { method: 'POST', url: 'Flag/_search' }, resource: buildFlag(plan) },
     { request: { method: 'POST', url: 'Flag?_id=1' }, resource: buildFlag(plan) },
     { request: { method: 'GET', url: '../../oauth2/jwks' } },
