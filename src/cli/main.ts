@@ -2,7 +2,8 @@ import { CommandError, readArguments, UsageError } from './command-line.ts';
 
 const usage = `Usage: cpis <command> [options]
 
-  serve                start the server; settings come from CPIS_ environment variables (docs/settings.md)
+  serve [--wait]       start the server; settings come from CPIS_ environment variables (docs/settings.md);
+                       --wait: wait for a database that is not there yet
   demo [--exit]        show the whole product on this machine, on synthetic data
 
 For local authorities:
@@ -19,7 +20,7 @@ async function run(command: string | undefined, args: readonly string[]): Promis
   switch (command) {
     case 'serve': {
       const { serve } = await import('./serve.ts');
-      return serve();
+      return serve(args);
     }
     case 'demo': {
       const { values } = readArguments(args, { exit: { type: 'boolean', default: false } });

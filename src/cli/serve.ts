@@ -3,12 +3,18 @@ import { openServer } from '../compose.ts';
 import { loadSettings, SettingsError } from '../config.ts';
 import { buildLogger } from '../http/log.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
+import { StoreStartError } from '../store/store-start-error.ts';
+import { readArguments } from './command-line.ts';
 
 /** How long open requests and sends may take to end after SIGTERM. */
 const closeTimeoutMs = 15_000;
 
-/** Starts the server and runs until a signal. Wrong settings or a wrong registry: every problem in words, exit 2. */
-export async function serve(): Promise<void> {
+/**
+ * Starts the server and runs until a signal. Wrong settings, a wrong registry, a store that cannot be opened: every problem
+ * in words, exit 2. With `--wait` it waits for a database that cannot be reached yet.
+ */
+export async function serve(args: readonly string[]): Promise<void> {
+  const { values } = readArguments(args, { wait: { type: 'boolean', default: false } });
   try {
     const settings = loadSettings(process.env);
     const logger = buildLogger({ level: settings.logLevel });
@@ -19,6 +25,7 @@ export async function serve(): Promise<void> {
         process.exitCode = 1;
         setTimeout(() => process.exit(1), 100);
       },
+      waitForStore: values.wait,
     });
     logger.info({ listening: server.origin, baseUrl: server.baseUrl }, 'ready');
     process.on('SIGHUP', () => {
@@ -31,7 +38,9 @@ export async function serve(): Promise<void> {
       await server.close();
     });
   } catch (error) {
-    if (!(error instanceof SettingsError || error instanceof RegistryError)) throw error;
+    const isOfSetup =
+      error instanceof SettingsError || error instanceof RegistryError || error instanceof StoreStartError;
+    if (!isOfSetup) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 2;
   }

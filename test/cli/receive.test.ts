@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { parse } from 'csv-parse/sync';
 import t, { type Test } from 'tap';
 import { type CpisProcess, environmentWithoutSettings, startCpis } from '../../src/cli/demo/cpis-process.ts';
@@ -409,6 +410,15 @@ t.test('the real server tells it, from the Subscription to the line', async (t) 
   t.ok(await waitFor(() => receiver.lines().length > 0, limitMs), receiver.output());
   t.match(receiver.lines(), [/Alex Example .*looked up \d{10}$/]);
   t.match(receiver.lines()[0], plan.nhsNumber);
+  await receiver.stop();
+  const db = new DatabaseSync(join(desk.folder, 'inbox.sqlite'), { readOnly: true });
+  const proof = db.prepare('SELECT m.headers, m.body FROM event e JOIN message m ON m.id = e.message').get();
+  db.close();
+  writeFileSync(join(desk.folder, 'headers'), String(proof?.['headers']));
+  const verify = [...['verify-notification', '--headers', join(desk.folder, 'headers'), '--any-time']];
+  const input = Buffer.from(proof?.['body'] as Uint8Array);
+  const verdict = await runCpis([...verify, '--keys', join(desk.folder, 'keys.json')], { input });
+  t.match(verdict, { code: 0, out: /^valid/ }, 'what is kept proves who sent it');
 });
 
 t.test('wrong usage', async (t) => {

@@ -232,6 +232,20 @@ t.test('what was cut off goes on where it was, and not with another extract', as
   t.equal(batches, 6, 'the extract had changed: all of it was sent');
 });
 
+t.test('the documented columns are those that are read', (t) => {
+  const page = readFileSync('docs/command-line.md', 'utf8');
+  const [, table = ''] = /\| Column [\s\S]*?\n((?:\|.*\n)+)/.exec(page) ?? [];
+  const rows = [...table.matchAll(/^\| `(\w+)` +\| (yes|no) +\|/gm)].map(([, name, needed]) => [
+    name,
+    needed === 'yes',
+  ]);
+  t.strictSame(
+    rows,
+    Object.entries(planColumns).map(([name, { required }]) => [name, required]),
+  );
+  t.end();
+});
+
 t.test('wrong usage is 2, a malformed file is told before anything is sent, an unknown client is 3', async (t) => {
   const desk = await openDesk(t);
   const good = desk.write('good.csv', extractOf(cellsOf('D-1')));

@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { NotificationHeaders } from '../../notification/verify-notification.ts';
 import type { Arrived, Recorded } from './inbox.ts';
 import type { VerifyArrived } from './keyring.ts';
 import { NotANotification, readNotification, type Told } from './read-notification.ts';
@@ -112,12 +113,17 @@ async function take(request: IncomingMessage, options: ReceiverOptions): Promise
   const told = read(body, place.id, headers.id);
   if ('reason' in told) return told;
   try {
-    const proof = { headers: JSON.stringify(headers), body };
+    const proof = { headers: JSON.stringify(nameHeaders(headers)), body };
     const { repeated } = await options.record({ told, receivedMs: options.now(), proof });
     return place.id === undefined || repeated.includes(place.id) ? 200 : 201;
   } catch {
     return refuse(503, 'it could not be recorded');
   }
+}
+
+/** As `cpis verify-notification` takes them. */
+function nameHeaders({ id, timestamp, signature }: NotificationHeaders) {
+  return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signature };
 }
 
 /** Undefined: not ours. `id`: of the AuditEvent, in the form `PUT {endpoint}/AuditEvent/{id}`. */
