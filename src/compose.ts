@@ -42,8 +42,8 @@ import { buildSignNotification } from './notification/sign-notification.ts';
 import { checkSubscription, redactSubscription } from './notification/subscription.ts';
 import { openSubscriptions } from './notification/subscriptions.ts';
 import { openTopicDelivery } from './notification/topic-delivery.ts';
+import { openStore } from './open-store.ts';
 import { openRegistry } from './registry/open-registry.ts';
-import { openSqliteStore } from './store/sqlite/open-sqlite-store.ts';
 import { timeCommits } from './store/time-commits.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
@@ -62,6 +62,8 @@ export interface ComposeOptions {
   readonly logger: Logger;
   /** The store was lost to an I/O error: the process has to end. */
   readonly onFatal: (error: Error) => void;
+  /** Whether to wait for a database that cannot be reached yet; else that is a StoreStartError. */
+  readonly waitForStore?: boolean;
 }
 
 const root = new URL('../', import.meta.url);
@@ -87,7 +89,8 @@ function listServed(): ServedInteractions {
 }
 
 /** Opens the store, starts delivery and listens. Throws when a setting, the registry or the store does not allow it. */
-export async function openServer(settings: Settings, { logger, onFatal }: ComposeOptions): Promise<RunningServer> {
+export async function openServer(settings: Settings, options: ComposeOptions): Promise<RunningServer> {
+  const { logger, onFatal } = options;
   // One clock for what is recorded, due and leased.
   const clock = systemClock.now;
   const port = settings.port === 0 ? await findFreePort(settings.host) : settings.port;
@@ -123,12 +126,14 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     return extractIndexValues(typed, searchDefinitions, { baseUrl, params });
   };
 
-  const sqlite = await openSqliteStore({
-    folder: settings.dataFolder,
+  const opened = await openStore(settings, {
+    logger,
     onFatal,
     onBatch: (operations) => batchOperations.observe(operations),
+    onError,
+    wait: options.waitForStore ?? false,
   });
-  const store = timeCommits(sqlite, (seconds) => commitSeconds.observe(seconds));
+  const store = timeCommits(opened.store, (seconds) => commitSeconds.observe(seconds));
   for (const { authority, undelivered } of await store.deliveries.backlog()) {
     if (registry.current.authorities.has(authority)) continue;
     logger.warn({ authority, undelivered }, 'the store knows an authority that the registry does not');
@@ -284,6 +289,7 @@ export async function openServer(settings: Settings, { logger, onFatal }: Compos
     capabilityStatement: renderCapabilityStatement(baseUrl),
     refusalAudit: auditRefusal,
     isReady: () => store.ready,
+    healthNotes: opened.notes,
     metrics,
     async authorizeMetrics(authorization) {
       const given = Buffer.from(authorization ?? '');

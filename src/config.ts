@@ -14,6 +14,8 @@ export interface Settings {
   /** As set; undefined: derived from host and port by `resolvePublicBaseUrl` once the port is bound. */
   readonly publicBaseUrl: string | undefined;
   readonly dataFolder: string;
+  /** undefined: the embedded store, in the data folder. */
+  readonly mongodb: MongodbSettings | undefined;
   readonly registryFile: string;
   readonly signingKeyFile: string;
   readonly notificationKeysFile: string;
@@ -32,6 +34,13 @@ export interface Settings {
   readonly allowLoopbackEndpoints: boolean;
   readonly notificationTimeoutMs: number;
   readonly notificationConcurrencyPerAuthority: number;
+}
+
+export interface MongodbSettings {
+  /** May hold a password: never logged. */
+  readonly url: string;
+  readonly timeoutMs: number;
+  readonly dangerouslyAllowStandalone: boolean;
 }
 
 /** Every problem at once, in plain words that repeat no value. The CLI prints them and exits 2. */
@@ -79,6 +88,7 @@ export function loadSettings(
     port: number('CPIS_PORT'),
     publicBaseUrl: text('CPIS_PUBLIC_BASE_URL'),
     dataFolder: text('CPIS_DATA_FOLDER') ?? '',
+    mongodb: mongodbOf(text('CPIS_MONGODB_URL'), values),
     registryFile: text('CPIS_REGISTRY_FILE') ?? '',
     signingKeyFile: text('CPIS_SIGNING_KEY_FILE') ?? join(text('CPIS_DATA_FOLDER') ?? '', 'signing-key.json'),
     notificationKeysFile:
@@ -117,6 +127,15 @@ function coerce(name: string, text: string): unknown {
   if (schema?.type === 'integer') return /^\d{1,15}$/.test(text) ? Number(text) : text;
   if (schema?.type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
   return text;
+}
+
+function mongodbOf(url: string | undefined, values: Readonly<Record<string, unknown>>): MongodbSettings | undefined {
+  if (url === undefined) return undefined;
+  return {
+    url,
+    timeoutMs: Number(values['CPIS_MONGODB_TIMEOUT_MS']),
+    dangerouslyAllowStandalone: values['CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE'] === true,
+  };
 }
 
 function stringOf(value: unknown): string | undefined {

@@ -15,10 +15,12 @@ export function addOperationRoutes(app: FastifyInstance, options: ServerOptions)
   app.get('/health/ready', (request, reply) => {
     request.exchange.route = { template: '/health/ready' };
     const ready = options.isReady();
+    const { healthNotes: notes = [] } = options;
+    const status = ready ? (notes.length > 0 ? 'warn' : 'pass') : 'fail';
     reply
       .code(ready ? 200 : 503)
       .header('content-type', json)
-      .send(ready ? '{"status":"pass"}' : '{"status":"fail"}');
+      .send(JSON.stringify({ status, ...(notes.length > 0 ? { notes } : {}) }));
   });
 
   app.get('/metrics', async (request, reply) => {

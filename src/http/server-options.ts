@@ -88,6 +88,8 @@ export interface ServerOptions {
   /** Resolves when the refusal is durable. Rejects: it is answered 503 instead. */
   readonly refusalAudit: (refused: RefusedRequest) => Promise<void>;
   readonly isReady: () => boolean;
+  /** What whoever runs the server should know, told by `/health/ready`: then its status is `warn`. */
+  readonly healthNotes?: readonly string[];
   /** Others register their metrics on the same registry. */
   readonly metrics: MetricRegistry;
   /** Takes the Authorization header of a request for `/metrics`. Throws FhirFault `login`; false: known, and not allowed. */
