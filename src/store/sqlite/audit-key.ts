@@ -29,21 +29,30 @@ export function carriesCodes(key: string): boolean {
 
 /** All keys with their roles as one JSON object, and which of the reference parameters have a value. */
 export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; readonly present: number } {
-  const keys: Record<string, number> = { [everyAudit]: 0 };
+  const references: string[] = [];
+  const roles: number[] = [];
   let present = 0;
-  const add = (references: readonly string[], role: number): void => {
-    if (references.length > 0) present |= role;
-    for (const reference of references) {
-      const slash = reference.indexOf('/');
-      const key = referenceKey(reference.slice(0, slash), reference.slice(slash + 1));
-      keys[key] = (keys[key] ?? 0) | role;
+  const add = (added: readonly string[], role: number): void => {
+    if (added.length > 0) present |= role;
+    for (const reference of added) {
+      const known = references.indexOf(reference);
+      if (known === -1) {
+        references.push(reference);
+        roles.push(role);
+      } else roles[known] = (roles[known] ?? 0) | role;
     }
   };
   add(audit.patients, auditRoles.patient);
   add(audit.agents, auditRoles.agent);
   add(audit.entities, auditRoles.entity);
-  for (const label of audit.labels) keys[labelKey(label)] = 0;
-  return { keys: JSON.stringify(keys), present };
+  let keys = `{"${everyAudit}":0`;
+  for (const [at, reference] of references.entries()) {
+    const slash = reference.indexOf('/');
+    const key = referenceKey(reference.slice(0, slash), reference.slice(slash + 1));
+    keys += `,${JSON.stringify(key)}:${roles[at]}`;
+  }
+  for (const label of new Set(audit.labels)) keys += `,${JSON.stringify(labelKey(label))}:0`;
+  return { keys: `${keys}}`, present };
 }
 
 /** The access labels among the keys of an event, in the order in which they were given. */

@@ -46,8 +46,9 @@ export function openTextEncoder(): TextEncoder {
     return entry;
   };
   return {
-    encode({ body: whole, pieces }) {
-      if (pieces === undefined) return { body: whole, texts: [] };
+    encode(audit) {
+      const { pieces } = audit;
+      if (pieces === undefined) return { body: audit.body, texts: [] };
       let body = '';
       const texts: TextRow[] = [];
       for (const piece of pieces) {

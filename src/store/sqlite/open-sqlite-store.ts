@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { getHeapStatistics } from 'node:v8';
 import { FhirFault } from '../../fhir/fault.ts';
 import type { ClaimedDelivery, DeliveryQueue, Store } from '../store.ts';
 import { openTextEncoder } from './audit-text.ts';
@@ -13,6 +14,7 @@ import { openConnection } from './connection.ts';
 import { readBreaches } from './delivery-breach.ts';
 import { encodeUnit } from './encode-unit.ts';
 import { lockFolder } from './folder-lock.ts';
+import { openPatientSearches } from './patient-searches.ts';
 import { readBacklog, readOwed } from './read-backlog.ts';
 import { readResource, readResourceVersion } from './read-resource.ts';
 import { openTexts } from './read-text.ts';
@@ -34,6 +36,9 @@ export interface SqliteStoreOptions {
   /** Called for each transaction that ended, each with an fsync of its own, with the number of operations in it. */
   readonly onBatch?: (operations: number) => void;
 }
+
+/** The part of the heap that results of look-ups may take: all plans of England under Node's own limit on 8 GB. */
+const keptSearchesShare = 16;
 
 /** Throws when the folder is in use, the database is of a newer schema, or SQLite would not be durable. */
 export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: SqliteStoreOptions): Promise<Store> {
@@ -61,11 +66,13 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     const texts = openTextEncoder();
     const read = reader(statements, () => ready, lose);
     const audits = auditIndex(writer);
+    const patientSearches = openPatientSearches(getHeapStatistics().heap_size_limit / keptSearchesShare);
     return {
       commit: async (unit) => {
         const op = encodeUnit(unit, texts);
         const result = await writer.submit(op);
         if (result === true) {
+          if (unit.writes.length > 0 || unit.touches.length > 0) patientSearches.forget(unit);
           for (const row of op[3]) texts.confirm(row[9]);
           if (op[3].length > 0) audits.grown();
           return { kind: 'committed' };
@@ -77,7 +84,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       readVersion: (type, id, version) => read(() => readResourceVersion(statements, textOf, type, id, version)),
       search: async (plan) => {
         if (plan.type === 'AuditEvent') await audits.indexed();
-        if (readsFew(plan)) return read(() => runSearch(statements, textOf, plan));
+        if (readsFew(plan)) return read(() => patientSearches.find(plan, () => runSearch(statements, textOf, plan)));
         return ready ? searches.search(plan) : Promise.reject(storeUnavailable('store-closed'));
       },
       history: (plan) => read(() => runHistory(statements, plan)),
@@ -150,8 +157,12 @@ async function openReaders(
   lose: (error: Error) => void,
 ): Promise<{ readonly statements: Statements; readonly searches: SearchThread }> {
   try {
-    const searches = await openSearchThread(file, lose);
-    return { statements: openStatements(openConnection({ file, use: 'read' })), searches };
+    const statements = openStatements(openConnection({ file, use: 'read' }));
+    const searches = await openSearchThread(file, lose).catch((error: unknown) => {
+      statements.db.close();
+      throw error;
+    });
+    return { statements, searches };
   } catch (error) {
     await thread.close();
     throw error;

@@ -1,9 +1,9 @@
 /** The one thread that writes, so that a slow fsync never blocks the event loop. */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { openBatches } from './apply-batch.ts';
 import { assertDurable, type ConnectionOptions, openConnection } from './connection.ts';
 import { openSchema } from './schema.ts';
-import type { WriteOp, WriterReply, WriterRequest } from './write-op.ts';
+import type { WriterReply, WriterRequest } from './write-op.ts';
 
 if (parentPort === null) throw new Error('writer-thread.ts runs as a worker only');
 const port = parentPort;
@@ -16,7 +16,6 @@ assertDurable(db);
 db.exec('UPDATE delivery SET ready = 1, leaseToken = NULL WHERE leaseToken IS NOT NULL');
 const batches = openBatches(db);
 
-const maxBatch = 512;
 /** Once so many AuditEvents are without search keys they get them, about 30 ms in which nothing else is written. */
 const maxUnindexed = 4_096;
 const indexAfterMs = 500;
@@ -25,23 +24,17 @@ let indexTimer: NodeJS.Timeout | undefined;
 /** After an I/O error nothing is written any more: what the file holds is known only when it is opened again. */
 let isLost = false;
 
-/** Everything that has arrived, up to the bound, goes into one transaction. */
-port.on('message', (first: WriterRequest) => {
+/** One batch is one transaction. */
+port.on('message', (request: WriterRequest) => {
   if (isLost) return;
-  const ops: WriteOp[] = [];
-  let request: WriterRequest | undefined = first;
-  while (request?.kind === 'batch') {
-    ops.push(...request.ops);
-    request = ops.length < maxBatch ? receiveMessageOnPort(port)?.message : undefined;
+  if (request.kind === 'close') {
+    close();
+    return;
   }
-  if (ops.length > 0) {
-    const outcome = batches.apply(ops);
-    isLost = outcome.kind === 'lost';
-    reply(outcome);
-  }
-  if (isLost) return;
-  if (request?.kind === 'close') close();
-  else indexInTime();
+  const outcome = batches.apply(request.ops);
+  isLost = outcome.kind === 'lost';
+  reply(outcome);
+  if (!isLost) indexInTime();
 });
 
 /** The answers to the operations have left before this. */

@@ -1,7 +1,6 @@
 /**
- * The way to the writer thread. What comes in during one turn of the event loop goes to it at the turn's end; the thread
- * takes all that has arrived while it worked as its next batch, without waiting for this side: the busier the store, the
- * larger the batches, the fewer fsyncs for each commit.
+ * The way to the writer thread. What comes in while it works is its next batch: the busier the store, the larger the
+ * batches, and the fewer fsyncs and messages for each commit.
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../fhir/fault.ts';
@@ -23,6 +22,7 @@ interface Waiting {
 }
 
 const maxUnanswered = 10_000;
+const maxBatch = 512;
 
 /**
  * Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. `onBatch` is
@@ -39,7 +39,7 @@ export function openWriter(
   let state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   /** Not yet sent, and sent but not answered, each in the order of submission. */
   let waiting: Waiting[] = [];
-  const inFlight: Waiting[] = [];
+  let inFlight: Waiting[] = [];
   let scheduled = false;
 
   const send = (request: WriterRequest): void => worker.postMessage(request);
@@ -47,10 +47,11 @@ export function openWriter(
   const sendWaiting = (): void => {
     scheduled = false;
     if (state === 'ended') return;
-    if (waiting.length > 0) send({ kind: 'batch', ops: waiting.map(({ op }) => op) });
-    inFlight.push(...waiting);
-    waiting = [];
-    if (state === 'closing') send({ kind: 'close' });
+    if (inFlight.length > 0) return;
+    if (waiting.length > 0) {
+      inFlight = waiting.splice(0, maxBatch);
+      send({ kind: 'batch', ops: inFlight.map(({ op }) => op) });
+    } else if (state === 'closing') send({ kind: 'close' });
   };
 
   const schedule = (): void => {
@@ -96,7 +97,10 @@ export function openWriter(
         opened.resolve({ submit, close });
         return;
       case 'done': {
-        const answered = inFlight.splice(0, reply.results.length);
+        const answered = inFlight;
+        inFlight = [];
+        // The thread goes on before its answers are told.
+        sendWaiting();
         for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index]);
         onBatch?.(answered.length);
         return;
