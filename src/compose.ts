@@ -32,6 +32,7 @@ import { recordRefusal } from './interactions/record-access.ts';
 import { parseCriteriaSearch, searchSurfaces } from './interactions/search-surface.ts';
 import { protectSubscription, revealSubscription } from './notification/channel-secrets.ts';
 import { systemClock } from './notification/clock.ts';
+import { renderBindingToken } from './notification/binding-token.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
 import { registerDeliveryMetrics } from './notification/metrics.ts';
 import { openNotificationKeys } from './notification/notification-keys.ts';
@@ -68,6 +69,8 @@ export interface ComposeOptions {
 
 const root = new URL('../', import.meta.url);
 const profileOf = (type: string): string =>
+const bindingTokenLifetimeMs = 60_000;
+const websocketUrl = (baseUrl: string): string => `${baseUrl.replace(/^http/, 'ws')}/$websocket`;
   `https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-${type.toLowerCase()}`;
 
 /** A port that is free now, so that the public base URL is known before the server is built. */
@@ -239,6 +242,13 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     maxBundleEntries: settings.maxBundleEntries,
     committed(audits) {
       topics.numbers.recorded(audits);
+      caughtUp: topics.numbers.caughtUp,
+      issueBindingToken: (owner, clientId, subscriptionIds) => {
+        const expiresAtMs = clock() + bindingTokenLifetimeMs;
+        const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
+        const token = renderBindingToken(binding, signingKey.bindingKey);
+        return { token, expiresAtMs, url: websocketUrl(baseUrl) };
+      },
       for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);
     },
   };
@@ -286,7 +296,8 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     smartConfiguration: () => smartConfiguration,
     jwks: () => jwks,
     notificationKeys: () => notificationKeys.publicJwks,
-    capabilityStatement: renderCapabilityStatement(baseUrl),
+    acceptSocket: topics.websockets.accept,
+    capabilityStatement: JSON.stringify(capabilityStatement.resource),
     refusalAudit: auditRefusal,
     isReady: () => store.ready,
     healthNotes: opened.notes,

@@ -4,6 +4,7 @@ import type { Registry as MetricRegistry } from 'prom-client';
 import type { Caller } from '../cpis/caller.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import type { InteractionCode, Perform } from '../interactions/interaction.ts';
+import type { SocketChannel } from '../notification/socket-session.ts';
 
 type SystemInteraction = 'batch' | 'transaction' | 'history-system';
 export type TypeInteraction = Exclude<InteractionCode, SystemInteraction>;
@@ -83,6 +84,8 @@ export interface ServerOptions {
   readonly jwks: () => unknown;
   /** The public keys that notifications are verified with, a JWK Set. */
   readonly notificationKeys: () => unknown;
+  /** Takes a WebSocket that has been opened, by whomever. */
+  readonly acceptSocket: (channel: SocketChannel) => void;
   /** JSON text. */
   readonly capabilityStatement: string;
   /** Resolves when the refusal is durable. Rejects: it is answered 503 instead. */

@@ -22,6 +22,7 @@ import { checkSingleHeaders, checkTarget } from './request-target.ts';
 import { buildServedPaths } from './served-paths.ts';
 import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
+import { addWebsocketRoutes } from './websocket-routes.ts';
 
 /** Budgets of so many addresses are kept. */
 const maxAddresses = 10_000;
@@ -146,6 +147,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   app.register(async (scope) => addFhirRoutes(scope, options, limits, served.add));
   app.register(async (scope) => addOauthRoutes(scope, options, limits));
   app.register(async (scope) => addOperationRoutes(scope, options));
+  app.register(async (scope) => addWebsocketRoutes(scope, options));
   return app;
 }
 

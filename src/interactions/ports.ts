@@ -16,6 +16,14 @@ interface SubscriptionRules {
   check(resource: unknown, caller: Caller): readonly Issue[];
   /** The JSON text as it may be shown: the values of `channel.header` redacted. */
   redact(body: string): string;
+  /** Resolves when every event that is owed to the authority has its numbers. */
+  caughtUp(authorityId: string): Promise<void>;
+  /** A token that binds a WebSocket at `url` once, until it expires. */
+  issueBindingToken(
+    authorityId: string,
+    clientId: string,
+    subscriptionIds: readonly string[],
+  ): { readonly token: string; readonly expiresAtMs: number; readonly url: string };
   /** Told after a commit that the Subscriptions of this authority changed. */
   changed(authorityId: string): void;
 }

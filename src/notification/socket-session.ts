@@ -111,7 +111,13 @@ export class SocketSession {
   }
 
   async say(text: string): Promise<void> {
-    if (this.#open) await this.#channel.send(text);
+    if (!this.#open) return;
+    try {
+      await this.#channel.send(text);
+    } catch {
+      // The other side is gone: it will bind again, and be told what it has not acknowledged.
+      this.ended();
+    }
   }
 
   close(code: number, reason: string): void {

@@ -69,6 +69,7 @@ export async function startServer(overrides: StartOptions = {}): Promise<Started
       return caller;
     },
     issueToken: async (form) => ({ status: 200, body: { form: [...form] }, headers: { 'x-token': 'yes' } }),
+    acceptSocket: () => undefined,
     smartConfiguration: () => ({ token_endpoint: 'https://cpis.example/oauth2/token' }),
     jwks: () => ({ keys: [] }),
     notificationKeys: () => ({ keys: [] }),

@@ -1,0 +1,67 @@
+/** The WebSocket of the Subscriptions R5 Backport IG: the subscriber connects, and binds with a token. */
+import websocket, { type WebSocket } from '@fastify/websocket';
+import type { FastifyInstance } from 'fastify';
+import { fault } from '../fhir/fault.ts';
+import type { SocketChannel } from '../notification/socket-session.ts';
+import type { ServerOptions } from './server-options.ts';
+
+/** A message of a subscriber is a command of a few words. */
+const longestMessage = 8_192;
+const pingEveryMs = 30_000;
+const sendTimeoutMs = 30_000;
+const unsupportedData = 1003;
+
+/** Adds `[base]/$websocket`. Who connects is nobody until a token says so: nothing is sent before. */
+export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOptions): Promise<void> {
+  const template = '/$websocket';
+  await app.register(websocket, { options: { maxPayload: longestMessage } });
+  app.route({
+    method: 'GET',
+    url: `${options.basePath}${template}`,
+    onRequest: (request, _reply, done) => {
+      request.exchange.route = { template };
+      done();
+    },
+    handler: () => {
+      throw fault('invalid', 'This path is a WebSocket.', { headers: { upgrade: 'websocket' } });
+    },
+    wsHandler: (socket) => options.acceptSocket(openChannel(socket)),
+  });
+}
+
+/** Pings the other side, which is gone when it answers nothing from one ping to the next. */
+function openChannel(socket: WebSocket): SocketChannel {
+  let answered = true;
+  const pings = setInterval(() => {
+    if (!answered) socket.terminate();
+    answered = false;
+    socket.ping();
+  }, pingEveryMs);
+  pings.unref();
+  socket.on('pong', () => {
+    answered = true;
+  });
+  socket.on('error', () => socket.terminate());
+  socket.on('close', () => clearInterval(pings));
+  return {
+    send: (text) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(() => socket.terminate(), sendTimeoutMs);
+        socket.send(text, (error) => {
+          clearTimeout(timer);
+          if (error === undefined || error === null) resolve();
+          else reject(error);
+        });
+      }),
+    close: (code, reason) => socket.close(code, reason),
+    onMessage: (listener) => {
+      socket.on('message', (data, isBinary) => {
+        if (isBinary) socket.close(unsupportedData, 'text messages only');
+        else listener(data.toString());
+      });
+    },
+    onClose: (listener) => {
+      socket.on('close', listener);
+    },
+  };
+}
