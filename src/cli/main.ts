@@ -57,6 +57,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     } else if (error instanceof CommandError) {
       process.stderr.write(`${error.message}\n`);
       process.exitCode = error.exitCode;
+    } else if (command !== 'serve' && error instanceof Error && 'syscall' in error) {
+      // A file that cannot be made or written: the message names it.
+      process.stderr.write(`${error.message}\n`);
+      process.exitCode = 1;
     } else throw error;
   }
 }

@@ -434,7 +434,13 @@ t.test('wrong usage', async (t) => {
     [[...inbox, '--unsigned', '--server', 'https://x.example/FHIR'], 2, /--client-id is needed/],
     [[...inbox, '--secrets', join(folder, 'authorization')], 2, /line 1 is not whsec_/],
     [['--inbox', folder, '--unsigned'], 1, /cannot be opened/],
+    [[...inbox, '--unsigned', '--output', join(folder, 'no', 'such')], 1, /^ENOENT.*such/],
   ];
-  for (const [args, code, err] of wrong) t.match(await runCpis(['receive', ...args]), { code, err }, args.join(' '));
+  const refusals = wrong.map(async ([args, code, err]) => {
+    t.match(await runCpis(['receive', ...args]), { code, err }, args.join(' '));
+  });
+  await Promise.all(refusals);
+  const keysOnly = [...inbox, '--keys', 'x', '--output', join(folder, 'no', 'such')];
+  t.match(await runCpis(['receive', ...keysOnly]), { err: /warning: without --authorization/ });
   t.match(await runCpis(['receive', '--help']), { code: 0, out: /^Usage: cpis receive/ });
 });

@@ -107,6 +107,7 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
   t.equal((await other?.request('PUT', `Patient/${shared}`, { ...known, identifier }))?.status, 201);
 
   const today = daysFromNow(0);
+  const twice = freshNhsNumber();
   const wrongDigit = freshNhsNumber().replace(/\d$/, (digit) => String((Number(digit) + 1) % 10));
   const file = desk.write(
     'plans.csv',
@@ -123,11 +124,12 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
       cellsOf('A-10', { end_date: daysFromNow(400) }),
       cellsOf('A-11', { withdrawn: 'yes' }),
       cellsOf('A-12', { birth_date: '1980-01-01' }),
-      cellsOf('A-13', { nhs_number: `${freshNhsNumber().slice(0, 3)} ${'x'}`.slice(0, 3) }),
+      cellsOf('A-13', { nhs_number: twice, birth_date: '2017-01-01' }),
+      cellsOf('A-14', { nhs_number: twice, family_name: 'Another', birth_date: '2018-01-01', plan_type: 'LAC' }),
     ),
   );
   const first = await runCpis(['submit', file, ...desk.options(), '--batch-size', '3']);
-  t.match(first, { code: 1, out: /^4 of 13 records loaded\. CPF03/ }, first.err);
+  t.match(first, { code: 1, out: /^5 of 14 records loaded\. CPF03/ }, first.err);
   const results = desk.results(`${file}.results.csv`);
   t.strictSame(
     results.map(({ reference, result, nhs_response }) => [reference, result, nhs_response]),
@@ -144,7 +146,8 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
       ['A-10', 'not sent', 'CPR07'],
       ['A-11', 'created', 'CPR06'],
       ['A-12', 'not sent', 'CPR07'],
-      ['A-13', 'not sent', 'CPR04'],
+      ['A-13', 'created', 'CPR06'],
+      ['A-14', 'refused', 'CPR03'],
     ],
   );
   t.match(results[5]?.['explanation'], /Wrong child/);
@@ -162,14 +165,14 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
   t.equal(statSync(`${file}.results.csv`).mode & 0o777, 0o600);
 
   const stored = await flagsOf(desk);
-  t.equal(stored.length, 4);
+  t.equal(stored.length, 5);
   const byReference = new Map(stored.map((flag) => [flag.identifier?.[0]?.value, flag]));
   t.match(byReference.get('A,2|$'), { status: 'inactive', period: { start: '2025-01-31', end: '2025-06-30' } });
   t.match(byReference.get('A-11'), { status: 'entered-in-error' });
   t.match(byReference.get('A-1'), { id: results[0]?.['flag'], identifier: [{ system }] });
 
   const again = await runCpis(['submit', file, ...desk.options(), '--results', join(desk.folder, 'again.csv')]);
-  t.match(again, { code: 1, out: /^4 of 13/ });
+  t.match(again, { code: 1, out: /^5 of 14/ });
   const updated = desk.results(join(desk.folder, 'again.csv')).filter(({ nhs_response }) => nhs_response === 'CPR06');
   t.strictSame([...new Set(updated.map(({ result, version }) => `${result} ${version}`))], ['up to date 1']);
 
@@ -261,7 +264,10 @@ t.test('wrong usage is 2, a malformed file is told before anything is sent, an u
     [['submit', desk.write('typo.csv', 'reference,end_dat\n'), ...desk.options()], /column 2 is not known/],
     [['submit', desk.write('few.csv', 'reference\n'), ...desk.options()], /missing: nhs_number/],
   ];
-  for (const [args, message] of wrong) t.match(await runCpis(args), { code: 2, err: message }, message.source);
+  const refusals = wrong.map(async ([args, message]) => {
+    t.match(await runCpis(args), { code: 2, err: message }, message.source);
+  });
+  await Promise.all(refusals);
   const latin1 = Buffer.from(extractOf(cellsOf('D-1', { family_name: 'Ó' })).slice(1), 'latin1');
   for (const [name, content, message] of [
     ['empty.csv', '', /CPF01.*empty/],
@@ -273,6 +279,12 @@ t.test('wrong usage is 2, a malformed file is told before anything is sent, an u
   }
   const unknown = await runCpis(['submit', good, ...desk.options(), '--client-id', 'nobody']);
   t.match(unknown, { code: 3, err: /no access token.*invalid_client/ });
+  const nowhere = [...desk.options(), '--results', join(desk.folder, 'no', 'such.csv')];
+  t.match(
+    await runCpis(['submit', good, ...nowhere]),
+    { code: 1, err: /^ENOENT.*such\.csv/ },
+    'before anything is sent',
+  );
   t.match(await runCpis(['submit', good, '--check']), { code: 0, out: /^1 records, 0 with problems/ });
   const unfit = desk.write('unfit.csv', extractOf(cellsOf('D-2', { birth_date: 'x' })));
   t.match(await runCpis(['submit', unfit, '--check']), { code: 1, out: /record 1: birth_date/ });

@@ -141,7 +141,7 @@ t.test(
   },
 );
 
-t.test('the keys of the server change: both sign until the old one is dropped', async (t) => {
+t.test('case 30: the keys of the server change: both sign until the old one is dropped', async (t) => {
   const file = join(folderOf(t), 'deep', 'keys.json');
   const [one, two] = await Promise.all([openNotificationKeys(file), openNotificationKeys(file)]);
   t.strictSame(one.publicJwks, two.publicJwks, 'two processes that start at once have the same key');

@@ -81,7 +81,7 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
   db.exec(schema);
   const insertMessage = db.prepare('INSERT INTO message (receivedMs, headers, body) VALUES (?, ?, ?)');
   const insertEvent = db.prepare('INSERT OR IGNORE INTO event (id, receivedMs, resource, message) VALUES (?, ?, ?, ?)');
-  const complete = db.prepare('UPDATE event SET times = times + 1 WHERE id = ?');
+  const repeat = db.prepare('UPDATE event SET times = times + 1, resource = coalesce(resource, ?) WHERE id = ?');
   const findEvent = db.prepare('SELECT 1 FROM event WHERE id = ?');
   const insertNumber = db.prepare(`INSERT INTO number (subscription, number, event) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET event = excluded.event WHERE event IS NULL`);
@@ -108,7 +108,7 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
     const id = event.id ?? (fetches || subscription === undefined ? undefined : `${subscription}/${number}`);
     if (id !== undefined) {
       if (findEvent.get(id) !== undefined) {
-        complete.run(id);
+        repeat.run(resource ?? null, id);
         recorded.repeated.push(id);
       } else if (resource === undefined && fetches) addPending.run(id);
       else {

@@ -67,6 +67,9 @@ export async function receive(args: readonly string[]): Promise<void> {
           readFileOf('--authorization', values.authorization).toString('latin1').trim(),
           'A header in --authorization',
         );
+  if (authorization === undefined && values.keys !== undefined) {
+    tell('warning: without --authorization, another authority could pass on what it was sent itself');
+  }
   const port = wholeNumber(values.port, '--port', 0, 65_535, 8090);
   if (!/^(\/[A-Za-z0-9._~-]+)+$/.test(values.path)) throw new UsageError('--path is a path such as /notifications.');
   const format = formatOf(values.format);

@@ -48,8 +48,8 @@ export async function runSubmission(options: SubmissionOptions): Promise<void> {
   for await (const candidate of readCandidates(file, extract)) {
     if (candidate.place.record <= known) continue;
     backOff.signal.throwIfAborted();
+    if (batch.length >= batchSize || contradicts(candidate, batch)) await flush();
     batch.push(candidate);
-    if (batch.length >= batchSize) await flush();
   }
   if (batch.length > 0) await flush();
 }
@@ -67,6 +67,19 @@ function readCandidate(row: readonly string[], record: number, extract: Extract,
   if (first !== undefined && reference !== '') return unfit(`the reference is that of record ${first}`);
   seen.set(reference, record);
   return { place, plan };
+}
+
+/** A Patient that the server refuses takes all plans of a batch on that child with it: records that differ go one after another. */
+function contradicts({ plan }: Candidate, batch: readonly Candidate[]): boolean {
+  if ('reason' in plan) return false;
+  return batch.some(
+    ({ plan: other }) =>
+      'nhsNumber' in other &&
+      other.nhsNumber === plan.nhsNumber &&
+      (other.birthDate !== plan.birthDate ||
+        other.familyName !== plan.familyName ||
+        other.givenNames.join(' ') !== plan.givenNames.join(' ')),
+  );
 }
 
 async function submitBatch(batch: readonly Candidate[], options: SubmissionOptions): Promise<RecordResult[]> {
