@@ -147,6 +147,37 @@ export const searchTests: readonly ContractTest[] = [
     },
   },
   {
+    name: 'parameters of texts and of typed identifiers, whose names have a colon',
+    run: async (t, { store }) => {
+      await writeAll(store, {
+        a: [
+          { kind: 'string', param: 'code:text', normalised: 'child plan', exact: 'Child plan' },
+          token('identifier:of-type', 'v', 's|MR'),
+          token('identifier', 'v', 't'),
+        ],
+        b: [token('code', 'child plan')],
+      });
+      const text = (value: string): SearchClause => ({
+        kind: 'string',
+        param: 'code:text',
+        match: 'starts',
+        any: [value],
+      });
+      const typed = (system: string): SearchClause => ({
+        kind: 'token',
+        param: 'identifier:of-type',
+        negated: false,
+        any: [{ system, code: 'v' }],
+      });
+      const found = (clause: SearchClause) => findIds(store, plan([clause]));
+      t.same(await found(text('child')), ['a']);
+      t.same(await found(text('plan')), []);
+      t.same(await found(typed('s|MR')), ['a']);
+      t.same(await found(typed('t')), []);
+      t.same(await found({ kind: 'missing', param: 'code', missing: true }), ['a'], 'a text is no code');
+    },
+  },
+  {
     name: 'date prefixes compare intervals; _lastUpdated is an instant',
     run: async (t, { store }) => {
       await writeAll(store, { early: [date(10, 20)], late: [date(30, 40)], open: [date(15, 8.64e15)], none: [] });
@@ -257,6 +288,34 @@ export const searchTests: readonly ContractTest[] = [
         );
         t.ok(inserted >= 6);
       }
+      let writing = true;
+      let written = 0;
+      const writer = async (name: string) => {
+        for (let round = 0; writing && round < 1_000; round++) {
+          const some = Array.from(
+            { length: 20 },
+            (_, i) => `m${String((i * 7 + round) % 100).padStart(2, '0')}-${name}${round}`,
+          );
+          const index = [date(round % 3, 100 - (round % 4))];
+          await store.commit(unit({ writes: some.map((id) => write(id, { index, labels: ['brisk'] })) }));
+          await store.commit(
+            unit({ writes: some.map((id) => write(id, { version: 2, body: null, labels: ['brisk'] })) }),
+          );
+          if (writing) written += 2 * some.length;
+        }
+      };
+      const writers = [writer('x'), writer('y')];
+      const startedMs = performance.now();
+      const orders = [[], [{ param: 'date', descending: true }], [{ param: '_lastUpdated', descending: false }]];
+      for (let round = 0; round < 300 && (round < 3 || written < 1_000); round++) {
+        const seen = await findAllIds(store, plan([], { sort: orders[round % 3] ?? [], limit: 3 }));
+        if (new Set(seen).size !== seen.length) t.fail('something twice');
+        t.same(seen.filter((id) => ids.includes(id)).sort(), ids, 'nothing left out');
+      }
+      const seconds = (performance.now() - startedMs) / 1_000;
+      writing = false;
+      await Promise.all(writers);
+      t.comment(`${Math.round(written / seconds)} inserts and deletes a second meanwhile`);
       const all = await findAllIds(store, plan([], { limit: 7, sort: [{ param: 'date', descending: true }] }));
       t.equal(new Set(all).size, all.length);
     },

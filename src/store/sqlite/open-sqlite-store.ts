@@ -87,7 +87,10 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
         if (readsFew(plan)) return read(() => patientSearches.find(plan, () => runSearch(statements, textOf, plan)));
         return ready ? searches.search(plan) : Promise.reject(storeUnavailable('store-closed'));
       },
-      history: (plan) => read(() => runHistory(statements, plan)),
+      history: (plan) => {
+        if (plan.id !== undefined && !plan.total) return read(() => runHistory(statements, plan));
+        return ready ? searches.history(plan) : Promise.reject(storeUnavailable('store-closed'));
+      },
       useOnce: (key, expiresAtMs, nowMs) => submitFlag(writer, ['once', key, expiresAtMs, nowMs]),
       deliveries: deliveryQueue(
         writer,
