@@ -6,7 +6,19 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { SearchParameter, SearchParameterFile } from '../src/fhir/definitions/search-parameters.ts';
 import { type SearchParameterResource, slimSearchParameter } from '../src/fhir/definitions/slim-search-parameter.ts';
 
-const types = ['AuditEvent', 'Flag', 'Organization', 'Patient', 'Subscription'];
+const types = [
+  'AuditEvent',
+  'CapabilityStatement',
+  'CodeSystem',
+  'Flag',
+  'OperationDefinition',
+  'Organization',
+  'Patient',
+  'SearchParameter',
+  'StructureDefinition',
+  'Subscription',
+  'ValueSet',
+];
 
 interface Bundle<R> {
   readonly entry: readonly { readonly resource: R }[];

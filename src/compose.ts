@@ -1,6 +1,6 @@
 /** The only file that knows every adapter: it puts the server together from its settings. */
 import { randomUUID, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
@@ -12,11 +12,12 @@ import { intersectScopes } from './auth/smart-scope.ts';
 import { issueToken } from './auth/token-endpoint.ts';
 import { buildTokenVerifier } from './auth/verify-token.ts';
 import { resolvePublicBaseUrl, type Settings } from './config.ts';
-import { accessTable } from './cpis/access-policy.ts';
+import { accessTable, definitionTypes } from './cpis/access-policy.ts';
 import { clientOf, ownerOf } from './cpis/labels.ts';
 import { renderForAuthority } from './cpis/shared-event.ts';
 import { loadDefinitions } from './fhir/definitions/load-definitions.ts';
 import { loadProfiles } from './fhir/definitions/load-profiles.ts';
+import { readConformance } from './fhir/definitions/read-conformance.ts';
 import { loadSearchParameters } from './fhir/definitions/search-parameters.ts';
 import { fault } from './fhir/fault.ts';
 import { parsePatch } from './fhir/patch/parse-patch.ts';
@@ -25,14 +26,15 @@ import { buildShapeResource } from './fhir/shape/shape-resource.ts';
 import { buildValidator } from './fhir/validation/validator.ts';
 import { buildServer } from './http/server.ts';
 import type { RefusedRequest, ServedInteractions } from './http/server-options.ts';
+import { buildDefinitionDirectories, type Definition } from './interactions/definition-directories.ts';
 import { buildOrganizationDirectory } from './interactions/organization-directory.ts';
 import { buildPerform } from './interactions/perform.ts';
 import type { InteractionPorts } from './interactions/ports.ts';
 import { recordRefusal } from './interactions/record-access.ts';
 import { parseCriteriaSearch, searchSurfaces } from './interactions/search-surface.ts';
+import { renderBindingToken } from './notification/binding-token.ts';
 import { protectSubscription, revealSubscription } from './notification/channel-secrets.ts';
 import { systemClock } from './notification/clock.ts';
-import { renderBindingToken } from './notification/binding-token.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
 import { registerDeliveryMetrics } from './notification/metrics.ts';
 import { openNotificationKeys } from './notification/notification-keys.ts';
@@ -67,10 +69,10 @@ export interface ComposeOptions {
   readonly waitForStore?: boolean;
 }
 
-const root = new URL('../', import.meta.url);
-const profileOf = (type: string): string =>
 const bindingTokenLifetimeMs = 60_000;
 const websocketUrl = (baseUrl: string): string => `${baseUrl.replace(/^http/, 'ws')}/$websocket`;
+const root = new URL('../', import.meta.url);
+const profileOf = (type: string): string =>
   `https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-${type.toLowerCase()}`;
 
 /** A port that is free now, so that the public base URL is known before the server is built. */
@@ -121,8 +123,10 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
   const notificationKeys = await openNotificationKeys(settings.notificationKeysFile);
   const definitions = loadDefinitions();
   const profilesFolder = fileURLToPath(new URL('profiles', root));
-  const validator = buildValidator({ definitions, profiles: loadProfiles(profilesFolder, definitions) });
+  const profiles = loadProfiles(profilesFolder, definitions);
+  const validator = buildValidator({ definitions, profiles });
   const searchDefinitions = loadSearchParameters(profilesFolder);
+  const capabilityStatement = readCapabilityStatement(baseUrl);
   const extract: InteractionPorts['extract'] = (resource) => {
     const typed = resource as { resourceType: string };
     const params = searchSurfaces[typed.resourceType]?.parameters ?? new Set<string>();
@@ -215,10 +219,19 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     registry: () => registry.current,
     searchDefinitions,
     validate: (resource, type) => validator.validate(resource, profileOf(type)),
+    validateBy(resource, type, profile) {
+      if (profile === `http://hl7.org/fhir/StructureDefinition/${type}`) return validator.validate(resource, type);
+      return profiles.profiles.get(profile)?.type === type ? validator.validate(resource, profile) : undefined;
+    },
     parsePatch: (document, kept) => parsePatch(document, kept, definitions),
     extract,
     shape: buildShapeResource(definitions),
     organizations: buildOrganizationDirectory(() => registry.current, extract),
+    definitions: buildDefinitionDirectories(
+      definitionTypes,
+      [...readConformance(profilesFolder), capabilityStatement],
+      extract,
+    ),
     subscriptions: {
       protect: (resource, stored) => protectSubscription(resource, stored, signingKey.sealKey),
       check: (resource, caller) =>
@@ -229,6 +242,13 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
           nowMs: clock(),
         }).issues,
       redact: redactSubscription,
+      caughtUp: topics.numbers.caughtUp,
+      issueBindingToken: (owner, clientId, subscriptionIds) => {
+        const expiresAtMs = clock() + bindingTokenLifetimeMs;
+        const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
+        const token = renderBindingToken(binding, signingKey.bindingKey);
+        return { token, expiresAtMs, url: websocketUrl(baseUrl) };
+      },
       changed: (authorityId) => void subscriptions.changed(authorityId),
     },
     clock,
@@ -242,13 +262,6 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     maxBundleEntries: settings.maxBundleEntries,
     committed(audits) {
       topics.numbers.recorded(audits);
-      caughtUp: topics.numbers.caughtUp,
-      issueBindingToken: (owner, clientId, subscriptionIds) => {
-        const expiresAtMs = clock() + bindingTokenLifetimeMs;
-        const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
-        const token = renderBindingToken(binding, signingKey.bindingKey);
-        return { token, expiresAtMs, url: websocketUrl(baseUrl) };
-      },
       for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);
     },
   };
@@ -343,9 +356,19 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
 }
 
 /** capability-statement.json with this server's base URL. */
-function renderCapabilityStatement(baseUrl: string): string {
-  const statement = JSON.parse(readFileSync(new URL('capability-statement.json', root), 'utf8'));
+function readCapabilityStatement(baseUrl: string): Definition {
+  const file = new URL('capability-statement.json', root);
+  const statement = JSON.parse(readFileSync(file, 'utf8'));
   if (statement.resourceType !== 'CapabilityStatement')
     throw fault('exception', 'capability-statement.json is damaged.');
-  return JSON.stringify({ ...statement, implementation: { ...statement.implementation, url: baseUrl } });
+  const [rest] = statement.rest;
+  const extension = [{ ...rest.extension[0], valueUri: websocketUrl(baseUrl) }];
+  return {
+    resource: {
+      ...statement,
+      implementation: { ...statement.implementation, url: baseUrl },
+      rest: [{ ...rest, extension }],
+    },
+    lastUpdatedMs: Math.floor(statSync(file).mtimeMs),
+  };
 }

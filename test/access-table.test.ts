@@ -3,7 +3,7 @@ import t from 'tap';
 import { type FhirClient, openFhirClient } from '../src/cli/demo/fhir-client.ts';
 import { buildFlag, buildPatient } from '../src/cli/demo/synthetic-child.ts';
 import type { SyntheticClient } from '../src/cli/demo/synthetic-registry.ts';
-import { accessTable, type TypeInteraction } from '../src/cpis/access-policy.ts';
+import { accessTable, definitionTypes, type TypeInteraction } from '../src/cpis/access-policy.ts';
 import type { Role } from '../src/cpis/caller.ts';
 import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
 import { openWorld } from './support/running-server.ts';
@@ -45,6 +45,12 @@ const ids: Readonly<Record<string, string>> = {
   Organization: own,
   AuditEvent: eventId,
   Subscription: subscriptionId,
+  CapabilityStatement: 'cpis-fhir',
+  CodeSystem: 'contact-purpose',
+  OperationDefinition: 'cpis-validate',
+  SearchParameter: 'cpis-flag-code',
+  StructureDefinition: 'cpis-flag',
+  ValueSet: 'cpis-plan-kind',
 };
 
 /** Something of the type that a create or update could take. */
@@ -66,7 +72,10 @@ function patchOf(type: string): object {
 
 function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
   const id = ids[type] ?? 'abc';
-  const criteria = role === 'care-provider' && type !== 'Organization' ? `?patient=${plan.nhsNumber}` : '';
+  const criteria =
+    role === 'care-provider' && type !== 'Organization' && !definitionTypes.has(type)
+      ? `?patient=${plan.nhsNumber}`
+      : '';
   switch (interaction) {
     case 'read':
       return { method: 'GET', path: `${type}/${id}` };
@@ -91,13 +100,19 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
       return { method: 'DELETE', path: `${type}/${id}` };
     case 'search-type':
       return { method: 'GET', path: `${type}${criteria}` };
+    case 'validate':
+      return { method: 'POST', path: `${type}/$validate`, body: bodyOf(type) };
+    case 'status':
+    case 'events':
+    case 'get-ws-binding-token':
+      return { method: 'GET', path: `${type}/${id}/$${interaction}` };
   }
 }
 
 const freshPlanOn = (nhsNumber: string) => freshPlan({ nhsNumber });
 
-const types = ['Flag', 'Patient', 'Organization', 'AuditEvent', 'Subscription'];
-const unknownTypes = ['Observation', 'Task', 'Encounter', 'Bundle', 'Binary', 'Provenance', 'CapabilityStatement'];
+const types = ['Flag', 'Patient', 'Organization', 'AuditEvent', 'Subscription', ...definitionTypes];
+const unknownTypes = ['Observation', 'Task', 'Encounter', 'Bundle', 'Binary', 'Provenance'];
 // The deletion last: it takes what the others ask for.
 const interactions: TypeInteraction[] = [
   'read',
@@ -108,6 +123,7 @@ const interactions: TypeInteraction[] = [
   'update',
   'patch',
   'search-type',
+  'validate',
   'delete',
 ];
 const roles: Role[] = ['care-provider', 'operator', 'authority'];
@@ -175,10 +191,10 @@ t.test('what is served on no type: other methods, other paths, operations', asyn
     ['DELETE', 'AuditEvent?outcome=0'],
     ['GET', `Patient/${plan.nhsNumber}/$everything`],
     ['POST', `Patient/${plan.nhsNumber}/$everything`],
-    ['GET', `Patient/${plan.nhsNumber}/Flag`],
     ['GET', `Patient/${plan.nhsNumber}/*`],
-    ['GET', `Subscription/${subscriptionId}/$status`],
-    ['GET', `Subscription/${subscriptionId}/$events`],
+    ['GET', `Flag/${flagId}/$status`],
+    ['GET', 'Subscription/$events'],
+    ['GET', `Subscription/${subscriptionId}/$resend`],
     ['GET', '_search?patient=9990000018'],
     ['POST', '_search'],
     ['POST', 'AuditEvent'],

@@ -5,6 +5,7 @@ import type {
   Bundle,
   CapabilityStatement,
   CapabilityStatementRestResource,
+  OperationDefinition,
   OperationOutcome,
   SearchParameter,
 } from 'fhir/r4.js';
@@ -13,8 +14,9 @@ import r4Model from 'fhirpath/fhir-context/r4';
 import t from 'tap';
 import type { FhirClient } from '../src/cli/demo/fhir-client.ts';
 import { buildFlag, buildPatient } from '../src/cli/demo/synthetic-child.ts';
-import { accessTable } from '../src/cpis/access-policy.ts';
+import { accessTable, definitionTypes } from '../src/cpis/access-policy.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
+import { backport } from '../src/fhir/subscription/backport.ts';
 import { searchSurfaces } from '../src/interactions/search-surface.ts';
 import { openWorld } from './support/running-server.ts';
 import { freshPlan, submit } from './support/submissions.ts';
@@ -52,6 +54,15 @@ t.test('/metadata is this file with the address of this server, for anybody', as
   t.strictSame(await response.json(), {
     ...statement,
     implementation: { ...statement.implementation, url: baseUrl },
+    rest: statement.rest.map((rest: object) => ({
+      ...rest,
+      extension: [
+        {
+          url: 'http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket',
+          valueUri: `${baseUrl.replace('http', 'ws')}/$websocket`,
+        },
+      ],
+    })),
   });
 });
 
@@ -99,7 +110,9 @@ t.test('types and interactions are those of the access table, both ways', async 
   t.strictSame([...types].sort(), Object.keys(accessTable).sort());
   for (const type of types) {
     const given = new Set<string>(Object.values(accessTable[type] ?? {}).flat());
-    t.strictSame(new Set(resourceOf(type).interaction?.map(({ code }) => code)), given, type);
+    const operations = (resourceOf(type).operation ?? []).map(({ name }) => name);
+    const told = [...(resourceOf(type).interaction ?? []).map(({ code }) => code), ...operations];
+    t.strictSame(new Set(told), given, type);
     t.equal(resourceOf(type).readHistory, given.has('vread'), `${type}: readHistory`);
     t.equal(resourceOf(type).versioning, given.has('vread') ? 'versioned' : 'no-version', `${type}: versioning`);
     t.equal(resourceOf(type).conditionalCreate, given.has('create'), `${type}: conditionalCreate`);
@@ -118,6 +131,9 @@ t.test('the routes are those of the statement: each method of each path', async 
     ['history-type', 'GET', '/_history'],
     ['create', 'POST', ''],
     ['update', 'PUT', '/abc'],
+    ['patch', 'PATCH', '/abc'],
+    ['validate', 'POST', '/$validate'],
+    ['validate', 'POST', '/abc/$validate'],
     ['delete', 'DELETE', '/abc'],
     ['search-type', 'GET', ''],
     ['search-type', 'POST', '/_search'],
@@ -133,7 +149,10 @@ t.test('the routes are those of the statement: each method of each path', async 
         ...(method === 'GET' || method === 'DELETE' ? {} : { body: path === '/_search' ? '' : '{}' }),
       });
       const outcome = (await response.json()) as OperationOutcome;
-      const listed = resourceOf(type).interaction?.some(({ code }) => code === interaction);
+      const { interaction: interactions = [], operation = [] } = resourceOf(type);
+      const listed = [...interactions.map(({ code }) => code), ...operation.map(({ name }) => name)].includes(
+        interaction,
+      );
       const routed =
         response.status !== 405 && !(response.status === 404 && outcome.issue?.[0]?.code === 'not-supported');
       t.equal(routed, listed, `${interaction} ${type}: ${response.status}`);
@@ -160,21 +179,49 @@ t.test('the routes are those of the statement: each method of each path', async 
 });
 
 t.test('the profiles are those of profiles/', async (t) => {
-  for (const type of types) {
+  for (const type of types.filter((name) => !definitionTypes.has(name))) {
     const [supported, ...others] = resourceOf(type).supportedProfile ?? [];
-    t.strictSame(others, []);
+    // What is defined elsewhere and held here by the profile beside it.
+    t.strictSame(others, type === 'Subscription' ? [backport.subscription] : []);
     const profile = profiles.find(({ url }) => url === supported);
     t.match(profile, { resourceType: 'StructureDefinition', type }, `${type}: ${supported}`);
   }
   const listed = new Set(resources.flatMap((resource) => resource.supportedProfile ?? []));
   const unlisted = profiles.filter(
-    ({ resourceType, url }) => resourceType === 'StructureDefinition' && !listed.has(url),
+    ({ resourceType, url, type }) => resourceType === 'StructureDefinition' && type !== 'Extension' && !listed.has(url),
   );
   t.strictSame(
     unlisted.map(({ type }) => type),
     ['Bundle'],
     'the request Bundle is no resource type that is served',
   );
+});
+
+t.test('the operations and the compartment', async (t) => {
+  const defined = profiles.filter(
+    ({ resourceType }) => resourceType === 'OperationDefinition',
+  ) as unknown as OperationDefinition[];
+  for (const type of types) {
+    for (const { name, definition } of resourceOf(type).operation ?? []) {
+      const own = defined.find(({ url }) => url === definition);
+      if (own === undefined) continue;
+      t.equal(own.code, name);
+      t.ok(own.resource?.includes(type as never), `${name} ${type}`);
+    }
+  }
+  for (const { url, code, resource = [] } of defined) {
+    for (const type of resource) {
+      t.ok(
+        resourceOf(type).operation?.some(({ name, definition }) => name === code && definition === url),
+        `${code} ${type}`,
+      );
+    }
+  }
+  t.strictSame(rest?.compartment, ['http://hl7.org/fhir/CompartmentDefinition/patient']);
+  for (const type of types) {
+    const { status } = await epr.request('GET', `Patient/${freshPlan().nhsNumber}/${type}`);
+    t.equal(status, type === 'Flag' || type === 'AuditEvent' ? 200 : 404, type);
+  }
 });
 
 t.test('search parameters: name, type and definition of each', async (t) => {

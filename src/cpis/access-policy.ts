@@ -14,9 +14,31 @@ export type TypeInteraction =
   | 'update'
   | 'patch'
   | 'delete'
-  | 'search-type';
+  | 'search-type'
+  /** The operation `$validate`. */
+  | 'validate'
+  /** The operations of the Subscriptions R5 Backport IG, by their code. */
+  | 'status'
+  | 'events'
+  | 'get-ws-binding-token';
+
+/** The conformance resources of this server: the same for everybody, about no patient. */
+export const definitionTypes: ReadonlySet<string> = new Set([
+  'CapabilityStatement',
+  'CodeSystem',
+  'OperationDefinition',
+  'SearchParameter',
+  'StructureDefinition',
+  'ValueSet',
+]);
 
 type Row = Readonly<Partial<Record<Role, readonly TypeInteraction[]>>>;
+
+const definitionRow: Row = {
+  authority: ['read', 'search-type'],
+  'care-provider': ['read', 'search-type'],
+  operator: ['read', 'search-type'],
+};
 
 /**
  * The access table. What is not listed is denied: a type, an interaction or a role without an entry does not answer.
@@ -33,11 +55,22 @@ export const accessTable: Readonly<Record<string, Row>> = {
       'patch',
       'delete',
       'search-type',
+      'validate',
     ],
     'care-provider': ['read', 'search-type'],
   },
   Patient: {
-    authority: ['read', 'vread', 'history-instance', 'history-type', 'create', 'update', 'patch', 'search-type'],
+    authority: [
+      'read',
+      'vread',
+      'history-instance',
+      'history-type',
+      'create',
+      'update',
+      'patch',
+      'search-type',
+      'validate',
+    ],
     'care-provider': ['read'],
   },
   Organization: {
@@ -60,11 +93,17 @@ export const accessTable: Readonly<Record<string, Row>> = {
       'patch',
       'delete',
       'search-type',
+      'validate',
+      'status',
+      'events',
+      'get-ws-binding-token',
     ],
   },
+  ...Object.fromEntries([...definitionTypes].map((type) => [type, definitionRow])),
 };
 
-const permissionOf: Readonly<Record<TypeInteraction, Permission>> = {
+/** Undefined: what `$validate` asks about is authorised as well. */
+const permissionOf: Readonly<Record<TypeInteraction, Permission | undefined>> = {
   read: 'r',
   vread: 'r',
   'history-instance': 'r',
@@ -74,6 +113,10 @@ const permissionOf: Readonly<Record<TypeInteraction, Permission>> = {
   patch: 'u',
   delete: 'd',
   'search-type': 's',
+  validate: undefined,
+  status: 'r',
+  events: 'r',
+  'get-ws-binding-token': 'r',
 };
 
 /** Whether the caller's role is given this interaction on this type. */
@@ -89,7 +132,8 @@ function isGranted(caller: Caller, type: string, permission: Permission): boolea
 
 /** Whether `authorise` would let an authority or operator pass. */
 export function mayPerform(caller: Caller, type: string, interaction: TypeInteraction): boolean {
-  return isGiven(caller, type, interaction) && isGranted(caller, type, permissionOf[interaction]);
+  const permission = permissionOf[interaction];
+  return isGiven(caller, type, interaction) && (permission === undefined || isGranted(caller, type, permission));
 }
 
 /** Throws 403 unless the caller's role is given this interaction on this type and the token's scopes cover it. */
@@ -97,8 +141,10 @@ export function authorise(caller: Caller, type: string, interaction: TypeInterac
   if (!isGiven(caller, type, interaction)) {
     throw fault('forbidden', `A client of role ${caller.role} may not ${interaction} this resource type.`);
   }
+  // What whoever can reach the server could read in its source needs no scope.
+  if (definitionTypes.has(type)) return;
   const permission = permissionOf[interaction];
-  if (!isGranted(caller, type, permission)) {
+  if (permission !== undefined && !isGranted(caller, type, permission)) {
     throw fault('forbidden', `The access token has no scope for this: system/${type}.${permission} is needed.`, {
       headers: { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="system/${type}.${permission}"` },
     });
@@ -125,7 +171,7 @@ export interface VisibilityRule {
  */
 export function narrow(caller: Caller, type: string, rule: VisibilityRule): readonly SearchClause[] {
   const nothing: readonly SearchClause[] = [{ kind: 'label', any: [] }];
-  if (type === 'Organization') return [];
+  if (type === 'Organization' || definitionTypes.has(type)) return [];
   if (caller.role === 'authority') {
     if (type === 'Flag' || type === 'Subscription')
       return [{ kind: 'label', any: [ownerLabel(caller.organisation.id)] }];

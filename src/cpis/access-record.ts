@@ -16,6 +16,7 @@ const actions = {
   create: 'C',
   update: 'U',
   patch: 'U',
+  operation: 'E',
   delete: 'D',
   batch: 'E',
   transaction: 'E',

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequestHookHandler } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 import { parseJson } from '../fhir/json.ts';
+import { compartmentTypes } from '../fhir/patient-compartment.ts';
 import type { FhirRequest, InteractionCode } from '../interactions/interaction.ts';
 import { type BodyContent, beginFhir, isJsonPatch } from './begin-fhir.ts';
 import type { ServedRoute } from './exchange.ts';
@@ -20,6 +21,14 @@ interface RouteShape {
   readonly content?: BodyContent;
 }
 
+/** An operation that changes nothing: GET with its parameters in the URL, POST with a Parameters resource. */
+function onBoth(code: TypeInteraction, at: readonly string[]): RouteShape[] {
+  return at.flatMap((level): RouteShape[] => [
+    { interaction: code, method: 'GET', path: `${level}/$${code}` },
+    { interaction: code, method: 'POST', path: `${level}/$${code}`, content: 'json' },
+  ]);
+}
+
 const shapes: readonly RouteShape[] = [
   { interaction: 'read', method: 'GET', path: '/:id' },
   { interaction: 'vread', method: 'GET', path: '/:id/_history/:vid' },
@@ -30,12 +39,18 @@ const shapes: readonly RouteShape[] = [
   { interaction: 'update', method: 'PUT', path: '', content: 'json' },
   { interaction: 'patch', method: 'PATCH', path: '/:id', content: 'patch' },
   { interaction: 'patch', method: 'PATCH', path: '', content: 'patch' },
+  { interaction: 'validate', method: 'POST', path: '/$validate', content: 'json' },
+  { interaction: 'validate', method: 'POST', path: '/:id/$validate', content: 'json' },
+  ...onBoth('status', ['', '/:id']),
+  ...onBoth('events', ['/:id']),
+  ...onBoth('get-ws-binding-token', ['', '/:id']),
   { interaction: 'delete', method: 'DELETE', path: '/:id' },
   { interaction: 'delete', method: 'DELETE', path: '' },
   { interaction: 'search-type', method: 'GET', path: '' },
   { interaction: 'search-type', method: 'POST', path: '/_search', content: 'form' },
 ];
 
+const operationCodes: ReadonlySet<InteractionCode> = new Set(['validate', 'status', 'events', 'get-ws-binding-token']);
 const writes: ReadonlySet<InteractionCode> = new Set(['create', 'update', 'patch', 'delete']);
 const fhirId = /^[A-Za-z0-9.-]{1,64}$/;
 
@@ -80,6 +95,13 @@ export function addFhirRoutes(
       const template = `/${type}${shape.path}`;
       add(template, shape.method, { template, interaction: shape.interaction, type }, shape.content);
     }
+  }
+  for (const type of compartmentTypes) {
+    if (options.interactions.types[type]?.includes('search-type') !== true) continue;
+    const template = `/Patient/:id/${type}`;
+    const route: ServedRoute = { template, interaction: 'search-type', type };
+    add(template, 'GET', route, undefined);
+    add(`${template}/_search`, 'POST', { ...route, template: `${template}/_search` }, 'form');
   }
   const { system } = options.interactions;
   const bundle = system.find((served) => served !== 'history-system');
@@ -135,6 +157,8 @@ function buildRequest(
   const isForm = interaction === 'search-type' && method === 'POST';
   const text = isForm ? formText(request) : queryText(request);
   const query = parseQuery(text);
+  const inCompartment = interaction === 'search-type' && id !== undefined;
+  if (inCompartment) query.unshift(['patient', id]);
   if (!takeFormat(query)) checkAccept(headers.accept);
   request.exchange.pretty = takePretty(query);
   const ifNoneMatch = body === undefined ? headers['if-none-match'] : undefined;
@@ -151,7 +175,7 @@ function buildRequest(
     interaction:
       type === undefined && interaction !== 'history-system' ? bundleInteraction(body, options) : interaction,
     ...(type === undefined ? {} : { type }),
-    ...(id === undefined ? {} : { id }),
+    ...(id === undefined || inCompartment ? {} : { id }),
     ...(vid === undefined ? {} : { versionId: vid }),
     query,
     raw: rawRequest(request, type, id, vid, interaction, text),
@@ -172,8 +196,11 @@ function rawRequest(
   interaction: InteractionCode,
   text: string,
 ): string {
-  const isForm = interaction === 'search-type' && request.method === 'POST';
-  const segments = [type, isForm ? '_search' : undefined, id].filter((segment) => segment !== undefined);
+  const isSearch = interaction === 'search-type';
+  const isForm = isSearch && request.method === 'POST';
+  const path = isSearch ? [...(id === undefined ? [] : ['Patient', id]), type] : [type, id];
+  const segments = [...path, isForm ? '_search' : undefined].filter((segment) => segment !== undefined);
+  if (operationCodes.has(interaction)) segments.push(`$${interaction}`);
   if (vid !== undefined || interaction.startsWith('history-')) segments.push('_history');
   if (vid !== undefined) segments.push(vid);
   return `${request.method} ${segments.join('/')}${text === '' ? '' : `?${text}`}`;

@@ -68,3 +68,10 @@ export function sendFault(reply: FastifyReply, refused: FhirFault): void {
   reply.headers({ ...refused.headers });
   sendJson(reply, renderOperationOutcome(refused.issues, spineCodingFor(refused.category)));
 }
+
+/** Answers OPTIONS with the methods of its path. No CORS: nothing is said of other origins. */
+export function sendOptions(reply: FastifyReply, allowed: readonly string[]): void {
+  const diagnostics = 'The methods of this path are in Allow.';
+  reply.code(200).header('allow', allowed.join(', '));
+  sendJson(reply, renderOperationOutcome([{ severity: 'information', code: 'informational', diagnostics }]));
+}

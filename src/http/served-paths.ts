@@ -6,7 +6,7 @@ interface ServedPaths {
   allowed(path: string): readonly string[] | undefined;
 }
 
-/** Templates are `/Type`, `/Type/:id`, `/Type/_search`, these with `/_history` or `/_history/:vid`, `/metadata` and the empty one. */
+/** Templates are `/Type`, `/Type/:id`, `/Type/_search`, these with `/_history` or `/_history/:vid`, `/Type/:id/` and an operation or a type, `/metadata` and the empty one. */
 export function buildServedPaths(): ServedPaths {
   const methods = new Map<string, Set<string>>();
   return {
@@ -18,13 +18,16 @@ export function buildServedPaths(): ServedPaths {
     },
     allowed(path) {
       const served = methods.get(path) ?? methods.get(templateOf(path));
-      return served === undefined ? undefined : [...served];
+      return served === undefined ? undefined : [...served, 'OPTIONS'];
     },
   };
 }
 
 function templateOf(path: string): string {
   const [, type = '', id, history, vid, ...rest] = path.split('/');
+  if (rest.length === 0 && history !== undefined && history !== '_history') {
+    return `/${type}/:id/${history}${vid === undefined ? '' : `/${vid}`}`;
+  }
   if (rest.length > 0 || id?.startsWith('$') === true) return path;
   if (history === '_history' && vid !== undefined) return `/${type}/:id/_history/:vid`;
   if (history === '_history' && id !== undefined) return `/${type}/:id/_history`;

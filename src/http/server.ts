@@ -16,7 +16,7 @@ import { addFhirRoutes } from './fhir-routes.ts';
 import { registerRequestMetrics, registerThrottleMetric } from './metrics.ts';
 import { addOauthRoutes } from './oauth-routes.ts';
 import { addOperationRoutes } from './operation-routes.ts';
-import { sendFault, setCommonHeaders } from './reply.ts';
+import { sendFault, sendOptions, setCommonHeaders } from './reply.ts';
 import { toFault } from './request-fault.ts';
 import { checkSingleHeaders, checkTarget } from './request-target.ts';
 import { buildServedPaths } from './served-paths.ts';
@@ -122,7 +122,9 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     if (path !== options.basePath && !path.startsWith(`${options.basePath}/`))
       return done(fault('not-found', 'Nothing is served at this path.'));
     beginUnmatched(request, reply, (error?: Error) => {
-      done(error ?? unmatched(served.allowed(path.slice(options.basePath.length))));
+      const allowed = served.allowed(path.slice(options.basePath.length));
+      if (error === undefined && request.method === 'OPTIONS' && allowed !== undefined) sendOptions(reply, allowed);
+      else done(error ?? unmatched(allowed));
     });
   });
   app.addHook('onResponse', (request, reply, done) => {
@@ -145,9 +147,9 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   });
 
   app.register(async (scope) => addFhirRoutes(scope, options, limits, served.add));
+  app.register(async (scope) => addWebsocketRoutes(scope, options));
   app.register(async (scope) => addOauthRoutes(scope, options, limits));
   app.register(async (scope) => addOperationRoutes(scope, options));
-  app.register(async (scope) => addWebsocketRoutes(scope, options));
   return app;
 }
 

@@ -3,6 +3,7 @@ import { spineCodingFor } from '../cpis/spine-code.ts';
 import { readPatchBody } from '../fhir/bundle/patch-body.ts';
 import { FhirFault, fault, type Issue } from '../fhir/fault.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
+import { readCompartment } from '../fhir/patient-compartment.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, InteractionCode, Perform } from './interaction.ts';
 
 /** One entry of a batch or transaction, as a request of its own. */
@@ -70,7 +71,9 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
   const url = request?.url ?? '';
   const local = url.startsWith(`${baseUrl}/`) ? url.slice(baseUrl.length + 1) : url;
   const mark = local.indexOf('?');
-  const path = (mark < 0 ? local : local.slice(0, mark)).split('/');
+  const asked = (mark < 0 ? local : local.slice(0, mark)).split('/');
+  const compartment = reading.has(method) ? readCompartment(asked) : undefined;
+  const path = compartment === undefined ? asked : [compartment.type];
   const interaction = interactionOf(method, path, mark >= 0);
   if (interaction === undefined) {
     throw fault('not-supported', 'This method and URL are not served within a Bundle.', {
@@ -88,7 +91,10 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
       ...(type === undefined ? {} : { type }),
       ...(id === undefined ? {} : { id }),
       ...(versionId === undefined ? {} : { versionId }),
-      query: mark < 0 ? [] : [...new URLSearchParams(local.slice(mark + 1))],
+      query: [
+        ...(compartment === undefined ? [] : [compartment.criterion]),
+        ...(mark < 0 ? [] : new URLSearchParams(local.slice(mark + 1))),
+      ],
       raw: rawOf(entry),
       ...(body === undefined ? {} : { body }),
       ...(request?.ifMatch === undefined ? {} : { ifMatch: request.ifMatch }),

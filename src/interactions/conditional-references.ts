@@ -2,6 +2,7 @@ import { authorise } from '../cpis/access-policy.ts';
 import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../cpis/nhs-number.ts';
 import { fault } from '../fhir/fault.ts';
 import { planCriteria } from './conditional.ts';
+import { searchAnywhere } from './directory.ts';
 import type { AccessContext } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 
@@ -34,7 +35,7 @@ async function resolve(reference: string, context: AccessContext, ports: Interac
   const nhsNumber = nhsNumberIn(type, params);
   if (nhsNumber !== undefined) return `Patient/${nhsNumber}`;
   const plan = planCriteria(type, params, context, ports);
-  const { matches } = type === 'Organization' ? ports.organizations.search(plan) : await ports.store.search(plan);
+  const { matches } = await searchAnywhere(plan, ports);
   const [match, ...others] = matches;
   if (match !== undefined && others.length === 0) return `${type}/${match.id}`;
   throw fault('precondition', 'A conditional reference does not match exactly one resource.', {

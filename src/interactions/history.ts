@@ -13,6 +13,7 @@ import type { InteractionPorts } from './ports.ts';
 import { shownTo } from './read.ts';
 import { type Access, plainAccess, recordAccess } from './record-access.ts';
 import { openPage, renderPageLinks } from './search-page.ts';
+import { storeView, type View } from './view.ts';
 
 /** Types whose versions are kept and told. */
 const versioned = ['Flag', 'Patient', 'Subscription'];
@@ -30,9 +31,9 @@ function typesOf({ interaction, type }: FhirRequest, caller: Caller): readonly s
 }
 
 /** The resource whose history is asked for; 404 when it is not there for the caller, now or as what it deleted. */
-async function findSubject(type: string, id: string, caller: Caller, ports: InteractionPorts): Promise<ReadResult> {
+async function findSubject(type: string, id: string, caller: Caller, view: View): Promise<ReadResult> {
   checkId(type, id);
-  const found = await ports.store.read(type, id);
+  const found = await view.read(type, id);
   const labels = found.kind === 'found' ? found.resource.labels : found.kind === 'deleted' ? found.labels : [];
   if (!bearsLabelFor(caller, type, labels)) throw notFound();
   return found;
@@ -78,15 +79,8 @@ function describeAccess(
   };
 }
 
-/**
- * history of a resource, of a type or of all types: the versions that vread would give this caller, newest first, audited
- * before they are told. Each page is authorised and audited anew. https://hl7.org/fhir/R4/http.html#history
- */
-export async function history(
-  request: FhirRequest,
-  context: AccessContext,
-  ports: InteractionPorts,
-): Promise<FhirAnswer> {
+/** A history as it was understood, on a subject that the view shows. Throws what refuses it. */
+async function openHistory(request: FhirRequest, context: AccessContext, view: View, ports: InteractionPorts) {
   const { caller } = context;
   const { type, id } = request;
   const types = typesOf(request, caller);
@@ -101,7 +95,31 @@ export async function history(
     cursor: query.cursor,
   };
   const after = openPage(page, caller, ports);
-  const subject = id === undefined ? undefined : await findSubject(type ?? '', id, caller, ports);
+  const subject = id === undefined ? undefined : await findSubject(type ?? '', id, caller, view);
+  return { types, query, page, after, subject };
+}
+
+/** Throws what refuses a history on what the view shows. */
+export async function checkHistory(
+  request: FhirRequest,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+): Promise<void> {
+  await openHistory(request, context, view, ports);
+}
+
+/**
+ * history of a resource, of a type or of all types: the versions that vread would give this caller, newest first, audited
+ * before they are told. Each page is authorised and audited anew. https://hl7.org/fhir/R4/http.html#history
+ */
+export async function history(
+  request: FhirRequest,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const { caller } = context;
+  const { types, query, page, after, subject } = await openHistory(request, context, storeView(ports.store), ports);
   const plan = planHistory(query, types, request, caller, after);
   const result = await ports.store.history(plan);
   await recordAccess(request, context, describeAccess(request, subject, result.entries, caller), ports);

@@ -15,6 +15,12 @@ export type InteractionCode =
   | 'create'
   | 'update'
   | 'patch'
+  /** The operation `$validate`. */
+  | 'validate'
+  /** The operations of the Subscriptions R5 Backport IG, by their code. */
+  | 'status'
+  | 'events'
+  | 'get-ws-binding-token'
   | 'delete'
   | 'search-type'
   | 'batch'

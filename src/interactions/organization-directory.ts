@@ -1,25 +1,20 @@
-import type { IndexValue, SearchPlan } from '../fhir/search/ast.ts';
+import type { IndexValue } from '../fhir/search/ast.ts';
 import { searchInMemory } from '../fhir/search/search-in-memory.ts';
 import { buildOrganization } from '../registry/build-organization.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { SearchResult, StoredResource } from '../store/store.ts';
-
-/** Organization, read-only, served from the registry. */
-export interface OrganizationDirectory {
-  read(id: string): StoredResource | undefined;
-  search(plan: SearchPlan): SearchResult;
-}
+import type { StoredResource } from '../store/store.ts';
+import type { Directory } from './directory.ts';
 
 interface Candidate {
   readonly resource: StoredResource;
   readonly values: readonly IndexValue[];
 }
 
-/** A directory over the current registry; its resources are built again when the registry was reloaded. */
+/** Organization, read-only, served from the current registry; its resources are built again when the registry was reloaded. */
 export function buildOrganizationDirectory(
   registry: () => Registry,
   extract: (resource: unknown) => readonly IndexValue[],
-): OrganizationDirectory {
+): Directory {
   let revision: number | undefined;
   let candidates = new Map<string, Candidate>();
 

@@ -8,7 +8,11 @@ import type { InteractionPorts } from './ports.ts';
 import { read } from './read.ts';
 import { plainAccess, recordAccess, recordRefusal } from './record-access.ts';
 import { searchType } from './search-type.ts';
+import { subscriptionBinding } from './subscription-binding.ts';
+import { subscriptionEvents } from './subscription-events.ts';
+import { subscriptionStatus } from './subscription-status.ts';
 import { transaction } from './transaction.ts';
+import { validate } from './validate.ts';
 import { vread } from './vread.ts';
 
 interface BatchOrTransaction {
@@ -53,6 +57,14 @@ export function buildPerform(ports: InteractionPorts): Perform {
       case 'patch':
       case 'delete':
         return commitWrite(request, context, ports);
+      case 'validate':
+        return validate(request, context, ports);
+      case 'status':
+        return subscriptionStatus(request, context, ports);
+      case 'events':
+        return subscriptionEvents(request, context, ports);
+      case 'get-ws-binding-token':
+        return subscriptionBinding(request, context, ports);
       case 'batch':
       case 'transaction':
         return performBundle(request, context, perform, ports);

@@ -95,13 +95,16 @@ function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Pla
   return result.resource;
 }
 
-/** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
-export async function planFlagWrite(
-  submission: FlagSubmission,
-  caller: Caller,
-  view: View,
-  ports: InteractionPorts,
-): Promise<PlannedWrite> {
+/** A plan as it was submitted, and what it replaces. */
+interface SubmittedFlag {
+  /** With the id, subject and author that it is stored with. */
+  readonly flag: Flag;
+  readonly known: Flag | undefined;
+  readonly plan: Plan;
+}
+
+/** The plan with its author and its subject, which are never another authority and never changed. */
+function submitFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): SubmittedFlag {
   const { current, id } = submission;
   refuseForeignAuthor(submission.flag, caller, ports.baseUrl);
   const patientId = subjectOf(submission.flag, ports.baseUrl);
@@ -118,7 +121,26 @@ export async function planFlagWrite(
       expression: ['Flag.subject'],
     });
   }
-  const plan = extractPlan(flag);
+  return { flag, known, plan: extractPlan(flag) };
+}
+
+/** The rules of a plan that need no other record: author, subject, dates. Throws a fault when one is broken. */
+export function checkSubmittedFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): void {
+  const { plan } = submitFlag(submission, caller, ports);
+  // As if born when it starts: the age of the subject is a matter of its Patient.
+  refuseErrors(checkPlan(plan, plan.start, visibilityRule(ports).today));
+}
+
+/** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
+export async function planFlagWrite(
+  submission: FlagSubmission,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<PlannedWrite> {
+  const { current, id } = submission;
+  const { flag, known, plan } = submitFlag(submission, caller, ports);
+  const { patientId } = plan;
   // The Patient is read before its plans: its revision then guards what is decided on them.
   const subject = await view.read('Patient', patientId);
   const plans = await view.plansOf(patientId);

@@ -34,6 +34,7 @@ export interface PatientSubmission {
   /** The id that the request names; undefined on a create, where the NHS number makes it. */
   readonly requestedId: string | undefined;
   readonly ifMatch: string | undefined;
+  readonly patches?: boolean;
 }
 
 /** The NHS number of a submitted Patient, which is its id. */
@@ -50,8 +51,10 @@ function mayCorrect(authorityId: string, holders: ReadonlySet<string>, submitter
   return submitters.every((id) => id === authorityId);
 }
 
-function refuseOtherId(submission: PatientSubmission, nhsNumber: string): void {
-  const { requestedId, patient } = submission;
+function refuseOtherId(
+  { requestedId, patient }: Pick<PatientSubmission, 'patient' | 'requestedId'>,
+  nhsNumber: string,
+): void {
   const named = requestedId ?? patient.id ?? nhsNumber;
   if (named !== nhsNumber || (patient.id !== undefined && patient.id !== nhsNumber)) {
     throw fault('invalid', 'Patient.id is the NHS number: the id and the NHS number of this submission differ.', {
@@ -59,6 +62,15 @@ function refuseOtherId(submission: PatientSubmission, nhsNumber: string): void {
       expression: ['Patient.id'],
     });
   }
+}
+
+/** The rules of a Patient that need no other record: its number, its id, a birth date in the past. */
+export function checkSubmittedPatient(
+  submission: Pick<PatientSubmission, 'patient' | 'requestedId'>,
+  ports: InteractionPorts,
+): void {
+  refuseOtherId(submission, nhsNumberOf(submission.patient));
+  checkBirthDate(submission.patient, [], visibilityRule(ports).today);
 }
 
 /** What a submission has been decided on. */
@@ -129,7 +141,7 @@ export async function planPatientWrite(
   view: View,
   ports: InteractionPorts,
 ): Promise<PlannedWrite> {
-  const { patient, ifMatch, requestedId } = submission;
+  const { patient, ifMatch, requestedId, patches = false } = submission;
   const own = caller.organisation.id;
   const id = nhsNumberOf(patient);
   refuseOtherId(submission, id);
@@ -163,5 +175,12 @@ export async function planPatientWrite(
   const version = (current?.version ?? 0) + 1;
   const write = buildResourceWrite(patient, id, { version, method, labels, uniqueKeys: [] }, ports);
   const touch = { type: 'Patient', id, expectRevision: current?.revision ?? 0, labels };
-  return { writes: [write], touches: [touch], access, answer: { ...answerWrite(write), warnings } };
+  const effect = current === undefined ? 'create' : 'update';
+  return {
+    writes: [write],
+    touches: [touch],
+    // A patch stays one.
+    access: { ...access, ...(patches ? {} : { interaction: effect }) },
+    answer: { ...answerWrite(write), warnings },
+  };
 }

@@ -6,7 +6,7 @@ import type { IndexValue } from '../fhir/search/ast.ts';
 import type { ShapeResource } from '../fhir/shape/shape-resource.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { AuditWrite, Store } from '../store/store.ts';
-import type { OrganizationDirectory } from './organization-directory.ts';
+import type { Directory } from './directory.ts';
 
 /** What Subscriptions need beyond the rules of any resource; built by compose.ts from src/notification. */
 interface SubscriptionRules {
@@ -35,11 +35,15 @@ export interface InteractionPorts {
   readonly searchDefinitions: SearchParameterDefinitions;
   /** All issues of a resource against the profile that this server holds for its type. */
   readonly validate: (resource: unknown, type: string) => readonly Issue[];
+  /** The same against the R4 type or a profile on it, by canonical URL; undefined: it is not held here. */
+  readonly validateBy: (resource: unknown, type: string, profile: string) => readonly Issue[] | undefined;
   /** Reads a patch that leaves the `kept` elements as they are; throws 400 for its shape. */
   readonly parsePatch: (document: unknown, kept: readonly string[]) => ApplyPatch;
   readonly extract: (resource: unknown) => readonly IndexValue[];
   readonly shape: ShapeResource;
-  readonly organizations: OrganizationDirectory;
+  readonly organizations: Directory;
+  /** The conformance resources of this server, by type. */
+  readonly definitions: ReadonlyMap<string, Directory>;
   readonly subscriptions: SubscriptionRules;
   /** Epoch milliseconds, never going backwards. */
   readonly clock: () => number;

@@ -1,4 +1,4 @@
-import type { AuditEvent, Flag } from 'fhir/r4.js';
+import type { Flag } from 'fhir/r4.js';
 import { renderAccessHistoryEntry } from '../cpis/access-history.ts';
 import { authorise } from '../cpis/access-policy.ts';
 import { isSilent, notifiedOfRead, visibleHolders } from '../cpis/audience.ts';
@@ -9,12 +9,13 @@ import { isVisible } from '../cpis/visibility.ts';
 import type { StoredResource } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
 import { unlessKnown } from './conditional-read.ts';
+import { directoryOf } from './directory.ts';
 import { checkId, notFound, visibleToAuthority } from './find-resource.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 import { parseReadOptions, type ReadOptions } from './read-options.ts';
 import { type Access, plainAccess, recordAccess } from './record-access.ts';
-import { storeView } from './view.ts';
+import { storeView, type View } from './view.ts';
 
 /** The JSON text of a resource as this caller may have it. */
 export function shownTo(
@@ -42,12 +43,11 @@ export function answerRead(
   return unlessKnown({ kind: 'ok', body, versionId: String(version), lastUpdatedMs }, isModified);
 }
 
-/** NHS numbers of the patients that an AuditEvent is about. */
+/** NHS numbers of the patients that an AuditEvent is about: read off its text, where no quote stands unescaped. */
 export function extractPatients(auditEvent: string): string[] {
-  const entities = (JSON.parse(auditEvent) as AuditEvent).entity ?? [];
-  const references = entities.flatMap((entity) => entity.what?.reference ?? []);
-  const patients = references.filter((reference) => reference.startsWith('Patient/'));
-  return [...new Set(patients.map((reference) => reference.slice('Patient/'.length)))];
+  const found = new Set<string>();
+  for (const [, id = ''] of auditEvent.matchAll(/"reference":"Patient\/([^"\\]+)"/g)) found.add(id);
+  return [...found];
 }
 
 /** What an authority's read of its own resource concerns. */
@@ -66,20 +66,27 @@ export function ownAccess(resource: StoredResource, caller: Caller): Access {
   }
 }
 
+/** What a read finds, and whom that concerns. */
+interface Readable {
+  readonly resource: StoredResource;
+  readonly access: Access;
+}
+
 /** A Flag or Patient for NHS staff: only while a plan on the patient is visible, else as if nothing were there. */
 async function readForCareProvider(
   type: string,
   id: string,
   context: AccessContext,
+  view: View,
   ports: InteractionPorts,
-): Promise<{ resource: StoredResource; access: Access }> {
+): Promise<Readable> {
   const { caller } = context;
   const rule = visibilityRule(ports);
-  const result = await ports.store.read(type, id);
+  const result = await view.read(type, id);
   const found = result.kind === 'found' ? result.resource : undefined;
   const plan = type === 'Flag' && found !== undefined ? extractPlan(JSON.parse(found.body) as Flag) : undefined;
   const patientId = type === 'Patient' ? id : (plan?.patientId ?? id);
-  const holders = visibleHolders(await storeView(ports.store).plansOf(patientId), rule);
+  const holders = visibleHolders(await view.plansOf(patientId), rule);
   const shown =
     type === 'Patient'
       ? holders.length > 0
@@ -97,25 +104,32 @@ async function readForCareProvider(
   };
 }
 
-/** read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */
-export async function read(request: FhirRequest, context: AccessContext, ports: InteractionPorts): Promise<FhirAnswer> {
+/** What a read would answer with, on what the view shows. Throws what refuses it. */
+export async function findReadable(
+  request: FhirRequest,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+): Promise<Readable> {
   const { caller } = context;
   const { type = '', id = '' } = request;
   authorise(caller, type, 'read');
   checkId(type, id);
+  const directory = directoryOf(type, ports);
+  if (directory !== undefined) {
+    const resource = directory.read(id);
+    if (resource === undefined) throw notFound();
+    return { resource, access: { ...plainAccess, resource: `${type}/${id}` } };
+  }
+  if (caller.role === 'care-provider') return readForCareProvider(type, id, context, view, ports);
+  const resource = visibleToAuthority(await view.read(type, id), type, caller);
+  return { resource, access: ownAccess(resource, caller) };
+}
+
+/** read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */
+export async function read(request: FhirRequest, context: AccessContext, ports: InteractionPorts): Promise<FhirAnswer> {
   const options = parseReadOptions(request, context);
-  if (type === 'Organization') {
-    const organization = ports.organizations.read(id);
-    if (organization === undefined) throw notFound();
-    await recordAccess(request, context, { ...plainAccess, resource: `Organization/${id}` }, ports);
-    return answerRead(organization, caller, options, ports);
-  }
-  if (caller.role === 'care-provider') {
-    const { resource, access } = await readForCareProvider(type, id, context, ports);
-    await recordAccess(request, context, access, ports);
-    return answerRead(resource, caller, options, ports);
-  }
-  const resource = visibleToAuthority(await ports.store.read(type, id), type, caller);
-  await recordAccess(request, context, ownAccess(resource, caller), ports);
-  return answerRead(resource, caller, options, ports);
+  const { resource, access } = await findReadable(request, context, storeView(ports.store), ports);
+  await recordAccess(request, context, access, ports);
+  return answerRead(resource, context.caller, options, ports);
 }

@@ -22,12 +22,17 @@ export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'prefer
 
 type AuditedRequest = Pick<FhirRequest, 'interaction' | 'type' | 'raw'>;
 
+type OperationCode = 'validate' | 'status' | 'events' | 'get-ws-binding-token';
+const operationCodes: ReadonlySet<string> = new Set(['validate', 'status', 'events', 'get-ws-binding-token']);
+const isOperation = (interaction: FhirRequest['interaction']): interaction is OperationCode =>
+  operationCodes.has(interaction);
+
 /** What the AuditEvent takes from the request itself. */
 function describeRequest(request: AuditedRequest, context: RefusedContext) {
   const { interaction, type, raw } = request;
   const { caller, clientAddress, requestId, correlationId } = context;
   return {
-    interaction,
+    interaction: isOperation(interaction) ? ('operation' as const) : interaction,
     ...(type === undefined ? {} : { type }),
     raw,
     caller,

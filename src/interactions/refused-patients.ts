@@ -34,6 +34,8 @@ function* namedInTarget(target: string): Iterable<string> {
   }
 }
 
+const ownTypes: ReadonlySet<unknown> = new Set(['Flag', 'Patient']);
+
 function* namedInBody(body: unknown): Iterable<string> {
   const type = member(body, 'resourceType');
   if (type === 'Bundle') {
@@ -42,6 +44,12 @@ function* namedInBody(body: unknown): Iterable<string> {
       if (member(resource, 'resourceType') !== 'Bundle') yield* namedInBody(resource);
       const url = member(member(entry, 'request'), 'url');
       if (typeof url === 'string') yield* namedInTarget(url);
+    }
+  }
+  if (type === 'Parameters') {
+    for (const parameter of listOf(member(body, 'parameter'))) {
+      const resource = member(parameter, 'resource');
+      if (ownTypes.has(member(resource, 'resourceType'))) yield* namedInBody(resource);
     }
   }
   const named =

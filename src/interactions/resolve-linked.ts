@@ -5,6 +5,7 @@ import { fault } from '../fhir/fault.ts';
 import type { LinkedCriterion, SearchClause, SearchPlan, SearchQuery } from '../fhir/search/ast.ts';
 import type { StoredResource } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
+import { searchAnywhere } from './directory.ts';
 import type { AccessContext } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 
@@ -41,7 +42,7 @@ async function resolve(
     limit: maxLinkedResources,
     total: false,
   };
-  const result = await (target === 'Organization' ? ports.organizations.search(plan) : ports.store.search(plan));
+  const result = await searchAnywhere(plan, ports);
   if (result.next !== undefined) {
     throw fault('invalid', `More than ${maxLinkedResources} resources meet this criterion: narrow it.`, {
       code: 'too-costly',

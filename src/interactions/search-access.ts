@@ -6,6 +6,8 @@ import { visibilityClauses } from '../cpis/visibility.ts';
 import type { SearchPlan, SearchQuery } from '../fhir/search/ast.ts';
 import type { SearchResult, StoredResource } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
+import { directoryOf } from './directory.ts';
+import { inTurns } from './in-turns.ts';
 import type { AccessContext } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 import { extractPatients } from './read.ts';
@@ -33,15 +35,15 @@ function isComplete(query: SearchQuery, plan: SearchPlan, result: SearchResult):
   );
 }
 
-function disclosedPatients(query: SearchQuery, shown: readonly StoredResource[]): string[] {
+async function disclosedPatients(query: SearchQuery, shown: readonly StoredResource[]): Promise<string[]> {
   const patients = new Set<string>();
   const named = namedPatient(query.clauses);
   if (named !== undefined) patients.add(named);
-  for (const match of shown) {
+  await inTurns(shown, (match) => {
     if (match.type === 'Patient') patients.add(match.id);
     if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
     if (match.type === 'AuditEvent') for (const id of extractPatients(match.body)) patients.add(id);
-  }
+  });
   return [...patients];
 }
 
@@ -59,11 +61,11 @@ export async function describeSearchAccess(
   ports: InteractionPorts,
 ): Promise<Access> {
   const { caller } = context;
-  if (query.type === 'Organization') return plainAccess;
+  if (directoryOf(query.type, ports) !== undefined) return plainAccess;
   if (caller.role !== 'care-provider') {
     return {
       ...plainAccess,
-      patientIds: disclosedPatients(query, [...result.matches, ...included]),
+      patientIds: await disclosedPatients(query, [...result.matches, ...included]),
       custodianIds: [caller.organisation.id],
     };
   }

@@ -1,3 +1,4 @@
+import { definitionTypes } from '../cpis/access-policy.ts';
 import type { Caller } from '../cpis/caller.ts';
 import { fault } from '../fhir/fault.ts';
 import type { SearchClause, SearchQuery } from '../fhir/search/ast.ts';
@@ -55,6 +56,7 @@ const common = ['_id', '_lastUpdated'];
 const ofFlag = [...common, 'author', 'code', 'date', 'identifier', 'patient', 'status', 'subject'];
 const ofPatient = [...common, 'birthdate', 'family', 'gender', 'given', 'identifier', 'name'];
 const ofOrganization = [...common, 'active', 'identifier', 'name', 'type'];
+const definitionSurface = surface({ parameters: [...common, 'name', 'url'] });
 const flagIncludes = ['Flag:author', 'Flag:patient', 'Flag:subject'];
 const toPatient: LinkTarget = { type: 'Patient', allowed: new Set(ofPatient) };
 const toOrganization: LinkTarget = { type: 'Organization', allowed: new Set(ofOrganization) };
@@ -84,6 +86,7 @@ export const searchSurfaces: Readonly<Record<string, SearchSurface>> = {
     iterates: flagIncludes,
   }),
   Subscription: surface({ parameters: [...common, 'criteria', 'payload', 'status', 'type', 'url'] }),
+  ...Object.fromEntries([...definitionTypes].map((type) => [type, definitionSurface])),
 };
 
 /** NHS staff name one patient: what chains, `_has` and `_revinclude` would tell of others is not theirs. */

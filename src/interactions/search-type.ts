@@ -5,8 +5,10 @@ import type { SearchPlan, SearchQuery, TotalMode } from '../fhir/search/ast.ts';
 import { type Shape, takeShape } from '../fhir/shape/shape.ts';
 import type { SearchResult } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
+import { directoryOf, searchAnywhere } from './directory.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
+import { inTurns } from './in-turns.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 import { shownTo } from './read.ts';
@@ -29,8 +31,7 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
 }
 
 async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
-  const search = (wanted: SearchPlan): SearchResult | Promise<SearchResult> =>
-    wanted.type === 'Organization' ? ports.organizations.search(wanted) : ports.store.search(wanted);
+  const search = (wanted: SearchPlan): Promise<SearchResult> => searchAnywhere(wanted, ports);
   // Counting all AuditEvents of an authority would cost more than the page: Bundle.total stands there when it is asked for.
   const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
   if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
@@ -47,6 +48,24 @@ function refuseIncludedText({ include, revinclude }: SearchQuery, shape: Shape |
   throw fault('invalid', '_summary=text is not mixed with _include or _revinclude.', { expression: ['_summary'] });
 }
 
+/** A search as it was understood, before anything is looked up. Throws what refuses it. */
+function parseRequest(request: FhirRequest, context: AccessContext, ports: InteractionPorts) {
+  const { caller, handling = 'lenient' } = context;
+  const type = request.type ?? '';
+  authorise(caller, type, 'search-type');
+  const { shape, applied: shaped, others } = takeShape(request.query);
+  const understood = parseCallerSearch(type, others, caller, handling, ports);
+  const query = shaped.length === 0 ? understood : { ...understood, applied: [...understood.applied, ...shaped] };
+  refuseIncludedText(query, shape);
+  if (caller.role === 'care-provider' && directoryOf(type, ports) === undefined) requirePatient(query.clauses);
+  return { query, shape };
+}
+
+/** Throws what refuses a search whatever it would find. */
+export function checkSearch(request: FhirRequest, context: AccessContext, ports: InteractionPorts): void {
+  openPage(parseRequest(request, context, ports).query, context.caller, ports);
+}
+
 /**
  * search-type: the exact result set first, then its AuditEvent, durable, and only then the Bundle. Each page is
  * authorised and audited like a search of its own. https://hl7.org/fhir/R4/http.html#search
@@ -57,13 +76,7 @@ export async function searchType(
   ports: InteractionPorts,
 ): Promise<FhirAnswer> {
   const { caller } = context;
-  const type = request.type ?? '';
-  authorise(caller, type, 'search-type');
-  const { shape, applied: shaped, others } = takeShape(request.query);
-  const understood = parseCallerSearch(type, others, caller, context.handling ?? 'lenient', ports);
-  const parsed = shaped.length === 0 ? understood : { ...understood, applied: [...understood.applied, ...shaped] };
-  refuseIncludedText(parsed, shape);
-  if (caller.role === 'care-provider' && type !== 'Organization') requirePatient(parsed.clauses);
+  const { query: parsed, shape } = parseRequest(request, context, ports);
   const query = await resolveLinked(parsed, context, ports);
   const plan = planSearch(query, context, ports);
   const result = await find(plan, query.total, ports);
@@ -75,11 +88,14 @@ export async function searchType(
     ports,
   );
   const asked = (body: string): string => (shape === undefined ? body : ports.shape(body, shape));
-  const entries: SearchsetEntry[] = result.matches.map((match) => ({
-    fullUrl: `${ports.baseUrl}/${match.type}/${match.id}`,
-    body: asked(shownTo(caller, match, ports)),
-    mode: 'match',
-  }));
+  const entries = await inTurns(
+    result.matches,
+    (match): SearchsetEntry => ({
+      fullUrl: `${ports.baseUrl}/${match.type}/${match.id}`,
+      body: asked(shownTo(caller, match, ports)),
+      mode: 'match',
+    }),
+  );
   for (const resource of included) {
     const fullUrl = `${ports.baseUrl}/${resource.type}/${resource.id}`;
     entries.push({ fullUrl, body: asked(resource.body), mode: 'include' });

@@ -11,6 +11,7 @@ import {
   performEntry,
   renderAnsweredEntry,
 } from './bundle-entry.ts';
+import { checkRead } from './check-read.ts';
 import { checkRefusal, contended, maxPlans, planWrite } from './commit-write.ts';
 import { resolveConditionalReferences } from './conditional-references.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
@@ -81,8 +82,10 @@ function locationOf({ location }: FhirAnswer): string | undefined {
   return location?.split('/_history/')[0];
 }
 
+/** Plans all writes, and checks that no read fails on what they leave: one failing entry fails the transaction. */
 async function planAll(
   entries: readonly BundleEntry[],
+  reads: readonly BundleEntry[],
   newIds: ReadonlyMap<number, string>,
   context: AccessContext,
   ports: InteractionPorts,
@@ -121,6 +124,10 @@ async function planAll(
     if (entry.fullUrl !== undefined && location !== undefined) locations.set(entry.fullUrl, location);
     done.push({ entry, planned });
   }
+  for (const [count, entry] of reads.entries()) {
+    if (count % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
+    await inEntry(entry, () => checkRead(entry.request, context, view, ports));
+  }
   return done;
 }
 
@@ -143,12 +150,14 @@ function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[];
 
 async function commitAll(
   writes: readonly BundleEntry[],
+  reads: readonly BundleEntry[],
   context: AccessContext,
   ports: InteractionPorts,
 ): Promise<readonly PlannedEntry[]> {
   const newIds = new Map(writes.map((entry) => [entry.index, ports.newId()]));
   for (let round = 0; round < maxPlans; round += 1) {
-    const planned = await planAll(writes, newIds, context, ports);
+    const planned = await planAll(writes, reads, newIds, context, ports);
+    if (planned.length === 0) return [];
     const audits: AuditWrite[] = planned.map((done) =>
       buildAudit(done.entry.request, context, done.planned.access, ports),
     );
@@ -168,7 +177,8 @@ async function commitAll(
 }
 
 /**
- * transaction: all writes or none, in one durable unit with an AuditEvent for each; then the reads, which see them.
+ * transaction: all writes or none, in one durable unit with an AuditEvent for each; then the reads, which see them. What
+ * would refuse a read refuses the whole.
  * https://hl7.org/fhir/R4/http.html#transaction
  */
 export async function transaction(
@@ -180,12 +190,12 @@ export async function transaction(
   const parsed = parseEntries(entries, context, ports.baseUrl);
   const responses: string[] = new Array(entries.length);
   const writes = parsed.filter((entry) => !isRead(entry));
-  if (writes.length > 0) {
-    for (const { entry, planned } of await commitAll(writes, context, ports)) {
-      responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
-    }
+  const reads = parsed.filter(isRead);
+  for (const { entry, planned } of await commitAll(writes, reads, context, ports)) {
+    responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
   }
-  for (const entry of parsed.filter(isRead)) {
+  // A read fails now only when something else has come between: its entry tells it, what is stored is stored.
+  for (const entry of reads) {
     responses[entry.index] = await performEntry(entry, context, perform, ports.baseUrl);
   }
   return { kind: 'ok', body: renderResponseBundle('transaction-response', responses) };

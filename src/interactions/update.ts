@@ -14,7 +14,8 @@ import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import type { View } from './view.ts';
 
-function refuseOtherId(body: unknown, id: string, type: string, isRequired: boolean): void {
+/** Throws 400 for a body with another id, or without one where it is required. */
+export function refuseOtherId(body: unknown, id: string, type: string, isRequired: boolean): void {
   const named = typeof body === 'object' && body !== null && 'id' in body ? body.id : undefined;
   if (named === id || (named === undefined && !isRequired)) return;
   throw fault('invalid', 'The id of the body is the id that is updated.', { expression: [`${type}.id`] });
@@ -33,7 +34,9 @@ export async function planReplacement(
   if (type === 'Patient') {
     refuseOtherId(request.body, id, type, request.id !== undefined);
     const patient = checkResource<Patient>(request.body, type, ports);
-    return planPatientWrite({ patient, requestedId: id, ifMatch: request.ifMatch }, caller, view, ports);
+    const { ifMatch, interaction } = request;
+    const submission = { patient, requestedId: id, ifMatch, patches: interaction === 'patch' };
+    return planPatientWrite(submission, caller, view, ports);
   }
   // A client chooses no id: what is not there is not created, and answers as what is hidden.
   const current = visibleToAuthority(await view.read(type, id), type, caller);
@@ -75,5 +78,6 @@ export async function planUpdate(
     // An id of one's own choice must not tell whether it is taken by another authority.
     throw notFound();
   }
-  return planNew(request.body, type, context, view, ports, newId, criteria);
+  const planned = await planNew(request.body, type, context, view, ports, newId, criteria);
+  return type === 'Patient' ? planned : { ...planned, access: { ...planned.access, interaction: 'create' } };
 }

@@ -244,23 +244,40 @@ t.test('what is not listed is not served', async (t) => {
     ['GET', '/Flag/', 404, null],
     ['DELETE', '/Flag/', 404, null],
     ['GET', '/Flag//_history/1', 404, null],
-    ['DELETE', '/Organization/1', 405, 'GET, HEAD'],
-    ['PUT', '/Organization/1', 405, 'GET, HEAD'],
-    ['POST', '/Organization', 405, 'GET, HEAD'],
-    ['PATCH', '/Flag/1', 405, 'GET, HEAD, PUT, DELETE'],
+    ['DELETE', '/Organization/1', 405, 'GET, HEAD, OPTIONS'],
+    ['PUT', '/Organization/1', 405, 'GET, HEAD, OPTIONS'],
+    ['POST', '/Organization', 405, 'GET, HEAD, OPTIONS'],
+    ['PATCH', '/Flag/1', 405, 'GET, HEAD, PUT, DELETE, OPTIONS'],
+    ['PATCH', '/Flag', 405, 'POST, PUT, DELETE, GET, HEAD, OPTIONS'],
     ['PUT', '/Flag/_search', 404, null],
-    ['POST', '/metadata', 405, 'GET, HEAD'],
-    ['GET', '', 405, 'POST'],
-    ['GET', '/', 405, 'POST'],
-    ['GET', '?patient=9990000018', 405, 'POST'],
-    ['DELETE', '/', 405, 'POST'],
-    ['OPTIONS', '/Flag/1', 405, 'GET, HEAD, PUT, DELETE'],
+    ['POST', '/metadata', 405, 'GET, HEAD, OPTIONS'],
+    ['GET', '', 405, 'POST, OPTIONS'],
+    ['GET', '/', 405, 'POST, OPTIONS'],
+    ['GET', '?patient=9990000018', 405, 'POST, OPTIONS'],
+    ['DELETE', '/', 405, 'POST, OPTIONS'],
   ];
   for (const [method, path, status, allow] of cases) {
     const body = ['PUT', 'POST'].includes(method) ? '{}' : null;
     const response = await fetch(server.url + path, { method, headers: body === null ? authorization : json, body });
     t.equal(response.status, status, `${method} ${path}`);
     t.equal(response.headers.get('allow'), allow, `${method} ${path}`);
+    await issueOf(response);
+  }
+  for (const [path, allow] of [
+    ['/Flag/1', 'GET, HEAD, PUT, DELETE, OPTIONS'],
+    ['/Organization', 'GET, HEAD, OPTIONS'],
+    ['', 'POST, OPTIONS'],
+  ] as const) {
+    const response = await fetch(server.url + path, { method: 'OPTIONS', headers: authorization });
+    t.strictSame([response.status, response.headers.get('allow')], [200, allow], `OPTIONS ${path}`);
+    t.match(await response.json(), { resourceType: 'OperationOutcome', issue: [{ severity: 'information' }] });
+  }
+  for (const [path, headers, status] of [
+    ['/Flag/1', {}, 401],
+    ['/Observation/1', authorization, 404],
+  ] as const) {
+    const response = await fetch(server.url + path, { method: 'OPTIONS', headers });
+    t.strictSame([response.status, response.headers.get('allow')], [status, null], `OPTIONS ${path}`);
     await issueOf(response);
   }
   t.equal(server.performed.length, 0);
