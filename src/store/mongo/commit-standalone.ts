@@ -22,6 +22,8 @@ export interface StandaloneOptions extends UnitCommitOptions {
 
 /** How long a condition is held, and an AuditEvent noted, by a process that has ended. */
 const abandonedAfterMs = 60_000;
+const mostTries = 4;
+const pauseMs = 100;
 
 export function commitWithoutTransaction(options: StandaloneOptions, unit: WriteUnit): Promise<CommitResult> {
   return tryUntilDecided(options.timeLimitMs, () => attempt(options, unit));
@@ -31,7 +33,7 @@ async function attempt(options: StandaloneOptions, unit: WriteUnit): Promise<Att
   const { collections, onNotUndone } = options;
   const undos: (() => Promise<unknown>)[] = [];
   const undoAll = async (): Promise<void> => {
-    for (const undo of undos.reverse()) await undo().catch(onNotUndone);
+    for (const undo of undos.reverse()) await persist(undo).catch(onNotUndone);
   };
   const held: (() => Promise<unknown>)[] = [];
   try {
@@ -59,6 +61,18 @@ async function attempt(options: StandaloneOptions, unit: WriteUnit): Promise<Att
     return { kind: 'committed' };
   } finally {
     for (const release of held) await release().catch(onNotUndone);
+  }
+}
+
+/** A step of undoing is safe to repeat, and must not be lost with the connection that the unit was lost with. */
+async function persist(undo: () => Promise<unknown>): Promise<unknown> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await undo();
+    } catch (error) {
+      if (tries >= mostTries || mongoFailure(error) === 'rejected') throw error;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs * tries));
+    }
   }
 }
 

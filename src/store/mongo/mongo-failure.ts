@@ -31,7 +31,11 @@ export function isDuplicateKey(error: unknown): boolean {
 export function mongoFailure(error: unknown): MongoFailure {
   if (error instanceof MongoServerSelectionError) return 'unsent';
   if (error instanceof MongoNetworkError) return 'unknown';
-  if (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) return 'unknown';
+  if (error instanceof MongoBulkWriteError) {
+    // An error of the connection arrives as one of these as well, with nothing that tells what it was.
+    const isOfConnection = error.code === undefined && [error.writeErrors].flat().length === 0;
+    if (isOfConnection || error.result.getWriteConcernError() !== undefined) return 'unknown';
+  }
   if (error instanceof MongoServerError) {
     if (error.code === duplicateKey || error.code === writeConflict) return 'conflict';
     if (error.hasErrorLabel('TransientTransactionError')) return 'conflict';

@@ -14,7 +14,7 @@ export interface ServerClock {
 }
 
 /** Measures at once, and then every minute. `now` is this machine's clock. */
-export async function openServerClock(db: Db, now: () => number): Promise<ServerClock> {
+export async function openServerClock(db: Pick<Db, 'command'>, now: () => number): Promise<ServerClock> {
   let offsetMs = 0;
   const measure = async (): Promise<void> => {
     const sentMs = now();

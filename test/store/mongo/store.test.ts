@@ -1,0 +1,110 @@
+import t, { type Test } from 'tap';
+import { FhirFault } from '../../../src/fhir/fault.ts';
+import { openServerClock } from '../../../src/store/mongo/server-clock.ts';
+import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';
+import { type MongoTestServer, noMongoServer, openMongoServer } from '../../support/mongo-server.ts';
+import { openTestStore } from './open-test-store.ts';
+
+/** Resolves with the first authority that is woken. */
+function firstWoken(test: Test, watch: (wake: (authority: string) => void) => () => Promise<void>): Promise<string> {
+  return new Promise((resolve) => {
+    const stop = watch(resolve);
+    test.teardown(stop);
+  });
+}
+
+async function runTests(server: MongoTestServer): Promise<void> {
+  await t.test(
+    'commits of AuditEvents at one time go to the database together; a bad one fails alone',
+    async (test) => {
+      const groups: number[] = [];
+      const { store } = await openTestStore(test, server, { onBatch: (audits) => groups.push(audits) });
+      await store.commit(unit({ audits: [audit('a7')] }));
+      const results = await Promise.all(
+        Array.from({ length: 200 }, (_, i) => store.commit(unit({ audits: [audit(`a${i}`)] }))),
+      );
+      test.same(
+        results.flatMap((result, i) => (result.kind === 'refused' ? [i] : [])),
+        [7],
+      );
+      test.equal(
+        groups.reduce((sum, size) => sum + size, 0),
+        201,
+      );
+      test.ok(groups.length < 20, `${groups.length} groups`);
+      test.equal((await store.search(plan([], { type: 'AuditEvent', limit: 0, total: true }))).total, 200);
+    },
+  );
+
+  await t.test(
+    'the number of versions, and of their bytes, has a limit that is told as 422; deleting goes on',
+    async (test) => {
+      const { store } = await openTestStore(test, server, { versionLimits: { versions: 3, bytes: 1_000 } });
+      for (const version of [1, 2, 3]) await store.commit(unit({ writes: [write('f1', { version })] }));
+      const fourth = unit({ writes: [write('f1', { version: 4 })], audits: [audit('a1')] });
+      await test.rejects(store.commit(fourth), new FhirFault('unprocessable', []));
+      test.match(await readFound(store, 'Flag', 'f1'), { version: 3 });
+      test.same(await store.read('AuditEvent', 'a1'), { kind: 'absent' });
+      const deletion = write('f1', { version: 4, body: null, method: 'DELETE' });
+      test.same(await store.commit(unit({ writes: [deletion] })), { kind: 'committed' });
+      await store.commit(unit({ writes: [write('f2', { body: 'x'.repeat(900) })] }));
+      const large = unit({ writes: [write('f2', { version: 2, body: 'x'.repeat(200) })] });
+      await test.rejects(store.commit(large), new FhirFault('unprocessable', []));
+    },
+  );
+
+  await t.test(
+    'two servers on one database: one sees what the other wrote, and is woken for what it left',
+    async (test) => {
+      const one = await openTestStore(test, server);
+      const other = await openTestStore(test, server, { url: one.url });
+      const results = await Promise.all(
+        Array.from({ length: 10 }, (_, i) =>
+          (i % 2 === 0 ? one : other).store.commit(unit({ writes: [write('f1', { body: String(i) })] })),
+        ),
+      );
+      test.equal(results.filter(({ kind }) => kind === 'committed').length, 1);
+      test.equal((await readFound(one.store, 'Flag', 'f1')).body, (await readFound(other.store, 'Flag', 'f1')).body);
+      const uses = await Promise.all(
+        [one, other, one, other].map(({ store }) => store.useOnce('jti', 9e12, Date.now())),
+      );
+      test.equal(uses.filter(Boolean).length, 1);
+
+      const { watch } = other.store.deliveries;
+      if (watch === undefined) throw new Error('this store watches');
+      const woken = firstWoken(test, watch);
+      await one.store.commit(unit({ audits: [audit('a1', { deliverTo: ['E1'] })] }));
+      test.equal(await woken, 'E1');
+      const nowMs = Date.now();
+      const [leased] = await one.store.deliveries.claim('E1', 1, nowMs, nowMs + 200);
+      test.equal(leased?.auditId, 'a1');
+      test.equal(await firstWoken(test, watch), 'E1', 'the lease has run out');
+      const [taken] = await other.store.deliveries.claim('E1', 1, Date.now() + 200, nowMs + 60_000);
+      test.equal(taken?.auditId, 'a1');
+      test.same(await findIds(other.store, plan([], { type: 'AuditEvent' })), ['a1']);
+    },
+  );
+
+  await t.test('leases run by the clock of the database when the clocks differ', async (test) => {
+    for (const [differenceMs, offsetMs] of [
+      [400, 0],
+      [-400, 0],
+      [90_000, 90_000],
+      [-90_000, -90_000],
+    ] as const) {
+      let nowMs = 5_000_000;
+      const now = () => {
+        nowMs += 10;
+        return nowMs;
+      };
+      const db = { command: async () => ({ localTime: new Date(nowMs + 5 + differenceMs) }) };
+      const clock = await openServerClock(db, now);
+      test.equal(clock.toServer(1_000_000), 1_000_000 + offsetMs);
+      test.equal(clock.toLocal(clock.toServer(1_234)), 1_234);
+      clock.stop();
+    }
+  });
+}
+
+if (noMongoServer !== undefined) t.plan(0, noMongoServer);
+else await runTests(await openMongoServer(t));

@@ -1,0 +1,74 @@
+import { connect, createServer, type Socket } from 'node:net';
+import type { Teardown } from './running-server.ts';
+
+/**
+ * `pass`: both ways. `lose-answers`: what is asked arrives, and instead of the next answer the connection ends. `hold`:
+ * nothing is passed on.
+ */
+export type ProxyMode = 'pass' | 'lose-answers' | 'hold';
+
+export interface TcpProxy {
+  readonly port: number;
+  /** `when` is asked of each request: the mode holds from the first one for which it is true. */
+  set(mode: ProxyMode, when?: (request: Buffer) => boolean): void;
+  /** How many answers were lost. */
+  readonly lost: number;
+}
+
+/** Stands before a TCP server on this machine, with the faults of a network. */
+export async function openTcpProxy(t: Teardown, targetPort: number): Promise<TcpProxy> {
+  let mode: ProxyMode = 'pass';
+  let next: { readonly mode: ProxyMode; readonly when: (request: Buffer) => boolean } | undefined;
+  let lost = 0;
+  const open = new Set<Socket>();
+  const server = createServer((inner) => {
+    const outer = connect(targetPort, '127.0.0.1');
+    let loses = false;
+    for (const socket of [inner, outer]) {
+      open.add(socket);
+      socket
+        .on('error', () => undefined)
+        .on('close', () => {
+          open.delete(socket);
+          inner.destroy();
+          outer.destroy();
+        });
+    }
+    inner.on('data', (request: Buffer) => {
+      if (next?.when(request)) {
+        mode = next.mode;
+        next = undefined;
+        loses = mode === 'lose-answers';
+      }
+      if (mode !== 'hold') outer.write(request);
+    });
+    outer.on('data', (answer: Buffer) => {
+      if (mode === 'hold') return;
+      if (!loses) {
+        inner.write(answer);
+        return;
+      }
+      lost += 1;
+      loses = false;
+      mode = 'pass';
+      inner.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(async () => {
+    for (const socket of open) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return {
+    port: address.port,
+    set(newMode, when) {
+      if (when === undefined) mode = newMode;
+      else next = { mode: newMode, when };
+    },
+    get lost() {
+      return lost;
+    },
+  };
+}
