@@ -80,9 +80,10 @@ function compileConditions({ sinceMs, at }: HistoryPlan, scope: HistoryScope, ti
       { sql: `${timed}.lastUpdatedMs < ?`, params: [at.endMs] },
       { sql: '(v.body IS NOT NULL OR v.lastUpdatedMs >= ?)', params: [at.startMs] },
       {
-        sql: `NOT EXISTS (SELECT 1 FROM version later WHERE later.type = v.type AND later.id = v.id
-          AND later.version > v.version AND later.lastUpdatedMs <= ? AND ${later.sql})`,
-        params: [at.startMs, ...later.params],
+        // The next version that is told decides: it is found at once, however many versions there are.
+        sql: `coalesce((SELECT later.lastUpdatedMs FROM version later WHERE later.type = v.type AND later.id = v.id
+          AND later.version > v.version AND ${later.sql} ORDER BY later.version LIMIT 1) > ?, 1)`,
+        params: [...later.params, at.startMs],
       },
     );
   }

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ConnectionOptions, openConnection } from './connection.ts';
 import { openTexts } from './read-text.ts';
+import { runHistory } from './run-history.ts';
 import { runSearch } from './run-search.ts';
 import type { ReaderReply, ReaderRequest } from './search-thread.ts';
 import { sqliteFailure } from './sqlite-failure.ts';
@@ -22,7 +23,8 @@ port.on('message', (request: ReaderRequest) => {
     return;
   }
   try {
-    reply({ kind: 'found', result: runSearch(statements, textOf, request) });
+    const result = 'scopes' in request ? runHistory(statements, request) : runSearch(statements, textOf, request);
+    reply({ kind: 'found', result });
   } catch (error) {
     reply({ kind: 'failed', failure: sqliteFailure(error), message: error instanceof Error ? error.message : '' });
   }

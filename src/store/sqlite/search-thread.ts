@@ -6,27 +6,33 @@
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../fhir/fault.ts';
 import type { SearchPlan } from '../../fhir/search/ast.ts';
+import type { HistoryPlan, HistoryResult } from '../history.ts';
 import type { SearchResult } from '../store.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { type SqliteFailure, storeUnavailable } from './sqlite-failure.ts';
 
-export type ReaderRequest = SearchPlan | 'close';
+type Plan = SearchPlan | HistoryPlan;
+type Result = SearchResult | HistoryResult;
+
+export type ReaderRequest = Plan | 'close';
 
 export type ReaderReply =
   | { readonly kind: 'opened' }
-  | { readonly kind: 'found'; readonly result: SearchResult }
+  | { readonly kind: 'found'; readonly result: Result }
   | { readonly kind: 'failed'; readonly failure: SqliteFailure; readonly message: string };
 
 export interface SearchThread {
   /** Throws FhirFault `transient` when too many wait or the store is closed, `exception` when the search is wrong. */
   search(plan: SearchPlan): Promise<SearchResult>;
+  /** As `search`. */
+  history(plan: HistoryPlan): Promise<HistoryResult>;
   /** Takes nothing more; what waits is refused. */
   close(): Promise<void>;
 }
 
 interface Waiting {
-  readonly plan: SearchPlan;
-  readonly resolve: (result: SearchResult) => void;
+  readonly plan: Plan;
+  readonly resolve: (result: Result) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -69,18 +75,22 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
     else onLost(error);
   };
 
+  const submit = (plan: Plan): Promise<Result> => {
+    if (state !== 'open') return Promise.reject(storeUnavailable('store-closed'));
+    const label = labelOf(plan);
+    const ofLabel = waiting.get(label) ?? [];
+    if (ofLabel.length >= maxWaiting) return Promise.reject(storeUnavailable('store-searches-full'));
+    return new Promise((resolve, reject) => {
+      ofLabel.push({ plan, resolve, reject });
+      waiting.set(label, ofLabel);
+      if (running === undefined) runNext();
+    });
+  };
+
   const thread: SearchThread = {
-    search(plan) {
-      if (state !== 'open') return Promise.reject(storeUnavailable('store-closed'));
-      const label = labelOf(plan);
-      const ofLabel = waiting.get(label) ?? [];
-      if (ofLabel.length >= maxWaiting) return Promise.reject(storeUnavailable('store-searches-full'));
-      return new Promise((resolve, reject) => {
-        ofLabel.push({ plan, resolve, reject });
-        waiting.set(label, ofLabel);
-        if (running === undefined) runNext();
-      });
-    },
+    // The thread answers a plan with the result of its kind.
+    search: (plan) => submit(plan) as Promise<SearchResult>,
+    history: (plan) => submit(plan) as Promise<HistoryResult>,
     close() {
       if (state === 'open') {
         state = 'closed';
@@ -116,8 +126,9 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
 }
 
 /** Whose search it is; one of no label is the server's own. */
-function labelOf({ clauses }: SearchPlan): string {
-  for (const clause of clauses) if (clause.kind === 'label') return clause.any[0] ?? '';
+function labelOf(plan: Plan): string {
+  if ('scopes' in plan) return plan.scopes[0]?.now[0] ?? '';
+  for (const clause of plan.clauses) if (clause.kind === 'label') return clause.any[0] ?? '';
   return '';
 }
 
