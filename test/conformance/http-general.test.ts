@@ -151,3 +151,16 @@ conforms(`${spec}/http.html`, 'answers are not kept by caches', async (t) => {
     t.equal((await asLa('GET', path)).headers.get('cache-control'), 'no-store', path);
   }
 });
+
+conforms(`${spec}/http.html#parameters`, '_pretty lays the JSON out and changes nothing of it', async (t) => {
+  const [plain, pretty] = [await asLa('GET', `Flag/${flagId}`), await asLa('GET', `Flag/${flagId}?_pretty=true`)];
+  t.strictSame(pretty.json, plain.json);
+  t.match(pretty.text, /\n +"/);
+  t.notMatch(plain.text, /\n/);
+});
+
+conforms(`${spec}/http.html#general`, 'OPTIONS answers the methods of a path', async (t) => {
+  const { status, headers } = await asLa('OPTIONS', `Flag/${flagId}`);
+  t.equal(status, 200);
+  t.match(headers.get('allow'), /GET.*PUT|PUT.*GET/);
+});

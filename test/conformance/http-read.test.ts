@@ -55,3 +55,49 @@ conforms(
     t.equal((await asLa('GET', `Flag/${id}/_history/x`)).status, 404);
   },
 );
+
+conforms(
+  `${spec}/http.html#cread`,
+  'conditional read: If-None-Match and If-Modified-Since answer 304 without a body',
+  async (t) => {
+    const [id = ''] = await submit(la, freshPlan());
+    const { headers } = await asLa('GET', `Flag/${id}`);
+    const etag = headers.get('etag') ?? '';
+    const lastModified = headers.get('last-modified') ?? '';
+    const get = (conditions: Record<string, string>) => asLa('GET', `Flag/${id}`, { headers: conditions });
+    const unchanged = await get({ 'if-none-match': etag });
+    t.match(unchanged, { status: 304, text: '' });
+    t.equal(unchanged.headers.get('etag'), etag);
+    t.match(await get({ 'if-modified-since': lastModified }), { status: 304, text: '' });
+    t.equal((await get({ 'if-none-match': 'W/"7"' })).status, 200);
+    t.equal((await get({ 'if-modified-since': 'Mon, 01 Jan 2001 00:00:00 GMT' })).status, 200);
+    const hidden = await asOtherLa('GET', `Flag/${id}`, { headers: { 'if-none-match': etag } });
+    t.equal(hidden.status, 404, 'what is hidden is not told of by 304');
+  },
+);
+
+conforms(
+  `${spec}/search.html#summary`,
+  '_summary and _elements: mandatory elements stay, and the resource is tagged SUBSETTED',
+  async (t) => {
+    const plan = freshPlan();
+    const [id = ''] = await submit(la, plan);
+    for (const query of ['_summary=true', '_summary=text', '_summary=data', '_elements=period']) {
+      for (const path of [`Flag/${id}?${query}`, `Flag?_id=${id}&${query}`]) {
+        const { status, json } = await asLa('GET', path);
+        t.equal(status, 200, path);
+        const flag = json.resourceType === 'Bundle' ? json.entry[0].resource : json;
+        t.match(flag, { resourceType: 'Flag', id, status: 'active', code: Object, subject: Object }, path);
+        t.ok(
+          flag.meta.tag?.some(({ code }: { code: string }) => code === 'SUBSETTED'),
+          `${path}: SUBSETTED`,
+        );
+      }
+    }
+    const elements = (await asLa('GET', `Flag/${id}?_elements=period`)).json;
+    t.equal(elements.identifier, undefined);
+    t.match(elements.period, { start: plan.start });
+    const whole = await asLa('GET', `Flag/${id}?_summary=false`);
+    t.strictSame(whole.json, (await asLa('GET', `Flag/${id}`)).json);
+  },
+);

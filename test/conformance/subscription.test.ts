@@ -1,0 +1,87 @@
+/** https://hl7.org/fhir/R4/subscription.html */
+
+import t from 'tap';
+import { openReceiver } from '../support/receiver.ts';
+import { freshPlan, submit } from '../support/submissions.ts';
+import { conforms, openConformanceWorld } from './conformance.ts';
+
+const spec = 'https://hl7.org/fhir/R4/subscription.html';
+const receiver = await openReceiver();
+t.teardown(() => receiver.close());
+const world = await openConformanceWorld({ subscriptionOrigins: [receiver.origin] });
+const { la, asLa, asOtherLa, asEpr } = world;
+
+const subscription = (more: object = {}) => ({
+  resourceType: 'Subscription',
+  status: 'requested',
+  reason: 'Access to the records of children with a plan',
+  criteria: 'AuditEvent?action=E',
+  channel: {
+    type: 'rest-hook',
+    endpoint: `${receiver.origin}/notify`,
+    payload: 'application/fhir+json',
+    header: ['Authorization: Bearer canary-of-the-endpoint'],
+  },
+  ...more,
+});
+
+/** Asks until the answer is as wanted; gives up after a while. */
+async function eventually(holds: () => Promise<boolean> | boolean): Promise<boolean> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (await holds()) return true;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  return false;
+}
+
+conforms(spec, 'requested becomes active; its headers are never shown; off stops it; delete ends it', async (t) => {
+  const created = await asLa('POST', 'Subscription', { body: subscription() });
+  t.equal(created.status, 201);
+  t.notMatch(created.text, 'canary-of-the-endpoint');
+  const { id } = created.json;
+  const statusIs = (status: string) => async () => (await asLa('GET', `Subscription/${id}`)).json.status === status;
+  t.ok(await eventually(statusIs('active')));
+  t.equal((await asOtherLa('GET', `Subscription/${id}`)).status, 404);
+  t.equal((await asEpr('GET', `Subscription/${id}`)).status, 403);
+  const off = await asLa('PUT', `Subscription/${id}`, { body: subscription({ id, status: 'off' }) });
+  t.match(off, { status: 200, json: { status: 'off' } });
+  t.equal((await asLa('DELETE', `Subscription/${id}`)).status, 204);
+  t.equal((await asLa('GET', `Subscription/${id}`)).status, 410);
+});
+
+conforms(spec, 'an event that the criteria take is sent to the endpoint, with payload and headers', async (t) => {
+  const { json } = await asLa('POST', 'Subscription', { body: subscription() });
+  t.ok(await eventually(async () => (await asLa('GET', `Subscription/${json.id}`)).json.status === 'active'));
+  const plan = freshPlan();
+  await submit(la, plan);
+  const seen = receiver.received.length;
+  await asEpr('GET', `Flag?patient=${plan.nhsNumber}`);
+  t.ok(await eventually(() => receiver.received.slice(seen).some(({ body }) => body.includes(plan.nhsNumber))));
+  const sent = receiver.received.find(({ body }) => body.includes(plan.nhsNumber));
+  t.match(sent?.headers, {
+    authorization: 'Bearer canary-of-the-endpoint',
+    'content-type': /^application\/fhir\+json/,
+  });
+  t.match(JSON.parse(sent?.body ?? '{}'), { resourceType: 'AuditEvent', action: 'E' });
+});
+
+conforms(
+  spec,
+  'what cannot be served is refused: criteria of other types, unknown channels and endpoints',
+  async (t) => {
+    const { channel } = subscription();
+    for (const more of [
+      { criteria: 'Flag?status=active' },
+      { criteria: 'AuditEvent?nothing=1' },
+      { channel: { ...channel, type: 'email' } },
+      { channel: { ...channel, endpoint: 'https://elsewhere.example/notify' } },
+      { channel: { ...channel, payload: 'application/fhir+xml' } },
+      { status: 'bad' },
+    ]) {
+      t.match(await asLa('POST', 'Subscription', { body: subscription(more) }), {
+        status: 422,
+        json: { resourceType: 'OperationOutcome' },
+      });
+    }
+  },
+);
