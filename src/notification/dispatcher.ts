@@ -21,6 +21,8 @@ export interface DispatcherLimits {
   /** A lease must outlast the sender's deadline. */
   readonly leaseMs: number;
   readonly deadlineMs: number;
+  /** How often the store is asked what is due although nothing has told of it: another instance may have died. */
+  readonly queryEveryMs: number;
   /** How long `stop` waits for what is being sent before it cuts the connections. */
   readonly stopGraceMs: number;
 }
@@ -32,12 +34,13 @@ export const defaultDispatcherLimits: DispatcherLimits = {
   pageSize: 64,
   leaseMs: 90_000,
   deadlineMs: 30_000,
+  queryEveryMs: 60_000,
   stopGraceMs: 5_000,
 };
 
 export interface DispatcherOptions {
   readonly store: Pick<Store, 'deliveries'>;
-  readonly subscriptions: Subscriptions;
+  readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered' | 'onChange'>;
   readonly selectEvent: SelectEvent;
   /** The JSON text of an AuditEvent as the authority may have it; what is selected and sent. */
   readonly renderEvent: (body: string, authority: string) => string;
@@ -89,6 +92,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   const attempts = new Map<string, number>();
   let stopped = false;
   let cancelDueQuery: (() => void) | undefined;
+  let cancelNextQuery = (): void => undefined;
   let lastDueQueryMs = Number.NEGATIVE_INFINITY;
   /** At the start nobody knows whether what is unwanted was looked at with the Subscriptions of now. */
   let sweepsAll = true;
@@ -153,7 +157,11 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   subscriptions.onChange((authority) => {
     if (!stopped) laneOf(authority).restart();
   });
-  askDue();
+  function queryRegularly(): void {
+    askDue();
+    cancelNextQuery = clock.after(limits.queryEveryMs, queryRegularly);
+  }
+  queryRegularly();
   const unwatch = deliveries.watch?.((authority) => {
     if (!stopped) laneOf(authority).wake();
   });
@@ -162,6 +170,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     stopped = true;
     const unwatched = unwatch?.();
     cancelDueQuery?.();
+    cancelNextQuery();
     for (const lane of lanes.values()) lane.halt();
     const settled = Promise.all([...lanes.values()].map((lane) => lane.settled()));
     const graceOver = Promise.withResolvers<void>();

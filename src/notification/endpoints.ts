@@ -1,5 +1,14 @@
 import type { ClaimedDelivery } from '../store/store.ts';
-import { type Breaker, beginAttempt, type EndpointAnswer, freshBreaker, noteAnswer, stanceOf } from './breaker.ts';
+import {
+  type Breaker,
+  beginAttempt,
+  type EndpointAnswer,
+  freshBreaker,
+  mayTryAnother,
+  noteAttempt,
+  recencyOf,
+  stanceOf,
+} from './breaker.ts';
 import type { Clock } from './clock.ts';
 import type { Deliver } from './deliver.ts';
 import type { SendResult } from './sender.ts';
@@ -57,12 +66,37 @@ export class Endpoints {
     this.#heldBack.clear();
   }
 
-  /** `all`: some endpoint is open; `one`: a probe may go; `none`: each is shut, or there is none. */
-  mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'none' {
+  /**
+   * `all`: some endpoint is open; `one`: a probe may go; `another`: an event that has not failed may; `none`: each is shut,
+   * or there is none.
+   */
+  mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'another' | 'none' {
     const atMs = this.#context.clock.elapsed();
-    const stances = usable.map(({ id }) => stanceOf(this.#breakerOf(id), atMs));
+    const breakers = usable.map(({ id }) => this.#breakerOf(id));
+    const stances = breakers.map((breaker) => stanceOf(breaker, atMs));
     if (stances.includes('open')) return 'all';
-    return stances.includes('probe') ? 'one' : 'none';
+    if (stances.includes('probe')) return 'one';
+    return breakers.some(mayTryAnother) ? 'another' : 'none';
+  }
+
+  /**
+   * The one to try next: the oldest. While endpoints are shut the oldest that has not failed; else, for `one`, the one whose
+   * failure is longest ago, so that no event that always fails stands in the way of others.
+   */
+  pick(
+    usable: readonly UsableSubscription[],
+    claimed: readonly ClaimedDelivery[],
+    may: 'all' | 'one' | 'another' | 'none',
+  ): ClaimedDelivery | undefined {
+    if (may === 'none') return undefined;
+    if (may === 'all') return claimed[0];
+    const breakers = usable.map(({ id }) => this.#breakerOf(id));
+    const recency = ({ auditId }: ClaimedDelivery): number =>
+      Math.min(...breakers.map((breaker) => recencyOf(breaker, auditId)));
+    const [next] = claimed
+      .map((delivery) => ({ delivery, failedAt: recency(delivery) }))
+      .sort((a, b) => a.failedAt - b.failedAt);
+    return next === undefined || (may === 'another' && next.failedAt >= 0) ? undefined : next.delivery;
   }
 
   /** Milliseconds until the first shut endpoint may be probed; undefined while each waits for the result of a probe. */
@@ -78,7 +112,7 @@ export class Endpoints {
     const subscriptionId = subscription.id;
     const before = this.#breakerOf(subscriptionId);
     const startMs = clock.elapsed();
-    const stance = stanceOf(before, startMs);
+    const stance = stanceOf(before, startMs, delivery.auditId);
     if (stance === 'shut') {
       this.#heldBack.add(subscriptionId);
       return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscriptionId), isProbe: false };
@@ -98,7 +132,8 @@ export class Endpoints {
   #note(round: number, to: UsableSubscription, event: string, result: SendResult): void {
     const { subscriptions, clock, random } = this.#context;
     const before = this.#breakerOf(to.id);
-    const after = noteAnswer(before, round, answerOf(event, result), clock.elapsed(), random);
+    const attempt = { round, event, answer: answerOf(result), atMs: clock.elapsed() };
+    const after = noteAttempt(before, attempt, random);
     this.#breakers.set(to.id, after);
     if (result.kind === 'failed') {
       this.#lastFailure = result.reason;
@@ -106,7 +141,7 @@ export class Endpoints {
     } else if (to.status === 'error') subscriptions.recovered(this.#authority, to.id);
     if (after.failures > 0) return;
     const heldBack = this.#heldBack.delete(to.id);
-    if (before.failures >= outageFailures || heldBack) this.#onRecovered();
+    if (before.failures > 0 || heldBack) this.#onRecovered();
   }
 
   #probeInMs(id: string): number {
@@ -119,8 +154,8 @@ export class Endpoints {
   }
 }
 
-function answerOf(event: string, result: SendResult): EndpointAnswer {
+function answerOf(result: SendResult): EndpointAnswer {
   if (result.kind === 'acknowledged') return { kind: 'acknowledged' };
-  if (result.endpointAlive) return { kind: 'refused', event };
+  if (result.endpointAlive) return { kind: 'refused' };
   return { kind: 'failed', retryAfterMs: result.retryAfterMs, throttles: result.reason === 'status-429' };
 }

@@ -12,7 +12,7 @@ import { openTimers } from './timers.ts';
 /** What all lanes share. */
 export interface LaneContext extends EndpointsContext {
   readonly deliveries: DeliveryQueue;
-  readonly subscriptions: Subscriptions;
+  readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered'>;
   readonly selectEvent: SelectEvent;
   /** The JSON text of an AuditEvent as this authority may have it. */
   readonly renderEvent: (body: string, authority: string) => string;
@@ -49,6 +49,9 @@ export class Lane {
   /** The last claim found nothing more that is due, and nothing has happened since. */
   #drained = false;
   #wakes = 0;
+  #news = 0;
+  /** What `#news` was when nothing was found that has not failed while the endpoint was shut. */
+  #noOtherAtNews = -1;
   /** Something may come due later that no timer stands for. */
   #mayComeDue = false;
   #storeFailures = 0;
@@ -87,8 +90,14 @@ export class Lane {
     return this.#endpoints.lastFailure;
   }
 
-  /** Something may be due now. */
+  /** Something new may be due. */
   wake(): void {
+    this.#news += 1;
+    this.#goOn();
+  }
+
+  /** Something may be due now. */
+  #goOn(): void {
     this.#wakes += 1;
     this.#drained = false;
     this.resume();
@@ -112,7 +121,7 @@ export class Lane {
   dueAt(nextDueMs: number): void {
     this.#timers.set('due', nextDueMs - this.#context.clock.now(), () => {
       this.#mayComeDue = true;
-      this.wake();
+      this.#goOn();
     });
   }
 
@@ -120,11 +129,7 @@ export class Lane {
   resume(): void {
     if (this.#stopped) return;
     const usable = this.#context.subscriptions.usable(this.authority);
-    while (this.#claimed.length > 0 && this.#maySend(usable) && this.#mayTake()) {
-      const delivery = this.#claimed.shift();
-      if (delivery !== undefined) this.#start(delivery, usable);
-    }
-    if (this.#claimed.length > 0 && !this.#maySend(usable)) this.#releaseClaimed();
+    this.#startClaimed(usable);
     this.#claimMore(usable);
   }
 
@@ -141,9 +146,25 @@ export class Lane {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
-  #maySend(usable: readonly UsableSubscription[]): boolean {
+  #startClaimed(usable: readonly UsableSubscription[]): void {
+    while (this.#claimed.length > 0) {
+      const may = this.#endpoints.mayTry(usable);
+      const delivery = this.#endpoints.pick(usable, this.#claimed, may);
+      if (delivery === undefined || !this.#outlivesAttempt()) {
+        if (may === 'another') this.#noOtherAtNews = this.#news;
+        this.#releaseClaimed();
+        return;
+      }
+      if (!this.#mayTake()) return;
+      this.#claimed = this.#claimed.filter((claimed) => claimed !== delivery);
+      this.#start(delivery, usable);
+    }
+  }
+
+  /** Whether the lease of what is claimed outlasts an attempt that begins now. */
+  #outlivesAttempt(): boolean {
     const { clock, deadlineMs } = this.#context;
-    return this.#endpoints.mayTry(usable) !== 'none' && clock.now() + deadlineMs < this.#leaseEndMs;
+    return clock.now() + deadlineMs < this.#leaseEndMs;
   }
 
   /** A slot and a token of the rate: of one without the other nothing is taken. */
@@ -168,14 +189,14 @@ export class Lane {
       return;
     }
     const may = this.#endpoints.mayTry(usable);
-    if (may === 'none') {
+    if (may === 'none' || (may === 'another' && this.#noOtherAtNews === this.#news)) {
       const waitMs = this.#endpoints.nextProbeInMs(usable);
       if (waitMs !== undefined) this.#timers.set('probe', waitMs, () => this.resume());
       return;
     }
-    const enough = may === 'one' ? 0 : pageSize / 4;
+    const enough = may === 'all' ? pageSize / 4 : 0;
     if (this.#claiming || this.#claimed.length > enough || this.#underWay.size >= mostUnderWay) return;
-    if (this.#mayAskStore()) this.#claim(may === 'one' ? 1 : pageSize);
+    if (this.#mayAskStore()) this.#claim(pageSize);
   }
 
   /** A store that failed is left alone for a while. */
@@ -264,7 +285,7 @@ export class Lane {
         const { deliveries } = this.#context;
         const made = await deliveries.makeDue(this.authority, beforeMs, 'unwanted', makeDueChunk);
         if (made < makeDueChunk && beforeMs === this.#sweepBeforeMs) this.#sweeping = false;
-        if (made > 0) this.wake();
+        if (made > 0) this.#goOn();
       } catch (error) {
         this.#storeFails();
         throw error;
@@ -276,7 +297,7 @@ export class Lane {
   #makeDue(): void {
     const { deliveries, clock } = this.#context;
     const made = makeAllDue(deliveries, this.authority, clock.now(), 'waiting');
-    this.#track(made.then(() => undefined).finally(() => this.wake()));
+    this.#track(made.then(() => undefined).finally(() => this.#goOn()));
   }
 
   #track(task: Promise<void>): void {

@@ -207,7 +207,8 @@ export type MakeDueOf = 'waiting' | 'parked' | 'unwanted';
 export interface DeliveryQueue {
   /**
    * Leases up to `limit` deliveries of one authority that are due at `nowMs` (or whose lease has expired), oldest first,
-   * until `leaseUntilMs`.
+   * until `leaseUntilMs`. A lease that ends later than one taken now, by more than its length again, was taken by a clock
+   * that was ahead: it has expired as well.
    */
   claim(authority: string, limit: number, nowMs: number, leaseUntilMs: number): Promise<readonly ClaimedDelivery[]>;
   /** Durable when it resolves. False: the settlement was stale and changed nothing. */

@@ -194,6 +194,17 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
+    name: 'a lease that no clock of now can have given holds nothing up',
+    run: async (t, { store }) => {
+      await owe(store, 2);
+      const ahead = await claimOne(store, 90_000_000, 90_001_000);
+      t.same(idsOf(await store.deliveries.claim('E1', 1, 1_000, 2_000)), ['a1'], 'it ends a day from now');
+      t.equal(await store.deliveries.settle(ahead, failed(9_000)), false);
+      t.equal((await store.deliveries.claim('E1', 1, 1_100, 2_100)).length, 1);
+      t.same(await store.deliveries.claim('E1', 9, 1_200, 2_200), [], 'leases that may be are kept');
+    },
+  },
+  {
     name: 'a parked delivery is counted apart, still tried, and made new by a replay',
     run: async (t, { store, reopen }) => {
       await owe(store, 3);
@@ -234,15 +245,15 @@ export const deliveryTests: readonly ContractTest[] = [
       ]);
       const again = await reopen();
       t.equal(await again.deliveries.makeDue('E1', 9_000, 'waiting', 9), 0);
-      t.same(idsOf(await again.deliveries.claim('E1', 9, 9e12, 9e12 + 1)), ['a3']);
+      t.same(idsOf(await again.deliveries.claim('E1', 9, 50_000, 90_000)), ['a3']);
       t.equal(await again.deliveries.makeDue('E1', 1_400, 'unwanted', 9), 0, 'none was set apart before');
       t.equal(await again.deliveries.makeDue('E1', 1_501, 'unwanted', 1), 1);
       t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 1, oldestRecordedMs: 200 }]);
-      const [back, ...rest] = await again.deliveries.claim('E1', 9, 1_500, 10_000);
+      const [back, ...rest] = await again.deliveries.claim('E1', 9, 1_500, 90_000);
       t.same([back?.auditId, rest], ['a2', []], 'the one that was set apart first');
       if (back !== undefined) await again.deliveries.settle(back, { kind: 'unwanted', atMs: 1_501 });
       t.equal(await again.deliveries.makeDue('E1', 1_501, 'unwanted', 9), 1, 'what is set apart again stays');
-      t.same(idsOf(await again.deliveries.claim('E1', 9, 1_501, 10_000)), ['a1']);
+      t.same(idsOf(await again.deliveries.claim('E1', 9, 1_501, 90_000)), ['a1']);
       t.equal(await again.deliveries.settle(two, delivered('s1')), true);
       t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 0, delivered: 1 }]);
     },

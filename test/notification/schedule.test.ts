@@ -3,9 +3,10 @@ import t from 'tap';
 import {
   type Breaker,
   beginAttempt,
+  type EndpointAnswer,
   freshBreaker,
   mostRefused,
-  noteAnswer,
+  noteAttempt,
   stanceOf,
 } from '../../src/notification/breaker.ts';
 import { openSteadyTime } from '../../src/notification/clock.ts';
@@ -59,8 +60,8 @@ const down = { kind: 'failed', retryAfterMs: undefined, throttles: false } as co
 t.test(
   'the breaker: one probe at a time, attempts side by side count once, a late answer does not undo throttling',
   async (t) => {
-    const note = (breaker: Breaker, ...[round, answer, atMs]: [number, Parameters<typeof noteAnswer>[2], number]) =>
-      noteAnswer(breaker, round, answer, atMs, middle);
+    const note = (breaker: Breaker, round: number, answer: EndpointAnswer, atMs: number, event = 'a') =>
+      noteAttempt(breaker, { round, event, answer, atMs }, middle);
     t.equal(stanceOf(freshBreaker, 0), 'open');
     let breaker = note(beginAttempt(freshBreaker), 0, down, 0);
     breaker = note(breaker, 0, down, 10);
@@ -86,19 +87,43 @@ t.test(
   'an endpoint that refuses many different events and takes none is down; one that refuses the same one is not',
   async (t) => {
     let breaker = freshBreaker;
-    for (let n = 0; n < 100; n += 1) breaker = noteAnswer(breaker, 0, { kind: 'refused', event: 'a' }, n, middle);
+    const refuse = (event: string, atMs: number) =>
+      noteAttempt(beginAttempt(breaker), { round: breaker.round, event, answer: { kind: 'refused' }, atMs }, middle);
+    for (let n = 0; n < 100; n += 1) breaker = refuse('a', n);
     t.equal(stanceOf(breaker, 100), 'open');
     for (let n = 1; n < mostRefused; n += 1) {
       t.equal(stanceOf(breaker, 100), 'open');
-      breaker = noteAnswer(breaker, breaker.round, { kind: 'refused', event: `b${n}` }, 100, middle);
+      breaker = refuse(`b${n}`, 100);
     }
     t.equal(stanceOf(breaker, 5_099), 'shut');
-    breaker = noteAnswer(beginAttempt(breaker), breaker.round, { kind: 'refused', event: 'c' }, 5_100, middle);
+    breaker = refuse('c', 5_100);
     t.match(breaker, { failures: 2, retryAtMs: 35_100 }, 'a probe that is refused as well');
-    breaker = noteAnswer(beginAttempt(breaker), breaker.round, { kind: 'acknowledged' }, 40_000, middle);
+    breaker = noteAttempt(
+      breaker,
+      { round: breaker.round, event: 'd', answer: { kind: 'acknowledged' }, atMs: 40_000 },
+      middle,
+    );
     t.match(breaker, { failures: 0, refused: [] });
   },
 );
+
+t.test('while few events have failed, one that has not is tried at once', async (t) => {
+  let breaker = freshBreaker;
+  const failing = (event: string, answer: EndpointAnswer = down) => {
+    breaker = noteAttempt(beginAttempt(breaker), { round: breaker.round, event, answer, atMs: 0 }, middle);
+  };
+  failing('a');
+  t.same([stanceOf(breaker, 1, 'a'), stanceOf(breaker, 1, 'b'), stanceOf(breaker, 1)], ['shut', 'probe', 'shut']);
+  t.equal(stanceOf(beginAttempt(breaker), 1, 'b'), 'shut', 'one at a time');
+  failing('b');
+  failing('a');
+  t.equal(stanceOf(breaker, 1, 'c'), 'probe');
+  failing('c');
+  t.equal(stanceOf(breaker, 1, 'd'), 'shut', 'three say that it is the endpoint');
+  breaker = freshBreaker;
+  failing('a', { ...down, throttles: true });
+  t.equal(stanceOf(breaker, 1, 'b'), 'shut', 'it asked to be left alone');
+});
 
 t.test('the rate: that many a second, and no more at once after a pause', async (t) => {
   let limit = fullRate(10, 0);

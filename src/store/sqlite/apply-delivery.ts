@@ -25,7 +25,7 @@ export function applyClaim(
   leaseUntilMs: number,
   leaseToken: string,
 ): readonly ClaimedDelivery[] {
-  promoteExpired(statements, authority, nowMs, Math.max(limit, mostPromoted));
+  promoteExpired(statements, authority, nowMs, leaseUntilMs, Math.max(limit, mostPromoted));
   const rows = statements.rows(oldestDue, authority, nowMs, limit);
   return rows.map((row) => {
     const recordedMs = numberAt(row, 0);

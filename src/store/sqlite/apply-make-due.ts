@@ -17,6 +17,8 @@ const unwanted = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 2 AND waitUntilMs < ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
 const expired = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 0 AND waitUntilMs <= ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
+const leasedAhead = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND leaseToken IS NOT NULL AND ready = 0 AND waitUntilMs > ?2 ORDER BY recordedMs, seq ${limitClause}`;
 
 const at = 'WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?';
 
@@ -53,11 +55,20 @@ export function applyMakeDue(
   return keys.length;
 }
 
-/** Makes what has waited long enough, or whose lease has run out, ready to be claimed: `limit` at most. */
-export function promoteExpired(statements: Statements, authority: string, nowMs: number, limit: number): void {
-  for (const key of find(statements, expired, authority, nowMs, limit)) {
-    statements.run(`UPDATE delivery SET ready = 1, leaseToken = NULL ${at}`, ...key);
-  }
+/** Makes what has waited long enough, or whose lease has run out, ready to be claimed: `limit` of each at most. */
+export function promoteExpired(
+  statements: Statements,
+  authority: string,
+  nowMs: number,
+  leaseUntilMs: number,
+  limit: number,
+): void {
+  const aheadMs = leaseUntilMs + (leaseUntilMs - nowMs);
+  const keys = [
+    ...find(statements, expired, authority, nowMs, limit),
+    ...find(statements, leasedAhead, authority, aheadMs, limit),
+  ];
+  for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, leaseToken = NULL ${at}`, ...key);
 }
 
 /** Adds to the number of unwanted deliveries of an authority. */

@@ -1,0 +1,67 @@
+import type { SendResult } from '../../../src/notification/sender.ts';
+import { type EndpointTrouble, minuteMs, type PlannedAuthority, type PlannedEvent, secondMs } from './plan.ts';
+import type { Random } from './random.ts';
+
+/** What an endpoint does with one request. */
+export interface Answer {
+  /** It took the event in. */
+  readonly takes: boolean;
+  readonly afterMs: number;
+  readonly result: SendResult;
+}
+
+const deadlineMs = 30 * secondMs;
+const acknowledged: SendResult = { kind: 'acknowledged', status: 200 };
+const failed = (reason: string, endpointAlive = false): SendResult => ({ kind: 'failed', reason, endpointAlive });
+
+/** `healed`: troubles are over; poison stays until `cured`. */
+export function answerOf(
+  { troubles }: PlannedAuthority,
+  { poison }: PlannedEvent,
+  atMs: number,
+  random: Random,
+  cured: boolean,
+): Answer {
+  const soonMs = random.between(1, 200);
+  const trouble = troubles.find(({ fromMs, toMs }) => atMs >= fromMs && atMs < toMs);
+  if (trouble !== undefined) {
+    const answer = troubled(trouble, soonMs, random);
+    if (answer !== undefined) return answer;
+  }
+  if (poison !== undefined && !cured) {
+    if (poison === 'hangs') return { takes: false, afterMs: deadlineMs, result: failed('timeout') };
+    const result = poison === 'refuses' ? failed('status-422', true) : failed('status-500');
+    return { takes: false, afterMs: soonMs, result };
+  }
+  return { takes: true, afterMs: soonMs, result: acknowledged };
+}
+
+function troubled({ kind, status, retryAfterMs }: EndpointTrouble, soonMs: number, random: Random): Answer | undefined {
+  switch (kind) {
+    case 'refuses-connections':
+      return { takes: false, afterMs: soonMs, result: failed('connection') };
+    case 'times-out':
+      return { takes: random.chance(0.3), afterMs: deadlineMs, result: failed('timeout') };
+    case 'status': {
+      const asked = retryAfterMs === undefined ? {} : { retryAfterMs };
+      return {
+        takes: false,
+        afterMs: soonMs,
+        result: { kind: 'failed', reason: `status-${status}`, endpointAlive: false, ...asked },
+      };
+    }
+    case 'slow':
+      return { takes: true, afterMs: random.between(secondMs, deadlineMs - 1), result: acknowledged };
+    case 'flaps':
+      return random.chance(0.5) ? { takes: false, afterMs: soonMs, result: failed('status-503') } : undefined;
+    case 'loses-answers':
+      return random.chance(0.5) ? { takes: true, afterMs: soonMs, result: failed('connection') } : undefined;
+    case 'refuses-events':
+      return { takes: false, afterMs: soonMs, result: failed('status-422', true) };
+    default:
+      throw kind satisfies never;
+  }
+}
+
+/** From now on within this time a well endpoint has everything, whatever went on before. */
+export const promisedMs = 22 * minuteMs;

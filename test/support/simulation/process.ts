@@ -1,0 +1,133 @@
+import { type Clock, openSteadyTime } from '../../../src/notification/clock.ts';
+import { type Dispatcher, defaultDispatcherLimits, startDispatcher } from '../../../src/notification/dispatcher.ts';
+import { buildMessage } from '../../../src/notification/message.ts';
+import type { Send, SendResult } from '../../../src/notification/sender.ts';
+import type { UsableSubscription } from '../../../src/notification/subscriptions.ts';
+import { watchDeliveries } from '../../../src/notification/watch-deliveries.ts';
+import type { DeliveryQueue } from '../../../src/store/store.ts';
+import { minuteMs, secondMs } from './plan.ts';
+import type { Random } from './random.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** What all processes of a simulation have in common. */
+export interface SimulatedWorld {
+  readonly time: VirtualTime;
+  readonly random: Random;
+  readonly deliveries: DeliveryQueue;
+  /** Whether calls of the store fail now. */
+  readonly storeFails: () => boolean;
+  readonly wallMs: () => number;
+  readonly usable: (authority: string) => readonly UsableSubscription[];
+  /** One request arrives; when it is answered, and with what. */
+  readonly receive: (url: string, body: string) => { readonly afterMs: number; readonly result: SendResult };
+}
+
+/** A server with the real dispatcher and the real watch, which can be killed at any moment. */
+export interface SimulatedProcess {
+  readonly dispatcher: Dispatcher;
+  readonly now: () => number;
+  /** The Subscriptions changed. */
+  changed(authority: string): void;
+  /** From now on nothing of it happens any more: no timer, no answer. */
+  kill(): void;
+}
+
+/** A call of the store: a moment on its way there and back, and with a failing store an error before or after it. */
+function callsOf(world: SimulatedWorld, isAlive: () => boolean) {
+  const { time, random, storeFails } = world;
+  return <T>(apply: () => Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const fails = storeFails() && random.chance(0.5);
+      const applies = !fails || random.chance(0.5);
+      time.after(random.chance(0.1) ? random.between(0, 20) : 0, () => {
+        // What a killed process had already sent may still arrive.
+        if (!isAlive() && random.chance(0.5)) return;
+        const applied = applies ? apply() : undefined;
+        void applied?.then((value) => {
+          if (isAlive() && !fails) resolve(value);
+        });
+        if (fails && isAlive()) reject(new Error('the store fails'));
+      });
+    });
+}
+
+export function startProcess(world: SimulatedWorld): SimulatedProcess {
+  const { time, random, deliveries } = world;
+  let alive = true;
+  const isAlive = (): boolean => alive;
+  const steady = openSteadyTime(world.wallMs, () => time.elapsedMs);
+  const clock: Clock = {
+    now: steady.now,
+    elapsed: () => time.elapsedMs,
+    after: (delayMs, run) => time.after(delayMs, () => alive && run()),
+  };
+  const call = callsOf(world, isAlive);
+  const queue: DeliveryQueue = {
+    ...deliveries,
+    claim: (...args) => call(() => deliveries.claim(...args)),
+    settle: (...args) => call(() => deliveries.settle(...args)),
+    backlog: () => call(() => deliveries.backlog()),
+    makeDue: (...args) => call(() => deliveries.makeDue(...args)),
+    recordBreach: (...args) => call(() => deliveries.recordBreach(...args)),
+  };
+  const cuts = new Set<() => void>();
+  const send: Send = ({ url, body }) =>
+    new Promise((resolve) => {
+      const cut = (): void => resolve({ kind: 'failed', reason: 'connection', endpointAlive: false });
+      cuts.add(cut);
+      time.after(random.between(1, 50), () => {
+        // A request of a killed process may be on its way already.
+        if (!alive && random.chance(0.5)) return;
+        const { afterMs, result } = world.receive(url, body);
+        time.after(afterMs, () => {
+          cuts.delete(cut);
+          if (alive) resolve(result);
+        });
+      });
+    });
+  let listener: (authority: string) => void = () => undefined;
+  const onError = (): void => undefined;
+  const dispatcher = startDispatcher({
+    store: { deliveries: queue },
+    subscriptions: {
+      usable: world.usable,
+      failing: () => undefined,
+      recovered: () => undefined,
+      onChange: (wanted) => {
+        listener = wanted;
+      },
+    },
+    selectEvent: (body) => (clauses) => clauses.length === 0 || JSON.parse(body).kind === 'a',
+    renderEvent: (body) => body,
+    deliver: (to, delivery) => send(buildMessage(to.channel, to.method, delivery, to.secrets)),
+    sender: {
+      close: async () => {
+        for (const cut of cuts) cut();
+      },
+    },
+    clock,
+    random: random.next,
+    limits: { ...defaultDispatcherLimits, perAuthority: 3, pageSize: 8, queryEveryMs: 5 * minuteMs },
+    onError,
+  });
+  const watch = watchDeliveries({
+    deliveries: queue,
+    clock,
+    everyMs: 5 * minuteMs,
+    onAlarm: () => undefined,
+    onBreach: () => undefined,
+    onError,
+  });
+  return {
+    dispatcher,
+    now: clock.now,
+    changed: (authority) => listener(authority),
+    kill: () => {
+      alive = false;
+      watch.stop();
+    },
+  };
+}
+
+/** The moment after which a stopped process is gone whatever it still waits for. */
+export const stopWithinMs = 60 * secondMs;
