@@ -476,3 +476,130 @@ t.test('transaction: two entries under one condition are not both created', asyn
   const seen = await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
   t.equal(seen.body.total, 1);
 });
+
+t.test(
+  'transaction: conditional references mean one resource that the caller may search, or nothing is stored',
+  async (t) => {
+    const number = (nhsNumber: string) => `Patient?identifier=https://fhir.nhs.uk/Id/nhs-number|${nhsNumber}`;
+    const own = world.registry.authorities[0]?.organisationId ?? '';
+    const plan = freshPlan();
+    const answer = await postBundle(la, 'transaction', [
+      {
+        ...post({
+          ...buildFlag(plan),
+          subject: { reference: number(plan.nhsNumber) },
+          author: { reference: `Organization?_id=${own}` },
+        } as Flag),
+      },
+      post(buildPatient(plan)),
+    ]);
+    t.strictSame(statusesOf(answer), ['201 Created', '201 Created'], JSON.stringify(answer.body));
+    const [seen] = await seenByNhs(plan.nhsNumber);
+    t.match(seen, {
+      subject: { reference: `Patient/${plan.nhsNumber}` },
+      author: { reference: `Organization/${own}` },
+    });
+
+    const again = { ...plan, reference: 'again', kind: kindOf('LAC') };
+    const known = await postBundle(la, 'transaction', [
+      post({ ...buildFlag(again), subject: { reference: `Patient?family=Testchild&_id=${plan.nhsNumber}` } } as Flag),
+    ]);
+    t.strictSame(statusesOf(known), ['201 Created']);
+
+    const others = freshPlan();
+    await submit(otherLa, others);
+    const refused: [string, number][] = [
+      [`Patient?_id=${others.nhsNumber}`, 412],
+      [`Patient?_id=${freshNhsNumber()}`, 412],
+      ['Patient?birthdate=2019-03-04', 412],
+      [number('9990000019'), 400],
+      [number(others.nhsNumber), 422],
+      [number(freshNhsNumber()), 422],
+      ['Patient?nonsense=1', 400],
+      ['Observation?code=1', 403],
+    ];
+    for (const [reference, status] of refused) {
+      const whole = freshPlan();
+      const { status: answered, body } = await postBundle(la, 'transaction', [
+        post(buildPatient(whole)),
+        post({ ...buildFlag(whole), subject: { reference } } as Flag),
+      ]);
+      t.equal(answered, status, `${reference}: ${JSON.stringify(body)}`);
+      t.match(JSON.stringify(body), /Bundle\.entry\[1\]/);
+      t.equal((await la.request('GET', `Patient/${whole.nhsNumber}`)).status, 404, 'nothing stored');
+    }
+    const [hidden, unknown] = [others.nhsNumber, freshNhsNumber()].map((nhsNumber) =>
+      postBundle(la, 'transaction', [post({ ...buildFlag(plan), subject: { reference: number(nhsNumber) } } as Flag)]),
+    );
+    t.strictSame((await hidden)?.body, (await unknown)?.body, 'hidden is absent');
+  },
+);
+
+t.test('transaction: a read that would fail refuses the whole, before anything is stored or disclosed', async (t) => {
+  const known = freshPlan();
+  const hidden = freshPlan();
+  const [id = ''] = await submit(la, known);
+  const [hiddenId = ''] = await submit(otherLa, hidden);
+  const reads: [string, number][] = [
+    ['Flag/absent', 404],
+    [`Flag/${hiddenId}`, 404],
+    [`Patient/${hidden.nhsNumber}`, 404],
+    ['Patient/9990000019', 400],
+    [`Flag/${id}/_history/7`, 404],
+    ['Flag?_sort=nonsense', 400],
+    ['Flag?patient=9990000019', 400],
+    ['Organization/nothing', 404],
+  ];
+  for (const [url, status] of reads) {
+    const plan = freshPlan();
+    const { id: requestId, headers } = namedRequest();
+    const entries = [
+      ...buildRecord(plan),
+      { request: { method: 'GET', url: `Flag/${id}` } },
+      { request: { method: 'GET', url } },
+    ];
+    const answer = await postBundle(la, 'transaction', entries, headers);
+    t.equal(answer.status, status, `${url}: ${JSON.stringify(answer.body)}`);
+    t.match(JSON.stringify(answer.body), /Bundle\.entry\[3\]/);
+    t.notMatch(JSON.stringify(answer.body), /period/, 'nothing is disclosed');
+    t.strictSame(
+      trail.of(requestId).map(({ subtype, outcome }) => [subtype, outcome]),
+      [['transaction', '4']],
+    );
+    t.equal((await la.request('GET', `Patient/${plan.nhsNumber}`)).status, 404, 'nothing is stored');
+  }
+  const deleted = await postBundle(la, 'transaction', [
+    { request: { method: 'DELETE', url: `Flag/${id}` } },
+    { request: { method: 'GET', url: `Flag/${id}` } },
+  ]);
+  t.equal(deleted.status, 410, 'a read sees what the transaction would leave');
+  t.equal((await la.request('GET', `Flag/${id}`)).status, 200);
+  const refusedForNhs = await postBundle(epr, 'transaction', [
+    { request: { method: 'GET', url: `Flag?patient=${known.nhsNumber}` } },
+    { request: { method: 'GET', url: 'Flag?status=active' } },
+  ]);
+  t.equal(refusedForNhs.status, 400);
+  const { id: requestId, headers } = namedRequest();
+  const plan = freshPlan();
+  const good = await postBundle(
+    la,
+    'transaction',
+    [
+      ...buildRecord(plan),
+      { request: { method: 'GET', url: `Patient/${plan.nhsNumber}` } },
+      { request: { method: 'GET', url: `Patient/${plan.nhsNumber}/_history/1` } },
+      { request: { method: 'GET', url: `Patient/${plan.nhsNumber}/Flag` } },
+    ],
+    headers,
+  );
+  t.strictSame(
+    statusesOf(good),
+    ['201 Created', '201 Created', '200 OK', '200 OK', '200 OK'],
+    JSON.stringify(good.body),
+  );
+  t.strictSame(
+    trail.of(requestId).map(({ subtype }) => subtype),
+    ['create', 'create', 'read', 'vread', 'search-type'],
+    'an upsert that creates is a create; each read is audited',
+  );
+});
