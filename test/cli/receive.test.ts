@@ -1,22 +1,16 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { parse } from 'csv-parse/sync';
 import t, { type Test } from 'tap';
-import { type CpisProcess, environmentWithoutSettings, startCpis } from '../../src/cli/demo/cpis-process.ts';
 import { waitFor } from '../../src/cli/demo/wait-for.ts';
-import { buildSignNotification } from '../../src/notification/sign-notification.ts';
 import { makeClientKeys } from '../support/keys.ts';
+import { type Desk, openDesk } from '../support/receiver-desk.ts';
 import { runCpis } from '../support/run-cpis.ts';
-import { openWorld } from '../support/running-server.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
 
 const limitMs = 15_000;
-const authorization = 'Bearer a-secret';
 
 const eventOf = (id: string, over: object = {}) => ({
   resourceType: 'AuditEvent',
@@ -64,70 +58,6 @@ function bundleOf(
     type: 'history',
     entry: [{ resource: { resourceType: 'Parameters', parameter } }, ...sent],
   };
-}
-
-interface Desk {
-  readonly folder: string;
-  /** Signs what is sent; another one may take its place. */
-  signing: KeyObject;
-  publish(...keys: KeyObject[]): void;
-  start(args?: readonly string[]): Promise<CpisProcess & { readonly endpoint: string; lines(): string[] }>;
-  /** Gives the status, 0: no answer. */
-  send(
-    endpoint: string,
-    body: unknown,
-    more?: { method?: string; path?: string; headers?: Record<string, string>; id?: string },
-  ): Promise<number>;
-}
-
-function openDesk(t: Test): Desk {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-receive-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  writeFileSync(join(folder, 'authorization'), `${authorization}\n`);
-  const desk: Desk = {
-    folder,
-    signing: generateKeyPairSync('ed25519').privateKey,
-    publish(...keys) {
-      const jwks = { keys: keys.map((key) => createPublicKey(key).export({ format: 'jwk' })) };
-      writeFileSync(join(folder, 'keys.json'), JSON.stringify(jwks));
-    },
-    async start(args = []) {
-      const lines: Buffer[] = [];
-      const child = await startCpis({
-        args: [
-          ...['receive', '--inbox', join(folder, 'inbox.sqlite'), '--authorization', join(folder, 'authorization')],
-          ...['--keys', join(folder, 'keys.json'), '--port', '0', ...args],
-        ],
-        env: environmentWithoutSettings(),
-        isReady: (output) => output.includes('listening at '),
-        onStdout: (chunk) => lines.push(chunk),
-      });
-      t.teardown(() => child.kill());
-      const endpoint = /listening at (\S+)/.exec(child.output())?.[1] ?? '';
-      return { ...child, endpoint, lines: () => Buffer.concat(lines).toString().split('\n').filter(Boolean) };
-    },
-    async send(endpoint, body, { method = 'POST', path = '', headers = {}, id } = {}) {
-      const text = typeof body === 'string' ? body : JSON.stringify(body);
-      const signingId = id ?? (body as { id?: string }).id ?? 'message-1';
-      const flat = buildSignNotification([desk.signing], Date.now)({ id: signingId, secrets: [] }, text);
-      const signed = Object.fromEntries(
-        flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1] ?? '']] : [])),
-      );
-      try {
-        const response = await fetch(`${endpoint}${path}`, {
-          method,
-          headers: { authorization, 'content-type': 'application/fhir+json', ...signed, ...headers },
-          body: text,
-        });
-        await response.arrayBuffer();
-        return response.status;
-      } catch {
-        return 0;
-      }
-    },
-  };
-  desk.publish(desk.signing);
-  return desk;
 }
 
 const put = (id: string) => ({ method: 'PUT', path: `/AuditEvent/${id}` });
@@ -380,45 +310,6 @@ t.test('keys that changed are found; secrets do as well; without keys nothing is
   desk.publish(desk.signing);
   t.equal(await desk.send(without.endpoint, eventOf('d-3'), put('d-3')), 201);
   t.match(without.output(), /public keys of the server cannot be had/);
-});
-
-t.test('the real server tells it, from the Subscription to the line', async (t) => {
-  const desk = openDesk(t);
-  rmSync(join(desk.folder, 'keys.json'));
-  const receiver = await desk.start();
-  const world = await openWorld(t, { subscriptionOrigins: [new URL(receiver.endpoint).origin] });
-  const keys = await fetch(`${world.server.origin}/.well-known/notification-keys.json`);
-  writeFileSync(join(desk.folder, 'keys.json'), await keys.text());
-  const [la] = world.authorities;
-  const [epr] = world.careProviders;
-  const plan = freshPlan();
-  if (la === undefined || epr === undefined) throw new Error('the world is incomplete');
-  await submit(la, plan);
-  const channel = {
-    ...{ type: 'rest-hook', endpoint: receiver.endpoint, payload: 'application/fhir+json' },
-    header: [`Authorization: ${authorization}`],
-  };
-  const subscription = {
-    resourceType: 'Subscription',
-    status: 'requested',
-    reason: 'x',
-    criteria: 'AuditEvent',
-    channel,
-  };
-  t.equal((await la.request('POST', 'Subscription', subscription)).status, 201);
-  t.equal((await epr.request('GET', `Flag?patient=${plan.nhsNumber}`)).status, 200);
-  t.ok(await waitFor(() => receiver.lines().length > 0, limitMs), receiver.output());
-  t.match(receiver.lines(), [/Alex Example .*looked up \d{10}$/]);
-  t.match(receiver.lines()[0], plan.nhsNumber);
-  await receiver.stop();
-  const db = new DatabaseSync(join(desk.folder, 'inbox.sqlite'), { readOnly: true });
-  const proof = db.prepare('SELECT m.headers, m.body FROM event e JOIN message m ON m.id = e.message').get();
-  db.close();
-  writeFileSync(join(desk.folder, 'headers'), String(proof?.['headers']));
-  const verify = [...['verify-notification', '--headers', join(desk.folder, 'headers'), '--any-time']];
-  const input = Buffer.from(proof?.['body'] as Uint8Array);
-  const verdict = await runCpis([...verify, '--keys', join(desk.folder, 'keys.json')], { input });
-  t.match(verdict, { code: 0, out: /^valid/ }, 'what is kept proves who sent it');
 });
 
 t.test('wrong usage', async (t) => {
