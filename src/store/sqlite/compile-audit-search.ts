@@ -59,7 +59,8 @@ function chooseDriver(clauses: readonly SearchClause[]): SearchClause | undefine
   let bestRank = lastRank + 1;
   for (const clause of clauses) {
     const rank = rankOf(clause);
-    if (rank >= bestRank) continue;
+    // Of several keys none gives the order of time: then what the caller may see is read, and never all that there is.
+    if (rank >= bestRank || exactKeys(clause)?.length !== 1) continue;
     best = clause;
     bestRank = rank;
   }

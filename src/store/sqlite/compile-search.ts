@@ -142,11 +142,8 @@ export function readsFew({ type, clauses, total }: SearchPlan): boolean {
     if (!('any' in clause) || clause.any.length > maxFew) return false;
     if (clause.kind === 'id') return true;
     if (clause.kind === 'reference') {
-      return (
-        patientParams.has(clause.param) &&
-        clause.any.every(({ kind }) => kind === 'literal') &&
-        !(type === 'AuditEvent' && total)
-      );
+      if (type === 'AuditEvent' && (total || clause.any.length > 1)) return false;
+      return patientParams.has(clause.param) && clause.any.every(({ kind }) => kind === 'literal');
     }
     return clause.kind === 'token' && type !== 'AuditEvent' && driverRank(clause) === identifierRank;
   });

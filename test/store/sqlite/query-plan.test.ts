@@ -179,6 +179,11 @@ t.test('what the caller may see drives, unless the search names one child or one
     ['l:viewer:E1', [literal('agent', undefined, 'E2'), own]],
     ['l:viewer:E1', [literal('entity', 'Organization', 'E2'), own]],
     ['l:viewer:E1', [outcome, own]],
+    ['l:viewer:E1', [{ kind: 'reference', param: 'patient', any: listOf(2) }, own]],
+    [
+      'l:viewer:E1',
+      [{ kind: 'reference', param: 'entity', any: [...listOf(1), { kind: 'literal', type: 'Flag', id: '0' }] }, own],
+    ],
     ['r:9990000018/Patient', [literal('patient', 'Patient', '9990000018'), own]],
     ['r:f1/Flag', [own, literal('agent', 'Organization', 'E2'), literal('entity', 'Flag', 'f1')]],
     ['r:E2/Organization', [literal('agent', 'Organization', 'E2'), outcome]],

@@ -44,6 +44,7 @@ t.test('what names a few children or records is read at once, all else by the th
   const audits = (clauses: readonly SearchClause[], total: boolean) => plan(clauses, { type: 'AuditEvent', total });
   t.equal(readsFew(audits([own, literal('patient', '1')], false)), true);
   t.equal(readsFew(audits([own, literal('patient', '1')], true)), false, 'a child may have many events to count');
+  t.equal(readsFew(audits([own, literal('patient', '1', '2')], false)), false);
   t.equal(readsFew(audits([own, identifier([{ code: 'v' }])], false)), false);
 });
 
