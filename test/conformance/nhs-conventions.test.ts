@@ -90,3 +90,21 @@ conforms(ukCore, 'UK Core: what must be supported of Flag, Patient and Organizat
   const patient = (await asEpr('GET', `Patient/${plan.nhsNumber}`)).json;
   t.match(patient, { identifier: Array, name: Array, birthDate: /^\d{4}-\d\d-\d\d$/ });
 });
+
+conforms(ukCore, 'UK Core: the profiles are derived from R4 and mark what must be supported', async (t) => {
+  const marked: Readonly<Record<string, readonly string[]>> = {
+    'cpis-flag': ['Flag.status', 'Flag.code', 'Flag.subject'],
+    'cpis-patient': ['Patient.identifier', 'Patient.name', 'Patient.gender', 'Patient.birthDate'],
+    'cpis-organization': ['Organization.identifier', 'Organization.name', 'Organization.telecom'],
+  };
+  for (const [id, paths] of Object.entries(marked)) {
+    const { status, json } = await asEpr('GET', `StructureDefinition/${id}`);
+    t.equal(status, 200, id);
+    t.equal(json.baseDefinition, `http://hl7.org/fhir/StructureDefinition/${json.type}`);
+    const elements: { path: string; mustSupport?: boolean }[] = json.differential.element;
+    t.strictSame(
+      elements.filter(({ mustSupport }) => mustSupport).map(({ path }) => path),
+      paths,
+    );
+  }
+});
