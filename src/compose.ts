@@ -14,6 +14,7 @@ import { buildTokenVerifier } from './auth/verify-token.ts';
 import { resolvePublicBaseUrl, type Settings } from './config.ts';
 import { accessTable, definitionTypes } from './cpis/access-policy.ts';
 import { clientOf, ownerOf } from './cpis/labels.ts';
+import { recordOwnChange } from './cpis/own-change.ts';
 import { renderForAuthority } from './cpis/shared-event.ts';
 import { loadDefinitions } from './fhir/definitions/load-definitions.ts';
 import { loadProfiles } from './fhir/definitions/load-profiles.ts';
@@ -156,10 +157,23 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     const granted = intersectScopes(['system/AuditEvent.rs'], client.scopes).get('AuditEvent');
     return granted === undefined || granted.size === 0 ? undefined : client;
   };
+  const newAuditId = buildTimeOrderedIds();
   const subscriptions = await openSubscriptions({
     store,
     commit: (unit) => store.commit(unit),
     indexOf: extract,
+    auditOf: ({ before, atMs }) =>
+      recordOwnChange(
+        {
+          id: newAuditId(),
+          recordedMs: atMs,
+          requestId: randomUUID(),
+          type: before.type,
+          resourceId: before.id,
+          ownerId: ownerOf(before.labels),
+        },
+        baseUrl,
+      ),
     secretsKey: signingKey.sealKey,
     parseSearch: parseCriteria,
     resolve,
@@ -253,7 +267,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     },
     clock,
     newId: randomUUID,
-    newAuditId: buildTimeOrderedIds(),
+    newAuditId,
     baseUrl,
     cursorKey: signingKey.cursorKey,
     endedPlanVisibleMonths: settings.endedPlanVisibleMonths,

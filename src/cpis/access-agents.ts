@@ -53,8 +53,18 @@ function organisationAgent(caller: Caller): AuditEventAgent | undefined {
   };
 }
 
+/** The server does something by itself: it is both ends. */
+function buildServerAgents(baseUrl: string): AuditEventAgent[] {
+  const server = { who: { display: 'cpis-fhir' }, network: { address: baseUrl, type: '5' } } as const;
+  return [
+    { type: sourceRole, ...server, requestor: true },
+    { type: destinationRole, ...server, requestor: false },
+  ];
+}
+
 /** The agents of BALP: client and server (their roles swap on a read), user and organisation. */
 function buildCallerAgents(facts: AccessFacts, baseUrl: string): AuditEventAgent[] {
+  if (facts.byServer === true) return buildServerAgents(baseUrl);
   const reads = facts.interaction === 'read' || facts.interaction === 'vread';
   const { caller } = facts;
   const user = caller === undefined ? undefined : userAgent(caller);

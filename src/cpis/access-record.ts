@@ -40,6 +40,8 @@ export interface AccessFacts {
   readonly outcomeReason?: string;
   /** Undefined: nobody, the token was refused. */
   readonly caller: Caller | undefined;
+  /** Nobody asked: the server does it by itself. */
+  readonly byServer?: boolean;
   readonly clientAddress: string;
   readonly requestId: string;
   readonly correlationId?: string;

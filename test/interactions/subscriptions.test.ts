@@ -55,6 +55,14 @@ t.test('requested, activated, delivered to, turned off', async (t) => {
   const id = idIn(created.headers.get('location'));
   const active = await untilStatus(la, id, 'active');
   t.match(active.channel.header, [/^Authorization: /]);
+  const changes = await la.request<Bundle>('GET', `AuditEvent?entity=Subscription/${id}&subtype=update`);
+  t.match(
+    resourcesOf<AuditEvent>(changes),
+    [{ action: 'U', outcome: '0', agent: [{ who: { display: 'cpis-fhir' }, requestor: true }, {}, {}] }],
+    'the activation by the server is audited, and seen by the owner',
+  );
+  const unseen = await otherLa.request<Bundle>('GET', `AuditEvent?entity=Subscription/${id}`);
+  t.equal(unseen.body.total, 0);
   t.notOk(JSON.stringify(active).includes('s3cret'), 'redacted on read');
   for (const path of [`Subscription/${id}/_history/1`, 'Subscription', 'Subscription?status=active']) {
     const text = JSON.stringify((await la.request('GET', path)).body);
