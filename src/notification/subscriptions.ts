@@ -116,6 +116,8 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   /** Every authority that is known to have, or to have had, a Subscription. */
   const owners = new Set<string>();
   const listeners = new Set<(authority: string) => void>();
+  /** Authorities whose Subscriptions have changed and not been read since: none of theirs is used. Grows by each change. */
+  const stale = new Map<string, number>();
   /** Authorities with a Subscription that waits until handshakes can be sent. */
   const unshaken = new Set<string>();
   let handshake: Handshake | undefined;
@@ -205,8 +207,10 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
 
   async function load(authority: string): Promise<void> {
     for (let round = 0; round < mostRounds; round += 1) {
+      const change = stale.get(authority);
       const found = await findAll([{ kind: 'label', any: [ownerLabel(authority)] }]);
       dropOutdated(authority, found);
+      if (stale.get(authority) === change) stale.delete(authority);
       const beyond = findBeyondLimit(found);
       const taken = await Promise.all(found.map((stored) => take(stored, beyond.has(stored))));
       if (taken.includes('superseded') && round + 1 < mostRounds) continue;
@@ -230,6 +234,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
 
   function changed(authority: string): Promise<void> {
     owners.add(authority);
+    stale.set(authority, (stale.get(authority) ?? 0) + 1);
     const waiting = queued.get(authority);
     if (waiting !== undefined) return waiting;
     const next = inTurn(authority, async () => {
@@ -270,6 +275,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   await Promise.all([...owners].map(load));
   return {
     usable: (authority) => {
+      if (stale.has(authority)) return [];
       const nowMs = clock.now();
       const held = entries.get(authority) ?? [];
       return held.filter(({ endMs }) => endMs === undefined || endMs > nowMs).map(({ usable }) => usable);

@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Bundle, OperationOutcome, Parameters, Subscription } from 'fhir/r4.js';
+import type { Bundle, CapabilityStatement, OperationOutcome, Parameters, Subscription } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { subscriptionTopics } from '../../src/cpis/subscription-topic.ts';
 import { backport } from '../../src/fhir/subscription/backport.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openReceiver } from '../support/receiver.ts';
@@ -324,6 +325,19 @@ t.test('a WebSocket gets nothing without a token of its own', async (t) => {
   t.equal((await la.request('GET', `Subscription/${hook}/$get-ws-binding-token`)).status, 422);
   for (const each of [id, hook]) await la.request('DELETE', `Subscription/${each}`);
   t.equal((await la.request('GET', 'Subscription/$get-ws-binding-token')).status, 422, 'there is none to bind');
+});
+
+t.test('what is served stands in the CapabilityStatement', async (t) => {
+  const { body } = await la.request<CapabilityStatement>('GET', 'metadata');
+  const [rest] = body.rest ?? [];
+  const url = `${world.server.baseUrl.replace('http', 'ws')}/$websocket`;
+  t.match(rest?.extension, [{ url: /capabilitystatement-websocket$/, valueUri: url }]);
+  const served = rest?.resource?.find(({ type }) => type === 'Subscription');
+  t.ok(served?.supportedProfile?.includes(backport.subscription));
+  t.strictSame(
+    served?.extension?.map(({ valueCanonical }) => valueCanonical),
+    [...subscriptionTopics.keys()],
+  );
 });
 
 t.test('an operation within a Bundle is refused, not misread', async (t) => {
