@@ -102,7 +102,13 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const clock = options.clock ?? systemClock;
   const errors: unknown[] = [];
   const origins = new Set(options.origins);
-  const limits = { ...defaultDispatcherLimits, deadlineMs: 5_000, stopGraceMs: 300, ...options.limits };
+  const limits = {
+    ...defaultDispatcherLimits,
+    deadlineMs: 5_000,
+    stopGraceMs: 300,
+    queryEveryMs: 3_600_000,
+    ...options.limits,
+  };
   const resolve: ResolveHost = options.resolve ?? (async () => [{ address: '127.0.0.1', family: 4 }]);
   const store = await openSqliteStore({ folder, onFatal: (error) => errors.push(error) });
   const subscriptions = await openSubscriptions({

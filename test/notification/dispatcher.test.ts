@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { manualClock } from '../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
@@ -131,9 +130,9 @@ t.test('dead, hanging and endless endpoints delay nobody else, even when they ho
   const healthy = await receiver(t);
   const bad = await receiver(t);
   bad.behave((_, index) => (index % 2 === 0 ? { kind: 'hang' } : { kind: 'drip', everyMs: 50 }));
-  const { subscribe, owe, drained, backlogOf } = await world(t, {
-    deadlineMs: 1_500,
-    limits: { total: 3, deadlineMs: 1_500 },
+  const { subscribe, owe, drained, backlogOf, dispatcher } = await world(t, {
+    deadlineMs: 20_000,
+    limits: { total: 3, deadlineMs: 20_000 },
   });
   await subscribe(kent, healthy.origin);
   for (let n = 0; n < 10; n += 1) {
@@ -141,12 +140,10 @@ t.test('dead, hanging and endless endpoints delay nobody else, even when they ho
     await owe(`E0700000${n}`, 20);
   }
   await bad.waitFor(10);
-  const beganMs = Date.now();
   await owe(kent, 200);
   await drained(kent);
-  t.ok(Date.now() - beganMs < 1_200, 'before any deadline of the others');
+  t.same([...dispatcher.snapshot().attempts], [['acknowledged', 200]], 'before any attempt at the others has ended');
   t.equal(healthy.received.length, 200);
-  await sleep(1_600);
   t.match(await backlogOf('E07000004'), { undelivered: 20, delivered: 0 });
 });
 
@@ -185,7 +182,7 @@ t.test('an event that the endpoint refuses, or fails at, does not hold up the ot
     t.match(await backlogOf(leeds), { undelivered: 1, delivered: 40 }, `${status}`);
     t.same(new Set(eventsAt(endpoint)), new Set([poison, ...others]));
     const tries = eventsAt(endpoint).filter((event) => event === poison).length;
-    t.ok(tries >= 6 && tries <= 10, `${tries} tries in an hour`);
+    t.ok(tries >= 6 && tries <= 12, `${tries} tries in an hour`);
     if (status !== 500) t.match(await statusOf(id), { status: 'active', version: 2 });
     t.equal(eventsAt(endpoint).length - tries, 40, 'the others once each');
   }
