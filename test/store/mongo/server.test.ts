@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Bundle, Flag } from 'fhir/r4.js';
+import t, { type Test } from 'tap';
+import { isServerReady } from '../../../src/cli/demo/cpis-process.ts';
+import type { FhirClient } from '../../../src/cli/demo/fhir-client.ts';
+import { noMongoServer, noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
+import { openReceiver } from '../../support/receiver.ts';
+import { openWorld } from '../../support/running-server.ts';
+import { makeServerHome } from '../../support/server-process.ts';
+import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
+
+const program = fileURLToPath(new URL('../../../bin/cpis.js', import.meta.url));
+
+/** Starts `cpis serve` on a database; what it writes is kept. */
+async function serve(test: Test, url: string, ...options: readonly string[]) {
+  const settings = {
+    CPIS_MONGODB_URL: url,
+    CPIS_MONGODB_TIMEOUT_MS: '1000',
+    CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true',
+  };
+  const home = await makeServerHome({ settings });
+  const child = spawn(process.execPath, [program, 'serve', ...options], { env: { ...process.env, ...home.settings } });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  test.teardown(async () => {
+    child.kill('SIGKILL');
+    await exited;
+    home.remove();
+  });
+  return { origin: home.origin, exited, output: () => output };
+}
+
+async function runTests(): Promise<void> {
+  const mongo = await openMongoServer(t);
+  const standalone = { CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true', CPIS_MONGODB_TIMEOUT_MS: '1500' };
+
+  await t.test(
+    'the whole server on MongoDB: submission, look-up, notification; 503 while it is gone, then well',
+    async (test) => {
+      const receiver = await openReceiver();
+      test.teardown(() => receiver.close());
+      const url = mongo.newDatabaseUrl();
+      const world = await openWorld(test, {
+        subscriptionOrigins: [receiver.origin],
+        settings: { CPIS_MONGODB_URL: url, ...standalone },
+      });
+      const [la] = world.authorities as [FhirClient];
+      const [epr] = world.careProviders as [FhirClient];
+      const plan = freshPlan();
+      const [flagId] = await submit(la, plan);
+      const subscribed = await la.request('POST', 'Subscription', {
+        resourceType: 'Subscription',
+        status: 'requested',
+        reason: 'access to own plans',
+        criteria: 'AuditEvent?',
+        channel: { type: 'rest-hook', endpoint: `${receiver.origin}/events`, payload: 'application/fhir+json' },
+      });
+      test.equal(subscribed.status, 201, JSON.stringify(subscribed.body));
+      const lookUp = () => epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
+      const seen = resourcesOf<Flag>(await lookUp()).map(({ id }) => id);
+      test.strictSame(seen, [flagId]);
+      await receiver.waitFor(1, 20_000);
+      test.match(receiver.received.at(-1)?.body, '"AuditEvent"');
+
+      const health = async () => {
+        const answer = await fetch(`${world.server.origin}/health/ready`);
+        return { status: answer.status, body: (await answer.json()) as { status: string; notes?: string[] } };
+      };
+      test.match(await health(), { status: 200, body: { status: 'warn', notes: [/standalone/] } });
+      test.match(world.log(), /standalone server without transactions/);
+
+      await mongo.stop();
+      const refused = await lookUp();
+      test.equal(refused.status, 503);
+      test.notMatch(JSON.stringify(refused.body), plan.nhsNumber);
+      test.notMatch(JSON.stringify(refused.body), 'Flag/');
+      const becomes = async (status: number) => {
+        for (let tries = 0; tries < 100 && (await health()).status !== status; tries++) await sleep(100);
+        return (await health()).status;
+      };
+      test.equal(await becomes(503), 503);
+      await mongo.start();
+      test.equal(await becomes(200), 200);
+      test.strictSame(
+        resourcesOf<Flag>(await lookUp()).map(({ id }) => id),
+        [flagId],
+      );
+      test.notMatch(world.log(), 'mongodb://');
+    },
+  );
+
+  await t.test(
+    'serve: a database that is not there is told in words with status 2; --wait waits for it',
+    async (test) => {
+      const own = await openMongoServer(test);
+      const url = own.newDatabaseUrl();
+      await own.stop();
+      const refused = await serve(test, url);
+      test.equal(await refused.exited, 2);
+      test.match(refused.output(), /MongoDB cannot be reached within 1000 ms/);
+      test.notMatch(refused.output(), 'mongodb://');
+      const waiting = await serve(test, url, '--wait');
+      while (!waiting.output().includes('waiting for it')) await sleep(20);
+      test.notOk(await isServerReady(waiting.origin));
+      await own.start();
+      while (!(await isServerReady(waiting.origin))) await sleep(50);
+      test.pass('ready once the database is there');
+    },
+  );
+}
+
+if (noMongoServer !== undefined) t.plan(0, noMongoServer);
+else if (noReplicaSet === undefined) t.plan(0, 'these stop the server that they run on');
+else await runTests();
