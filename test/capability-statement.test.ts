@@ -54,7 +54,7 @@ t.test('/metadata is this file with the address of this server, for anybody', as
   t.strictSame(await response.json(), {
     ...statement,
     implementation: { ...statement.implementation, url: baseUrl },
-    rest: statement.rest.map((rest: object) => ({
+    rest: statement.rest?.map((rest: object) => ({
       ...rest,
       extension: [
         {
