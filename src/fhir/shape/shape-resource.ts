@@ -18,6 +18,9 @@ type Json = Readonly<Record<string, unknown>>;
 const subsetted = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'SUBSETTED' };
 const alwaysKept = new Set(['resourceType', 'id', 'meta', 'implicitRules', 'modifierExtension']);
 
+/** Optional, and yet an invariant asks for it or another: org-1. */
+const heldByInvariant = new Set(['Organization.name', 'Organization.identifier']);
+
 /** A resource of a type without a definition is given whole. */
 export function buildShapeResource(definitions: Pick<Definitions, 'types'>): ShapeResource {
   const outlines = new Map<string, ReadonlyMap<string, Outline>>();
@@ -41,7 +44,7 @@ function buildOutline(path: string, records: readonly ElementRecord[]): Readonly
     if (!record.path.startsWith(prefix) || record.path.includes('.', prefix.length)) continue;
     const children = buildOutline(record.path, records);
     const element: Outline = {
-      isMandatory: (record.min ?? 0) > 0,
+      isMandatory: (record.min ?? 0) > 0 || heldByInvariant.has(record.path),
       isSummary: record.isSummary === true,
       children: children.size === 0 ? undefined : children,
     };
