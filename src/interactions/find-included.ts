@@ -8,6 +8,7 @@ import { parseReference } from '../fhir/references.ts';
 import type { Include, SearchQuery } from '../fhir/search/ast.ts';
 import type { StoredResource } from '../store/store.ts';
 import { visibilityRule } from './caller-view.ts';
+import { inTurns } from './in-turns.ts';
 import type { InteractionPorts } from './ports.ts';
 import { shownTo } from './read.ts';
 
@@ -36,9 +37,7 @@ export async function findIncluded(
       ? [{ source: 'Flag', param: 'author', iterate: false }]
       : [];
   const forward = [...always, ...query.include];
-  for (const { source, param, target } of query.include) {
-    for (const type of target === undefined ? targetsOf(source, param) : [target]) authorise(caller, type, 'read');
-  }
+  for (const include of query.include) for (const type of targetsOf(include)) authorise(caller, type, 'read');
   for (const { source } of query.revinclude) authorise(caller, source, 'search-type');
   if (forward.length === 0 && query.revinclude.length === 0) return [];
   const known = new Set(matches.map(keyOf));
@@ -64,11 +63,19 @@ function tooManyIncluded(): Error {
   });
 }
 
-/** The types that the references of a parameter are followed to. */
-function targetsOf(source: string, param: string): readonly string[] {
-  if (source === 'Flag') return [param === 'author' ? 'Organization' : 'Patient'];
-  if (param === 'agent') return ['Organization'];
-  return param === 'patient' ? ['Patient'] : ['Patient', 'Flag'];
+const targets: Readonly<Record<string, readonly string[]>> = {
+  'Flag:author': ['Organization'],
+  'Flag:patient': ['Patient'],
+  'Flag:subject': ['Patient'],
+  'AuditEvent:agent': ['Organization'],
+  'AuditEvent:entity': ['Patient', 'Flag'],
+  'AuditEvent:patient': ['Patient'],
+};
+
+/** The types that the references of an include are followed to: none but those that are there. */
+function targetsOf({ source, param, target }: Include): readonly string[] {
+  const types = targets[`${source}:${param}`] ?? [];
+  return target === undefined ? types : types.filter((type) => type === target);
 }
 
 /** What a resource refers to with a parameter, as the caller is shown it. */
@@ -90,17 +97,17 @@ async function readReferred(
   ports: InteractionPorts,
 ): Promise<readonly StoredResource[]> {
   const wanted: { readonly type: string; readonly id: string }[] = [];
-  for (const { source, param, target } of includes) {
-    const types = target === undefined ? targetsOf(source, param) : [target];
-    for (const resource of sources) {
-      if (resource.type !== source) continue;
-      for (const text of referencesOf(resource, param, caller, ports)) {
+  for (const include of includes) {
+    const types = targetsOf(include);
+    await inTurns(sources, (resource) => {
+      if (resource.type !== include.source) return;
+      for (const text of referencesOf(resource, include.param, caller, ports)) {
         const reference = parseReference(text, ports.baseUrl);
         if (reference === undefined || !types.includes(reference.type) || known.has(keyOf(reference))) continue;
         known.add(keyOf(reference));
         wanted.push(reference);
       }
-    }
+    });
   }
   if (wanted.length > maxIncluded) throw tooManyIncluded();
   const found: StoredResource[] = [];

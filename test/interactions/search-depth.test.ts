@@ -167,6 +167,7 @@ t.test('_include and _revinclude, with :iterate, each resource once', async (t) 
   const rows: readonly (readonly [client: FhirClient, path: string, included: readonly string[]])[] = [
     [la, `Flag?_id=${adaId}&_include=Flag:subject`, [`Patient/${shared}`]],
     [la, `Flag?_id=${adaId}&_include=Flag:patient&_include=Flag:subject:Patient`, [`Patient/${shared}`]],
+    [la, `Flag?_id=${adaId}&_include=Flag:author:Practitioner`, []],
     [la, `Patient?_id=${shared}&_revinclude=Flag:patient`, [`Flag/${adaId}`]],
     [
       la,
