@@ -139,7 +139,7 @@ t.test('dead, hanging and endless endpoints delay nobody else, even when they ho
     await subscribe(`E0700000${n}`, `${bad.origin}/${n}`);
     await owe(`E0700000${n}`, 20);
   }
-  await bad.waitFor(10);
+  await bad.waitFor(8);
   await owe(kent, 200);
   await drained(kent);
   t.same([...dispatcher.snapshot().attempts], [['acknowledged', 200]], 'before any attempt at the others has ended');
