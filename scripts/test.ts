@@ -1,10 +1,11 @@
 /**
- * Runs the tests with tap and closes the output with the line `N passed, N failed`. Arguments go to tap:
- * `npm test -- test/cpis`.
+ * Runs the tests with tap, says what was skipped, and closes the output with the line `N passed, N failed`. Arguments go
+ * to tap: `npm test -- test/cpis`.
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { stripVTControlCharacters } from 'node:util';
+import { noMongoServer, noReplicaSet } from '../test/support/mongo-server.ts';
 
 const tap = spawn('tap', ['--reporter=terse', ...process.argv.slice(2)], {
   stdio: ['ignore', 'pipe', 'inherit'],
@@ -29,6 +30,13 @@ for await (const raw of createInterface({ input: tap.stdout })) {
   lastBlank = line === '' || isProgress;
 }
 const code = await exited;
+const paths = process.argv.slice(2);
+if (paths.length === 0 || paths.some((path) => path.includes('mongo'))) {
+  if (noMongoServer !== undefined) console.log(`Skipped: the MongoDB store, for ${noMongoServer}.`);
+  if (noReplicaSet !== undefined) {
+    console.log(`Skipped: transactions, change streams and explain of the MongoDB store, for ${noReplicaSet}.`);
+  }
+}
 const failed = code !== 0 && counts.fail === 0 ? 1 : counts.fail;
 console.log(`${counts.pass} passed, ${failed} failed${counts.skip > 0 ? `, ${counts.skip} skipped` : ''}`);
 process.exitCode = code;

@@ -36,7 +36,7 @@ export interface Settings {
   readonly notificationConcurrencyPerAuthority: number;
 }
 
-export interface MongodbSettings {
+interface MongodbSettings {
   /** May hold a password: never logged. */
   readonly url: string;
   readonly timeoutMs: number;

@@ -5,7 +5,7 @@ import type { Teardown } from './running-server.ts';
  * `pass`: both ways. `lose-answers`: what is asked arrives, and instead of the next answer the connection ends. `hold`:
  * nothing is passed on.
  */
-export type ProxyMode = 'pass' | 'lose-answers' | 'hold';
+type ProxyMode = 'pass' | 'lose-answers' | 'hold';
 
 export interface TcpProxy {
   readonly port: number;

@@ -10,7 +10,7 @@ import { encodeMark, encodePastVersion, encodeWrite } from './encode-unit.ts';
 import { isDuplicateKey, mongoFailure } from './mongo-failure.ts';
 
 /** Another unit was first. */
-export class UnitConflict extends Error {
+class UnitConflict extends Error {
   constructor() {
     super('another unit was first');
     this.name = 'UnitConflict';

@@ -5,7 +5,7 @@ import type { CommitResult, ResourceWrite, WriteUnit } from '../store.ts';
 import { type Collections, type ResourceDocument, resourceKey } from './documents.ts';
 import { findTwoIds } from './run-search.ts';
 
-export type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
+type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
 
 /** What a unit is applied to: documents by their `_id`, holders by unique key. */
 export interface UnitState {

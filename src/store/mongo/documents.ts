@@ -115,7 +115,7 @@ export interface AuditDocument {
 }
 
 /** An AuditEvent of a unit that is not applied yet: on a server without transactions only. */
-export interface PendingAuditDocument {
+interface PendingAuditDocument {
   readonly _id: string;
   /** When whoever comes first makes it an AuditEvent. */
   readonly untilMs: number;

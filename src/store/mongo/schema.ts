@@ -4,7 +4,7 @@ import { StoreStartError } from '../store-start-error.ts';
 import type { Collections } from './documents.ts';
 
 /** Recorded in the collection `schema`. */
-export const schemaVersion = 1;
+const schemaVersion = 1;
 
 const oldestFirst = { recordedMs: 1, seq: 1 } as const;
 const newestFirst = { recordedMs: -1, seq: -1 } as const;
