@@ -1,4 +1,4 @@
-import type { Bundle, OperationOutcome } from 'fhir/r4.js';
+import type { Bundle, Flag, OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
@@ -208,6 +208,24 @@ t.test('_include and _revinclude, with :iterate, each resource once', async (t) 
     includedOf(theirs).includes(`Flag/${theirAdaId}`),
     "another authority's Flag is not included by way of an event",
   );
+});
+
+t.test('a withdrawn plan leads to its child no more: no include, no chain, no _has', async (t) => {
+  const plan = freshPlan({ nhsNumber: shared, family: 'Ångström', birthDate: '2016-02-29', start: '2025-02-01' });
+  const [id = ''] = await submit(emptyLa, plan);
+  const finds = async (path: string) => {
+    const answer = await search(emptyLa, path, strict);
+    return [...idsOf(answer), ...includedOf(answer)];
+  };
+  const include = `Flag?_id=${id}&_include=Flag:patient`;
+  const paths = [`Flag?patient.family=angs`, `Patient?_has:Flag:patient:_id=${id}`, `Patient?_id=${shared}`];
+  t.strictSame(await finds(include), [id, `Patient/${shared}`]);
+  for (const path of paths) t.equal((await finds(path)).length, 1, path);
+  const { body } = await emptyLa.request<Flag>('GET', `Flag/${id}`);
+  const withdrawn = await emptyLa.request('PUT', `Flag/${id}`, { ...body, status: 'entered-in-error' });
+  t.equal(withdrawn.status, 200);
+  t.strictSame(await finds(include), [id], 'its own Flag, without the child');
+  for (const path of paths) t.strictSame(await finds(path), [], path);
 });
 
 t.test('_sort by any parameter, several keys, and _total', async (t) => {
