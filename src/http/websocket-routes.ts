@@ -25,12 +25,12 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
     handler: () => {
       throw fault('invalid', 'This path is a WebSocket.', { headers: { upgrade: 'websocket' } });
     },
-    wsHandler: (socket) => options.acceptSocket(openChannel(socket)),
+    wsHandler: (socket, request) => options.acceptSocket(openChannel(socket, request.ip)),
   });
 }
 
 /** Pings the other side, which is gone when it answers nothing from one ping to the next. */
-function openChannel(socket: WebSocket): SocketChannel {
+function openChannel(socket: WebSocket, address: string): SocketChannel {
   let answered = true;
   const pings = setInterval(() => {
     if (!answered) socket.terminate();
@@ -44,6 +44,7 @@ function openChannel(socket: WebSocket): SocketChannel {
   socket.on('error', () => socket.terminate());
   socket.on('close', () => clearInterval(pings));
   return {
+    address,
     send: (text) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => socket.terminate(), sendTimeoutMs);

@@ -25,6 +25,9 @@ async function findOwn(
   }
   const ids = parameters.get('id');
   const statuses = parameters.get('status');
+  if ((ids?.length ?? 0) > mostAtOnce || (statuses?.length ?? 0) > mostAtOnce) {
+    throw fault('invalid', `At most ${mostAtOnce} values are taken.`, { code: 'too-long', expression: ['id'] });
+  }
   if (statuses?.every((status) => statusCode.test(status)) === false) {
     throw fault('invalid', 'The status is one of: requested, active, error, off.', { expression: ['status'] });
   }

@@ -22,7 +22,8 @@ export async function settleAcknowledged(
 ): Promise<void> {
   const before = await subscriptionEvents.acknowledged(to.id);
   await subscriptionEvents.acknowledge(to.id, through);
-  if (subscriptions.usable(to.owner).some(({ id }) => id !== to.id)) return;
+  const usable = subscriptions.usable(to.owner);
+  if (usable.length !== 1 || usable[0]?.id !== to.id) return;
   for (let from = before + 1; from <= through; from += pageSize) {
     const page = await subscriptionEvents.range(to.id, from, Math.min(through, from + pageSize - 1), pageSize);
     await Promise.all(

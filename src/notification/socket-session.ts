@@ -7,6 +7,8 @@ import { standingOf } from './topic-message.ts';
 
 /** One open WebSocket, whatever carries it. */
 export interface SocketChannel {
+  /** The network address of the other side. */
+  readonly address: string;
   /** Resolves when the text has left this process; rejects when it cannot any more. */
   send(text: string): Promise<void>;
   close(code: number, reason: string): void;
@@ -47,6 +49,10 @@ export class SocketSession {
   constructor(channel: SocketChannel, context: SessionContext) {
     this.#channel = channel;
     this.#context = context;
+  }
+
+  get address(): string {
+    return this.#channel.address;
   }
 
   /** The authority that it is bound to; undefined: not bound yet. */

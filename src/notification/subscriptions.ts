@@ -1,9 +1,9 @@
 import { ownerLabel, ownerOf } from '../cpis/labels.ts';
-import { mostSubscriptions } from '../cpis/subscription-limit.ts';
 import type { SearchClause } from '../fhir/search/ast.ts';
 import type { Store, StoredResource } from '../store/store.ts';
 import { judgeSubscription, type Verdict } from './activation.ts';
 import type { ResolveHost } from './address-guard.ts';
+import { beyondLimit, findBeyondLimit } from './beyond-limit.ts';
 import { revealSubscription } from './channel-secrets.ts';
 import type { Clock } from './clock.ts';
 import type { ParseSearch } from './criteria.ts';
@@ -87,22 +87,6 @@ const reloadAfterMs = 1_000;
 const longestTimerMs = 24 * 60 * 60_000;
 const handshakeFailure = 'handshake-';
 const withdrawn: Verdict = { status: 'error', error: 'the client may not be notified any more', usable: false };
-const beyondLimit: Verdict = { status: 'error', error: 'beyond the limit of Subscriptions in use', usable: false };
-
-/**
- * The Subscriptions that the limit leaves no room for; those in use stay. A write beyond it is refused, but those that are
- * planned at the same moment do not see each other.
- */
-function findBeyondLimit(found: readonly StoredResource[]): ReadonlySet<StoredResource> {
-  if (found.length <= mostSubscriptions) return new Set();
-  const ranked = found.flatMap((stored) => {
-    const { status, error } = JSON.parse(stored.body);
-    if (status === 'off') return [];
-    return [{ stored, waits: status === 'requested' || error === beyondLimit.error ? 1 : 0 }];
-  });
-  ranked.sort((a, b) => a.waits - b.waits || (a.stored.id < b.stored.id ? -1 : 1));
-  return new Set(ranked.slice(mostSubscriptions).map(({ stored }) => stored));
-}
 
 /** Reads all Subscriptions and activates those that were requested. Throws when the store cannot be read. */
 export async function openSubscriptions(options: SubscriptionsOptions): Promise<Subscriptions> {
@@ -245,7 +229,8 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
         if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
         throw error;
       }
-      for (const listener of listeners) listener(authority);
+      // Changed again meanwhile: what follows tells them.
+      if (!stale.has(authority)) for (const listener of listeners) listener(authority);
     });
     queued.set(authority, next);
     return next;

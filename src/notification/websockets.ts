@@ -36,7 +36,12 @@ const goingAway = 1001;
 
 /** A connection that has not bound by then is closed. */
 const bindWithinMs = 10_000;
-const mostUnbound = 100;
+const mostUnbound = 1_000;
+/** The same from one address. */
+const mostUnboundOfAddress = 20;
+/** A Subscription that has just been written is in use a moment later. */
+const lookAgainMs = 250;
+const mostLooks = 8;
 const mostSessionsOfOwner = 10;
 /** How often events are looked for that another server has numbered. */
 const lookEveryMs = 5_000;
@@ -68,8 +73,15 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       session.close(tryAgainLater, 'this authority has too many connections');
       return;
     }
-    const usable = usableSockets(binding.owner);
-    const bound = binding.subscriptionIds.flatMap((id) => usable.get(id) ?? []);
+    const findBound = (): UsableSubscription[] => {
+      const usable = usableSockets(binding.owner);
+      return binding.subscriptionIds.flatMap((id) => usable.get(id) ?? []);
+    };
+    let bound = findBound();
+    for (let looks = 1; bound.length === 0 && looks < mostLooks && session.isOpen; looks += 1) {
+      await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
+      bound = findBound();
+    }
     if (bound.length === 0) {
       session.close(policyViolation, 'no Subscription of the token is in use');
       return;
@@ -121,9 +133,10 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
 
   return {
     accept(channel) {
-      const unbound = [...sessions].filter(({ owner }) => owner === undefined).length;
+      const unbound = [...sessions].filter(({ owner }) => owner === undefined);
+      const ofAddress = unbound.filter(({ address }) => address === channel.address);
       const session = new SocketSession(channel, options);
-      if (closed || unbound >= mostUnbound) {
+      if (closed || unbound.length >= mostUnbound || ofAddress.length >= mostUnboundOfAddress) {
         session.close(tryAgainLater, 'too many connections');
         return;
       }

@@ -177,6 +177,33 @@ t.test('handshake, notification, $status and $events', async (t) => {
   t.equal((await la.request('GET', `Subscription/${id}/$events`)).status, 410);
 });
 
+t.test('a plan of another authority on the same child: who did what, and no more', async (t) => {
+  const shared = freshPlan();
+  await submit(la, shared);
+  const topic = `${root}/plan-by-another-authority`;
+  const id = await subscribe(la, {
+    topic,
+    content: 'full-resource',
+    channel: { endpoint: `${receiver.origin}/plans` },
+  });
+  await submit(otherLa, { ...shared, reference: 'of-the-other' });
+  await lookUp(shared.nhsNumber);
+  const { body } = await la.request<Bundle>('GET', `Subscription/${id}/$events`);
+  t.strictSame(numbersIn(body), [1], 'the write alone, not the read');
+  const [, told] = body.entry ?? [];
+  t.match(told?.resource, { resourceType: 'AuditEvent', meta: { tag: [{ code: 'SUBSETTED' }] } });
+  t.notMatch(JSON.stringify(told), /of-the-other|Flag\//, 'nothing of the other plan');
+  const sent = (): Bundle[] =>
+    receiver.received.filter(({ path }) => path === '/plans').map((each): Bundle => JSON.parse(each.body));
+  await until('it is notified', () => sent().flatMap(numbersIn).length === 1);
+  t.strictSame(
+    sent().find((each) => numbersIn(each).length === 1)?.entry?.[1]?.resource,
+    told?.resource,
+    'what is notified is what $events gives',
+  );
+  await la.request('DELETE', `Subscription/${id}`);
+});
+
 t.test('nobody else gets at them, and hidden answers as absent', async (t) => {
   const id = await subscribe(la);
   await lookUp(plan.nhsNumber);
