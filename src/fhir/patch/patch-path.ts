@@ -21,7 +21,12 @@ interface FoundNode {
   readonly fullPropertyName?: () => string;
 }
 
-const maxPathLength = 256;
+const maxPathLength = 128;
+/** Indexes, and functions: what it costs to read and to evaluate a path grows with them. */
+const maxBrackets = 4;
+/** Paths that are kept compiled: reading one costs a hundred times what using it does. */
+const maxKept = 500;
+const kept = new Map<string, FindElements | undefined>();
 const syntax = new Set([
   'EntireExpression',
   'TermExpression',
@@ -56,6 +61,15 @@ function isHarmless(node: SyntaxNode): boolean {
 /** Undefined: it is no FHIRPath, or uses more of the language than is served here. */
 export function compilePatchPath(expression: string): FindElements | undefined {
   if (expression === '' || expression.length > maxPathLength) return undefined;
+  if (expression.split('[').length + expression.split('(').length - 2 > maxBrackets) return undefined;
+  if (kept.has(expression)) return kept.get(expression);
+  const compiled = compile(expression);
+  if (kept.size === maxKept) kept.clear();
+  kept.set(expression, compiled);
+  return compiled;
+}
+
+function compile(expression: string): FindElements | undefined {
   let evaluate: (resource: object) => unknown;
   try {
     if (!isHarmless(fhirpath.parse(expression) as SyntaxNode)) return undefined;

@@ -7,9 +7,9 @@ export type JsonObject = Record<string, unknown>;
 export type ApplyPatch = (resource: JsonObject) => JsonObject;
 
 /** So many operations in one patch. */
-export const maxOperations = 100;
+export const maxOperations = 50;
 /** So many elements in a resource while it is patched: no operation may make it grow without end. */
-const maxElements = 5_000;
+const maxElements = 500;
 const maxDepth = 40;
 
 export function isJsonObject(value: unknown): value is JsonObject {

@@ -247,7 +247,7 @@ t.test('FHIRPath Patch: its shape is checked before anything is done', async (t)
     parameters({ ...good, value: { valueDate: 'x', valueString: 'y' } }),
     parameters({ ...good, value: { part: [] } }),
     parameters({ ...good, value: {} }),
-    parameters(...Array.from({ length: 101 }, () => good)),
+    parameters(...Array.from({ length: 51 }, () => good)),
     ...[
       '',
       'Patient.',
@@ -263,6 +263,8 @@ t.test('FHIRPath Patch: its shape is checked before anything is done', async (t)
       'name.resolve()',
       '1 + 1',
       'name ~ name',
+      `identifier${'[0]'.repeat(5)}`,
+      `identifier${".where(value != '')".repeat(5)}`,
     ].map((path) => parameters({ ...good, path })),
   ];
   for (const document of bad)
@@ -342,7 +344,7 @@ t.test('JSON Patch: the operations of RFC 6902', async (t) => {
     [{ op: 'copy', from: '/toString', path: '/x' }],
     [{ op: 'remove', path: '/identifier/01' }],
     [first, { op: 'nonsense', path: '/active' }],
-    Array.from({ length: 101 }, () => ({ op: 'test', path: '/active', value: true })),
+    Array.from({ length: 51 }, () => ({ op: 'test', path: '/active', value: true })),
   ];
   for (const document of malformed)
     t.equal(refusal(before, document).status, 400, JSON.stringify(document).slice(0, 90));
@@ -352,10 +354,10 @@ t.test('JSON Patch: the operations of RFC 6902', async (t) => {
 t.test('a patch cannot grow without end', async (t) => {
   const doubling = [
     { op: 'add', path: '/extension', value: ids('a', 'b', 'c', 'd') },
-    ...Array.from({ length: 60 }, () => ({ op: 'copy', from: '/extension', path: '/extension/-' })),
+    ...Array.from({ length: 40 }, () => ({ op: 'copy', from: '/extension', path: '/extension/-' })),
   ];
   t.equal(refusal(patient({}), doubling).status, 422);
-  const deep = Array.from({ length: 90 }, () => ({ op: 'copy', from: '/name', path: '/name/0/x' }));
+  const deep = Array.from({ length: 49 }, () => ({ op: 'copy', from: '/name', path: '/name/0/x' }));
   t.equal(refusal(patient({ name: [{}] }), deep).status, 422);
 });
 
