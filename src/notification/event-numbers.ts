@@ -102,9 +102,10 @@ export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
 
   return {
     recorded(audits) {
-      for (const { id, body, deliverTo } of audits) {
-        for (const authority of deliverTo) {
+      for (const audit of audits) {
+        for (const authority of audit.deliverTo) {
           if (closed || topical(authority).length === 0) continue;
+          const { id, body } = audit;
           const waiting = fresh.get(authority);
           if (waiting !== undefined) {
             waiting.push({ id, body });

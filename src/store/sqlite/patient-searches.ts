@@ -93,8 +93,12 @@ export function openPatientSearches(maxChars: number): PatientSearches {
 /** Clauses of the access rules are the same objects in many plans; what else is there is short. */
 function isSame(one: SearchPlan, other: SearchPlan): boolean {
   if (one.type !== other.type || one.limit !== other.limit || one.clauses.length !== other.clauses.length) return false;
+  if (one.sort.length !== other.sort.length) return false;
   const isEqual = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
-  return isEqual(one.sort, other.sort) && one.clauses.every((clause, at) => isEqual(clause, other.clauses[at]));
+  return (
+    one.clauses.every((clause, at) => isEqual(clause, other.clauses[at])) &&
+    one.sort.every((key, at) => isEqual(key, other.sort[at]))
+  );
 }
 
 /** The patient that the whole first page is about; undefined: the plan is of another kind. */
