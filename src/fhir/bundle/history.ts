@@ -1,6 +1,6 @@
 /** History Bundles as JSON text. https://hl7.org/fhir/R4/bundle.html#history */
 
-export interface HistoryBundleEntry {
+interface HistoryBundleEntry {
   readonly type: string;
   readonly id: string;
   readonly version: number;
