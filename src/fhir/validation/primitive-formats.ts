@@ -1,4 +1,5 @@
 import type { Definitions } from '../definitions/definitions.ts';
+import { isNarrative } from './xhtml.ts';
 
 const structuredDate = /^(\d{4})-(\d{2})-(\d{2})/;
 
@@ -25,7 +26,7 @@ const replaced: Readonly<Record<string, (value: string) => boolean>> = {
   string: isText,
   markdown: isText,
   base64Binary: isBase64,
-  xhtml: (value) => isText(value) && value.startsWith('<div'),
+  xhtml: (value) => isText(value) && isNarrative(value),
 };
 
 /** Test of the text of each string-like primitive type: the R4 expression, anchored, not empty, and a day that exists. */

@@ -292,3 +292,46 @@ function deepFreeze(value: unknown): unknown {
   if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(deepFreeze);
   return value;
 }
+
+t.test('Narrative: well-formed XHTML of the allowed elements, with content', async (t) => {
+  const xmlns = 'xmlns="http://www.w3.org/1999/xhtml"';
+  const narrative = (text: string) => validate(changed(sampleOf('Flag'), 'text.div', text));
+  for (const valid of [
+    `<div ${xmlns}>Text</div>`,
+    `<div ${xmlns}>\n<p class='a'>a &lt; b &#xa0;<br/><b>c</b></p><!-- said --><img src="#x" alt=""/></div>`,
+    `<div ${xmlns}><img src="data:image/gif;base64,R0lGODlhAQ=="/></div>`,
+    `<div ${xmlns}><table><tbody><tr><td colspan="2"><a href="https://x.example/">x</a></td></tr></tbody></table></div>`,
+  ]) {
+    t.strictSame(narrative(valid), [], valid);
+  }
+  for (const invalid of [
+    'Text',
+    '<div>Text</div>',
+    `<p ${xmlns}>Text</p>`,
+    `<div ${xmlns}></div>`,
+    `<div ${xmlns}> <p/> </div>`,
+    `<div ${xmlns}/>`,
+    `<div ${xmlns}>Text`,
+    `<div ${xmlns}>Text</div>more`,
+    `<div ${xmlns}>Text</div><div ${xmlns}>more</div>`,
+    `<div ${xmlns}><b><i>x</b></i></div>`,
+    `<div ${xmlns}>a & b</div>`,
+    `<div ${xmlns}>a < b</div>`,
+    `<div ${xmlns}><script>x</script></div>`,
+    `<div ${xmlns}><form>x</form></div>`,
+    `<div ${xmlns}><p onclick="x()">x</p></div>`,
+    `<div ${xmlns}><p class="a" class="b">x</p></div>`,
+    `<div ${xmlns}><a href="javascript:x()">x</a></div>`,
+    `<div ${xmlns}><img src="https://x.example/x.gif"/></div>`,
+    `<div xmlns="urn:x">x</div>`,
+    `<!DOCTYPE html><div ${xmlns}>x</div>`,
+    `<div ${xmlns}><![CDATA[x]]></div>`,
+    `<div ${xmlns}>${'<b>'.repeat(200)}x${'</b>'.repeat(200)}</div>`,
+  ]) {
+    t.strictSame(narrative(invalid), ['Flag.text.div value'], invalid.slice(0, 80));
+  }
+  const startMs = performance.now();
+  for (const part of [' ', '<b ', '<!--', '&amp', '<a href="', '--'])
+    narrative(`<div ${xmlns}>${part.repeat(150_000)}`);
+  t.ok(performance.now() - startMs < 10_000, 'in linear time');
+});
