@@ -13,7 +13,7 @@ import { issueToken } from './auth/token-endpoint.ts';
 import { buildTokenVerifier } from './auth/verify-token.ts';
 import { resolvePublicBaseUrl, type Settings } from './config.ts';
 import { accessTable, definitionTypes } from './cpis/access-policy.ts';
-import { clientOf, ownerOf } from './cpis/labels.ts';
+import { clientLabel, clientOf, ownerLabel, ownerOf } from './cpis/labels.ts';
 import { recordOwnChange } from './cpis/own-change.ts';
 import { renderForAuthority } from './cpis/shared-event.ts';
 import { loadDefinitions } from './fhir/definitions/load-definitions.ts';
@@ -206,6 +206,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     clock: systemClock,
     baseUrl,
     newId: randomUUID,
+    mayConnect: (owner, clientId) => clientOfLabels([ownerLabel(owner), clientLabel(clientId)]) !== undefined,
     bindingKey: signingKey.bindingKey,
     onError,
   });
@@ -274,6 +275,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     searchDefaultCount: settings.searchDefaultCount,
     searchMaxCount: settings.searchMaxCount,
     maxBundleEntries: settings.maxBundleEntries,
+    replayDeliveries: (authorityId) => dispatcher.replay(authorityId),
     committed(audits) {
       topics.numbers.recorded(audits);
       for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);

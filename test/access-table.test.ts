@@ -106,6 +106,8 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
     case 'events':
     case 'get-ws-binding-token':
       return { method: 'GET', path: `${type}/${id}/$${interaction}` };
+    case 'replay-deliveries':
+      return { method: 'POST', path: `${type}/${id}/$replay-deliveries`, body: { resourceType: 'Parameters' } };
   }
 }
 
@@ -124,6 +126,7 @@ const interactions: TypeInteraction[] = [
   'patch',
   'search-type',
   'validate',
+  'replay-deliveries',
   'delete',
 ];
 const roles: Role[] = ['care-provider', 'operator', 'authority'];

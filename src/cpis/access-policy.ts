@@ -20,7 +20,9 @@ export type TypeInteraction =
   /** The operations of the Subscriptions R5 Backport IG, by their code. */
   | 'status'
   | 'events'
-  | 'get-ws-binding-token';
+  | 'get-ws-binding-token'
+  /** The operation `$replay-deliveries`. */
+  | 'replay-deliveries';
 
 /** The conformance resources of this server: the same for everybody, about no patient. */
 export const definitionTypes: ReadonlySet<string> = new Set([
@@ -76,7 +78,7 @@ export const accessTable: Readonly<Record<string, Row>> = {
   Organization: {
     authority: ['read', 'search-type'],
     'care-provider': ['read', 'search-type'],
-    operator: ['read', 'search-type'],
+    operator: ['read', 'search-type', 'replay-deliveries'],
   },
   AuditEvent: {
     authority: ['read', 'search-type'],
@@ -117,6 +119,7 @@ const permissionOf: Readonly<Record<TypeInteraction, Permission | undefined>> = 
   status: 'r',
   events: 'r',
   'get-ws-binding-token': 'r',
+  'replay-deliveries': 'u',
 };
 
 /** Whether the caller's role is given this interaction on this type. */

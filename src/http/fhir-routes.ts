@@ -44,13 +44,20 @@ const shapes: readonly RouteShape[] = [
   ...onBoth('status', ['', '/:id']),
   ...onBoth('events', ['/:id']),
   ...onBoth('get-ws-binding-token', ['', '/:id']),
+  { interaction: 'replay-deliveries', method: 'POST', path: '/:id/$replay-deliveries', content: 'json' },
   { interaction: 'delete', method: 'DELETE', path: '/:id' },
   { interaction: 'delete', method: 'DELETE', path: '' },
   { interaction: 'search-type', method: 'GET', path: '' },
   { interaction: 'search-type', method: 'POST', path: '/_search', content: 'form' },
 ];
 
-const operationCodes: ReadonlySet<InteractionCode> = new Set(['validate', 'status', 'events', 'get-ws-binding-token']);
+const operationCodes: ReadonlySet<InteractionCode> = new Set<InteractionCode>([
+  'validate',
+  'status',
+  'events',
+  'get-ws-binding-token',
+  'replay-deliveries',
+]);
 const writes: ReadonlySet<InteractionCode> = new Set(['create', 'update', 'patch', 'delete']);
 const fhirId = /^[A-Za-z0-9.-]{1,64}$/;
 

@@ -21,6 +21,8 @@ export type InteractionCode =
   | 'status'
   | 'events'
   | 'get-ws-binding-token'
+  /** The operation `$replay-deliveries`. */
+  | 'replay-deliveries'
   | 'delete'
   | 'search-type'
   | 'batch'

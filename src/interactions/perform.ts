@@ -7,6 +7,7 @@ import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interact
 import type { InteractionPorts } from './ports.ts';
 import { read } from './read.ts';
 import { plainAccess, recordAccess, recordRefusal } from './record-access.ts';
+import { replayDeliveries } from './replay-deliveries.ts';
 import { searchType } from './search-type.ts';
 import { subscriptionBinding } from './subscription-binding.ts';
 import { subscriptionEvents } from './subscription-events.ts';
@@ -65,6 +66,8 @@ export function buildPerform(ports: InteractionPorts): Perform {
         return subscriptionEvents(request, context, ports);
       case 'get-ws-binding-token':
         return subscriptionBinding(request, context, ports);
+      case 'replay-deliveries':
+        return replayDeliveries(request, context, ports);
       case 'batch':
       case 'transaction':
         return performBundle(request, context, perform, ports);

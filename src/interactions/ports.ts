@@ -58,6 +58,8 @@ export interface InteractionPorts {
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly maxBundleEntries: number;
+  /** Makes all that an authority is owed and that waits, parked ones as if new, due now. How many it were. */
+  readonly replayDeliveries: (authorityId: string) => Promise<number>;
   /** Told after each commit, with what became durable: wakes the dispatcher. */
   readonly committed: (audits: readonly AuditWrite[]) => void;
 }

@@ -22,8 +22,14 @@ export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'prefer
 
 type AuditedRequest = Pick<FhirRequest, 'interaction' | 'type' | 'raw'>;
 
-type OperationCode = 'validate' | 'status' | 'events' | 'get-ws-binding-token';
-const operationCodes: ReadonlySet<string> = new Set(['validate', 'status', 'events', 'get-ws-binding-token']);
+type OperationCode = 'validate' | 'status' | 'events' | 'get-ws-binding-token' | 'replay-deliveries';
+const operationCodes: ReadonlySet<string> = new Set<OperationCode>([
+  'validate',
+  'status',
+  'events',
+  'get-ws-binding-token',
+  'replay-deliveries',
+]);
 const isOperation = (interaction: FhirRequest['interaction']): interaction is OperationCode =>
   operationCodes.has(interaction);
 

@@ -76,6 +76,8 @@ interface DispatcherSnapshot {
 export interface Dispatcher {
   /** Deliveries have been committed for this authority. Returns at once. */
   wake(authority: string): void;
+  /** Makes everything of the authority that waits due now, parked ones as if new. How many it were; throws as the store. */
+  replay(authority: string): Promise<number>;
   snapshot(): DispatcherSnapshot;
   /** Gives leases back, lets what is being sent end within the grace, cuts the rest. */
   stop(): Promise<void>;
@@ -185,6 +187,12 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   return {
     wake: (authority) => {
       if (!stopped) laneOf(authority).wake();
+    },
+    replay: async (authority) => {
+      const parked = await makeAllDue(deliveries, authority, clock.now(), 'parked');
+      const waiting = await makeAllDue(deliveries, authority, clock.now(), 'waiting');
+      if (!stopped) laneOf(authority).restart();
+      return parked + waiting;
     },
     snapshot: () => ({
       attempts: new Map(attempts),
