@@ -117,6 +117,8 @@ export async function receive(args: readonly string[]): Promise<void> {
     output.close();
     tell(`${events} accesses received, ${missing} event numbers missing`);
   };
+  // Nobody may be reading any more what is told there.
+  process.stderr.on('error', () => undefined);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void end());
 }
 
