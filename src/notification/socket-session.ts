@@ -43,6 +43,7 @@ export class SocketSession {
   readonly #channel: SocketChannel;
   readonly #context: SessionContext;
   readonly #bound = new Map<string, Bound>();
+  readonly #clientIds = new Set<string>();
   #owner: string | undefined;
   #open = true;
 
@@ -60,6 +61,11 @@ export class SocketSession {
     return this.#owner;
   }
 
+  /** The clients whose tokens it was bound with. */
+  get clientIds(): readonly string[] {
+    return [...this.#clientIds];
+  }
+
   get isOpen(): boolean {
     return this.#open;
   }
@@ -70,11 +76,12 @@ export class SocketSession {
   }
 
   /** Shakes hands, then tells what the subscriber has not acknowledged yet. */
-  async bind(to: UsableSubscription): Promise<void> {
+  async bind(to: UsableSubscription, clientId: string): Promise<void> {
     const { subscriptionEvents } = this.#context.store;
     const last = await subscriptionEvents.last(to.id);
     const acknowledged = await subscriptionEvents.acknowledged(to.id);
     this.#owner = to.owner;
+    this.#clientIds.add(clientId);
     await this.say(this.#render(to, 'handshake', [], last));
     this.#bound.set(to.id, { to, toldThrough: acknowledged, telling: false, again: false });
     this.tell(to.id);

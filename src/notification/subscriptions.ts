@@ -1,14 +1,13 @@
 import { ownerLabel, ownerOf } from '../cpis/labels.ts';
 import type { SearchClause } from '../fhir/search/ast.ts';
 import type { Store, StoredResource } from '../store/store.ts';
-import { judgeSubscription, type Verdict } from './activation.ts';
 import type { ResolveHost } from './address-guard.ts';
-import { beyondLimit, findBeyondLimit } from './beyond-limit.ts';
-import { revealSubscription } from './channel-secrets.ts';
+import { findBeyondLimit } from './beyond-limit.ts';
 import type { Clock } from './clock.ts';
 import type { ParseSearch } from './criteria.ts';
-import { type Channel, endOf, readSubscription, type SubscriptionStatus } from './subscription.ts';
-import { type VersionWriter, writeSubscriptionVersion } from './subscription-version.ts';
+import type { Channel, SubscriptionStatus } from './subscription.ts';
+import type { VersionWriter } from './subscription-version.ts';
+import { bringSubscription, type Entry, refuseBeyondLimit, takeSubscription } from './take-subscription.ts';
 
 /** A Subscription that notifications are sent for. */
 export interface UsableSubscription {
@@ -74,23 +73,15 @@ export interface SubscriptionsOptions extends VersionWriter {
   readonly onError: (error: unknown) => void;
 }
 
-interface Entry {
-  readonly stored: StoredResource;
-  readonly endMs: number | undefined;
-  readonly usable: UsableSubscription;
-}
-
 const pageSize = 100;
 const mostRounds = 5;
 /** A change that could not be read or written is taken up again after this. */
 const reloadAfterMs = 1_000;
 const longestTimerMs = 24 * 60 * 60_000;
-const handshakeFailure = 'handshake-';
-const withdrawn: Verdict = { status: 'error', error: 'the client may not be notified any more', usable: false };
 
 /** Reads all Subscriptions and activates those that were requested. Throws when the store cannot be read. */
 export async function openSubscriptions(options: SubscriptionsOptions): Promise<Subscriptions> {
-  const { store, clock, resolve, allowLoopback } = options;
+  const { store, clock } = options;
   const entries = new Map<string, Entry[]>();
   const endTimers = new Map<string, () => void>();
   /** The last piece of work on each authority: one at a time. */
@@ -117,51 +108,6 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
       found.push(...page.matches);
     }
     return found;
-  }
-
-  /** Undefined: written by somebody else meanwhile. */
-  async function bring(stored: StoredResource, verdict: Verdict): Promise<StoredResource | undefined> {
-    const { status, error } = JSON.parse(stored.body);
-    if (status === verdict.status && error === verdict.error) return stored;
-    const change = { before: stored, status: verdict.status, error: verdict.error, atMs: clock.now() };
-    return writeSubscriptionVersion(change, options);
-  }
-
-  async function take(stored: StoredResource, beyond: boolean): Promise<Entry | 'unused' | 'superseded'> {
-    if (beyond) return (await bring(stored, beyondLimit)) === undefined ? 'superseded' : 'unused';
-    const resource = JSON.parse(stored.body);
-    const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
-    const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
-    const { channel, clauses } = read;
-    const judged = await judgeSubscription(stored, read, clock.now(), resolve, allowLoopback);
-    const usableIn = ({ status, error }: Verdict): UsableSubscription => ({
-      id: stored.id,
-      owner: ownerOf(stored.labels) ?? '',
-      status,
-      channel,
-      method: options.methodOf(stored.labels),
-      secrets: options.secretsOf(stored.labels),
-      clauses,
-      awaitsHandshake: error?.startsWith(handshakeFailure) === true,
-    });
-    let verdict = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
-    if (
-      resource.status === 'requested' &&
-      verdict.usable &&
-      channel.type === 'rest-hook' &&
-      channel.topic !== undefined
-    ) {
-      if (handshake === undefined) {
-        unshaken.add(ownerOf(stored.labels) ?? '');
-        return 'unused';
-      }
-      const failure = verdict.error ?? (await handshake(usableIn({ ...verdict, status: 'requested' })));
-      if (failure !== undefined) verdict = { status: 'error', error: `${handshakeFailure}${failure}`, usable: true };
-    }
-    const current = await bring(stored, verdict);
-    if (current === undefined) return 'superseded';
-    if (!verdict.usable) return 'unused';
-    return { stored: current, endMs: endOf(resource.end), usable: usableIn(verdict) };
   }
 
   function hold(authority: string, held: Entry[]): void {
@@ -196,7 +142,12 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
       dropOutdated(authority, found);
       if (stale.get(authority) === change) stale.delete(authority);
       const beyond = findBeyondLimit(found);
-      const taken = await Promise.all(found.map((stored) => take(stored, beyond.has(stored))));
+      const taken = await Promise.all(
+        found.map((stored) =>
+          beyond.has(stored) ? refuseBeyondLimit(stored, options) : takeSubscription(stored, options, handshake),
+        ),
+      );
+      if (taken.includes('unshaken')) unshaken.add(authority);
       if (taken.includes('superseded') && round + 1 < mostRounds) continue;
       hold(
         authority,
@@ -242,7 +193,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     void inTurn(authority, async () => {
       const entry = entryOf();
       if (entry === undefined || entry.usable.status === to) return;
-      const stored = await bring(entry.stored, { status: to, error, usable: true });
+      const stored = await bringSubscription(entry.stored, { status: to, error, usable: true }, options);
       if (stored === undefined) return load(authority);
       const awaitsHandshake = to === 'error' && entry.usable.awaitsHandshake;
       const moved = { ...entry, stored, usable: { ...entry.usable, status: to, awaitsHandshake } };

@@ -22,6 +22,8 @@ export interface TopicDeliveryOptions {
   readonly baseUrl: string;
   /** A UUID. */
   readonly newId: () => string;
+  /** Whether the client belongs to the authority and may have its AuditEvents, now. */
+  readonly mayConnect: (owner: string, clientId: string) => boolean;
   /** What binding tokens of WebSockets are made with; 32 bytes. */
   readonly bindingKey: Uint8Array;
   readonly onError: (error: unknown) => void;

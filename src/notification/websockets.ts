@@ -24,6 +24,8 @@ export interface WebsocketsOptions {
   readonly clock: Clock;
   readonly baseUrl: string;
   readonly newId: () => string;
+  /** Whether the client belongs to the authority and may have its AuditEvents, now. */
+  readonly mayConnect: (owner: string, clientId: string) => boolean;
   /** What binding tokens are made with. */
   readonly bindingKey: Uint8Array;
   readonly onError: (error: unknown) => void;
@@ -47,7 +49,7 @@ const mostSessionsOfOwner = 10;
 const lookEveryMs = 5_000;
 
 export function openWebsockets(options: WebsocketsOptions): Websockets {
-  const { store, subscriptions, numbers, clock, bindingKey, onError } = options;
+  const { store, subscriptions, numbers, clock, mayConnect, bindingKey, onError } = options;
   const sessions = new Set<SocketSession>();
 
   const usableSockets = (owner: string): ReadonlyMap<string, UsableSubscription> =>
@@ -60,7 +62,8 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
 
   async function bind(session: SocketSession, token: string): Promise<void> {
     const binding: Binding | undefined = parseBindingToken(token, bindingKey, clock.now());
-    if (binding === undefined || (session.owner !== undefined && session.owner !== binding.owner)) {
+    const isOthers = session.owner !== undefined && session.owner !== binding?.owner;
+    if (binding === undefined || isOthers || !mayConnect(binding.owner, binding.clientId)) {
       session.close(policyViolation, 'the token is not valid here');
       return;
     }
@@ -87,7 +90,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       return;
     }
     await numbers.caughtUp(binding.owner);
-    for (const to of bound) await session.bind(to);
+    for (const to of bound) await session.bind(to, binding.clientId);
   }
 
   async function acknowledge(session: SocketSession, id: string, through: number): Promise<void> {
@@ -115,7 +118,9 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
   subscriptions.onChange((owner) => {
     const usable = usableSockets(owner);
     for (const session of sessions) {
-      if (session.owner === owner && session.keep(usable) === 0) {
+      if (session.owner !== owner) continue;
+      const mayStay = session.clientIds.every((clientId) => mayConnect(owner, clientId));
+      if (session.keep(mayStay ? usable : new Map()) === 0) {
         session.close(policyViolation, 'no Subscription is in use any more');
       }
     }

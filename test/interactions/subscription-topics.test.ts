@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -352,6 +353,35 @@ t.test('a WebSocket gets nothing without a token of its own', async (t) => {
   t.equal((await la.request('GET', `Subscription/${hook}/$get-ws-binding-token`)).status, 422);
   for (const each of [id, hook]) await la.request('DELETE', `Subscription/${each}`);
   t.equal((await la.request('GET', 'Subscription/$get-ws-binding-token')).status, 422, 'there is none to bind');
+});
+
+t.test('a client that has left the authority is told nothing more, and its token binds nothing', async (t) => {
+  const id = await subscribe(la, { type: 'websocket' });
+  const bind = async (): Promise<Socket> => {
+    const { token, url } = await tokenFor(la, `Subscription/${id}/$get-ws-binding-token`);
+    const socket = await connect(t, url);
+    socket.send(`bind-with-token ${token}`);
+    return socket;
+  };
+  const bound = await bind();
+  await until('bound', () => bound.bundles().length > 0);
+  const unused = await tokenFor(la, `Subscription/${id}/$get-ws-binding-token`);
+  const file = join(world.folder, 'registry.json');
+  const before = readFileSync(file, 'utf8');
+  const moved = JSON.parse(before);
+  const [own, other] = world.registry.authorities;
+  for (const client of moved.clients)
+    if (client.clientId === own?.clientId) client.organisation = other?.organisationId;
+  writeFileSync(file, JSON.stringify(moved));
+  t.strictSame(world.server.reloadRegistry(), []);
+  t.equal(await bound.closed, 1008, 'the open connection ends');
+  const late = await connect(t, unused.url);
+  late.send(`bind-with-token ${unused.token}`);
+  t.equal(await late.closed, 1008);
+  t.strictSame(late.messages, []);
+  writeFileSync(file, before);
+  t.strictSame(world.server.reloadRegistry(), []);
+  await la.request('DELETE', `Subscription/${id}`);
 });
 
 t.test('what is served stands in the CapabilityStatement', async (t) => {

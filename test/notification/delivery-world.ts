@@ -30,7 +30,7 @@ const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
 
 export const secretsKey = Buffer.alloc(32, 7);
-export const bindingKey = Buffer.alloc(32, 8);
+const bindingKey = Buffer.alloc(32, 8);
 
 export const parseAuditSearch: ParseSearch = (type, params) =>
   parseSearch(type, params, {
@@ -149,6 +149,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     clock,
     baseUrl,
     newId: randomUUID,
+    mayConnect: () => true,
     bindingKey,
     onError: (error) => errors.push(error),
   });

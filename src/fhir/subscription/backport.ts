@@ -24,7 +24,7 @@ export const payloadContents = ['empty', 'id-only', 'full-resource'] as const;
 export type PayloadContent = (typeof payloadContents)[number];
 
 /** What a topic-based Subscription asks for. */
-export interface TopicRequest {
+interface TopicRequest {
   /** Canonical URL, without its version. */
   readonly topic: string;
   /** `backport-filter-criteria`, in order; all hold. */
