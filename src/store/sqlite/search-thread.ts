@@ -8,8 +8,9 @@ import { fault } from '../../fhir/fault.ts';
 import type { SearchPlan } from '../../fhir/search/ast.ts';
 import type { HistoryPlan, HistoryResult } from '../history.ts';
 import type { SearchResult } from '../store.ts';
+import { storeUnavailable } from '../store-unavailable.ts';
 import type { ConnectionOptions } from './connection.ts';
-import { type SqliteFailure, storeUnavailable } from './sqlite-failure.ts';
+import type { SqliteFailure } from './sqlite-failure.ts';
 
 type Plan = SearchPlan | HistoryPlan;
 type Result = SearchResult | HistoryResult;
