@@ -22,8 +22,8 @@ import type { SubscriptionChange } from '../../src/notification/subscription-ver
 import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
 import { openTopicDelivery, type TopicDelivery } from '../../src/notification/topic-delivery.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
-import { storeUnavailable } from '../../src/store/sqlite/sqlite-failure.ts';
 import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store } from '../../src/store/store.ts';
+import { storeUnavailable } from '../../src/store/store-unavailable.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
 
 const baseUrl = 'http://127.0.0.1/FHIR/R4';

@@ -40,7 +40,7 @@ export async function applyClaim(
   leaseToken: string,
 ): Promise<readonly ClaimedDelivery[]> {
   const { audit } = collections;
-  await promoteExpired(collections, authority, nowMs);
+  await promoteExpired(collections, authority, nowMs, leaseUntilMs);
   const due = elementOf(authority, { state: { $eq: 'ready' }, dueMs: { $lte: nowMs } });
   const lease = { $set: setElement({ state: 'leased', waitUntilMs: leaseUntilMs, leaseToken }) };
   const { arrayFilters } = due;
@@ -138,9 +138,20 @@ export async function applyExtend(
   return extended.matchedCount > 0;
 }
 
-async function promoteExpired({ audit }: Pick<Collections, 'audit'>, authority: string, nowMs: number): Promise<void> {
-  for (const state of ['waiting', 'leased'] satisfies DeliveryState[]) {
-    const { filter, arrayFilters } = elementOf(authority, { state: { $eq: state }, waitUntilMs: { $lte: nowMs } });
+async function promoteExpired(
+  { audit }: Pick<Collections, 'audit'>,
+  authority: string,
+  nowMs: number,
+  leaseUntilMs: number,
+): Promise<void> {
+  const expired: readonly [DeliveryState, Document][] = [
+    ['waiting', { $lte: nowMs }],
+    ['leased', { $lte: nowMs }],
+    // Taken by a clock that was ahead.
+    ['leased', { $gt: leaseUntilMs + (leaseUntilMs - nowMs) }],
+  ];
+  for (const [state, waitUntilMs] of expired) {
+    const { filter, arrayFilters } = elementOf(authority, { state: { $eq: state }, waitUntilMs });
     await audit.updateMany(filter, { $set: setElement({ state: 'ready', leaseToken: null }) }, { arrayFilters });
   }
 }

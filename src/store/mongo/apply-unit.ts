@@ -2,7 +2,7 @@
  * Applies a unit that has been checked. Each write holds its precondition again, in its filter or in a unique `_id`: when
  * something has changed since the check it throws `UnitConflict`, and the unit is tried anew from the check on.
  */
-import { type ClientSession, MongoServerError } from 'mongodb';
+import { type ClientSession, MongoError } from 'mongodb';
 import type { ResourceWrite, Touch, WriteUnit } from '../store.ts';
 import type { UnitState } from './check-unit.ts';
 import { type Collections, type ResourceDocument, resourceKey } from './documents.ts';
@@ -87,7 +87,14 @@ async function giveUpKeys(target: UnitTarget, writes: readonly ResourceWrite[], 
     const kept = new Set(body === null ? [] : uniqueKeys);
     const given = [...state.holders].filter(([key, held]) => held === holder && !kept.has(key)).map(([key]) => key);
     if (given.length === 0) continue;
-    await uniqueKey.deleteMany({ _id: { $in: given }, holder: { $eq: holder } }, sessionOf(target));
+    const giveUp = async () =>
+      (await uniqueKey.deleteMany({ _id: { $in: given }, holder: { $eq: holder } }, sessionOf(target))).acknowledged;
+    const taken = given.map((_id) => ({ _id, holder }));
+    await step(target, giveUp, () =>
+      uniqueKey.insertMany(taken, { ordered: false }).catch((error: unknown) => {
+        if (!isDuplicateKey(error)) throw error;
+      }),
+    );
   }
 }
 
@@ -150,5 +157,5 @@ function contentOf({ _id, versions, marks, ...content }: ResourceDocument): Part
 /** Whether a transaction may be tried anew. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof UnitConflict) return true;
-  return error instanceof MongoServerError && (error.hasErrorLabel('TransientTransactionError') || error.code === 112);
+  return error instanceof MongoError && (error.hasErrorLabel('TransientTransactionError') || error.code === 112);
 }

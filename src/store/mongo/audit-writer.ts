@@ -60,21 +60,24 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
     try {
       let open = group;
       const deadlineMs = performance.now() + timeLimitMs;
-      for (let pauseMs = firstPauseMs; open.length > 0; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
-        const unknown = await tryGroup(open);
+      for (let tries = 1, pauseMs = firstPauseMs; ; tries++, pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+        const unknown = await tryGroup(open, tries > 1);
         if (unknown.length === 0) return;
         if (performance.now() + pauseMs > deadlineMs) throw storeUnavailable('mongo-outcome-unknown');
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
         open = await findUnwritten(unknown);
+        if (open.length === 0) return;
       }
     } catch (error) {
-      const given = asFault(error);
-      for (const { reject } of group) reject(given);
+      // The driver refuses a whole group for one that is too large.
+      if (group.length > 1 && mongoFailure(error) === 'rejected')
+        await Promise.all(group.map((one) => sendGroup([one])));
+      else for (const { reject } of group) reject(asFault(error));
     }
   }
 
   /** Answers those whose outcome is known; the others are given back. */
-  async function tryGroup(group: readonly Waiting[]): Promise<readonly Waiting[]> {
+  async function tryGroup(group: readonly Waiting[], isAgain: boolean): Promise<readonly Waiting[]> {
     try {
       await collections.audit.insertMany(
         group.map(({ audit }) => audit),
@@ -86,7 +89,7 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
       if (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() === undefined) {
         const failed = [error.writeErrors].flat();
         // The whole command failed, not members of it.
-        if (failed.length > 0) return answerEach(group, failed);
+        if (failed.length > 0) return answerEach(group, failed, isAgain);
       }
       if (mongoFailure(error) !== 'unknown') throw error;
       return group;
@@ -127,16 +130,19 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
   };
 }
 
+/** A duplicate is given back when it may be of the try before: then it is durable only once the majority has it. */
 function answerEach(
   group: readonly Waiting[],
   failed: readonly { readonly index: number; readonly code: number }[],
-): [] {
+  isAgain: boolean,
+): readonly Waiting[] {
   const codes = new Map(failed.map(({ index, code }) => [index, code]));
-  for (const [index, { resolve, reject }] of group.entries()) {
+  return group.filter(({ resolve, reject }, index) => {
     const code = codes.get(index);
+    if (code === 11_000 && isAgain) return true;
     if (code === undefined) resolve(true);
     else if (code === 11_000) resolve(false);
     else reject(fault('exception', 'The store could not apply this write.', { detail: `mongo-rejected-${code}` }));
-  }
-  return [];
+    return false;
+  });
 }

@@ -32,9 +32,6 @@ export function commitWithoutTransaction(options: StandaloneOptions, unit: Write
 async function attempt(options: StandaloneOptions, unit: WriteUnit): Promise<Attempt> {
   const { collections, onNotUndone } = options;
   const undos: (() => Promise<unknown>)[] = [];
-  const undoAll = async (): Promise<void> => {
-    for (const undo of undos.reverse()) await persist(undo).catch(onNotUndone);
-  };
   const held: (() => Promise<unknown>)[] = [];
   try {
     for (const key of conditionKeys(unit)) {
@@ -46,14 +43,14 @@ async function attempt(options: StandaloneOptions, unit: WriteUnit): Promise<Att
     if (check.kind === 'refused') return check.refusal;
     const audits = unit.audits.map(options.encodeAudit);
     try {
-      await notePending(options, audits, (undo) => undos.push(undo));
+      await notePending(options, audits);
       await applyResources(
         { collections, session: undefined, noteUndo: (undo) => undos.push(undo) },
         unit,
         check.state,
       );
     } catch (error) {
-      await undoAll();
+      await undoAll(options, undos, audits);
       if (isTransient(error) || isDuplicateKey(error)) return 'again';
       throw error;
     }
@@ -95,18 +92,29 @@ async function holdCondition(
   }
 }
 
-async function notePending(
-  { collections, nowMs }: StandaloneOptions,
-  audits: readonly AuditDocument[],
-  noteUndo: (undo: () => Promise<unknown>) => void,
-): Promise<void> {
+async function notePending({ collections, nowMs }: StandaloneOptions, audits: readonly AuditDocument[]): Promise<void> {
   if (audits.length === 0) return;
   const untilMs = nowMs() + abandonedAfterMs;
-  const noted = audits.map((audit) => ({ _id: audit._id, untilMs, audit }));
-  const seqs = audits.map(({ seq }) => seq);
+  await collections.pendingAudit.insertMany(audits.map((audit) => ({ _id: audit._id, untilMs, audit })));
+}
+
+/** What could not be undone keeps its AuditEvents, which are made visible later. */
+async function undoAll(
+  { collections, onNotUndone }: StandaloneOptions,
+  undos: readonly (() => Promise<unknown>)[],
+  audits: readonly AuditDocument[],
+): Promise<void> {
+  let isUndone = true;
+  for (const undo of undos.toReversed()) {
+    await persist(undo).catch((error: unknown) => {
+      isUndone = false;
+      onNotUndone(error);
+    });
+  }
+  if (!isUndone || audits.length === 0) return;
   // By `seq`, which is of this attempt alone: another unit with the same id keeps its own.
-  noteUndo(() => collections.pendingAudit.deleteMany({ 'audit.seq': { $in: seqs } }));
-  await collections.pendingAudit.insertMany(noted);
+  const seqs = audits.map(({ seq }) => seq);
+  await persist(() => collections.pendingAudit.deleteMany({ 'audit.seq': { $in: seqs } })).catch(onNotUndone);
 }
 
 /** Safe to repeat. */

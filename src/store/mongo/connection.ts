@@ -1,5 +1,11 @@
 /** The connection to a MongoDB deployment: what has to hold for writes to be durable, and what its servers can do. */
-import { MongoClient, MongoError, MongoServerSelectionError, type TopologyDescription } from 'mongodb';
+import {
+  MongoClient,
+  MongoError,
+  MongoServerError,
+  MongoServerSelectionError,
+  type TopologyDescription,
+} from 'mongodb';
 import { StoreStartError } from '../store-start-error.ts';
 
 export interface MongoConnectionOptions {
@@ -37,9 +43,11 @@ export async function openConnection(options: MongoConnectionOptions): Promise<M
     };
   } catch (error) {
     await client.close().catch(() => undefined);
-    throw error instanceof StoreStartError ? error : explain(error, options.timeoutMs);
+    throw explainStart(error, options.timeoutMs);
   }
 }
+
+const notAuthorised = 13;
 
 function buildClient({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
   const quicker = Math.min(timeoutMs, 2_000);
@@ -79,7 +87,23 @@ For a trial on data that may be lost: CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE=
   );
 }
 
-function explain(error: unknown, timeoutMs: number): StoreStartError {
+/** What an error at the start is told as; what is none of the database's stays as it is. */
+export function explainStart(error: unknown, timeoutMs: number): unknown {
+  if (error instanceof StoreStartError) return error;
+  if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) {
+    return new StoreStartError(
+      'A file that CPIS_MONGODB_URL names (tlsCAFile, tlsCertificateKeyFile) cannot be read.',
+      {
+        cause: error,
+      },
+    );
+  }
+  if (error instanceof MongoServerError && error.code === notAuthorised) {
+    return new StoreStartError(
+      'The user of CPIS_MONGODB_URL lacks rights: it has to read, write and create indexes in the database.',
+      { cause: error },
+    );
+  }
   const cause = error instanceof MongoServerSelectionError ? (error.cause ?? error) : error;
   const text = messagesOf(error).join(' ');
   if (/auth|credential/i.test(text)) {
@@ -93,7 +117,7 @@ function explain(error: unknown, timeoutMs: number): StoreStartError {
       { cause },
     );
   }
-  if (!(error instanceof MongoError)) throw error;
+  if (!(error instanceof MongoError)) return error;
   return new StoreStartError(
     `MongoDB cannot be reached within ${timeoutMs} ms (CPIS_MONGODB_URL). Is it running, and is there a primary? With --wait the server waits for it.`,
     { cause, mayPass: true },

@@ -1,8 +1,8 @@
 /** What an error of the driver means for the store. https://www.mongodb.com/docs/manual/reference/error-codes/ */
 import {
-  MongoAPIError,
   MongoBulkWriteError,
   MongoError,
+  MongoInvalidArgumentError,
   MongoNetworkError,
   MongoServerError,
   MongoServerSelectionError,
@@ -43,9 +43,10 @@ export function mongoFailure(error: unknown): MongoFailure {
     if (error.name === 'MongoWriteConcernError') return 'unknown';
     return 'rejected';
   }
-  // The pool is cleared or full, the client is closed.
-  if (error instanceof MongoError && !(error instanceof MongoAPIError)) return 'unsent';
-  return error instanceof MongoAPIError ? 'unsent' : 'rejected';
+  // A document that is too large, a value that cannot be stored.
+  if (error instanceof MongoInvalidArgumentError) return 'rejected';
+  // The pool is full, the client is closed.
+  return error instanceof MongoError ? 'unsent' : 'rejected';
 }
 
 /** The fault that a caller of the store gets for an error of the driver; faults stay as they are. */

@@ -9,7 +9,7 @@ import { openAuditWriter } from './audit-writer.ts';
 import { defaultVersionLimits, type VersionLimits } from './check-unit.ts';
 import { adoptAbandoned, commitWithoutTransaction } from './commit-standalone.ts';
 import { commitInTransaction } from './commit-unit.ts';
-import { type MongoConnectionOptions, openConnection } from './connection.ts';
+import { explainStart, type MongoConnectionOptions, openConnection } from './connection.ts';
 import { applyBreach, readBreaches } from './delivery-breach.ts';
 import { type DeliveryCounts, openDeliveryCounts } from './delivery-counts.ts';
 import { watchDeliveries } from './delivery-watch.ts';
@@ -109,7 +109,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     };
   } catch (error) {
     await client.close();
-    throw asFault(error);
+    throw explainStart(error, timeLimitMs);
   }
 }
 

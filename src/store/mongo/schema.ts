@@ -15,7 +15,8 @@ const whileUndelivered = { partialFilterExpression: { undelivered: { $gt: 0 } } 
  * database, or when it holds something else.
  */
 export async function openSchema(collections: Collections): Promise<void> {
-  const { resource, audit, pendingAudit, uniqueKey, usedOnce, breach, subscriptionEvent, schema } = collections;
+  const { resource, audit, pendingAudit, uniqueKey, condition, usedOnce, breach, subscriptionEvent, schema } =
+    collections;
   const found = await schema.findOne({ _id: { $eq: 'store' } });
   if (found !== null && found.version > schemaVersion) {
     throw new StoreStartError(
@@ -51,6 +52,7 @@ export async function openSchema(collections: Collections): Promise<void> {
     ]),
     pendingAudit.createIndex({ untilMs: 1 }, { name: 'by_until' }),
     uniqueKey.createIndex({ holder: 1 }, { name: 'by_holder' }),
+    condition.createIndex({ untilMs: 1 }, { name: 'by_until' }),
     usedOnce.createIndex({ expiresAtMs: 1 }, { name: 'by_expiry' }),
     breach.createIndex({ authority: 1, atMs: -1 }, { name: 'by_authority' }),
     breach.createIndex({ atMs: -1 }, { name: 'by_time' }),

@@ -1,6 +1,7 @@
 /** One clause as a condition on a row of index_value (columns kind, v1, v2), by the rules of https://hl7.org/fhir/R4/search.html */
 import type { DateValue, ReferenceValue, SearchClause, TokenValue } from '../../fhir/search/ast.ts';
 import { asFolder } from '../../fhir/search/matches.ts';
+import { afterAllThatStartWith } from '../text-range.ts';
 import { indexKind, labelParam } from './schema.ts';
 import type { CompiledSql } from './write-op.ts';
 
@@ -178,14 +179,4 @@ function startsCondition(value: string): CompiledSql {
   const end = afterAllThatStartWith(value);
   if (end === undefined) return { sql: 'x.v1 >= ?', params: [value] };
   return { sql: 'x.v1 >= ? AND x.v1 < ?', params: [value, end] };
-}
-
-/** The first text, in code point order as SQLite compares it, after all that start with `prefix`; undefined: there is none. */
-function afterAllThatStartWith(prefix: string): string | undefined {
-  const points = [...prefix];
-  for (let last = points.pop(); last !== undefined; last = points.pop()) {
-    const point = last.codePointAt(0) ?? 0;
-    if (point < 0x10ffff) return points.join('') + String.fromCodePoint(point === 0xd7ff ? 0xe000 : point + 1);
-  }
-  return undefined;
 }

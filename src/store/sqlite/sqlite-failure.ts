@@ -1,5 +1,4 @@
 /** What an error of node:sqlite means for the store. https://www.sqlite.org/rescode.html */
-import { type FhirFault, fault } from '../../fhir/fault.ts';
 
 /**
  * `full` and `busy` pass; after `lost` (an I/O error, a damaged file) what SQLite says cannot be trusted any more: a
@@ -23,12 +22,4 @@ const failureOf: Readonly<Record<number, SqliteFailure>> = {
 export function sqliteFailure(error: unknown): SqliteFailure {
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return 'rejected';
   return failureOf[error.errcode & 0xff] ?? 'rejected';
-}
-
-/** The fault that says that the store cannot serve now. `detail` is for the log: a short kind. */
-export function storeUnavailable(detail: string): FhirFault {
-  return fault('transient', 'The store cannot serve this request at the moment.', {
-    headers: { 'Retry-After': '1' },
-    detail,
-  });
 }

@@ -4,8 +4,8 @@
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../fhir/fault.ts';
+import { storeUnavailable } from '../store-unavailable.ts';
 import type { ConnectionOptions } from './connection.ts';
-import { storeUnavailable } from './sqlite-failure.ts';
 import type { OpFailure, OpResult, WriteOp, WriterReply, WriterRequest } from './write-op.ts';
 
 export interface Writer {
