@@ -183,7 +183,7 @@ t.test('of a write by another authority a holder learns who, what and when, and 
   const plan = freshPlan();
   await submit(la, plan);
   const [theirs = ''] = await submit(otherLa, { ...plan, kind: kindOf('LAC') });
-  const [shown] = await eventsOf(la, `patient=${plan.nhsNumber}&agent=Organization/${otherId}&action=U`);
+  const [shown] = await eventsOf(la, `patient=${plan.nhsNumber}&agent=Organization/${otherId}&action=C`);
   const read = await la.request<AuditEvent>('GET', `AuditEvent/${shown?.id}`);
   t.strictSame(read.body, shown, 'the same by read and by search');
   const organisations = shown?.agent.map((agent) => agent.who?.reference).sort();
@@ -192,11 +192,11 @@ t.test('of a write by another authority a holder learns who, what and when, and 
     shown?.entity?.map((entity) => entity.what?.reference),
     [`Patient/${plan.nhsNumber}`],
   );
-  t.match(shown, { action: 'U', outcome: '0', meta: { tag: [{ code: 'SUBSETTED' }] } });
+  t.match(shown, { action: 'C', outcome: '0', meta: { tag: [{ code: 'SUBSETTED' }] } });
   for (const hidden of [theirs, 'case-system', 'client-id', 'jti', '127.0.0.1"', 'XrequestId']) {
     t.notOk(JSON.stringify(shown).includes(hidden), `no ${hidden}`);
   }
-  const whole = await eventsOf(otherLa, `patient=${plan.nhsNumber}&action=U`);
+  const whole = await eventsOf(otherLa, `patient=${plan.nhsNumber}&action=C`);
   t.ok(JSON.stringify(whole).includes(theirs), 'the acting authority has it whole');
 });
 
