@@ -35,9 +35,8 @@ import { recordRefusal } from './interactions/record-access.ts';
 import { parseCriteriaSearch, searchSurfaces } from './interactions/search-surface.ts';
 import { renderBindingToken } from './notification/binding-token.ts';
 import { protectSubscription, revealSubscription } from './notification/channel-secrets.ts';
-import { systemClock } from './notification/clock.ts';
+import { systemClock, systemTime } from './notification/clock.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
-import { registerDeliveryMetrics } from './notification/metrics.ts';
 import { openNotificationKeys } from './notification/notification-keys.ts';
 import { buildHostResolver } from './notification/resolve-host.ts';
 import { selectByCriteria } from './notification/select-event.ts';
@@ -46,6 +45,7 @@ import { buildSignNotification } from './notification/sign-notification.ts';
 import { checkSubscription, redactSubscription } from './notification/subscription.ts';
 import { openSubscriptions } from './notification/subscriptions.ts';
 import { openTopicDelivery } from './notification/topic-delivery.ts';
+import { watchOverDelivery } from './notification/watch-over-delivery.ts';
 import { openStore } from './open-store.ts';
 import { openRegistry } from './registry/open-registry.ts';
 import { timeCommits } from './store/time-commits.ts';
@@ -194,6 +194,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     // Several authorities may be hosted at one origin: what each may send at once is bounded by its own slots.
     connectionsPerOrigin: defaultDispatcherLimits.total,
     now: clock,
+    tls: settings.notificationTls,
     sign: buildSignNotification(notificationKeys.privateKeys, clock),
   });
   const selectEvent = selectByCriteria(searchDefinitions, baseUrl);
@@ -222,12 +223,26 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     limits: {
       ...defaultDispatcherLimits,
       perAuthority: settings.notificationConcurrencyPerAuthority,
+      perSecond: settings.notificationRatePerAuthority,
       deadlineMs: settings.notificationTimeoutMs,
       leaseMs: settings.notificationTimeoutMs + 60_000,
     },
+    onParked: (authority, auditId, reason) =>
+      logger.warn(
+        { event: 'delivery-parked', authority, auditId, reason },
+        'an event is refused while others are taken',
+      ),
     onError,
   });
-  registerDeliveryMetrics({ register: metrics, deliveries: store.deliveries, dispatcher, now: clock });
+  const watch = watchOverDelivery({
+    deliveries: store.deliveries,
+    dispatcher,
+    clock: systemClock,
+    aheadMs: systemTime.aheadMs,
+    register: metrics,
+    logger,
+    webhookUrl: settings.alarmWebhookUrl,
+  });
 
   const ports: InteractionPorts = {
     store,
@@ -346,6 +361,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
 
   async function close(): Promise<void> {
     await app.close();
+    watch.stop();
     await dispatcher.stop();
     await topics.close();
     await subscriptions.close();

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import type { TrustedIssuer } from './auth/access-token.ts';
+import { type EndpointTlsMap, readEndpointTls } from './notification/endpoint-tls.ts';
 import { describeProblem, formKeyword } from './registry/schema-problem.ts';
 import { type SettingName, settingsSchema, trustedIssuersSchema } from './settings-schema.ts';
 
@@ -34,6 +35,9 @@ export interface Settings {
   readonly allowLoopbackEndpoints: boolean;
   readonly notificationTimeoutMs: number;
   readonly notificationConcurrencyPerAuthority: number;
+  readonly notificationRatePerAuthority: number;
+  readonly notificationTls: EndpointTlsMap;
+  readonly alarmWebhookUrl: string | undefined;
 }
 
 interface MongodbSettings {
@@ -107,6 +111,9 @@ export function loadSettings(
     allowLoopbackEndpoints,
     notificationTimeoutMs: number('CPIS_NOTIFICATION_TIMEOUT_MS'),
     notificationConcurrencyPerAuthority: number('CPIS_NOTIFICATION_CONCURRENCY_PER_AUTHORITY'),
+    notificationRatePerAuthority: number('CPIS_NOTIFICATION_RATE_PER_AUTHORITY'),
+    notificationTls: readTls(text('CPIS_NOTIFICATION_TLS_FILE'), readText, problems),
+    alarmWebhookUrl: text('CPIS_ALARM_WEBHOOK_URL'),
   };
   problems.push(...checkTogether(settings));
   if (problems.length > 0) throw new SettingsError(problems);
@@ -142,8 +149,17 @@ function stringOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+function readTls(path: string | undefined, readText: (path: string) => string, problems: string[]): EndpointTlsMap {
+  if (path === undefined) return new Map();
+  const read = readEndpointTls(path, readText);
+  problems.push(...read.problems.map((problem) => `CPIS_NOTIFICATION_TLS_FILE: ${problem}`));
+  return read.tls;
+}
+
 function checkTogether(settings: Settings): string[] {
   const problems: string[] = [];
+  const webhook = settings.alarmWebhookUrl === undefined ? undefined : checkUrl(settings.alarmWebhookUrl, true);
+  if (webhook !== undefined) problems.push(`CPIS_ALARM_WEBHOOK_URL: ${webhook}`);
   if (settings.searchDefaultCount > settings.searchMaxCount) {
     problems.push('CPIS_SEARCH_DEFAULT_COUNT: must not be greater than CPIS_SEARCH_MAX_COUNT');
   }

@@ -66,6 +66,15 @@ export const settingsSchema = {
     },
     CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: { type: 'boolean', default: false },
     CPIS_NOTIFICATION_TIMEOUT_MS: { ...milliseconds, minimum: 100, maximum: 120_000, default: 30_000 },
+    CPIS_NOTIFICATION_RATE_PER_AUTHORITY: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 100_000,
+      default: 500,
+      'x-unit': 'notifications/s',
+    },
+    CPIS_NOTIFICATION_TLS_FILE: file,
+    CPIS_ALARM_WEBHOOK_URL: url,
     CPIS_NOTIFICATION_CONCURRENCY_PER_AUTHORITY: {
       type: 'integer',
       minimum: 1,

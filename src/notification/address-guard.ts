@@ -98,13 +98,15 @@ export interface GuardOptions {
   readonly resolve: ResolveHost;
   readonly allowLoopback: boolean;
   readonly connectTimeoutMs: number;
-  /** Certificate authorities (PEM) in place of the bundled ones. */
+  /** Certificate authorities (PEM) in place of the bundled ones, and the client certificate with its key. */
   readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** An undici connector that connects to checked addresses only, with TLS 1.2 or later, verified; http on loopback only. */
 export function guardedConnector(options: GuardOptions): buildConnector.connector {
-  const { resolve, allowLoopback, connectTimeoutMs, ca } = options;
+  const { resolve, allowLoopback, connectTimeoutMs, ca, cert, key } = options;
   const lookup: LookupFunction = (hostname, { all }, callback) => {
     resolveChecked(hostname, resolve, allowLoopback).then(
       (addresses) => {
@@ -122,6 +124,7 @@ export function guardedConnector(options: GuardOptions): buildConnector.connecto
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
     ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
   });
   return (target, callback) => {
     const host = bareHost(target.hostname);

@@ -4,10 +4,10 @@ import type { DeliveryBacklog, DeliveryBreach } from '../store/store.ts';
 const hourMs = 60 * 60_000;
 
 /** Ages in hours at which an alarm is raised, and raised further. */
-export const alarmHours = [1, 4, 12, 20, 24] as const;
+const alarmHours = [1, 4, 12, 20, 24] as const;
 
 /** What may not be undelivered for longer: reaching it breaks the promise. */
-export const promisedHours = 24;
+const promisedHours = 24;
 
 /** 0: no alarm. */
 export type AlarmLevel = 0 | (typeof alarmHours)[number];

@@ -1,5 +1,6 @@
-import { Agent, request } from 'undici';
+import { Agent, Pool, request } from 'undici';
 import { type GuardOptions, guardedConnector } from './address-guard.ts';
+import type { EndpointTlsMap } from './endpoint-tls.ts';
 import { parseRetryAfter } from './schedule.ts';
 import type { Signing, SignNotification } from './sign-notification.ts';
 
@@ -38,6 +39,8 @@ export interface SenderOptions extends GuardOptions {
   /** Connections to one origin at most. */
   readonly connectionsPerOrigin: number;
   readonly now: () => number;
+  /** Client certificates and authorities of single endpoints. */
+  readonly tls?: EndpointTlsMap;
   /** Signs each attempt anew. */
   readonly sign: SignNotification;
 }
@@ -52,9 +55,10 @@ const refusalsOfTheEvent = new Set([400, 409, 412, 413, 422]);
 
 /** A sender with its own pool of connections. It follows no redirect and decodes no response. */
 export function openSender(options: SenderOptions): Sender {
-  const { deadlineMs, responseCapBytes, connectionsPerOrigin, now, sign } = options;
+  const { deadlineMs, responseCapBytes, connectionsPerOrigin, now, sign, tls } = options;
   const agent = new Agent({
-    connect: guardedConnector(options),
+    factory: (origin, pool) =>
+      new Pool(origin, { ...pool, connect: guardedConnector({ ...options, ...tls?.get(new URL(origin).origin) }) }),
     connections: connectionsPerOrigin,
     pipelining: 1,
     headersTimeout: 0,

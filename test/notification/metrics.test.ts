@@ -15,10 +15,25 @@ t.test('what is owed, since when, and what was tried', async (t) => {
     await endpoint.close();
   });
   const register = new Registry();
-  registerDeliveryMetrics({ register, deliveries: store.deliveries, dispatcher, now: clock.now });
+  registerDeliveryMetrics({
+    register,
+    deliveries: store.deliveries,
+    dispatcher,
+    now: clock.now,
+    alarms: () => [
+      { authority: 'E08000035', kind: 'overdue', level: 4, undelivered: 1, oldestRecordedMs: clock.now() },
+    ],
+    breaches: () => 2,
+    aheadMs: () => 1_500,
+  });
   const lines = async () =>
     (await register.metrics()).split('\n').filter((line) => !line.startsWith('#') && line !== '');
-  t.same(await lines(), []);
+  const alarmed = [
+    'cpis_delivery_alarm_hours{authority="E08000035",kind="overdue"} 4',
+    'cpis_delivery_breaches_total 2',
+    'cpis_clock_ahead_seconds 1.5',
+  ];
+  t.same(await lines(), alarmed);
 
   await subscribe('E08000035', endpoint.origin);
   await owe('E08000035', 2);
@@ -32,10 +47,13 @@ t.test('what is owed, since when, and what was tried', async (t) => {
       'cpis_delivery_oldest_undelivered_seconds{authority="E08000035"} 90',
       'cpis_deliveries{authority="E08000035",state="pending"} 1',
       'cpis_deliveries{authority="E08000035",state="leased"} 0',
+      'cpis_deliveries{authority="E08000035",state="parked"} 0',
+      'cpis_deliveries{authority="E08000035",state="unwanted"} 0',
       'cpis_deliveries{authority="E08000035",state="delivered"} 2',
       'cpis_delivery_endpoint_failures{authority="E08000035"} 3',
       'cpis_delivery_attempts_total{result="acknowledged"} 2',
       'cpis_delivery_attempts_total{result="status-503"} 3',
+      ...alarmed,
     ]),
   );
   endpoint.behave({ kind: 'answer', status: 200 });

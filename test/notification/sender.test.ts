@@ -167,11 +167,23 @@ t.test('TLS that cannot be verified is a failure, never plaintext', { skip: open
   const old = await serve({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' });
   const trusting = sender(t, { ca: cert });
   t.match(await trusting(`https://la.test:${port}/a`), { kind: 'acknowledged' });
+
+  // The endpoint asks for a client certificate, and has its own authority: both are known for its origin alone.
+  const asking = await serve({ requestCert: true, rejectUnauthorized: true, ca: cert });
+  const tls = new Map([[`https://la.test:${asking}`, { cert, key: readFileSync(keyFile, 'utf8'), ca: cert }]]);
+  const known = sender(t, { tls });
+  t.match(await known(`https://la.test:${asking}/mutual`), { kind: 'acknowledged' });
+  t.match(
+    await known(`https://la.test:${port}/elsewhere`),
+    { reason: 'tls' },
+    'nothing of it holds for another origin',
+  );
+  t.match(await trusting(`https://la.test:${asking}/bare`), { kind: 'failed' }, 'without the certificate');
   t.match(await sender(t)(`https://la.test:${port}/b`), { reason: 'tls' }, 'unknown issuer');
   t.match(await trusting(`https://other.test:${port}/c`), { reason: 'tls' }, 'another name');
   t.match(await trusting(`https://la.test:${old}/d`), { reason: 'tls' }, 'TLS 1.1');
   const plain = await receiver(t);
   t.match(await trusting(`https://la.test:${plain.port}/e`), { reason: 'tls' }, 'no TLS at all');
-  t.same(requests, ['/a']);
+  t.same(requests, ['/a', '/mutual']);
   t.same(plain.received, []);
 });

@@ -5,7 +5,7 @@ export const minuteMs = 60 * secondMs;
 export const hourMs = 60 * minuteMs;
 
 /** How an endpoint behaves for a while. */
-export type Trouble =
+type Trouble =
   | 'refuses-connections'
   | 'times-out'
   | 'status'
@@ -43,7 +43,7 @@ export interface PlannedEvent {
   readonly poison: 'refuses' | 'fails' | 'hangs' | undefined;
 }
 
-export interface PlannedCrash {
+interface PlannedCrash {
   /** After so many steps of the simulation. */
   readonly atStep: number;
   readonly process: number;
@@ -52,7 +52,7 @@ export interface PlannedCrash {
   readonly clean: boolean;
 }
 
-export interface ClockJump {
+interface ClockJump {
   readonly atMs: number;
   readonly byMs: number;
 }

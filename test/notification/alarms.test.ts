@@ -1,0 +1,214 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Registry } from 'prom-client';
+import t from 'tap';
+import { buildLogger } from '../../src/http/log.ts';
+import { alarmLevelOf, judgeAlarms, type StandingAlarms } from '../../src/notification/alarms.ts';
+import { readEndpointTls } from '../../src/notification/endpoint-tls.ts';
+import { watchDeliveries } from '../../src/notification/watch-deliveries.ts';
+import { watchOverDelivery } from '../../src/notification/watch-over-delivery.ts';
+import type { DeliveryBacklog, DeliveryBreach } from '../../src/store/store.ts';
+import { audit } from '../contract/fixtures.ts';
+import { manualClock } from '../support/manual-clock.ts';
+import { openMemoryDeliveries } from '../support/memory-deliveries.ts';
+import { openReceiver } from '../support/receiver.ts';
+
+const hourMs = 3_600_000;
+const startMs = Date.parse('2026-11-20T09:00:00Z');
+
+t.test('alarms at 1, 4, 12, 20 and 24 hours, of what is overdue and of what is parked; a breach once', async (t) => {
+  t.same(
+    [0, 0.99, 1, 3.99, 4, 12, 19.9, 20, 23.9, 24, 500].map((hours) => alarmLevelOf(hours * hourMs)),
+    [0, 0, 1, 1, 4, 12, 12, 20, 20, 24, 24],
+  );
+  const row: DeliveryBacklog = {
+    authority: 'E1',
+    undelivered: 3,
+    leased: 0,
+    parked: 1,
+    unwanted: 9,
+    oldestRecordedMs: 0,
+    oldestParkedMs: 10 * hourMs,
+    nextDueMs: 0,
+    delivered: 0,
+  };
+  let standing: StandingAlarms = new Map();
+  const told: string[] = [];
+  const breaches: DeliveryBreach[] = [];
+  for (let minute = 0; minute <= 40 * 60; minute += 1) {
+    const backlog = minute < 30 * 60 ? [row] : [{ ...row, oldestRecordedMs: undefined, undelivered: 1 }];
+    const verdict = judgeAlarms(standing, backlog, minute * 60_000);
+    ({ standing } = verdict);
+    for (const { kind, level, undelivered } of verdict.changed)
+      told.push(`${minute / 60} ${kind} ${level} ${undelivered}`);
+    breaches.push(...verdict.breaches);
+  }
+  t.same(told, [
+    '1 overdue 1 2',
+    '4 overdue 4 2',
+    '11 parked 1 1',
+    '12 overdue 12 2',
+    '14 parked 4 1',
+    '20 overdue 20 2',
+    '22 parked 12 1',
+    '24 overdue 24 2',
+    '30 overdue 0 0',
+    '30 parked 20 1',
+    '34 parked 24 1',
+  ]);
+  t.same(
+    breaches.map(({ kind, oldestRecordedMs, atMs }) => [kind, oldestRecordedMs / hourMs, atMs / hourMs]),
+    [
+      ['overdue', 0, 24],
+      ['parked', 10, 34],
+    ],
+  );
+});
+
+t.test('a breach is recorded when the store takes it, and told once however often the server restarts', async (t) => {
+  const clock = manualClock(startMs);
+  const deliveries = openMemoryDeliveries();
+  deliveries.add([audit('a1', { recordedMs: startMs - 30 * hourMs, deliverTo: ['E1'] })]);
+  let faults = 3;
+  const told: DeliveryBreach[] = [];
+  const errors: unknown[] = [];
+  const watch = () =>
+    watchDeliveries({
+      deliveries: {
+        backlog: deliveries.backlog,
+        recordBreach: async (breach) => {
+          faults -= 1;
+          if (faults >= 0) throw new Error('full');
+          return deliveries.recordBreach(breach);
+        },
+      },
+      clock,
+      everyMs: 60_000,
+      onAlarm: () => undefined,
+      onBreach: (breach) => told.push(breach),
+      onError: (error) => errors.push(error),
+    });
+  const settled = () => sleep(1);
+  const first = watch();
+  await clock.advance(10 * 60_000, settled);
+  t.equal(errors.length, 3);
+  t.match(told, [{ authority: 'E1', kind: 'overdue', undelivered: 1 }]);
+  first.stop();
+  const second = watch();
+  await clock.advance(10 * 60_000, settled);
+  t.equal(told.length, 1);
+  second.stop();
+  t.equal((await deliveries.breaches(9)).length, 1);
+});
+
+t.test(
+  'an operator is told in the log, in the metrics and at the webhook, of an authority and numbers only',
+  async (t) => {
+    const clock = manualClock(startMs);
+    const webhook = await openReceiver();
+    t.teardown(() => webhook.close());
+    webhook.behave((_, index) => ({ kind: 'answer', status: index === 0 ? 500 : 204 }));
+    const deliveries = openMemoryDeliveries();
+    deliveries.add([audit('a1', { recordedMs: startMs, deliverTo: ['E08000035'] })]);
+    const lines: string[] = [];
+    const destination = new PassThrough().on('data', (chunk: Buffer) => lines.push(chunk.toString()));
+    const register = new Registry();
+    const lane = { authority: 'E08000035', sending: 0, underWay: 0, endpointFailures: 9, lastFailure: 'tls' };
+    let aheadMs = 0;
+    const watch = watchOverDelivery({
+      deliveries,
+      dispatcher: { snapshot: () => ({ attempts: new Map(), lanes: [lane] }) },
+      clock,
+      aheadMs: () => aheadMs,
+      register,
+      logger: buildLogger({ level: 'info', destination }),
+      webhookUrl: `${webhook.origin}/alarms`,
+    });
+    await clock.advance(2 * hourMs, () => sleep(1));
+    await webhook.waitFor(1);
+    await sleep(50);
+    await clock.advance(10_000, () => sleep(1));
+    await webhook.waitFor(2);
+    aheadMs = 86_400_000;
+    await clock.advance(23 * hourMs, () => sleep(1));
+    t.match(JSON.parse(webhook.received[1]?.body ?? ''), {
+      event: 'delivery-alarm',
+      authority: 'E08000035',
+      kind: 'overdue',
+      hours: 1,
+      undelivered: 1,
+      undeliveredSince: '2026-11-20T09:00:00.000Z',
+    });
+    const log = lines.join('');
+    for (const hours of [1, 4, 12, 20, 24]) {
+      t.match(
+        log,
+        `"event":"delivery-alarm","authority":"E08000035","kind":"overdue","hours":${hours},"undelivered":1,"reason":"tls"`,
+      );
+    }
+    t.equal(log.split('"event":"delivery-breach"').length, 2);
+    t.equal(log.split('"event":"clock-skew"').length, 2, 'once');
+    t.notMatch(log, /999\d{7}|Patient/);
+    const metrics = await register.metrics();
+    t.match(metrics, 'cpis_delivery_alarm_hours{authority="E08000035",kind="overdue"} 24');
+    t.match(metrics, 'cpis_delivery_breaches_total 1');
+    t.match(metrics, 'cpis_clock_ahead_seconds 86400');
+    watch.stop();
+  },
+);
+
+t.test('the file of endpoint certificates: every problem in words, none with a value', async (t) => {
+  const folder = t.testdir({ 'bad.json': '{', 'list.json': '[]' });
+  const read = (content: unknown) => {
+    const path = join(folder, 'tls.json');
+    writeFileSync(path, JSON.stringify(content));
+    return readEndpointTls(path, (name) => readFileSync(name, 'utf8'));
+  };
+  const text = (name: string) => readFileSync(name, 'utf8');
+  t.same(readEndpointTls(join(folder, 'absent.json'), text).problems, ['the file cannot be read']);
+  t.same(readEndpointTls(join(folder, 'bad.json'), text).problems, ['is not JSON']);
+  for (const wrong of [
+    { 'https://a.test': {} },
+    { 'https://a.test': { certFile: 'c' } },
+    { 'https://a.test': { x: 1 } },
+  ]) {
+    t.equal(read(wrong).problems.length, 1);
+  }
+  t.match(read({ 'https://a.test/': { caFile: 'bad.json' } }).problems, [
+    'entry 1: must be an exact https origin, without a slash at its end',
+    'entry 1: a file cannot be read, or certificate and key do not belong together',
+  ]);
+  const hasOpenssl = (() => {
+    try {
+      execFileSync('openssl', ['version'], { stdio: 'ignore' });
+      return true;
+    } catch {
+      return false;
+    }
+  })();
+  if (!hasOpenssl) return;
+  const make = (name: string): void => {
+    const files = ['-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.crt`)];
+    const kind = [
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      `/CN=${name}`,
+    ];
+    execFileSync('openssl', ['req', '-x509', ...kind, ...files], { stdio: 'ignore' });
+  };
+  make('one');
+  make('other');
+  const good = read({ 'https://a.test': { certFile: 'one.crt', keyFile: 'one.key', caFile: 'other.crt' } });
+  t.same(good.problems, []);
+  t.match(good.tls.get('https://a.test'), { cert: /BEGIN/, key: /BEGIN/, ca: /BEGIN/ });
+  t.equal(read({ 'https://a.test': { certFile: 'one.crt', keyFile: 'other.key' } }).problems.length, 1);
+});
