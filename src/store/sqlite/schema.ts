@@ -2,7 +2,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 /** Recorded as `PRAGMA user_version`. */
-export const schemaVersion = 1;
+export const schemaVersion = 2;
+/** Versions that no release has written. */
+const unreleasedBefore = 2;
 
 /** What the columns `kind`, `v1` and `v2` of index_value hold: one row for each searchable value of a current resource. */
 export const indexKind = {
@@ -137,6 +139,11 @@ export function openSchema(db: DatabaseSync): void {
     );
   }
   if (found === schemaVersion) return;
+  if (found > 0 && found < unreleasedBefore) {
+    throw new Error(
+      `The database has schema version ${found}, which was only written before the first release: use a new data folder.`,
+    );
+  }
   if (db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined) {
     throw new Error('The database file has tables but no schema version: it is not a store of this program.');
   }

@@ -1,0 +1,101 @@
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import t from 'tap';
+import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
+import type { AuditWrite, SharedText, Store } from '../../../src/store/store.ts';
+import { audit, findIds, plan, token, unit, write } from '../../contract/fixtures.ts';
+import { openTestStore } from './open-test-store.ts';
+
+const agents: SharedText = { text: `"agent":[{"name":"${'x'.repeat(300)}"}],` };
+const source: SharedText = { text: '"source":{"site":"s"}}' };
+
+/** An event whose text is in pieces. */
+function inPieces(id: string, changes: Partial<AuditWrite> = {}): AuditWrite {
+  const pieces = [`{"resourceType":"AuditEvent","id":"${id}",`, agents, source];
+  const body = pieces.map((piece) => (typeof piece === 'string' ? piece : piece.text)).join('');
+  return audit(id, { body, pieces, ...changes });
+}
+
+const all = plan([], { type: 'AuditEvent', limit: 10_000 });
+const ofPatient = plan(
+  [{ kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id: '9990000018' }] }],
+  { type: 'AuditEvent', limit: 10_000 },
+);
+
+/** The files as they lie there now, as kill -9 would leave them. */
+function copyOf(t: { teardown(remove: () => unknown): unknown }, folder: string): string {
+  const to = mkdtempSync(join(tmpdir(), 'cpis-crashed-'));
+  t.teardown(() => rmSync(to, { recursive: true }));
+  for (const name of ['store.sqlite', 'store.sqlite-wal']) cpSync(join(folder, name), join(to, name));
+  return to;
+}
+
+const onFatal = (error: Error): never => {
+  throw error;
+};
+
+async function opened(t: { teardown(close: () => unknown): unknown }, folder: string): Promise<Store> {
+  const store = await openSqliteStore({ folder, onFatal });
+  t.teardown(() => store.close());
+  return store;
+}
+
+t.test('I3: events that a crash left without search keys are found after it, whole, and are delivered', async (t) => {
+  const { store, folder } = await openTestStore(t);
+  const ids = ['a1', 'a2', 'a3'];
+  for (const id of ids) await store.commit(unit({ audits: [inPieces(id, { deliverTo: ['E1'] })] }));
+  const crashed = copyOf(t, folder);
+  const db = new DatabaseSync(join(crashed, 'store.sqlite'));
+  t.equal(db.prepare('SELECT count(*) AS n FROM audit_key').get()?.['n'], 0, 'no key was written yet');
+  t.equal(db.prepare('SELECT count(*) AS n FROM audit_text').get()?.['n'], 2, 'shared texts are there once');
+  t.notMatch(String(db.prepare('SELECT body FROM audit').get()?.['body']), 'xxx');
+  db.close();
+  const after = await opened(t, crashed);
+  t.same(await findIds(after, ofPatient), [...ids].reverse());
+  t.match(await after.read('AuditEvent', 'a2'), { resource: { body: inPieces('a2').body } });
+  const claimed = await after.deliveries.claim('E1', 10, 10_000, 20_000);
+  t.same(
+    claimed.map(({ body }) => body),
+    ids.map((id) => inPieces(id).body),
+  );
+});
+
+t.test('a search sees each event that was committed before it, among many that are being committed', async (t) => {
+  const { store } = await openTestStore(t);
+  let committed = 0;
+  const commits = Array.from({ length: 6_000 }, async (_, at) => {
+    await store.commit(unit({ audits: [inPieces(`a${at}`)] }));
+    committed += 1;
+    if (committed % 500 !== 0) return;
+    const before = committed;
+    const { length } = await findIds(store, ofPatient);
+    if (length < before) t.fail(`${length} of ${before}`);
+  });
+  await Promise.all(commits);
+  t.equal((await findIds(store, all)).length, 6_000);
+});
+
+t.test('numbers that a refused unit took hide no event that comes after a restart', async (t) => {
+  const { store, folder } = await openTestStore(t);
+  await store.commit(unit({ audits: [audit('a1')] }));
+  const wrong = { ...audit('bad'), body: undefined as unknown as string };
+  await t.rejects(store.commit(unit({ audits: [audit('b1'), audit('b2'), wrong] })));
+  t.same(await findIds(store, all), ['a1'], 'which indexes up to what the refused unit took');
+  const crashed = copyOf(t, folder);
+  const after = await opened(t, crashed);
+  await after.commit(unit({ audits: [audit('a2')] }));
+  t.same(await findIds(after, all), ['a2', 'a1']);
+});
+
+t.test('a shared text is written again until the unit that brought it is durable', async (t) => {
+  const { store, reopen } = await openTestStore(t);
+  const wrong = { ...audit('bad'), body: undefined as unknown as string };
+  await t.rejects(store.commit(unit({ audits: [inPieces('a1'), wrong] })));
+  await store.commit(unit({ audits: [inPieces('a2')] }));
+  await store.commit(unit({ writes: [write('f1', { index: [token('code', 'x')] })], audits: [inPieces('a3')] }));
+  const again = await reopen();
+  t.match(await again.read('AuditEvent', 'a2'), { resource: { body: inPieces('a2').body } });
+  t.match(await again.read('AuditEvent', 'a3'), { resource: { body: inPieces('a3').body } });
+});
