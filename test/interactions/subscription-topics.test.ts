@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Bundle, CapabilityStatement, OperationOutcome, Parameters, Subscription } from 'fhir/r4.js';
+import type { AuditEvent, Bundle, CapabilityStatement, OperationOutcome, Parameters, Subscription } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
@@ -222,6 +222,18 @@ t.test('nobody else gets at them, and hidden answers as absent', async (t) => {
     }
   }
   t.equal((await otherLa.request<Bundle>('GET', `Subscription/$status?id=${id}`)).body.total, 0);
+
+  // As if an event of another authority had got into the numbers.
+  const foreign = freshPlan();
+  await submit(otherLa, foreign);
+  await lookUp(foreign.nhsNumber);
+  const [event] = resourcesOf<AuditEvent>(await otherLa.request<Bundle>('GET', 'AuditEvent?subtype=search-type'));
+  const writable = new DatabaseSync(join(world.folder, 'data', 'store.sqlite'), { timeout: 5_000 });
+  writable.prepare('INSERT INTO subscription_event VALUES (?, 1000, ?)').run(id, String(event?.id));
+  writable.close();
+  const { body } = await la.request<Bundle>('GET', `Subscription/${id}/$events?content=full-resource`);
+  t.ok(numbersIn(body).includes(1) && !numbersIn(body).includes(1000));
+  t.notMatch(JSON.stringify(body), new RegExp(String(event?.id)), 'what the authority may not see is left out');
   await la.request('DELETE', `Subscription/${id}`);
 });
 
