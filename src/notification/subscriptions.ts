@@ -124,15 +124,21 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     );
   }
 
+  /** By the registry as it is now: a reload of it holds from the next notification on. */
+  function isAllowed(authority: string, { stored, usable }: Entry): boolean {
+    if (ownerOf(stored.labels) !== authority || !options.mayNotify(stored.labels)) return false;
+    if (usable.channel.type === 'websocket') return true;
+    return options.originsOf(stored.labels).includes(new URL(usable.channel.endpoint).origin);
+  }
+
   /** What was changed, deleted or disallowed is out of use at once, whatever becomes of the rest. */
   function dropOutdated(authority: string, found: readonly StoredResource[]): void {
     const versions = new Map(found.map(({ id, version }) => [id, version]));
-    const isCurrent = ({ stored, usable }: Entry): boolean =>
-      versions.get(stored.id) === stored.version &&
-      options.mayNotify(stored.labels) &&
-      (usable.channel.type === 'websocket' ||
-        options.originsOf(stored.labels).includes(new URL(usable.channel.endpoint).origin));
-    hold(authority, (entries.get(authority) ?? []).filter(isCurrent));
+    const isCurrent = ({ stored }: Entry): boolean => versions.get(stored.id) === stored.version;
+    hold(
+      authority,
+      (entries.get(authority) ?? []).filter((entry) => isCurrent(entry) && isAllowed(authority, entry)),
+    );
   }
 
   async function load(authority: string): Promise<void> {
@@ -214,7 +220,9 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
       if (stale.has(authority)) return [];
       const nowMs = clock.now();
       const held = entries.get(authority) ?? [];
-      return held.filter(({ endMs }) => endMs === undefined || endMs > nowMs).map(({ usable }) => usable);
+      const isUsable = (entry: Entry): boolean =>
+        (entry.endMs === undefined || entry.endMs > nowMs) && isAllowed(authority, entry);
+      return held.filter(isUsable).map(({ usable }) => usable);
     },
     changed,
     reload: async () => {

@@ -13,6 +13,7 @@ import type { ParseSearch } from '../../src/notification/criteria.ts';
 import {
   type Dispatcher,
   type DispatcherLimits,
+  type DispatcherOptions,
   defaultDispatcherLimits,
   startDispatcher,
 } from '../../src/notification/dispatcher.ts';
@@ -67,6 +68,7 @@ export interface WorldOptions {
   readonly auditOf?: (change: SubscriptionChange) => AuditWrite;
   /** The server's own writes of Subscriptions that the store refuses: as many as it says. */
   readonly refusedCommits?: () => boolean;
+  readonly onParked?: (authority: string, auditId: string, reason: string) => void;
   /** Puts faults in front of the real queue. */
   readonly faulty?: (queue: DeliveryQueue) => DeliveryQueue;
 }
@@ -78,6 +80,8 @@ export interface World {
   readonly subscriptions: Subscriptions;
   readonly topics: TopicDelivery;
   readonly dispatcher: Dispatcher;
+  /** A second dispatcher on the same store. */
+  startAnother(): Dispatcher;
   readonly errors: unknown[];
   /** The endpoint origins that are registered for every client; `subscribe` adds to them. */
   readonly origins: Set<string>;
@@ -153,7 +157,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     bindingKey,
     onError: (error) => errors.push(error),
   });
-  const dispatcher = startDispatcher({
+  const dispatcherOptions: DispatcherOptions = {
     store: { deliveries: options.faulty?.(store.deliveries) ?? store.deliveries },
     subscriptions,
     renderEvent,
@@ -163,8 +167,10 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     clock,
     random: () => 0.5,
     limits,
+    ...(options.onParked === undefined ? {} : { onParked: options.onParked }),
     onError: (error) => errors.push(error),
-  });
+  };
+  const dispatcher = startDispatcher(dispatcherOptions);
 
   const backlogOf = async (authority: string) =>
     (await store.deliveries.backlog()).find((row) => row.authority === authority);
@@ -175,6 +181,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     subscriptions,
     topics,
     dispatcher,
+    startAnother: () => startDispatcher({ ...dispatcherOptions, sender: { close: async () => undefined } }),
     errors,
     origins,
     subscribe: async (authority, endpoint, more = {}) => {

@@ -5,14 +5,7 @@ export const minuteMs = 60 * secondMs;
 export const hourMs = 60 * minuteMs;
 
 /** How an endpoint behaves for a while. */
-type Trouble =
-  | 'refuses-connections'
-  | 'times-out'
-  | 'status'
-  | 'slow'
-  | 'flaps'
-  | 'loses-answers'
-  | 'refuses-events';
+type Trouble = 'refuses-connections' | 'times-out' | 'status' | 'slow' | 'flaps' | 'loses-answers' | 'refuses-events';
 
 export interface Interval {
   readonly fromMs: number;
