@@ -49,22 +49,28 @@ export async function openConnection(options: MongoConnectionOptions): Promise<M
 
 const notAuthorised = 13;
 
-function buildClient({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
-  const quicker = Math.min(timeoutMs, 2_000);
+function buildClient(options: MongoConnectionOptions): MongoClient {
+  const client = parseUrl(options);
+  const { writeConcern, readConcern, readPreference, retryWrites } = client.options;
+  const isDurable = writeConcern?.w === 'majority' && writeConcern.journal === true && retryWrites;
+  if (isDurable && readConcern?.level === 'majority' && readPreference.mode === 'primary') return client;
+  throw new StoreStartError(
+    'CPIS_MONGODB_URL: must not say how durable writes are or what is read (w, journal, readConcernLevel, readPreference, retryWrites): that is decided by the store.',
+  );
+}
+
+function parseUrl({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
   try {
     return new MongoClient(url, {
       appName: 'cpis-fhir',
-      // These stand above what the URL says: durability is not a matter of settings.
       writeConcern: { w: 'majority', journal: true, wtimeoutMS: timeoutMs },
       readConcern: { level: 'majority' },
-      readPreference: 'primary',
-      retryWrites: true,
       retryReads: true,
       serverSelectionTimeoutMS: timeoutMs,
       connectTimeoutMS: timeoutMs,
       socketTimeoutMS: timeoutMs,
       waitQueueTimeoutMS: timeoutMs,
-      heartbeatFrequencyMS: quicker,
+      heartbeatFrequencyMS: Math.min(timeoutMs, 2_000),
       maxPoolSize: 50,
       ignoreUndefined: false,
     });

@@ -86,6 +86,31 @@ async function runTests(server: MongoTestServer): Promise<void> {
     },
   );
 
+  await t.test('writes ask for the majority and the journal, and the URL cannot say otherwise', async (test) => {
+    const direct = new URL(server.newDatabaseUrl());
+    const proxy = await openTcpProxy(test, Number(direct.port));
+    const url = `mongodb://127.0.0.1:${proxy.port}${direct.pathname}?w=1`;
+    const { store } = await openTestStore(test, server, { url });
+    const asked: Buffer[] = [];
+    proxy.set('pass', (request) => {
+      asked.push(request);
+      return false;
+    });
+    await store.commit(unit({ audits: [audit('a1')] }));
+    await store.commit(unit({ writes: [write('f1')] }));
+    const journal = Buffer.from('\bj\0\u0001', 'latin1');
+    for (const id of ['a1', 'Flag/f1']) {
+      const sent = asked.filter((request) => request.includes(id) && /insert|update/.test(request.toString('latin1')));
+      test.ok(
+        sent.length > 0 && sent.every((request) => request.includes('majority') && request.includes(journal)),
+        id,
+      );
+    }
+    for (const said of ['journal=false', 'readConcernLevel=local', 'readPreference=secondary', 'retryWrites=false']) {
+      test.match((await refusalOf(`${direct.href}?${said}`)).message, /decided by the store|do not fit/, said);
+    }
+  });
+
   await t.test(
     'a database that does not answer: 503 in bounded time, not ready, and well again by itself',
     async (test) => {
