@@ -150,10 +150,13 @@ async function promoteExpired(
     // Taken by a clock that was ahead.
     ['leased', { $gt: leaseUntilMs + (leaseUntilMs - nowMs) }],
   ];
-  for (const [state, waitUntilMs] of expired) {
-    const { filter, arrayFilters } = elementOf(authority, { state: { $eq: state }, waitUntilMs });
-    await audit.updateMany(filter, { $set: setElement({ state: 'ready', leaseToken: null }) }, { arrayFilters });
-  }
+  const ready = { $set: setElement({ state: 'ready', leaseToken: null }) };
+  await Promise.all(
+    expired.map(([state, waitUntilMs]) => {
+      const { filter, arrayFilters } = elementOf(authority, { state: { $eq: state }, waitUntilMs });
+      return audit.updateMany(filter, ready, { arrayFilters });
+    }),
+  );
 }
 
 function asClaimed(document: AuditDocument, authority: string, leaseToken: string): ClaimedDelivery[] {

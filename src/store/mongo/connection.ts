@@ -7,6 +7,7 @@ import {
   type TopologyDescription,
 } from 'mongodb';
 import { StoreStartError } from '../store-start-error.ts';
+import { mongoFailure } from './mongo-failure.ts';
 
 export interface MongoConnectionOptions {
   /** `mongodb://` or `mongodb+srv://`, with the database that it names and what TLS and authentication need. */
@@ -124,6 +125,9 @@ export function explainStart(error: unknown, timeoutMs: number): unknown {
     );
   }
   if (!(error instanceof MongoError)) return error;
+  if (error instanceof MongoServerError && mongoFailure(error) === 'rejected') {
+    return new StoreStartError(`MongoDB refused to be used by the store (its error ${String(error.code)}).`, { cause });
+  }
   return new StoreStartError(
     `MongoDB cannot be reached within ${timeoutMs} ms (CPIS_MONGODB_URL). Is it running, and is there a primary? With --wait the server waits for it.`,
     { cause, mayPass: true },

@@ -47,10 +47,16 @@ async function runTests(server: MongoTestServer): Promise<void> {
     test.match(nobody.message, /cannot be reached/);
     test.equal(nobody.mayPass, true);
     const tls = await refusalOf(`${url}?tls=true`);
-    test.match(tls.message, /TLS|cannot be reached/);
+    test.match(tls.message, /^TLS with MongoDB failed/);
+    const noFile = await refusalOf(`${url}?tls=true&tlsCAFile=/nowhere/ca.pem`);
+    test.match(noFile.message, /cannot be read/);
+    // This server knows no users at all.
+    const noUsers = await refusalOf(url.replace('//', '//someone:s3cret@'));
+    test.match(noUsers.message, /refused to be used by the store/);
+    for (const { mayPass } of [tls, noFile, noUsers]) test.equal(mayPass, false);
     const wrong = await refusalOf('mongodb://someone:s3cret@127.0.0.1:9/cpis?nonsense=1');
     test.match(wrong.message, /not a MongoDB connection string/);
-    for (const { message } of [nobody, tls, wrong]) test.notMatch(message, 's3cret');
+    for (const { message } of [nobody, tls, noFile, noUsers, wrong]) test.notMatch(message, 's3cret');
 
     const { schema } = await collectionsOf(test, url);
     await (await openMongoStore({ url, timeoutMs: 5_000, dangerouslyAllowStandalone: true, onError })).close();
