@@ -185,6 +185,11 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     mayNotify: (labels) => clientOfLabels(labels) !== undefined,
     onError,
   });
+  // What another server has changed; what it has missed it makes up for as after a change of its own.
+  const unwatch = store.watchResources?.('Subscription', (labels) => {
+    const owner = ownerOf(labels);
+    if (owner !== undefined) void subscriptions.changed(owner);
+  });
   const sender = openSender({
     resolve,
     allowLoopback,
@@ -364,6 +369,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     watch.stop();
     await dispatcher.stop();
     await topics.close();
+    await unwatch?.();
     await subscriptions.close();
     await sender.close();
     await store.close();

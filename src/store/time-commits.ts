@@ -13,6 +13,7 @@ export function timeCommits(store: Store, observe: (seconds: number) => void): S
     history: (plan) => store.history(plan),
     useOnce: (key, expiresAtMs, nowMs) => store.useOnce(key, expiresAtMs, nowMs),
     deliveries: store.deliveries,
+    ...(store.watchResources === undefined ? {} : { watchResources: store.watchResources }),
     subscriptionEvents: store.subscriptionEvents,
     get ready() {
       return store.ready;

@@ -18,6 +18,7 @@ import { encodeAudit } from './encode-unit.ts';
 import { asFault, withFaults } from './mongo-failure.ts';
 import { readBacklog, readOwed } from './read-backlog.ts';
 import { readResource, readResourceVersion } from './read-resource.ts';
+import { watchResources } from './resource-watch.ts';
 import { runHistory } from './run-history.ts';
 import { runSearch } from './run-search.ts';
 import { openSchema } from './schema.ts';
@@ -59,6 +60,13 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     const encode = (audit: AuditWrite) => encodeAudit(audit, v7(), clock.toServer(audit.recordedMs));
     const stopAdopting = hasTransactions ? () => Promise.resolve() : keepAdopting(collections, nowMs, onError);
     const stops = new Set<() => Promise<void>>();
+    const untilClosed = (stop: () => Promise<void>) => {
+      stops.add(stop);
+      return () => {
+        stops.delete(stop);
+        return stop();
+      };
+    };
     let closed = false;
 
     const commitUnit = (unit: WriteUnit): Promise<CommitResult> => {
@@ -82,16 +90,11 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
           whileOpen(() => use(key, expiresAtMs, atMs))
       )(openUseOnce(collections, randomUUID)),
       deliveries: openDeliveries(collections, counts, clock, timeLimitMs, whileOpen, (wake) => {
-        const stop = watchDeliveries(
-          { collections, hasChangeStreams: hasTransactions, nowMs, timeLimitMs, onError },
-          wake,
-        );
-        stops.add(stop);
-        return () => {
-          stops.delete(stop);
-          return stop();
-        };
+        const hasChangeStreams = hasTransactions;
+        return untilClosed(watchDeliveries({ collections, hasChangeStreams, nowMs, timeLimitMs, onError }, wake));
       }),
+      watchResources: (type, changed) =>
+        untilClosed(watchResources({ collections, timeLimitMs, onError }, type, changed)),
       subscriptionEvents: openSubscriptionEvents(collections, timeLimitMs),
       get ready() {
         return !closed && connection.isWritable();

@@ -1,11 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bundle, Flag } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { isServerReady } from '../../../src/cli/demo/cpis-process.ts';
-import type { FhirClient } from '../../../src/cli/demo/fhir-client.ts';
+import { type FhirClient, openFhirClient } from '../../../src/cli/demo/fhir-client.ts';
+import { openServer } from '../../../src/compose.ts';
+import { loadSettings } from '../../../src/config.ts';
+import { buildLogger } from '../../../src/http/log.ts';
 import { noMongoServer, noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
 import { openReceiver } from '../../support/receiver.ts';
 import { openWorld } from '../../support/running-server.ts';
@@ -34,6 +38,14 @@ async function serve(test: Test, url: string, ...options: readonly string[]) {
   return { origin: home.origin, exited, output: () => output };
 }
 
+const subscriptionTo = (origin: string) => ({
+  resourceType: 'Subscription',
+  status: 'requested',
+  reason: 'access to own plans',
+  criteria: 'AuditEvent?',
+  channel: { type: 'rest-hook', endpoint: `${origin}/events`, payload: 'application/fhir+json' },
+});
+
 async function runTests(): Promise<void> {
   const mongo = await openMongoServer(t);
   const standalone = { CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true', CPIS_MONGODB_TIMEOUT_MS: '1500' };
@@ -52,13 +64,7 @@ async function runTests(): Promise<void> {
       const [epr] = world.careProviders as [FhirClient];
       const plan = freshPlan();
       const [flagId] = await submit(la, plan);
-      const subscribed = await la.request('POST', 'Subscription', {
-        resourceType: 'Subscription',
-        status: 'requested',
-        reason: 'access to own plans',
-        criteria: 'AuditEvent?',
-        channel: { type: 'rest-hook', endpoint: `${receiver.origin}/events`, payload: 'application/fhir+json' },
-      });
+      const subscribed = await la.request('POST', 'Subscription', subscriptionTo(receiver.origin));
       test.equal(subscribed.status, 201, JSON.stringify(subscribed.body));
       const lookUp = () => epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
       const seen = resourcesOf<Flag>(await lookUp()).map(({ id }) => id);
@@ -92,6 +98,36 @@ async function runTests(): Promise<void> {
       test.notMatch(world.log(), 'mongodb://');
     },
   );
+
+  await t.test('two servers: one delivers by a Subscription that was made at the other', async (test) => {
+    const receiver = await openReceiver();
+    test.teardown(() => receiver.close());
+    const settings = { CPIS_MONGODB_URL: mongo.newDatabaseUrl(), ...standalone };
+    const world = await openWorld(test, { subscriptionOrigins: [receiver.origin], settings });
+    const other = await openServer(
+      loadSettings({
+        CPIS_PORT: '0',
+        CPIS_DATA_FOLDER: join(world.folder, 'data'),
+        CPIS_REGISTRY_FILE: join(world.folder, 'registry.json'),
+        CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+        ...settings,
+      }),
+      { logger: buildLogger({ level: 'silent' }), onFatal: (error) => test.error(error) },
+    );
+    test.teardown(() => other.close());
+    const [la] = world.authorities as [FhirClient];
+    const [careProvider] = world.registry.careProviders;
+    if (careProvider === undefined) throw new Error('there is one');
+    const plan = freshPlan();
+    await submit(la, plan);
+    test.equal((await la.request('POST', 'Subscription', subscriptionTo(receiver.origin))).status, 201);
+    await world.server.close();
+    const epr = openFhirClient(other.baseUrl, careProvider);
+    const seen = resourcesOf<Flag>(await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`));
+    test.equal(seen.length, 1);
+    await receiver.waitFor(1, 20_000);
+    test.match(receiver.received.at(-1)?.body, '"AuditEvent"');
+  });
 
   await t.test(
     'serve: a database that is not there is told in words with status 2; --wait waits for it',

@@ -82,6 +82,27 @@ async function runTests(server: MongoTestServer): Promise<void> {
       const [taken] = await other.store.deliveries.claim('E1', 1, Date.now() + 200, nowMs + 60_000);
       test.equal(taken?.auditId, 'a1');
       test.same(await findIds(other.store, plan([], { type: 'AuditEvent' })), ['a1']);
+
+      const { watchResources } = other.store;
+      if (watchResources === undefined) throw new Error('this store watches');
+      const told: string[] = [];
+      const stop = watchResources('Subscription', (labels) => told.push(...labels));
+      const isTold = async (label: string) => {
+        while (!told.includes(label)) await new Promise((resolve) => setTimeout(resolve, 20));
+      };
+      // The first look may come after the first of them.
+      for (let version = 1; !told.includes('owner:E1'); version++) {
+        await one.store.commit(
+          unit({ writes: [write('s1', { type: 'Subscription', version, labels: ['owner:E1'] })] }),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+      const { version } = await readFound(one.store, 'Subscription', 's1');
+      const gone = { type: 'Subscription', version: version + 1, body: null, labels: ['owner:gone'] };
+      await one.store.commit(unit({ writes: [write('s1', gone)] }));
+      await isTold('owner:gone');
+      await stop();
+      test.same([...new Set(told)].sort(), ['owner:E1', 'owner:gone']);
     },
   );
 
