@@ -196,8 +196,9 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     connectTimeoutMs: Math.min(10_000, settings.notificationTimeoutMs),
     deadlineMs: settings.notificationTimeoutMs,
     responseCapBytes: 64 * 1024,
-    // Several authorities may be hosted at one origin: what each may send at once is bounded by its own slots.
-    connectionsPerOrigin: defaultDispatcherLimits.total,
+    // Many authorities may be hosted at one origin, some of them dead: the slots bound what is sent at once, nothing else,
+    // or those that hang would leave no connection to the others.
+    connectionsPerOrigin: 4 * defaultDispatcherLimits.total,
     now: clock,
     tls: settings.notificationTls,
     sign: buildSignNotification(notificationKeys.privateKeys, clock),

@@ -74,7 +74,7 @@ export async function makeSyntheticRegistry(options: SyntheticOptions): Promise<
       name,
       odsCode: `ZZL${digits(number, 2)}`,
       gssCode,
-      dfeCode: String(900 + number),
+      dfeCode: String(number > 99 ? number : 900 + number),
       officeHoursTelephone: `01632 96${digits(number, 3)}0`,
       emergencyDutyTeamTelephone: `01632 96${digits(number, 3)}9`,
     });
