@@ -3,6 +3,7 @@ import { findOne, planCriteria } from './conditional.ts';
 import { checkIfMatch } from './etag.ts';
 import { checkId, notFound, visibleToAuthority } from './find-resource.ts';
 import type { AccessContext, FhirRequest } from './interaction.ts';
+import { ownTurn } from './own-turn.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import type { InteractionPorts } from './ports.ts';
 import { shownTo } from './read.ts';
@@ -33,6 +34,8 @@ export async function planPatch(
   const type = request.type ?? '';
   const { caller } = context;
   authorise(caller, type, 'patch');
+  // The paths of a FHIRPath Patch are costly to read.
+  await ownTurn();
   const apply = ports.parsePatch(request.body, keptElements);
   if (request.id !== undefined) checkId(type, request.id);
   const id = request.id ?? (await findId(request, context, ports));

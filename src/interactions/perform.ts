@@ -7,6 +7,7 @@ import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interact
 import type { InteractionPorts } from './ports.ts';
 import { read } from './read.ts';
 import { plainAccess, recordAccess, recordRefusal } from './record-access.ts';
+import { refuseCostlyPatches } from './refuse-costly-patches.ts';
 import { replayDeliveries } from './replay-deliveries.ts';
 import { searchType } from './search-type.ts';
 import { subscriptionBinding } from './subscription-binding.ts';
@@ -34,6 +35,7 @@ async function performBundle(
       expression: ['Bundle.entry'],
     });
   }
+  refuseCostlyPatches(entry);
   // Otherwise each entry is audited as a request of its own.
   if (entry.length === 0) await recordAccess(request, context, plainAccess, ports);
   return type === 'transaction' ? transaction(entry, context, perform, ports) : batch(entry, context, perform, ports);
