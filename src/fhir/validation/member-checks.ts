@@ -54,6 +54,10 @@ function alignmentCheck(name: string): Check {
     const items = value[name];
     const siblings = value[`_${name}`];
     if (!Array.isArray(items) && !Array.isArray(siblings)) return;
+    if (Array.isArray(items) && Array.isArray(siblings) && items.length !== siblings.length) {
+      visit.report('structure', `The arrays ${name} and _${name} have one item for each other.`, [name]);
+      return;
+    }
     const length = Math.max(Array.isArray(items) ? items.length : 0, Array.isArray(siblings) ? siblings.length : 0);
     for (let index = 0; index < length; index++) {
       const isMissing = (list: unknown) => !Array.isArray(list) || list[index] === undefined || list[index] === null;

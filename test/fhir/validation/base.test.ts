@@ -194,6 +194,8 @@ const mutations: [resource: Json, ...expected: string[]][] = [
   [changed(patient, 'name.0.family', ''), 'Patient.name[0].family value'],
   [changed(patient, 'name.0.given', ['Peter', null]), 'Patient.name[0].given[1] structure'],
   [changed(patient, 'contact.0.name._given', [null, null]), 'Patient.contact[0].name.given[1] structure'],
+  [changed(patient, 'contact.0.name._given', [{ id: 'first' }]), 'Patient.contact[0].name.given structure'],
+  [changed(patient, 'contact.0.name.given', ['Ann']), 'Patient.contact[0].name.given structure'],
   [changed(patient, 'contact.0.name._given', undefined), 'Patient.contact[0].name.given[1] structure'],
   [changed(patient, 'contact.0.name._given.1.id', ['x']), 'Patient.contact[0].name.given[1].id structure'],
   [changed(patient, '_birthDate', {}), 'Patient.birthDate structure'],
