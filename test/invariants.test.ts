@@ -242,7 +242,11 @@ t.test('I3 and I4: undelivered stays owed over failures and a restart; delivered
   for (const behaviour of [
     { kind: 'redirect', status: 307, location: `${elsewhere.origin}/hook` },
     { kind: 'answer', status: 404 },
-    { kind: 'answer', status: 400, body: '{"resourceType":"OperationOutcome"}' },
+    {
+      kind: 'answer',
+      status: 400,
+      body: '{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid"}]}',
+    },
     { kind: 'reset' },
     { kind: 'hang' },
   ] as const) {

@@ -12,7 +12,7 @@ const displays = {
   INVALIDATED_RESOURCE:
     'Resource that has been marked as invalid was requested - invalid resources cannot be retrieved',
   INVALID_NHS_NUMBER: 'Invalid NHS number',
-  INVALID_REQUEST_MESSAGE: 'Invalid Request Message',
+  INVALID_REQUEST_MESSAGE: 'Invalid request message',
   INVALID_SEARCH_DATA: 'Search data is invalid',
   INVALID_UPDATE: 'Update is invalid',
   INVALID_VALUE: 'Provided value is invalid',

@@ -61,7 +61,7 @@ conforms(spine, 'errors carry the Spine code, with system, version and display',
       '403 ACCESS_DENIED: Access has been denied to process this request',
       '404 RESOURCE_NOT_FOUND: Resource not found',
       '412 RESOURCE_VERSION_MISMATCH: Resource version mismatch',
-      '400 INVALID_REQUEST_MESSAGE: Invalid Request Message',
+      '400 INVALID_REQUEST_MESSAGE: Invalid request message',
       '400 MISSING_VALUE: Required value is missing',
     ],
   );

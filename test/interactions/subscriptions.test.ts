@@ -38,7 +38,7 @@ const wanted = (over: Partial<Subscription> = {}, channel: object = {}): Subscri
 const isRefused = (entry: BundleEntry): boolean => entry.response?.status.startsWith('422') === true;
 
 async function untilStatus(client: FhirClient, id: string, status: string): Promise<Subscription> {
-  for (let round = 0; round < 100; round += 1) {
+  for (let round = 0; round < 1000; round += 1) {
     const { body } = await client.request<Subscription>('GET', `Subscription/${id}`);
     if (body.status === status) return body;
     await delay(20);
@@ -237,6 +237,37 @@ t.test('a client that moves to another authority is sent nothing of the one that
   await receiver.waitFor(atFirst + 2);
   t.pass('what was owed is delivered to the authority that it is owed to, once its client is back');
   t.equal((await la.request('DELETE', `Subscription/${id}`)).status, 204);
+});
+
+t.test('what the server makes of a Subscription by itself, error and off, is audited as its own change', async (t) => {
+  const criteria = 'AuditEvent?type=rest';
+  const { headers } = await la.request('POST', 'Subscription', wanted({ criteria }));
+  const id = idIn(headers.get('location'));
+  const active = await untilStatus(la, id, 'active');
+  const file = join(world.folder, 'registry.json');
+  const before = readFileSync(file, 'utf8');
+  const without = JSON.parse(before);
+  for (const client of without.clients) client.subscriptionOrigins = [];
+  writeFileSync(file, JSON.stringify(without));
+  t.strictSame(world.server.reloadRegistry(), []);
+  const inError = await untilStatus(la, id, 'error');
+  writeFileSync(file, before);
+  t.strictSame(world.server.reloadRegistry(), []);
+  const end = new Date(Date.now() + 1000).toISOString();
+  const asked = await la.request('PUT', `Subscription/${id}`, { ...active, status: 'requested', end });
+  t.equal(asked.status, 200, JSON.stringify(asked.body));
+  const off = await untilStatus(la, id, 'off');
+  t.ok(Number(off.meta?.versionId) > Number(inError.meta?.versionId));
+  const audits = await la.request<Bundle>('GET', `AuditEvent?entity=Subscription/${id}&subtype=update&_count=50`);
+  const byServer = resourcesOf<AuditEvent>(audits).filter(({ agent }) => agent[0]?.who?.display === 'cpis-fhir');
+  t.equal(byServer.length + 2, Number(off.meta?.versionId), 'each version but the create and the one update');
+  for (const { recorded } of [inError, off].map(({ meta }) => ({ recorded: meta?.lastUpdated }))) {
+    t.ok(
+      byServer.some((event) => event.recorded === recorded),
+      'the AuditEvent of this very version',
+    );
+  }
+  t.equal((await otherLa.request<Bundle>('GET', `AuditEvent?entity=Subscription/${id}`)).body.total, 0);
 });
 
 t.test('at most ten Subscriptions of an authority are in use, also when many are written at once', async (t) => {
