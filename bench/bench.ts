@@ -39,6 +39,7 @@ const home = await makeServerHome({
     CPIS_LOG_LEVEL: 'warn',
     CPIS_METRICS_TOKEN: metricsToken,
     CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+    CPIS_NOTIFICATION_RATE_PER_AUTHORITY: '100000',
   },
 });
 const server = await startServerProcess(home, {

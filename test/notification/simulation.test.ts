@@ -3,6 +3,7 @@
  * of its plan, `SIMULATION_SEEDS=100000` runs more of them.
  */
 import t from 'tap';
+import type { SimulationPlan } from '../support/simulation/plan.ts';
 import { simulateDelivery } from '../support/simulation/simulate-delivery.ts';
 
 t.setTimeout(600_000);
@@ -28,3 +29,34 @@ t.test(
     t.ok(requests >= seeds.length, `${requests} requests in ${steps} steps`);
   },
 );
+
+t.test('a crash or a stop at every step of a small outage', { skip: one !== undefined }, async (t) => {
+  const trouble = { fromMs: 0, toMs: 20_000, kind: 'status', status: 503, retryAfterMs: undefined } as const;
+  const lost = { fromMs: 20_000, toMs: 60_000, kind: 'loses-answers', status: 200, retryAfterMs: undefined } as const;
+  const planned = (crashes: SimulationPlan['crashes'], processes: 1 | 2): SimulationPlan => ({
+    durationMs: 10 * 60_000,
+    processes,
+    authorities: [{ id: 'A', troubles: [trouble, lost], off: [], narrow: [{ fromMs: 0, toMs: 90_000 }] }],
+    events: (['a', 'b', 'a'] as const).map((kind, index) => ({
+      id: `e${index}`,
+      authority: 'A',
+      kind,
+      atMs: index * 10_000,
+      poison: undefined,
+    })),
+    crashes,
+    storeTroubles: [],
+    clockJumps: [],
+  });
+  for (const processes of [1, 2] as const) {
+    for (const clean of [false, true]) {
+      const { steps } = await simulateDelivery(7, planned([], processes));
+      for (let atStep = 1; atStep <= steps; atStep += 1) {
+        const crash = { atStep, process: 0, downMs: 1_000, clean };
+        const { broken } = await simulateDelivery(7, planned([crash], processes));
+        if (broken.length > 0) t.same(broken, [], `${processes} processes, step ${atStep}, ${clean ? 'stop' : 'kill'}`);
+      }
+      t.ok(steps > 50, `${steps} steps of ${processes} processes, ${clean ? 'stops' : 'kills'}`);
+    }
+  }
+});
