@@ -40,7 +40,7 @@ export interface Settings {
   readonly alarmWebhookUrl: string | undefined;
 }
 
-interface MongodbSettings {
+export interface MongodbSettings {
   /** May hold a password: never logged. */
   readonly url: string;
   readonly timeoutMs: number;

@@ -4,6 +4,7 @@ const usage = `Usage: cpis <command> [options]
 
   serve [--wait]       start the server; settings come from CPIS_ environment variables (docs/settings.md);
                        --wait: wait for a database that is not there yet
+  migrate              copy a data folder into a MongoDB database; docs/mongodb.md
   demo [--exit]        show the whole product on this machine, on synthetic data
 
 For local authorities:
@@ -22,6 +23,8 @@ async function run(command: string | undefined, args: readonly string[]): Promis
       const { serve } = await import('./serve.ts');
       return serve(args);
     }
+    case 'migrate':
+      return (await import('./migrate.ts')).migrate(args);
     case 'demo': {
       const { values } = readArguments(args, { exit: { type: 'boolean', default: false } });
       const { demo } = await import('./demo/demo.ts');

@@ -152,6 +152,15 @@ export interface Collections {
     readonly auditId: string;
   }>;
   readonly subscriptionAcknowledged: Collection<{ readonly _id: string; readonly number: number }>;
+  /** One document, while a store is copied into this database and after that. */
+  readonly migration: Collection<{
+    readonly _id: string;
+    readonly fingerprint: string;
+    readonly positions: Readonly<Record<string, readonly (string | number)[]>>;
+    readonly completed: boolean;
+    /** From the time of the machine that copies to the database's. */
+    readonly offsetMs: number;
+  }>;
   readonly schema: Collection<{ readonly _id: string; readonly version: number }>;
 }
 
@@ -167,6 +176,7 @@ export function openCollections(db: Db): Collections {
     breach: db.collection('delivery_breach'),
     subscriptionEvent: db.collection('subscription_event'),
     subscriptionAcknowledged: db.collection('subscription_acknowledged'),
+    migration: db.collection('migration'),
     schema: db.collection('schema'),
   };
 }

@@ -51,7 +51,7 @@ export function encodePastVersion(current: ResourceDocument): PastVersion {
   return { version, lastUpdatedMs, method, labels: versionLabels, body };
 }
 
-function encodeIndexValue(type: string, value: IndexValue): IndexEntry {
+export function encodeIndexValue(type: string, value: IndexValue): IndexEntry {
   const p = paramKey(type, value.param);
   const k = indexKind[value.kind];
   switch (value.kind) {
@@ -92,7 +92,7 @@ export function encodeAudit(audit: AuditWrite, seq: string, dueMs: number): Audi
   };
 }
 
-function encodeReference(reference: string): string {
+export function encodeReference(reference: string): string {
   const slash = reference.indexOf('/');
   return auditReferenceKey(reference.slice(0, slash), reference.slice(slash + 1));
 }

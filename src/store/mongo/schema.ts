@@ -15,8 +15,7 @@ const whileUndelivered = { partialFilterExpression: { undelivered: { $gt: 0 } } 
  * database, or when it holds something else.
  */
 export async function openSchema(collections: Collections): Promise<void> {
-  const { resource, audit, pendingAudit, uniqueKey, condition, usedOnce, breach, subscriptionEvent, schema } =
-    collections;
+  const { resource, schema, migration } = collections;
   const found = await schema.findOne({ _id: { $eq: 'store' } });
   if (found !== null && found.version > schemaVersion) {
     throw new StoreStartError(
@@ -26,6 +25,25 @@ export async function openSchema(collections: Collections): Promise<void> {
   if (found === null && (await resource.findOne({ version: { $exists: false } })) !== null) {
     throw new StoreStartError('The database has a collection "resource" of something else: give the store its own.');
   }
+  if ((await migration.findOne({ completed: { $eq: false } })) !== null) {
+    throw new StoreStartError(
+      'A store is being copied into this database, and it is not complete: let cpis migrate go on to its end.',
+    );
+  }
+  await createIndexes(collections);
+  if (found !== null) return;
+  try {
+    await schema.insertOne({ _id: 'store', version: schemaVersion });
+  } catch (error) {
+    // Another server was first.
+    if (!(error instanceof MongoServerError && error.code === 11_000)) throw error;
+    await openSchema(collections);
+  }
+}
+
+/** Creates the indexes that are missing. */
+export async function createIndexes(collections: Collections): Promise<void> {
+  const { resource, audit, pendingAudit, uniqueKey, condition, usedOnce, breach, subscriptionEvent } = collections;
   await Promise.all([
     resource.createIndexes([
       { name: 'by_type', key: { type: 1, deleted: 1, id: 1 } },
@@ -61,12 +79,4 @@ export async function openSchema(collections: Collections): Promise<void> {
       { name: 'by_audit', key: { subscription: 1, auditId: 1 }, unique: true },
     ]),
   ]);
-  if (found !== null) return;
-  try {
-    await schema.insertOne({ _id: 'store', version: schemaVersion });
-  } catch (error) {
-    // Another server was first.
-    if (!(error instanceof MongoServerError && error.code === 11_000)) throw error;
-    await openSchema(collections);
-  }
 }
