@@ -3,6 +3,8 @@ import { manualClock } from '../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
 import { openWorld, type World, type WorldOptions } from './delivery-world.ts';
 
+t.setTimeout(180_000);
+
 const leeds = 'E08000035';
 const kent = 'E10000016';
 const minuteMs = 60_000;
@@ -277,7 +279,7 @@ t.test('a restart loses nothing, and a stop gives the leases back at once', asyn
 t.test('a wall clock that is set back does not stop delivery', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
-  const { pass, subscribe, owe, backlogOf } = await world(t, { clock });
+  const { pass, subscribe, owe, backlogOf } = await world(t, { clock, limits: { queryEveryMs: minuteMs } });
   await subscribe(leeds, endpoint.origin);
   endpoint.behave({ kind: 'answer', status: 500 });
   await owe(leeds, 1);
