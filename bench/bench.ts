@@ -1,4 +1,5 @@
 /** `npm run bench`: what the server does on this machine, in one run, as JSON. docs/performance.md */
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { makeServerHome, startServerProcess } from '../test/support/server-process.ts';
@@ -29,6 +30,12 @@ const round = (value: number, digits = 0): number => Number(value.toFixed(digits
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
+/** Those of Node in `npm start`. */
+const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const startOptions = String(scripts.start)
+  .split(' ')
+  .filter((word) => word.startsWith('--'));
+
 const receiver = await openBenchReceiver();
 const authorityCount = 8;
 const home = await makeServerHome({
@@ -43,7 +50,10 @@ const home = await makeServerHome({
   },
 });
 const server = await startServerProcess(home, {
-  nodeOptions: profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`],
+  nodeOptions: [
+    ...startOptions,
+    ...(profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]),
+  ],
 });
 try {
   progress(`ready after ${round(server.startMs)} ms; submitting ${plans} plans`);

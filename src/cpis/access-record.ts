@@ -33,7 +33,7 @@ export interface AccessFacts {
   readonly recordedMs: number;
   readonly interaction: AuditedInteraction;
   /** The resource type asked for, undefined for a Bundle as a whole. */
-  readonly type?: string;
+  readonly type?: string | undefined;
   /** `0` success, `4` refused, `8` the server failed. https://hl7.org/fhir/R4/valueset-audit-event-outcome.html */
   readonly outcome: '0' | '4' | '8';
   /** The fault category of a refusal. */
@@ -44,13 +44,13 @@ export interface AccessFacts {
   readonly byServer?: boolean;
   readonly clientAddress: string;
   readonly requestId: string;
-  readonly correlationId?: string;
+  readonly correlationId?: string | undefined;
   /** The request as it came. Kept base64 in the query entity of a search. */
   readonly raw: string;
   /** NHS numbers of the patients that this access concerns. */
   readonly patientIds: readonly string[];
   /** `Type/id` of the resource read or written, Patients excepted. */
-  readonly resource?: string;
+  readonly resource?: string | undefined;
   /** Authorities that hold visible plans on the patient, or own what was written. */
   readonly custodianIds: readonly string[];
   /** Authorities that are notified: some of the custodians, never the acting one. */

@@ -62,7 +62,7 @@ export class Exchange {
     return {
       caller,
       requestId: this.requestId,
-      ...(this.correlationId === undefined ? {} : { correlationId: this.correlationId }),
+      correlationId: this.correlationId,
       clientAddress: request.ip,
       unscheduledAccess: unscheduledAccess(request) ?? undefined,
       handling,

@@ -181,16 +181,16 @@ function buildRequest(
   return {
     interaction:
       type === undefined && interaction !== 'history-system' ? bundleInteraction(body, options) : interaction,
-    ...(type === undefined ? {} : { type }),
-    ...(id === undefined || inCompartment ? {} : { id }),
-    ...(vid === undefined ? {} : { versionId: vid }),
+    type,
+    id: inCompartment ? undefined : id,
+    versionId: vid,
     query,
     raw: rawRequest(request, type, id, vid, interaction, text),
-    ...(body === undefined || body === null || isForm ? {} : { body }),
-    ...(ifMatch === undefined ? {} : { ifMatch }),
-    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
-    ...(ifModifiedSince === undefined ? {} : { ifModifiedSince }),
-    ...(typeof ifNoneExist === 'string' ? { ifNoneExist } : {}),
+    body: isForm || body === null ? undefined : body,
+    ifMatch,
+    ifNoneMatch,
+    ifModifiedSince,
+    ifNoneExist: typeof ifNoneExist === 'string' ? ifNoneExist : undefined,
   };
 }
 

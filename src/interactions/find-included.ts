@@ -32,6 +32,8 @@ export async function findIncluded(
   ports: InteractionPorts,
 ): Promise<readonly StoredResource[]> {
   if (query.summary === 'count') return [];
+  const alone = query.include.length === 0 && query.revinclude.length === 0;
+  if (alone) return caller.role === 'care-provider' && query.type === 'Flag' ? readOwners(matches, ports) : [];
   const always: Include[] =
     caller.role === 'care-provider' && query.type === 'Flag'
       ? [{ source: 'Flag', param: 'author', iterate: false }]
@@ -39,7 +41,6 @@ export async function findIncluded(
   const forward = [...always, ...query.include];
   for (const include of query.include) for (const type of targetsOf(include)) authorise(caller, type, 'read');
   for (const { source } of query.revinclude) authorise(caller, source, 'search-type');
-  if (forward.length === 0 && query.revinclude.length === 0) return [];
   const known = new Set(matches.map(keyOf));
   const included: StoredResource[] = [];
   let sources = matches;
@@ -54,6 +55,18 @@ export async function findIncluded(
     sources = found;
   }
   return included;
+}
+
+/** The organisations that own the Flags, each once. */
+function readOwners(flags: readonly StoredResource[], ports: InteractionPorts): readonly StoredResource[] {
+  const owners = new Set<string>();
+  for (const { labels } of flags) owners.add(ownerOf(labels) ?? '');
+  const found: StoredResource[] = [];
+  for (const id of owners) {
+    const organization = ports.organizations.read(id);
+    if (organization !== undefined) found.push(organization);
+  }
+  return found;
 }
 
 function tooManyIncluded(): Error {

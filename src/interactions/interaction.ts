@@ -32,9 +32,9 @@ export type InteractionCode =
 export interface FhirRequest {
   readonly interaction: InteractionCode;
   /** Resource type as it stands in the URL; undefined for batch, transaction and history of all types. */
-  readonly type?: string;
-  readonly id?: string;
-  readonly versionId?: string;
+  readonly type?: string | undefined;
+  readonly id?: string | undefined;
+  readonly versionId?: string | undefined;
   /** Decoded name-value pairs in request order: a search, or the criteria of a conditional update. */
   readonly query: readonly (readonly [name: string, value: string])[];
   /** The request as it came (`GET Flag?patient=...`), for the query entity of the AuditEvent. Never logged. */
@@ -42,12 +42,12 @@ export interface FhirRequest {
   /** The parsed JSON body. */
   readonly body?: unknown;
   /** `If-Match` / `Bundle.entry.request.ifMatch`, verbatim. */
-  readonly ifMatch?: string;
+  readonly ifMatch?: string | undefined;
   /** `If-None-Match` and `If-Modified-Since` / the same in `Bundle.entry.request`, verbatim: conditional read. */
-  readonly ifNoneMatch?: string;
-  readonly ifModifiedSince?: string;
+  readonly ifNoneMatch?: string | undefined;
+  readonly ifModifiedSince?: string | undefined;
   /** `If-None-Exist` / `Bundle.entry.request.ifNoneExist`, verbatim: search parameters. */
-  readonly ifNoneExist?: string;
+  readonly ifNoneExist?: string | undefined;
 }
 
 /** Facts of the request that hold for each entry of a Bundle as well. */
@@ -55,7 +55,7 @@ export interface AccessContext {
   readonly caller: Caller;
   /** `X-Request-ID`: a UUID, the client's or ours. */
   readonly requestId: string;
-  readonly correlationId?: string;
+  readonly correlationId?: string | undefined;
   /** The client's network address, for `AuditEvent.agent.network`. */
   readonly clientAddress: string;
   /** `IsUnscheduledAccessEvent` as sent; undefined when it was not. */

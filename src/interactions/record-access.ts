@@ -32,19 +32,21 @@ const operationCodes: ReadonlySet<string> = new Set<OperationCode>([
 ]);
 const isOperation = (interaction: FhirRequest['interaction']): interaction is OperationCode =>
   operationCodes.has(interaction);
+const auditedAs = (interaction: FhirRequest['interaction']): AccessFacts['interaction'] =>
+  isOperation(interaction) ? 'operation' : interaction;
 
 /** What the AuditEvent takes from the request itself. */
 function describeRequest(request: AuditedRequest, context: RefusedContext) {
   const { interaction, type, raw } = request;
   const { caller, clientAddress, requestId, correlationId } = context;
   return {
-    interaction: isOperation(interaction) ? ('operation' as const) : interaction,
-    ...(type === undefined ? {} : { type }),
+    interaction: auditedAs(interaction),
+    type,
     raw,
     caller,
     clientAddress,
     requestId,
-    ...(correlationId === undefined ? {} : { correlationId }),
+    correlationId,
   };
 }
 
@@ -60,8 +62,18 @@ export function buildAudit(
       id: ports.newAuditId(),
       recordedMs: ports.clock(),
       outcome: '0',
-      ...describeRequest(request, context),
-      ...access,
+      interaction: access.interaction ?? auditedAs(request.interaction),
+      type: request.type,
+      raw: request.raw,
+      caller: context.caller,
+      clientAddress: context.clientAddress,
+      requestId: context.requestId,
+      correlationId: context.correlationId,
+      patientIds: access.patientIds,
+      resource: access.resource,
+      custodianIds: access.custodianIds,
+      notifyIds: access.notifyIds,
+      inAccessHistory: access.inAccessHistory,
     },
     { baseUrl: ports.baseUrl },
   );

@@ -20,14 +20,14 @@ import { parseCallerSearch, requirePatient } from './search-surface.ts';
 
 function planSearch(query: SearchQuery, context: AccessContext, ports: InteractionPorts): SearchPlan {
   const after = openPage(query, context.caller, ports);
-  return {
+  const plan = {
     type: query.type,
     clauses: [...query.clauses, ...narrow(context.caller, query.type, visibilityRule(ports))],
     sort: query.sort,
     limit: query.summary === 'count' ? 0 : (query.count ?? ports.searchDefaultCount),
     total: query.summary === 'count' || query.count === 0,
-    ...(after === undefined ? {} : { after }),
   };
+  return after === undefined ? plan : { ...plan, after };
 }
 
 async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {

@@ -3,9 +3,13 @@ import type { Store } from './store.ts';
 /** The store, with the duration of every commit reported in seconds, refused and failed ones included. */
 export function timeCommits(store: Store, observe: (seconds: number) => void): Store {
   return {
-    commit(unit) {
+    async commit(unit) {
       const startedMs = performance.now();
-      return store.commit(unit).finally(() => observe((performance.now() - startedMs) / 1000));
+      try {
+        return await store.commit(unit);
+      } finally {
+        observe((performance.now() - startedMs) / 1000);
+      }
     },
     read: (type, id) => store.read(type, id),
     readVersion: (type, id, version) => store.readVersion(type, id, version),

@@ -22,7 +22,9 @@ interface Waiting {
 }
 
 const maxUnanswered = 10_000;
-const maxBatch = 512;
+/** While the thread writes one batch the next lies ready, so that it never waits for this side, nor all answers for one. */
+const maxBatchesInFlight = 2;
+const batchOf = (waiting: number): number => Math.min(512, Math.max(32, waiting >> 1));
 
 /**
  * Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. `onBatch` is
@@ -39,7 +41,7 @@ export function openWriter(
   let state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   /** Not yet sent, and sent but not answered, each in the order of submission. */
   let waiting: Waiting[] = [];
-  let inFlight: Waiting[] = [];
+  const inFlight: Waiting[][] = [];
   let scheduled = false;
 
   const send = (request: WriterRequest): void => worker.postMessage(request);
@@ -47,11 +49,12 @@ export function openWriter(
   const sendWaiting = (): void => {
     scheduled = false;
     if (state === 'ended') return;
-    if (inFlight.length > 0) return;
-    if (waiting.length > 0) {
-      inFlight = waiting.splice(0, maxBatch);
-      send({ kind: 'batch', ops: inFlight.map(({ op }) => op) });
-    } else if (state === 'closing') send({ kind: 'close' });
+    while (inFlight.length < maxBatchesInFlight && waiting.length > 0) {
+      const batch = waiting.splice(0, batchOf(waiting.length));
+      inFlight.push(batch);
+      send({ kind: 'batch', ops: batch.map(({ op }) => op) });
+    }
+    if (inFlight.length === 0 && state === 'closing') send({ kind: 'close' });
   };
 
   const schedule = (): void => {
@@ -64,7 +67,7 @@ export function openWriter(
     if (state === 'ended') return;
     const wasOpening = state === 'opening';
     state = 'ended';
-    const abandoned = [...inFlight, ...waiting];
+    const abandoned = [...inFlight.flat(), ...waiting];
     waiting = [];
     for (const { reject } of abandoned) reject(storeUnavailable('store-lost'));
     void worker.terminate();
@@ -75,7 +78,8 @@ export function openWriter(
 
   const submit = (op: WriteOp): Promise<Exclude<OpResult, OpFailure>> => {
     if (state !== 'open') return Promise.reject(storeUnavailable('store-closed'));
-    if (waiting.length + inFlight.length >= maxUnanswered) return Promise.reject(storeUnavailable('store-queue-full'));
+    const unanswered = inFlight.reduce((sum, batch) => sum + batch.length, waiting.length);
+    if (unanswered >= maxUnanswered) return Promise.reject(storeUnavailable('store-queue-full'));
     return new Promise((resolve, reject) => {
       waiting.push({ op, resolve, reject });
       schedule();
@@ -97,8 +101,7 @@ export function openWriter(
         opened.resolve({ submit, close });
         return;
       case 'done': {
-        const answered = inFlight;
-        inFlight = [];
+        const answered = inFlight.shift() ?? [];
         // The thread goes on before its answers are told.
         sendWaiting();
         for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index]);
