@@ -16,7 +16,7 @@ import { acknowledgeEvents, appendEvents } from './subscription-events.ts';
 import type { OpFailure, OpResult, WriteOp } from './write-op.ts';
 
 /** `lost`: SQLite reported an I/O error or a damaged file; whether the batch is in the file is unknown. */
-export type BatchOutcome =
+type BatchOutcome =
   | { readonly kind: 'done'; readonly results: readonly OpResult[] }
   | { readonly kind: 'lost'; readonly message: string };
 

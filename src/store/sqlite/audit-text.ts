@@ -11,7 +11,7 @@ const keyLength = 22;
 /** A shared text as a row of audit_text. */
 export type TextRow = readonly [key: string, text: string];
 
-export interface EncodedText {
+interface EncodedText {
   readonly body: string;
   /** Rows that the body needs and that are not known to be in audit_text yet. */
   readonly texts: readonly TextRow[];
