@@ -4,6 +4,12 @@ import type { QueryPair } from './query.ts';
 
 export const fhirJson = 'application/fhir+json; charset=utf-8';
 
+/** The type of an answer: it says its version where Accept or `_format` asked for one. */
+export function answerType(accept: string | undefined, url: string): string {
+  const isVersioned = /;\s*fhirversion=/i.test(accept ?? '') || /[?&]_format=[^&]*fhirversion/i.test(url);
+  return isVersioned ? `${fhirJson}; fhirVersion=4.0` : fhirJson;
+}
+
 const accepted = new Set(['application/fhir+json', 'application/json', 'application/*', '*/*']);
 /** `+` in a query is a space, so `application/fhir+json` may arrive with one; parameters are checked as those of Accept. */
 const formats = new Set(['json', 'application/json', 'application/fhir+json', 'application/fhir json']);

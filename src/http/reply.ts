@@ -5,7 +5,7 @@ import type { FhirFault } from '../fhir/fault.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
 import type { AccessContext, FhirAnswer } from '../interactions/interaction.ts';
 import type { Exchange } from './exchange.ts';
-import { fhirJson } from './media-type.ts';
+import { answerType } from './media-type.ts';
 import { indentJson } from './pretty.ts';
 
 const answerStatus = { ok: 200, created: 201, deleted: 204, 'not-modified': 304 } as const;
@@ -22,8 +22,9 @@ export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void 
 
 /** Sends FHIR JSON, in lines where the request asks for it. */
 export function sendJson(reply: FastifyReply, body: string): void {
-  const text = reply.request.exchange.pretty ? indentJson(body) : body;
-  reply.header('content-type', fhirJson).send(text);
+  const { exchange, headers, url } = reply.request;
+  const text = exchange.pretty ? indentJson(body) : body;
+  reply.header('content-type', answerType(headers.accept, url)).send(text);
 }
 
 /** Sends what an interaction answered. `Prefer: return` applies to writes; warnings are told unless it asks otherwise. */

@@ -21,7 +21,8 @@ conforms(
     ]) {
       const { status, headers } = await asLa('GET', `Flag/${flagId}`, { headers: { accept } });
       t.equal(status, 200, accept);
-      t.match(headers.get('content-type'), /^application\/fhir\+json; ?charset=utf-8$/i);
+      const version = accept.includes('fhirVersion') ? '; fhirVersion=4.0' : '';
+      t.equal(headers.get('content-type'), `application/fhir+json; charset=utf-8${version}`);
     }
     for (const format of ['json', 'application/json', 'application/fhir%2Bjson']) {
       const { status } = await asLa('GET', `Flag/${flagId}?_format=${format}`, { headers: { accept: 'text/html' } });

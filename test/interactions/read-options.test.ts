@@ -212,6 +212,8 @@ t.test('_format, _pretty and fhirVersion', async (t) => {
   const token = await la.token();
   const ask = async (path: string, headers: Record<string, string> = {}, init: RequestInit = {}) =>
     fetch(`${baseUrl}/${path}`, { ...init, headers: { authorization: `Bearer ${token}`, ...headers } });
+  const typeSaying = (asked: string): string =>
+    `application/fhir+json; charset=utf-8${asked.includes('fhirVersion') ? '; fhirVersion=4.0' : ''}`;
   for (const [accept, status] of [
     ['application/fhir+json; fhirVersion=4.0', 200],
     ['application/fhir+json;fhirVersion="4.0"', 200],
@@ -221,7 +223,9 @@ t.test('_format, _pretty and fhirVersion', async (t) => {
     ['application/fhir+xml', 406],
   ] as const) {
     for (const path of [`Flag/${id}`, `Flag/${id}/_history`, 'metadata']) {
-      t.equal((await ask(path, { accept })).status, status, `${path} ${accept}`);
+      const answer = await ask(path, { accept });
+      t.equal(answer.status, status, `${path} ${accept}`);
+      t.equal(answer.headers.get('content-type'), typeSaying(accept), 'the version is told where it is asked for');
     }
   }
   for (const [format, status] of [
@@ -233,6 +237,7 @@ t.test('_format, _pretty and fhirVersion', async (t) => {
     for (const path of [`Flag/${id}`, `Flag/${id}/_history`, 'metadata']) {
       const answer = await ask(`${path}?_format=${encodeURIComponent(format)}`, { accept: 'text/html' });
       t.equal(answer.status, status, `${path} ${format}`);
+      t.equal(answer.headers.get('content-type'), typeSaying(format));
     }
   }
   const sent = JSON.stringify({ ...buildFlag(plan), id });

@@ -1,6 +1,10 @@
+import { join } from 'node:path';
 import type { Bundle, Flag, OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
+import { openSigningKey } from '../../src/auth/signing-key.ts';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import type { Caller } from '../../src/cpis/caller.ts';
+import { renderPageLinks } from '../../src/interactions/search-page.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {
@@ -275,6 +279,44 @@ t.test('links: self says what was done, first begins again, next ends', async (t
   t.equal(linkOf(second, 'next'), undefined);
   t.equal(second.body.total, 3);
   t.strictSame(idsOf(await search(la, pathOf(linkOf(second, 'self')))), idsOf(second), 'self gives the same page');
+});
+
+t.test('links: previous goes back, as far as a cursor remembers', async (t) => {
+  const [client, system] = [emptyLa, 'https://la.example.org/previous'];
+  await submit(client, ...Array.from({ length: 8 }, () => freshPlan({ referenceSystem: system })));
+  const query = `Flag?identifier=${encodeURIComponent(`${system}|`)}&_sort=patient&_count=1`;
+  const pages = [await search(client, query)];
+  for (let next = linkOf(pages[0] as never, 'next'); next !== undefined; ) {
+    const page = await search(client, pathOf(next));
+    pages.push(page);
+    next = linkOf(page, 'next');
+  }
+  t.equal(pages.length, 8);
+  t.equal(linkOf(pages[0] as never, 'previous'), undefined);
+  t.equal(linkOf(pages[1] as never, 'previous'), linkOf(pages[0] as never, 'first'));
+  let page = pages[7] as (typeof pages)[0];
+  for (const expected of [6, 5, 4, 3, 2]) {
+    page = await search(client, pathOf(linkOf(page, 'previous')));
+    t.strictSame(idsOf(page), idsOf(pages[expected] as never));
+    t.strictSame(idsOf(await search(client, pathOf(linkOf(page, 'next')))), idsOf(pages[expected + 1] as never));
+  }
+  t.equal(linkOf(page, 'previous'), undefined, 'no further');
+  t.equal((await search(otherLa, pathOf(linkOf(pages[7] as never, 'previous')))).status, 403, "another client's");
+});
+
+t.test('a cursor expires', async (t) => {
+  const [client] = world.registry.authorities;
+  if (client === undefined) throw new Error('no client');
+  const { cursorKey } = await openSigningKey(join(world.folder, 'data', 'signing-key.json'));
+  const asker = { clientId: client.clientId, role: 'authority', organisation: { id: ownId } } as Caller;
+  const query = { type: 'Flag', applied: [['_count', '1']] as const, cursor: undefined };
+  const nextIssued = (minutesAgo: number): string | undefined => {
+    const ports = { baseUrl, cursorKey, clock: () => Date.now() - minutesAgo * 60_000 };
+    return renderPageLinks(query, [''], asker, ports).find(({ relation }) => relation === 'next')?.url;
+  };
+  t.equal((await search(la, pathOf(nextIssued(59)))).status, 200);
+  const expired = await search(la, pathOf(nextIssued(61)));
+  t.match(expired, { status: 410, body: { issue: [{ code: 'expired', expression: ['_cursor'] }] } });
 });
 
 t.test('no oracle: what is hidden and what is absent answer alike', async (t) => {

@@ -1,7 +1,7 @@
 /** Searchset Bundles as JSON text, put together from the stored texts. https://hl7.org/fhir/R4/bundle.html#searchset */
 
 export interface SearchsetLink {
-  readonly relation: 'self' | 'first' | 'next';
+  readonly relation: 'self' | 'first' | 'previous' | 'next';
   readonly url: string;
 }
 

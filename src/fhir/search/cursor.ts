@@ -24,8 +24,16 @@ export interface OpenCursorOptions {
   readonly maxAgeMs: number;
 }
 
+/** Where a page begins. */
+export interface PageStart {
+  readonly position: KeysetPosition;
+  /** Where the nearest pages before it began, the nearest last; null is the first page. */
+  readonly before: readonly (KeysetPosition | null)[];
+}
+
 interface Payload {
   readonly p: KeysetPosition;
+  readonly b: PageStart['before'];
   readonly t: number;
   readonly c: string;
   readonly q: string;
@@ -35,7 +43,7 @@ const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
 /** Payloads are filled up to a multiple of it, so that the length tells nothing of the position. */
-const blockLength = 128;
+const blockLength = 512;
 const hashLength = 24;
 
 /**
@@ -43,11 +51,12 @@ const hashLength = 24;
  * clients share, and would tell how much the others do.
  */
 export function sealCursor(
-  cursor: { readonly position: KeysetPosition; readonly binding: CursorBinding; readonly issuedMs: number },
+  cursor: PageStart & { readonly binding: CursorBinding; readonly issuedMs: number },
   key: CursorKey,
 ): string {
   const payload: Payload = {
     p: cursor.position,
+    b: cursor.before,
     t: cursor.issuedMs,
     c: hash(cursor.binding.caller),
     q: hash(cursor.binding.query),
@@ -62,10 +71,10 @@ export function sealCursor(
 }
 
 /**
- * The position that a cursor holds. Throws FhirFault: `invalid` for what was not sealed with this key or belongs to another
+ * The start of the page that a cursor leads to. Throws FhirFault: `invalid` for what was not sealed with this key or belongs to another
  * search, `forbidden` for another caller's cursor, `gone` for one older than `maxAgeMs`.
  */
-export function openCursor(text: string, options: OpenCursorOptions): KeysetPosition {
+export function openCursor(text: string, options: OpenCursorOptions): PageStart {
   const { binding, key } = options;
   const payload = decrypt(text, key);
   if (payload.c !== hash(binding.caller)) {
@@ -80,7 +89,7 @@ export function openCursor(text: string, options: OpenCursorOptions): KeysetPosi
       expression: ['_cursor'],
     });
   }
-  return payload.p;
+  return { position: payload.p, before: payload.b };
 }
 
 function refuse(category: 'invalid' | 'forbidden', diagnostics: string): FhirFault {

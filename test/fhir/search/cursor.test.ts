@@ -8,7 +8,8 @@ const binding = { caller: 'client-a', query: 'Flag?patient=9990000018' };
 const position = [1_700_000_000_000, null, 'Zoë', 'f-1'];
 const issuedMs = Date.UTC(2026, 0, 1);
 const options = { binding, key, nowMs: issuedMs + 1000, maxAgeMs: 60_000 };
-const text = sealCursor({ position, binding, issuedMs }, key);
+const before = [null, ['x', 1]] as const;
+const text = sealCursor({ position, before, binding, issuedMs }, key);
 
 function refusal(cursor: string, changes: Partial<typeof options> = {}): FhirFault | undefined {
   try {
@@ -21,15 +22,15 @@ function refusal(cursor: string, changes: Partial<typeof options> = {}): FhirFau
 }
 
 test('a cursor opens for the same caller and search', async (t) => {
-  t.strictSame(openCursor(text, options), position);
+  t.strictSame(openCursor(text, options), { position, before });
   t.match(text, /^[\w-]+$/);
   const carried = Buffer.from(text, 'base64url').toString('latin1');
   t.notMatch(carried, /client-a|Flag|patient=|1700000000000|f-1/, 'neither the binding nor the position can be read');
-  t.not(sealCursor({ position, binding, issuedMs }, key), text, 'nor can two cursors be compared');
-  t.equal(sealCursor({ position: [1], binding, issuedMs }, key).length, text.length, 'nor measured');
+  t.not(sealCursor({ position, before, binding, issuedMs }, key), text, 'nor can two cursors be compared');
+  t.equal(sealCursor({ position: [1], before, binding, issuedMs }, key).length, text.length, 'nor measured');
   const bytes = randomBytes(32);
-  const other = sealCursor({ position: ['x'], binding, issuedMs }, bytes);
-  t.strictSame(openCursor(other, { ...options, key: createSecretKey(bytes) }), ['x']);
+  const other = sealCursor({ position: ['x'], before: [], binding, issuedMs }, bytes);
+  t.strictSame(openCursor(other, { ...options, key: createSecretKey(bytes) }), { position: ['x'], before: [] });
 });
 
 test('what a cursor is refused for', async (t) => {
