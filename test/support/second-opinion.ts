@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { indexStructureDefinitionBundle, OperationOutcomeError, validateResource } from '@medplum/core';
 import type { Bundle, OperationOutcomeIssue, StructureDefinition } from 'fhir/r4.js';
@@ -22,20 +23,33 @@ const resourceTypes = new Set([
 ]);
 let isLoaded = false;
 
-/** Loads R4's definitions into @medplum/core, once in a process: it takes some 400 ms. */
-function load(): void {
-  if (isLoaded) return;
-  isLoaded = true;
-  for (const file of ['profiles-types.json', 'profiles-resources.json']) {
+/** The StructureDefinitions that are needed, of 37 MB, without what is for people. Kept, as every test file needs them. */
+function readStructures(): StructureDefinition[] {
+  const { version } = JSON.parse(readFileSync(fileURLToPath(new URL('../../../package.json', folder)), 'utf8'));
+  const kept = fileURLToPath(new URL(`../../.tap/second-opinion/${version}.json`, import.meta.url));
+  if (existsSync(kept)) return JSON.parse(readFileSync(kept, 'utf8'));
+  const structures = ['profiles-types.json', 'profiles-resources.json'].flatMap((file) => {
     const bundle = JSON.parse(readFileSync(fileURLToPath(new URL(file, folder)), 'utf8')) as Bundle;
-    const structures = (bundle.entry ?? [])
+    return (bundle.entry ?? [])
       .map((entry) => entry.resource as StructureDefinition)
       .filter(({ resourceType, kind, name }) => {
         return resourceType === 'StructureDefinition' && (kind !== 'resource' || resourceTypes.has(name));
-      });
-    // Medplum's own types and R4's differ in what they leave open, not in the JSON.
-    indexStructureDefinitionBundle(structures as Parameters<typeof indexStructureDefinitionBundle>[0]);
-  }
+      })
+      .map(({ text: _, differential: __, ...structure }) => structure);
+  });
+  mkdirSync(dirname(kept), { recursive: true });
+  const written = `${kept}.${process.pid}`;
+  writeFileSync(written, JSON.stringify(structures));
+  renameSync(written, kept);
+  return structures;
+}
+
+/** Loads R4's definitions into @medplum/core, once in a process. */
+function load(): void {
+  if (isLoaded) return;
+  isLoaded = true;
+  // Medplum's own types and R4's differ in what they leave open, not in the JSON.
+  indexStructureDefinitionBundle(readStructures() as Parameters<typeof indexStructureDefinitionBundle>[0]);
 }
 
 /** What @medplum/core finds wrong with a resource by R4's base definition of its type: its errors. */
