@@ -168,7 +168,7 @@ function buildRequest(
   if (inCompartment) query.unshift(['patient', id]);
   if (!takeFormat(query)) checkAccept(headers.accept);
   request.exchange.pretty = takePretty(query);
-  const ifNoneMatch = body === undefined ? headers['if-none-match'] : undefined;
+  const ifNoneMatch = isForm ? undefined : headers['if-none-match'];
   const ifModifiedSince = body === undefined ? headers['if-modified-since'] : undefined;
   const ifMatch = headers['if-match'];
   const ifNoneExist = headers['if-none-exist'];

@@ -14,6 +14,14 @@ import { storeView, type View } from './view.ts';
 /** How often a write is planned anew when what it was planned on has changed in the meantime. */
 export const maxPlans = 100;
 
+/** A condition that a write does not know must not be passed over. */
+function refuseIfNoneMatch({ ifNoneMatch }: FhirRequest): void {
+  if (ifNoneMatch === undefined) return;
+  throw fault('not-supported', 'If-None-Match is for reads here: a write takes If-Match or If-None-Exist.', {
+    expression: ['http.If-None-Match'],
+  });
+}
+
 /** Plans a create, update, patch or delete on what the view shows. `newId` is the id of what it creates. */
 export function planWrite(
   request: FhirRequest,
@@ -24,6 +32,7 @@ export function planWrite(
 ): Promise<PlannedWrite> {
   // Before anything is looked up: the refusal tells nothing of what is there.
   parseIfMatch(request.ifMatch);
+  refuseIfNoneMatch(request);
   switch (request.interaction) {
     case 'create':
       return planCreate(request, context, view, ports, newId);

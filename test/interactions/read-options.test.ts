@@ -341,6 +341,10 @@ t.test('If-Match is honoured on every write, and garbage is refused before anyth
     for (const garbage of ['1', '"1"', 'W/1', 'W/"x"', '*', 'W/"1", W/"2"']) {
       t.equal(await status(garbage), 400, `${method} ${path} ${garbage}`);
     }
+    const { id: requestId, headers } = namedRequest();
+    const unknown = await la.request(method, path, body, { ...more, ...headers, 'if-none-match': '*' });
+    t.match(unknown, { status: 400, body: { issue: [{ code: 'not-supported' }] } }, `${method} ${path} If-None-Match`);
+    t.match(trail.of(requestId), [{ outcome: '4' }]);
     const absent = path.replace(id, 'never-there');
     if (absent !== path) t.equal(await status('garbage', absent), 400, `${method} of what is not there`);
   }
