@@ -3,6 +3,7 @@
  * to tap: `npm test -- test/cpis`.
  */
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stripVTControlCharacters } from 'node:util';
 import { noMongoServer, noReplicaSet } from '../test/support/mongo-server.ts';
@@ -10,6 +11,8 @@ import { noMongoServer, noReplicaSet } from '../test/support/mongo-server.ts';
 const tap = spawn('tap', ['--reporter=terse', ...process.argv.slice(2)], {
   stdio: ['ignore', 'pipe', 'inherit'],
   shell: process.platform === 'win32',
+  // Each test file, and each server that it starts, is a process that loads the same modules.
+  env: { NODE_COMPILE_CACHE: join(import.meta.dirname, '../.tap/compile-cache'), ...process.env },
 });
 const exited = new Promise<number>((resolve) => {
   tap.on('close', (code) => resolve(code ?? 1));
