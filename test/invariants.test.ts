@@ -47,7 +47,7 @@ const subscriptionTo = (endpoint: string): object => ({
   channel: { type: 'rest-hook', endpoint, payload: 'application/fhir+json' },
 });
 
-async function until(what: string, holds: () => boolean | Promise<boolean>, limitMs = 10_000): Promise<void> {
+async function until(what: string, holds: () => boolean | Promise<boolean>, limitMs = 60_000): Promise<void> {
   const endMs = Date.now() + limitMs;
   while (!(await holds())) {
     if (Date.now() > endMs) throw new Error(`in ${limitMs} ms it was not so that ${what}`);

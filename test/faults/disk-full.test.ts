@@ -63,7 +63,7 @@ t.test(
   'a full disk: 503 that discloses nothing, and answers again when there is room',
   { skip: noMount },
   async (t) => {
-    t.setTimeout(60_000);
+    t.setTimeout(300_000);
     if (disk === undefined) return;
     const dataFolder = join(disk, 'data');
     mkdirSync(dataFolder);
@@ -118,7 +118,7 @@ t.test(
 );
 
 t.test('an I/O error: unready at once, and the process ends', { skip: whyNoTracing() ?? false }, async (t) => {
-  t.setTimeout(60_000);
+  t.setTimeout(300_000);
   const home = await makeServerHome({ settings: { CPIS_LOG_LEVEL: 'warn' } });
   t.teardown(() => home.remove());
   // Each thread is counted by itself; of all threads only the writing one gets as far as the 40th.

@@ -48,7 +48,7 @@ const isSync = ({ name, rest }: SystemCall): boolean =>
   (name === 'fsync' || name === 'fdatasync') && rest.includes('store.sqlite-wal>') && rest.endsWith('= 0');
 
 t.test('I1: nothing leaves before the WAL is on disk', { skip: whyNoTracing() ?? false }, async (t) => {
-  t.setTimeout(90_000);
+  t.setTimeout(300_000);
   const home = await makeServerHome({ settings: { CPIS_LOG_LEVEL: 'warn' } });
   t.teardown(() => home.remove());
   const traceFile = join(home.folder, 'trace');

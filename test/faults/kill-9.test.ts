@@ -58,7 +58,7 @@ function findLost(home: ServerHome, acknowledged: readonly Acknowledged[]): read
 }
 
 t.test('I3: kill -9 in the midst of look-ups and submissions, 20 times: nothing acknowledged is lost', async (t) => {
-  t.setTimeout(120_000);
+  t.setTimeout(300_000);
   const home = await makeServerHome({ settings: { CPIS_LOG_LEVEL: 'warn' } });
   t.teardown(() => home.remove());
   const numbers = syntheticNhsNumbers();

@@ -55,7 +55,7 @@ function withoutExpression(text: string): string {
 }
 
 t.test('I6: no canary in standard output, standard error, metrics, error texts or the outbox', async (t) => {
-  t.setTimeout(60_000);
+  t.setTimeout(300_000);
   const receiver = await openReceiver();
   t.teardown(() => receiver.close());
   receiver.behave({ kind: 'answer', status: 500, body: canaries.endpointAnswer });

@@ -42,6 +42,8 @@ export interface Receiver {
   readonly received: readonly Received[];
   /** Bytes of endless bodies (`drip`, `flood`) that were handed to connections. */
   readonly bytesSent: number;
+  /** So many connections were open at one time. */
+  readonly mostConnections: number;
   /** Decides each request from now on; without it every request is answered 200. */
   behave(decide: Behaviour | ((request: Received, index: number) => Behaviour)): void;
   /** Resolves when `count` requests have arrived in all; rejects after the limit. */
@@ -59,6 +61,7 @@ export async function openReceiver(port = 0): Promise<Receiver> {
   const listeners = new Set<(request: Received) => void>();
   const sockets = new Set<Socket>();
   let bytesSent = 0;
+  let mostConnections = 0;
   let decide: (request: Received, index: number) => Behaviour = () => accepted;
 
   const server = createServer((request, response) => {
@@ -74,6 +77,7 @@ export async function openReceiver(port = 0): Promise<Receiver> {
   });
   server.on('connection', (socket) => {
     sockets.add(socket);
+    mostConnections = Math.max(mostConnections, sockets.size);
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => undefined);
   });
@@ -90,10 +94,13 @@ export async function openReceiver(port = 0): Promise<Receiver> {
     get bytesSent() {
       return bytesSent;
     },
+    get mostConnections() {
+      return mostConnections;
+    },
     behave: (next) => {
       decide = typeof next === 'function' ? next : () => next;
     },
-    waitFor: (count, limitMs = 10_000) =>
+    waitFor: (count, limitMs = 60_000) =>
       new Promise((resolve, reject) => {
         if (received.length >= count) {
           resolve();

@@ -332,8 +332,7 @@ t.test('Narrative: well-formed XHTML of the allowed elements, with content', asy
   ]) {
     t.strictSame(narrative(invalid), ['Flag.text.div value'], invalid.slice(0, 80));
   }
-  const startMs = performance.now();
+  // In more than linear time it would not come to an end before the test is given up.
   for (const part of [' ', '<b ', '<!--', '&amp', '<a href="', '--'])
-    narrative(`<div ${xmlns}>${part.repeat(150_000)}`);
-  t.ok(performance.now() - startMs < 10_000, 'in linear time');
+    t.ok(narrative(`<div ${xmlns}>${part.repeat(150_000)}`).length > 0, part);
 });

@@ -1,15 +1,9 @@
-import { performance } from 'node:perf_hooks';
 import fc from 'fast-check';
 import t from 'tap';
-import { loadDefinitions } from '../../../src/fhir/definitions/load-definitions.ts';
-import { loadProfiles } from '../../../src/fhir/definitions/load-profiles.ts';
-import { buildValidator } from '../../../src/fhir/validation/validator.ts';
 import {
   changed,
-  cpisRoot,
   type Json,
   outline,
-  profileFolder,
   sampleBundle,
   sampleFlag,
   samplePatient,
@@ -96,8 +90,8 @@ t.test('hostile names', async (t) => {
 });
 
 t.test('bounds', async (t) => {
+  // In more than linear time none of this would come to an end before the test is given up.
   const huge = 'x'.repeat(10 * 1024 * 1024);
-  const startMs = performance.now();
   t.strictSame(outline(validateBy('flag', changed(sampleFlag, 'identifier.0.value', huge))), ['Flag too-long']);
   const long = 'a '.repeat(500_000);
   for (const path of [
@@ -120,21 +114,4 @@ t.test('bounds', async (t) => {
   t.equal(validateBy('flag', { ...sampleFlag, ...some }).length, 101, 'a hundred issues, and that there are more');
   const entries = Array.from({ length: 500 }, (_, id) => ({ ...sampleBundle.entry[1], fullUrl: `urn:x:${id}` }));
   t.strictSame(validateBy('bundle', { ...sampleBundle, entry: entries }), [], 'resources in a Bundle are not counted');
-  t.ok(performance.now() - startMs < 10_000, 'in linear time');
-});
-
-t.test('a Flag takes well under a millisecond; the profiles compile in no time', async (t) => {
-  const startMs = performance.now();
-  const definitions = loadDefinitions();
-  const validator = buildValidator({ definitions, profiles: loadProfiles(profileFolder, definitions) });
-  const url = `${cpisRoot}/StructureDefinition/cpis-flag`;
-  validator.validate(sampleFlag, url);
-  const builtMs = performance.now() - startMs;
-  for (let run = 0; run < 2000; run++) validator.validate(sampleFlag, url);
-  const runs = 2000;
-  const warmMs = performance.now();
-  for (let run = 0; run < runs; run++) validator.validate(sampleFlag, url);
-  const perFlagMs = (performance.now() - warmMs) / runs;
-  t.comment(`built in ${builtMs.toFixed(0)} ms, ${(perFlagMs * 1000).toFixed(0)} µs per Flag`);
-  t.ok(perFlagMs < 1, 'well under a millisecond, on a busy machine too');
 });
