@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stripVTControlCharacters } from 'node:util';
+import { noFerretDb } from '../test/support/ferretdb-server.ts';
 import { noMongoServer, noReplicaSet } from '../test/support/mongo-server.ts';
 
 const tap = spawn('tap', ['--reporter=terse', ...process.argv.slice(2)], {
@@ -36,6 +37,7 @@ const code = await exited;
 const paths = process.argv.slice(2);
 if (paths.length === 0 || paths.some((path) => path.includes('mongo'))) {
   if (noMongoServer !== undefined) console.log(`Skipped: the MongoDB store, for ${noMongoServer}.`);
+  if (noFerretDb !== undefined) console.log(`Skipped: the MongoDB store on FerretDB, for ${noFerretDb}.`);
   if (noReplicaSet !== undefined) {
     console.log(`Skipped: transactions, change streams and explain of the MongoDB store, for ${noReplicaSet}.`);
   }

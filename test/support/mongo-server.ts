@@ -1,10 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { mongoTestServerFolder } from '../../scripts/install-mongo-test-server.ts';
+import { openDatabaseProcess } from './database-process.ts';
 import type { Teardown } from './running-server.ts';
 
 /** A server that speaks the MongoDB protocol. */
@@ -62,49 +61,11 @@ async function openGivenServer(t: Teardown, url: string): Promise<MongoTestServe
   };
 }
 
-async function openOwnServer(t: Teardown): Promise<MongoTestServer> {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-mongo-'));
-  let running: ChildProcess | undefined;
-  let port = 0;
-  const start = async (): Promise<void> => {
-    const installed = mongoTestServerFolder();
-    const classPath = [join(installed, 'lib', '*'), join(installed, 'classes')].join(
-      process.platform === 'win32' ? ';' : ':',
-    );
-    const args = [
-      '-Xshare:auto',
-      '-XX:TieredStopAtLevel=1',
-      '-cp',
-      classPath,
-      'MongoTestServer',
-      join(folder, 'store.mv'),
-    ];
-    const child = spawn('java', [...args, String(port)], { stdio: ['pipe', 'pipe', 'ignore'] });
-    running = child;
-    port = await new Promise<number>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('exit', (code) => reject(new Error(`the MongoDB test server ended with status ${code}`)));
-      child.stdout?.once('data', (line: Buffer) => resolve(Number(line.toString().trim())));
-    });
-  };
-  const stop = async (): Promise<void> => {
-    const child = running;
-    running = undefined;
-    if (child === undefined || child.exitCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    // It ends with its standard input.
-    child.stdin?.end();
-    await ended;
-  };
-  t.teardown(async () => {
-    await stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  await start();
-  return {
-    newDatabaseUrl: () => `mongodb://127.0.0.1:${port}/cpis-test-${randomUUID()}`,
-    isReplicaSet: false,
-    stop,
-    start,
-  };
+function openOwnServer(t: Teardown): Promise<MongoTestServer> {
+  const installed = mongoTestServerFolder();
+  const classPath = [join(installed, 'lib', '*'), join(installed, 'classes')].join(
+    process.platform === 'win32' ? ';' : ':',
+  );
+  const java = ['-Xshare:auto', '-XX:TieredStopAtLevel=1', '-cp', classPath, 'MongoTestServer'];
+  return openDatabaseProcess(t, (folder, port) => ['java', ...java, join(folder, 'store.mv'), String(port)]);
 }

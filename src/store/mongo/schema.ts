@@ -1,10 +1,14 @@
 /** The indexes, and the version of what the collections hold, as the database records it. */
-import { MongoServerError } from 'mongodb';
+import { type Collection, type Document, type IndexDescription, MongoServerError } from 'mongodb';
 import { StoreStartError } from '../store-start-error.ts';
 import type { Collections } from './documents.ts';
 
 /** Recorded in the collection `schema`. */
 const schemaVersion = 1;
+
+/** Error codes of servers. */
+const namespaceNotFound = 26;
+const notImplemented = 238;
 
 const oldestFirst = { recordedMs: 1, seq: 1 } as const;
 const newestFirst = { recordedMs: -1, seq: -1 } as const;
@@ -45,14 +49,14 @@ export async function openSchema(collections: Collections): Promise<void> {
 export async function createIndexes(collections: Collections): Promise<void> {
   const { resource, audit, pendingAudit, uniqueKey, condition, usedOnce, breach, subscriptionEvent } = collections;
   await Promise.all([
-    resource.createIndexes([
+    createMissing(resource, [
       { name: 'by_type', key: { type: 1, deleted: 1, id: 1 } },
       { name: 'by_value', key: { 'index.p': 1, 'index.k': 1, 'index.a': 1, 'index.b': 1, id: 1 } },
       { name: 'by_label', key: { type: 1, labels: 1, id: 1 } },
       { name: 'by_label_updated', key: { type: 1, labels: 1, lastUpdatedMs: -1 } },
       { name: 'by_updated', key: { type: 1, lastUpdatedMs: -1, id: 1 } },
     ]),
-    audit.createIndexes([
+    createMissing(audit, [
       { name: 'by_recorded', key: newestFirst },
       { name: 'by_patient', key: { patients: 1, ...newestFirst } },
       { name: 'by_agent', key: { agents: 1, ...newestFirst } },
@@ -68,15 +72,45 @@ export async function createIndexes(collections: Collections): Promise<void> {
         ...whileUndelivered,
       },
     ]),
-    pendingAudit.createIndex({ untilMs: 1 }, { name: 'by_until' }),
-    uniqueKey.createIndex({ holder: 1 }, { name: 'by_holder' }),
-    condition.createIndex({ untilMs: 1 }, { name: 'by_until' }),
-    usedOnce.createIndex({ expiresAtMs: 1 }, { name: 'by_expiry' }),
-    breach.createIndex({ authority: 1, atMs: -1 }, { name: 'by_authority' }),
-    breach.createIndex({ atMs: -1 }, { name: 'by_time' }),
-    subscriptionEvent.createIndexes([
+    createMissing(pendingAudit, [{ name: 'by_until', key: { untilMs: 1 } }]),
+    createMissing(uniqueKey, [{ name: 'by_holder', key: { holder: 1 } }]),
+    createMissing(condition, [{ name: 'by_until', key: { untilMs: 1 } }]),
+    createMissing(usedOnce, [{ name: 'by_expiry', key: { expiresAtMs: 1 } }]),
+    createMissing(breach, [
+      { name: 'by_authority', key: { authority: 1, atMs: -1 } },
+      { name: 'by_time', key: { atMs: -1 } },
+    ]),
+    createMissing(subscriptionEvent, [
       { name: 'by_number', key: { subscription: 1, number: 1 }, unique: true },
       { name: 'by_audit', key: { subscription: 1, auditId: 1 }, unique: true },
     ]),
   ]);
+}
+
+/** One that is there under its name with other fields is for the server to refuse. */
+async function createMissing<T extends Document>(
+  collection: Collection<T>,
+  wanted: readonly IndexDescription[],
+): Promise<void> {
+  const there = await listIndexes(collection);
+  const missing = wanted.filter(
+    ({ name, key }) => !there.some((index) => index.name === name && JSON.stringify(index.key) === JSON.stringify(key)),
+  );
+  if (missing.length === 0) return;
+  try {
+    await collection.createIndexes(missing);
+  } catch (error) {
+    if (!(error instanceof MongoServerError && error.code === notImplemented)) throw error;
+    // A server without partial indexes has them over all documents: larger, and they answer the same.
+    await collection.createIndexes(missing.map(({ partialFilterExpression, ...whole }) => whole));
+  }
+}
+
+async function listIndexes<T extends Document>(collection: Collection<T>): Promise<readonly IndexDescription[]> {
+  try {
+    return await collection.indexes();
+  } catch (error) {
+    if (error instanceof MongoServerError && error.code === namespaceNotFound) return [];
+    throw error;
+  }
 }

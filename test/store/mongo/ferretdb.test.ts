@@ -1,0 +1,131 @@
+/** The store on FerretDB 1.24.2, as far as FerretDB goes. What it lacks is said with each test that is left out. */
+import t from 'tap';
+import { FhirFault } from '../../../src/fhir/fault.ts';
+import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';
+import { storeContract } from '../../contract/store-contract.ts';
+import { noFerretDb, openFerretDb } from '../../support/ferretdb-server.ts';
+import type { MongoTestServer } from '../../support/mongo-server.ts';
+import { openTcpProxy } from '../../support/tcp-proxy.ts';
+import { openTestStore } from './open-test-store.ts';
+
+const skip = [
+  {
+    reason: 'FerretDB knows no $elemMatch with conditions on fields: no search by values',
+    tests: [
+      'of 20 parallel conditional creates one is committed, and the others learn its id',
+      'a conditional create sees current matches only, and tells several apart from one',
+      'token, reference, uri, string, id, label and missing clauses',
+      'what was committed is in the next search, however it is driven',
+      'parameters of texts and of typed identifiers, whose names have a colon',
+      'date prefixes compare intervals; _lastUpdated is an instant',
+      'what is searched for is data, whatever it looks like',
+    ],
+  },
+  {
+    reason: 'FerretDB computes nothing but $sum and $type in an aggregation: no sorted search, no history',
+    tests: [
+      'pages are stable while resources are inserted and deleted',
+      'history: every version that the labels allow, newest first, deletions without a text',
+      'history: since, at and pages',
+      'history: the labels of now open a resource, those it was written with its past versions',
+      'every search, over all its pages, finds what the model finds, in its order',
+    ],
+  },
+  {
+    reason: 'FerretDB knows neither arrayFilters nor $min in a group: no change of a delivery, no backlog',
+    tests: [
+      'a unit is applied whole or not at all',
+      'deliveries are claimed oldest first, for one authority, once due',
+      'parallel claims never share a delivery',
+      'an expired lease is taken over; its late failure is fenced off, its late success counts',
+      'a failure is tried again when due, with what has been acknowledged',
+      'leases are extended and released',
+      'making due brings pending deliveries forward and leaves leases alone',
+      'makeDue brings back what was recorded by a clock that has been set back since',
+      'making due is bounded, oldest first, and says how many it were',
+      'a claim gets all that it asks for however many have waited long enough',
+      'a lease that no clock of now can have given holds nothing up',
+      'a parked delivery is counted apart, still tried, and made new by a replay',
+      'an unwanted delivery is not owed and not claimed until it is brought back; a success counts all the same',
+      'the backlog is kept over reopening, and nothing is lost or delivered twice under concurrency',
+      'what is owed to an authority is listed oldest first, page by page, whoever holds its lease',
+    ],
+  },
+];
+
+const count = <T>(values: readonly T[], is: (value: T) => boolean): number => values.filter(is).length;
+
+async function runTests(server: MongoTestServer): Promise<void> {
+  await t.test('two servers on one database: of 50 updates of one version one is committed', async (test) => {
+    const one = await openTestStore(test, server);
+    const other = await openTestStore(test, server, { url: one.url });
+    await one.store.commit(unit({ writes: [write('f1')] }));
+    const results = await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        (i % 2 === 0 ? one : other).store.commit(unit({ writes: [write('f1', { version: 2, body: String(i) })] })),
+      ),
+    );
+    test.equal(
+      count(results, ({ kind }) => kind === 'committed'),
+      1,
+    );
+    test.equal((await readFound(one.store, 'Flag', 'f1')).version, 2);
+    test.equal((await readFound(one.store, 'Flag', 'f1')).body, (await readFound(other.store, 'Flag', 'f1')).body);
+    const uses = await Promise.all([one, other, one, other].map(({ store }) => store.useOnce('jti', 9e12, Date.now())));
+    test.equal(count(uses, Boolean), 1);
+  });
+
+  await t.test(
+    'a lost answer is an unknown outcome: the same AuditEvent is there once, and committed',
+    async (test) => {
+      const direct = new URL(server.newDatabaseUrl());
+      const proxy = await openTcpProxy(test, Number(direct.port));
+      const url = `mongodb://127.0.0.1:${proxy.port}${direct.pathname}`;
+      const { store } = await openTestStore(test, server, { url, timeoutMs: 5_000 });
+      proxy.set('lose-answers', (request) => request.includes('insert') && request.includes('lost-1'));
+      const ids = ['lost-1', 'lost-2', 'lost-3'];
+      const results = await Promise.all(ids.map((id) => store.commit(unit({ audits: [audit(id)] }))));
+      test.same(
+        results,
+        ids.map(() => ({ kind: 'committed' })),
+      );
+      test.equal(proxy.lost, 1);
+      test.same((await findIds(store, plan([], { type: 'AuditEvent' }))).sort(), ids);
+      const again = await store.commit(unit({ audits: [audit('lost-1', { body: '{}' })] }));
+      test.match(again, { reason: 'duplicate-key' }, 'one that somebody else has written is no success');
+    },
+  );
+
+  await t.test(
+    'a database that is gone for a while: 503, not ready, and well again with what it held',
+    async (test) => {
+      const own = await openFerretDb(test);
+      const { store } = await openTestStore(test, own, { timeoutMs: 700, onError: () => undefined });
+      await store.commit(unit({ audits: [audit('before')], writes: [write('f1')] }));
+      test.equal(store.ready, true);
+      await own.stop();
+      const refused = await Promise.allSettled(
+        Array.from({ length: 20 }, (_, i) => store.commit(unit({ audits: [audit(`during-${i}`)] }))),
+      );
+      for (const outcome of refused) {
+        const reason: unknown = outcome.status === 'rejected' ? outcome.reason : 'done';
+        test.equal(reason instanceof FhirFault ? reason.category : reason, 'transient');
+      }
+      test.equal(store.ready, false);
+      await own.start();
+      for (let tries = 0; tries < 40 && !store.ready; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+      test.equal(store.ready, true);
+      test.same(await store.commit(unit({ audits: [audit('after')] })), { kind: 'committed' });
+      test.same((await findIds(store, plan([], { type: 'AuditEvent' }))).sort(), ['after', 'before']);
+      test.match(await readFound(store, 'Flag', 'f1'), { version: 1 });
+    },
+  );
+}
+
+if (noFerretDb !== undefined) t.plan(0, noFerretDb);
+else {
+  t.setTimeout(240_000);
+  const server = await openFerretDb(t);
+  await storeContract(t, { name: 'FerretDB', open: (test) => openTestStore(test, server), skip });
+  await runTests(server);
+}
