@@ -158,6 +158,15 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     return granted === undefined || granted.size === 0 ? undefined : client;
   };
   const newAuditId = buildTimeOrderedIds();
+  // What another server changes, from before they are read on; what it has missed it makes up for as after its own.
+  const subscriptionsOf = {
+    early: new Set<string>(),
+    changed: (owner: string) => void subscriptionsOf.early.add(owner),
+  };
+  const unwatch = await store.watchResources?.('Subscription', (labels) => {
+    const owner = ownerOf(labels);
+    if (owner !== undefined) subscriptionsOf.changed(owner);
+  });
   const subscriptions = await openSubscriptions({
     store,
     commit: (unit) => store.commit(unit),
@@ -185,11 +194,8 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     mayNotify: (labels) => clientOfLabels(labels) !== undefined,
     onError,
   });
-  // What another server has changed; what it has missed it makes up for as after a change of its own.
-  const unwatch = store.watchResources?.('Subscription', (labels) => {
-    const owner = ownerOf(labels);
-    if (owner !== undefined) void subscriptions.changed(owner);
-  });
+  subscriptionsOf.changed = (owner) => void subscriptions.changed(owner);
+  for (const owner of subscriptionsOf.early) subscriptionsOf.changed(owner);
   const sender = openSender({
     resolve,
     allowLoopback,
@@ -231,7 +237,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
       perAuthority: settings.notificationConcurrencyPerAuthority,
       perSecond: settings.notificationRatePerAuthority,
       deadlineMs: settings.notificationTimeoutMs,
-      leaseMs: settings.notificationTimeoutMs + 60_000,
+      leaseMs: settings.notificationTimeoutMs + settings.notificationLeaseMarginMs,
     },
     onParked: (authority, auditId, reason) =>
       logger.warn(

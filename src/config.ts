@@ -34,6 +34,7 @@ export interface Settings {
   readonly logLevel: string;
   readonly allowLoopbackEndpoints: boolean;
   readonly notificationTimeoutMs: number;
+  readonly notificationLeaseMarginMs: number;
   readonly notificationConcurrencyPerAuthority: number;
   readonly notificationRatePerAuthority: number;
   readonly notificationTls: EndpointTlsMap;
@@ -110,6 +111,7 @@ export function loadSettings(
     logLevel: text('CPIS_LOG_LEVEL') ?? '',
     allowLoopbackEndpoints,
     notificationTimeoutMs: number('CPIS_NOTIFICATION_TIMEOUT_MS'),
+    notificationLeaseMarginMs: number('CPIS_NOTIFICATION_LEASE_MARGIN_MS'),
     notificationConcurrencyPerAuthority: number('CPIS_NOTIFICATION_CONCURRENCY_PER_AUTHORITY'),
     notificationRatePerAuthority: number('CPIS_NOTIFICATION_RATE_PER_AUTHORITY'),
     notificationTls: readTls(text('CPIS_NOTIFICATION_TLS_FILE'), readText, problems),

@@ -66,6 +66,7 @@ export const settingsSchema = {
     },
     CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: { type: 'boolean', default: false },
     CPIS_NOTIFICATION_TIMEOUT_MS: { ...milliseconds, minimum: 100, maximum: 120_000, default: 30_000 },
+    CPIS_NOTIFICATION_LEASE_MARGIN_MS: { ...milliseconds, minimum: 500, maximum: 600_000, default: 60_000 },
     CPIS_NOTIFICATION_RATE_PER_AUTHORITY: {
       type: 'integer',
       minimum: 1,

@@ -33,7 +33,8 @@ export async function serve(args: readonly string[]): Promise<void> {
       if (problems.length === 0) logger.info('registry reloaded');
       else logger.error({ problems }, 'the registry file has problems: the one in force stays');
     });
-    closeWithGrace({ delay: closeTimeoutMs, logger: false }, async ({ err }) => {
+    // Without `skip` it would also end the process at SIGHUP, which asks for the registry to be read again.
+    closeWithGrace({ delay: closeTimeoutMs, logger: false, skip: ['SIGHUP'] }, async ({ err }) => {
       if (err !== undefined) logger.fatal({ err }, 'unexpected error: ending');
       await server.close();
     });

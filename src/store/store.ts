@@ -286,9 +286,10 @@ export interface Store {
   readonly subscriptionEvents: SubscriptionEvents;
   /**
    * Only of a store that several servers share, for a type that has few resources: calls `changed` with the labels of each
-   * one that was written or touched, whoever did it, until the returned function is called. It may call once too often.
+   * one that is written or touched after it has resolved, whoever does it, until the function that it resolves with is
+   * called. It may call once too often.
    */
-  watchResources?(type: string, changed: (labels: readonly string[]) => void): () => Promise<void>;
+  watchResources?(type: string, changed: (labels: readonly string[]) => void): Promise<() => Promise<void>>;
   /** Whether commits can succeed; false after an I/O error, until the process ends. */
   readonly ready: boolean;
   close(): Promise<void>;

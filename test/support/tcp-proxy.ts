@@ -3,9 +3,11 @@ import type { Teardown } from './running-server.ts';
 
 /**
  * `pass`: both ways. `lose-answers`: what is asked arrives, and instead of the next answer the connection ends. `hold`:
- * nothing is passed on.
+ * nothing is passed on. `cut`: connections end, and none is taken. `slow`: answers come two seconds late.
  */
-type ProxyMode = 'pass' | 'lose-answers' | 'hold';
+type ProxyMode = 'pass' | 'lose-answers' | 'hold' | 'cut' | 'slow';
+
+const slowMs = 2_000;
 
 export interface TcpProxy {
   readonly port: number;
@@ -22,6 +24,10 @@ export async function openTcpProxy(t: Teardown, targetPort: number): Promise<Tcp
   let lost = 0;
   const open = new Set<Socket>();
   const server = createServer((inner) => {
+    if (mode === 'cut') {
+      inner.destroy();
+      return;
+    }
     const outer = connect(targetPort, '127.0.0.1');
     let loses = false;
     for (const socket of [inner, outer]) {
@@ -44,6 +50,10 @@ export async function openTcpProxy(t: Teardown, targetPort: number): Promise<Tcp
     });
     outer.on('data', (answer: Buffer) => {
       if (mode === 'hold') return;
+      if (mode === 'slow') {
+        setTimeout(() => inner.destroyed || inner.write(answer), slowMs);
+        return;
+      }
       if (!loses) {
         inner.write(answer);
         return;
@@ -64,8 +74,10 @@ export async function openTcpProxy(t: Teardown, targetPort: number): Promise<Tcp
   return {
     port: address.port,
     set(newMode, when) {
-      if (when === undefined) mode = newMode;
-      else next = { mode: newMode, when };
+      if (when === undefined) {
+        mode = newMode;
+        if (mode === 'cut') for (const socket of open) socket.destroy();
+      } else next = { mode: newMode, when };
     },
     get lost() {
       return lost;

@@ -6,7 +6,7 @@ import { MongoBulkWriteError } from 'mongodb';
 import { fault } from '../../fhir/fault.ts';
 import { storeUnavailable } from '../store-unavailable.ts';
 import type { AuditDocument, Collections } from './documents.ts';
-import { asFault, mongoFailure } from './mongo-failure.ts';
+import { asFault, mongoFailure, withinLimit } from './mongo-failure.ts';
 
 export interface AuditWriter {
   /** Durable when it resolves. False: there is another AuditEvent with this id. Throws FhirFault as `Store.commit` does. */
@@ -79,9 +79,12 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
   /** Answers those whose outcome is known; the others are given back. */
   async function tryGroup(group: readonly Waiting[], isAgain: boolean): Promise<readonly Waiting[]> {
     try {
-      await collections.audit.insertMany(
-        group.map(({ audit }) => audit),
-        { ordered: false },
+      await withinLimit(
+        collections.audit.insertMany(
+          group.map(({ audit }) => audit),
+          { ordered: false },
+        ),
+        2 * timeLimitMs,
       );
       for (const { resolve } of group) resolve(true);
       return [];
@@ -99,9 +102,10 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
   /** Those that are there, majority and journal, are answered; a duplicate of one's own is a success. */
   async function findUnwritten(group: readonly Waiting[]): Promise<readonly Waiting[]> {
     const ids = group.map(({ audit }) => audit._id);
-    const found = await collections.audit
+    const finding = collections.audit
       .find({ _id: { $in: ids } }, { projection: { body: 1 }, maxTimeMS: timeLimitMs })
       .toArray();
+    const found = await withinLimit(finding, timeLimitMs);
     const bodies = new Map(found.map(({ _id, body }) => [_id, body]));
     return group.filter(({ audit, resolve }) => {
       if (!bodies.has(audit._id)) return true;

@@ -23,6 +23,7 @@ export interface MongoConnection {
   readonly hasTransactions: boolean;
   /** Whether there is a server now that takes writes. */
   isWritable(): boolean;
+  close(): Promise<void>;
 }
 
 /** Throws StoreStartError with what to change. No message of it holds the URL, which may hold a password. */
@@ -37,15 +38,66 @@ export async function openConnection(options: MongoConnectionOptions): Promise<M
     await client.db().command({ ping: 1 });
     const hasTransactions = described !== undefined && typesOf(described).some((type) => type !== 'Standalone');
     if (!hasTransactions && !options.dangerouslyAllowStandalone) throw standaloneRefused();
+    const stopWatching = reconnectWhenStuck(client, 2 * options.timeoutMs);
     return {
       client,
       hasTransactions,
       isWritable: () => described !== undefined && typesOf(described).length > 0,
+      async close() {
+        await stopWatching();
+        await client.close();
+      },
     };
   } catch (error) {
     await client.close().catch(() => undefined);
     throw explainStart(error, options.timeoutMs);
   }
+}
+
+/**
+ * The driver (7.9.0) waits for ever when it writes to a connection that has just been reset: for room in a buffer of a
+ * socket that is no more. When that befalls the one that watches a server, that server is never found again. Watching
+ * that has begun and not ended in time is ended by connecting anew. Returns the way to stop.
+ */
+export function reconnectWhenStuck(client: MongoClient, limitMs: number): () => Promise<void> {
+  const begun = new Map<string, number>();
+  const end = ({ connectionId }: { readonly connectionId: string }): void => void begun.delete(connectionId);
+  client.on('serverHeartbeatStarted', ({ connectionId, awaited }) => {
+    // One that awaits a change takes as long as nothing changes, and has a limit of its own.
+    if (!awaited && !begun.has(connectionId)) begun.set(connectionId, performance.now());
+  });
+  client.on('serverHeartbeatSucceeded', end);
+  client.on('serverHeartbeatFailed', end);
+  client.on('serverClosed', ({ address }) => end({ connectionId: address }));
+  let reconnecting: Promise<unknown> = Promise.resolve();
+  let stopped = false;
+  let isReconnecting = false;
+  const timer = setInterval(() => {
+    const isStuck = [...begun.values()].some((sinceMs) => performance.now() - sinceMs > limitMs);
+    if (!isStuck || stopped || isReconnecting) return;
+    isReconnecting = true;
+    reconnecting = reconnect().finally(() => {
+      isReconnecting = false;
+    });
+  }, limitMs / 4).unref();
+
+  async function reconnect(): Promise<void> {
+    await client.close().catch(() => undefined);
+    begun.clear();
+    while (!stopped) {
+      try {
+        await client.connect();
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
+  }
+  return async () => {
+    stopped = true;
+    clearInterval(timer);
+    await reconnecting;
+  };
 }
 
 const notAuthorised = 13;

@@ -4,6 +4,7 @@ import {
   MongoError,
   MongoInvalidArgumentError,
   MongoNetworkError,
+  MongoNetworkTimeoutError,
   MongoServerError,
   MongoServerSelectionError,
 } from 'mongodb';
@@ -57,6 +58,19 @@ export function asFault(error: unknown): unknown {
   return fault('exception', 'The store could not apply this.', {
     detail: `mongo-rejected-${error instanceof MongoServerError ? String(error.code) : error.name}`,
   });
+}
+
+/** What hangs is given up: its outcome is unknown. */
+export async function withinLimit<T>(operation: Promise<T>, limitMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new MongoNetworkTimeoutError('no answer within the limit')), limitMs);
+  });
+  try {
+    return await Promise.race([operation, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Runs an operation; what the driver throws becomes a fault. */

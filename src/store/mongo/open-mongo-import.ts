@@ -18,7 +18,8 @@ const mostBodyBytes = 15 * 1024 * 1024;
  * it holds anything else.
  */
 export async function openMongoImport(options: MongoConnectionOptions, fingerprint: string): Promise<CopyTarget> {
-  const { client } = await openConnection(options);
+  const connection = await openConnection(options);
+  const { client } = connection;
   try {
     const db = client.db();
     const collections = openCollections(db);
@@ -51,9 +52,9 @@ export async function openMongoImport(options: MongoConnectionOptions, fingerpri
       );
     } else await createIndexes(collections);
     const { positions = {}, offsetMs = 0 } = (await migration.findOne({ _id: { $eq: 'migration' } })) ?? {};
-    return buildTarget(collections, positions, offsetMs, () => client.close());
+    return buildTarget(collections, positions, offsetMs, () => connection.close());
   } catch (error) {
-    await client.close();
+    await connection.close();
     throw explainStart(error, options.timeoutMs);
   }
 }

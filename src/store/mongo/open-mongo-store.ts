@@ -15,7 +15,7 @@ import { type DeliveryCounts, openDeliveryCounts } from './delivery-counts.ts';
 import { watchDeliveries } from './delivery-watch.ts';
 import { type Collections, openCollections } from './documents.ts';
 import { encodeAudit } from './encode-unit.ts';
-import { asFault, withFaults } from './mongo-failure.ts';
+import { asFault, withFaults, withinLimit } from './mongo-failure.ts';
 import { readBacklog, readOwed } from './read-backlog.ts';
 import { readResource, readResourceVersion } from './read-resource.ts';
 import { watchResources } from './resource-watch.ts';
@@ -68,6 +68,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
       };
     };
     let closed = false;
+    // Each operation has limits of its own, and is tried again; this is for one that hangs all the same.
+    const answerWithinMs = 5 * timeLimitMs;
 
     const commitUnit = (unit: WriteUnit): Promise<CommitResult> => {
       const unitOptions = { client, collections, versionLimits, timeLimitMs, encodeAudit: encode };
@@ -76,7 +78,9 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
         : commitWithoutTransaction({ ...unitOptions, newToken: randomUUID, nowMs, onNotUndone: onError }, unit);
     };
     const whileOpen = <T>(operation: () => Promise<T>): Promise<T> =>
-      closed ? Promise.reject(storeUnavailable('store-closed')) : withFaults(operation);
+      closed
+        ? Promise.reject(storeUnavailable('store-closed'))
+        : withFaults(() => withinLimit(operation(), answerWithinMs));
 
     return {
       deployment: hasTransactions ? 'replicated' : 'standalone',
@@ -94,7 +98,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
         return untilClosed(watchDeliveries({ collections, hasChangeStreams, nowMs, timeLimitMs, onError }, wake));
       }),
       watchResources: (type, changed) =>
-        untilClosed(watchResources({ collections, timeLimitMs, onError }, type, changed)),
+        whileOpen(async () => untilClosed(await watchResources({ collections, timeLimitMs, onError }, type, changed))),
       subscriptionEvents: openSubscriptionEvents(collections, timeLimitMs),
       get ready() {
         return !closed && connection.isWritable();
@@ -107,11 +111,11 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
         await Promise.all([...stops].map((stop) => stop()));
         await audits.settled();
         await counts.flush().catch(onError);
-        await client.close();
+        await connection.close();
       },
     };
   } catch (error) {
-    await client.close();
+    await connection.close();
     throw explainStart(error, timeLimitMs);
   }
 }

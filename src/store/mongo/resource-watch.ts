@@ -11,26 +11,30 @@ const pollMs = 1_000;
 
 /**
  * Looks every second at the revisions of all resources of the type, deleted ones included, so it is for a type that has
- * few. What was there at the first look is not told.
+ * few. Resolves after the first look: what is written after that is told.
  */
-export function watchResources(
+export async function watchResources(
   { collections, timeLimitMs, onError }: ResourceWatchOptions,
   type: string,
   changed: (labels: readonly string[]) => void,
-): () => Promise<void> {
+): Promise<() => Promise<void>> {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> = Promise.resolve();
-  let known: Map<string, number> | undefined;
+
+  const find = async () => {
+    const options = { projection: { revision: 1, labels: 1 }, maxTimeMS: timeLimitMs };
+    return collections.resource.find({ type: { $eq: type } }, options).toArray();
+  };
+  let known = new Map((await find()).map(({ _id, revision }) => [_id, revision]));
 
   const look = async (): Promise<void> => {
     const startedMs = performance.now();
     try {
-      const options = { projection: { revision: 1, labels: 1 }, maxTimeMS: timeLimitMs };
-      const found = await collections.resource.find({ type: { $eq: type } }, options).toArray();
+      const found = await find();
       const before = known;
       known = new Map(found.map(({ _id, revision }) => [_id, revision]));
-      if (before === undefined || stopped) return;
+      if (stopped) return;
       for (const { _id, revision, labels = [] } of found) if (before.get(_id) !== revision) changed(labels);
     } catch (error) {
       if (!stopped) onError(error);
@@ -46,7 +50,7 @@ export function watchResources(
     }, afterMs).unref();
   }
 
-  looking = look();
+  schedule(pollMs);
   return async () => {
     stopped = true;
     clearTimeout(timer);

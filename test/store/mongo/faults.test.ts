@@ -1,6 +1,7 @@
-import { MongoClient } from 'mongodb';
+import { MongoClient, type ServerHeartbeatStartedEvent } from 'mongodb';
 import t, { type Test } from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
+import { reconnectWhenStuck } from '../../../src/store/mongo/connection.ts';
 import { openCollections } from '../../../src/store/mongo/documents.ts';
 import { openMongoStore } from '../../../src/store/mongo/open-mongo-store.ts';
 import { StoreStartError } from '../../../src/store/store-start-error.ts';
@@ -62,6 +63,26 @@ async function runTests(server: MongoTestServer): Promise<void> {
     await (await openMongoStore({ url, timeoutMs: 5_000, dangerouslyAllowStandalone: true, onError })).close();
     await schema.updateOne({ _id: 'store' }, { $set: { version: 99 } });
     test.match((await refusalOf(url)).message, /schema version 99, newer than 1/);
+  });
+
+  await t.test('a driver that waits for ever to hear of its server is connected anew', async (test) => {
+    const client = new MongoClient(server.newDatabaseUrl());
+    await client.connect();
+    const stop = reconnectWhenStuck(client, 100);
+    const opened = new Promise((resolve) => client.once('topologyOpening', resolve));
+    const started = { connectionId: '127.0.0.1:1', awaited: false } as ServerHeartbeatStartedEvent;
+    client.emit('serverHeartbeatStarted', started);
+    await opened;
+    while (
+      !(await client
+        .db()
+        .command({ ping: 1 })
+        .catch(() => undefined))
+    )
+      await new Promise(setImmediate);
+    test.pass('and answers');
+    await stop();
+    await client.close();
   });
 
   await t.test(

@@ -86,7 +86,7 @@ async function runTests(server: MongoTestServer): Promise<void> {
       const { watchResources } = other.store;
       if (watchResources === undefined) throw new Error('this store watches');
       const told: string[] = [];
-      const stop = watchResources('Subscription', (labels) => told.push(...labels));
+      const stop = await watchResources('Subscription', (labels) => told.push(...labels));
       const isTold = async (label: string) => {
         while (!told.includes(label)) await new Promise((resolve) => setTimeout(resolve, 20));
       };
