@@ -1,14 +1,20 @@
-const perTurn = 100;
+const lengthPerTurn = 200_000;
+const shortItem = 2_000;
 
-/** `map` of each item in order; after so many, other requests have their turn. At once where there are fewer. */
-export function inTurns<T, R>(items: readonly T[], map: (item: T) => R): R[] | Promise<R[]> {
-  return items.length <= perTurn ? items.map((item) => map(item)) : overTurns(items, map);
-}
-
-async function overTurns<T, R>(items: readonly T[], map: (item: T) => R): Promise<R[]> {
+/** `map` of each item in order; after so much, by the length of their text, other requests have their turn. */
+export async function inTurns<T, R>(
+  items: readonly T[],
+  map: (item: T) => R,
+  lengthOf: (item: T) => number = () => shortItem,
+): Promise<R[]> {
   const results: R[] = [];
-  for (const [index, item] of items.entries()) {
-    if (index > 0 && index % perTurn === 0) await new Promise(setImmediate);
+  let length = 0;
+  for (const item of items) {
+    if (length >= lengthPerTurn) {
+      length = 0;
+      await new Promise(setImmediate);
+    }
+    length += Math.max(shortItem, lengthOf(item));
     results.push(map(item));
   }
   return results;

@@ -39,11 +39,15 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
   const patients = new Set<string>();
   const named = namedPatient(query.clauses);
   if (named !== undefined) patients.add(named);
-  await inTurns(shown, (match) => {
-    if (match.type === 'Patient') patients.add(match.id);
-    if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
-    if (match.type === 'AuditEvent') for (const id of extractPatients(match.body)) patients.add(id);
-  });
+  await inTurns(
+    shown,
+    (match) => {
+      if (match.type === 'Patient') patients.add(match.id);
+      if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
+      if (match.type === 'AuditEvent') for (const id of extractPatients(match.body)) patients.add(id);
+    },
+    ({ body }) => body.length,
+  );
   return [...patients];
 }
 

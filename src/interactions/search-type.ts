@@ -95,6 +95,7 @@ export async function searchType(
       body: asked(shownTo(caller, match, ports)),
       mode: 'match',
     }),
+    ({ body }) => body.length,
   );
   for (const resource of included) {
     const fullUrl = `${ports.baseUrl}/${resource.type}/${resource.id}`;
