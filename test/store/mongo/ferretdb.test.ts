@@ -53,6 +53,11 @@ const skip = [
   },
 ];
 
+async function becomes(isSo: () => boolean): Promise<boolean> {
+  for (let tries = 0; tries < 200 && !isSo(); tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+  return isSo();
+}
+
 const count = <T>(values: readonly T[], is: (value: T) => boolean): number => values.filter(is).length;
 
 async function runTests(server: MongoTestServer): Promise<void> {
@@ -96,6 +101,33 @@ async function runTests(server: MongoTestServer): Promise<void> {
     },
   );
 
+  await t.test('without transactions: a unit that fails in the middle is undone', async (test) => {
+    const direct = new URL(server.newDatabaseUrl());
+    const proxy = await openTcpProxy(test, Number(direct.port));
+    const url = `mongodb://127.0.0.1:${proxy.port}${direct.pathname}`;
+    const { store } = await openTestStore(test, server, { url });
+    const first = write('f1', { uniqueKeys: ['k1'], labels: ['a'] });
+    await store.commit(unit({ writes: [first, write('p1', { type: 'Patient', labels: ['a'] })] }));
+    const writes = [
+      write('f1', { version: 2, uniqueKeys: ['k2'], labels: ['b'] }),
+      write('f2', { uniqueKeys: ['k1', 'k3'] }),
+      write('f3'),
+    ];
+    const touches = [{ type: 'Patient', id: 'p1', expectRevision: 1, labels: ['b'] }];
+    proxy.set('lose-answers', (request) => request.includes('update') && request.includes('Flag/f3'));
+    const failing = store.commit(unit({ touches, writes, audits: [audit('a1')] }));
+    const reason: unknown = await failing.catch((error: unknown) => error);
+    test.equal(reason instanceof FhirFault ? reason.category : reason, 'transient');
+    test.equal(proxy.lost, 1);
+    test.match(await readFound(store, 'Flag', 'f1'), { version: 1, revision: 1, labels: ['a'], body: first.body });
+    test.match(await readFound(store, 'Patient', 'p1'), { version: 1, revision: 1, labels: ['a'] });
+    for (const id of ['f2', 'f3']) test.same(await store.read('Flag', id), { kind: 'absent' });
+    test.same(await store.read('AuditEvent', 'a1'), { kind: 'absent' });
+    const taken = await store.commit(unit({ writes: [write('f4', { uniqueKeys: ['k1'] })] }));
+    test.match(taken, { reason: 'duplicate-key', existingId: 'f1' }, 'the key is given back');
+    test.same(await store.commit(unit({ writes, audits: [audit('a1')] })), { kind: 'committed' });
+  });
+
   await t.test(
     'a database that is gone for a while: 503, not ready, and well again with what it held',
     async (test) => {
@@ -111,10 +143,9 @@ async function runTests(server: MongoTestServer): Promise<void> {
         const reason: unknown = outcome.status === 'rejected' ? outcome.reason : 'done';
         test.equal(reason instanceof FhirFault ? reason.category : reason, 'transient');
       }
-      test.equal(store.ready, false);
+      test.ok(await becomes(() => !store.ready));
       await own.start();
-      for (let tries = 0; tries < 40 && !store.ready; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
-      test.equal(store.ready, true);
+      test.ok(await becomes(() => store.ready));
       test.same(await store.commit(unit({ audits: [audit('after')] })), { kind: 'committed' });
       test.same((await findIds(store, plan([], { type: 'AuditEvent' }))).sort(), ['after', 'before']);
       test.match(await readFound(store, 'Flag', 'f1'), { version: 1 });
