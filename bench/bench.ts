@@ -1,8 +1,9 @@
 /** `npm run bench`: what the server does on this machine, in one run, as JSON. docs/performance.md */
-import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { noMongoServer, openMongoServer } from '../test/support/mongo-server.ts';
 import { makeServerHome, startServerProcess } from '../test/support/server-process.ts';
+import { measureDatabase } from './measure-database.ts';
 import { measureDelivery, openBenchReceiver } from './measure-delivery.ts';
 import { measureLookups } from './measure-lookups.ts';
 import { metricsToken } from './observe.ts';
@@ -14,6 +15,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     rounds: { type: 'string', default: '3' },
     events: { type: 'string' },
+    store: { type: 'string', default: 'sqlite' },
     quick: { type: 'boolean', default: false },
     'cpu-prof': { type: 'string' },
   },
@@ -22,6 +24,8 @@ const plans = Number(values.plans ?? (values.quick ? 5_000 : 100_000));
 const seconds = Number(values.seconds ?? (values.quick ? 1 : 5));
 const events = Number(values.events ?? (values.quick ? 2_000 : 20_000));
 const rounds = Number(values.rounds);
+/** Look-ups before it is measured. */
+const warmUp = values.store === 'mongo' ? 500 : 20_000;
 const profileFolder = values['cpu-prof'];
 
 const report = (figures: object): void => void process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
@@ -30,12 +34,21 @@ const round = (value: number, digits = 0): number => Number(value.toFixed(digits
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-/** Those of Node in `npm start`. */
-const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-const startOptions = String(scripts.start)
-  .split(' ')
-  .filter((word) => word.startsWith('--'));
+const ends: (() => unknown)[] = [];
+/** The settings of the store that is measured; MongoDB is that of CPIS_TEST_MONGODB_URL, or else the stand-in of the tests. */
+async function storeSettings(): Promise<Readonly<Record<string, string>>> {
+  if (values.store === 'sqlite') return {};
+  if (values.store !== 'mongo') throw new Error('--store is sqlite or mongo');
+  if (noMongoServer !== undefined) throw new Error(noMongoServer);
+  const server = await openMongoServer({ teardown: (end) => ends.push(end) });
+  return {
+    CPIS_MONGODB_URL: server.newDatabaseUrl(),
+    CPIS_MONGODB_TIMEOUT_MS: '30000',
+    CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: String(!server.isReplicaSet),
+  };
+}
 
+const store = await storeSettings();
 const receiver = await openBenchReceiver();
 const authorityCount = 8;
 const home = await makeServerHome({
@@ -43,6 +56,7 @@ const home = await makeServerHome({
   authorityNames: Array.from({ length: authorityCount }, (_, index) => `Authority ${index + 1} (synthetic)`),
   subscriptionOrigins: [receiver.origin],
   settings: {
+    ...store,
     CPIS_LOG_LEVEL: 'warn',
     CPIS_METRICS_TOKEN: metricsToken,
     CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
@@ -50,10 +64,7 @@ const home = await makeServerHome({
   },
 });
 const server = await startServerProcess(home, {
-  nodeOptions: [
-    ...startOptions,
-    ...(profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]),
-  ],
+  nodeOptions: profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`],
 });
 try {
   progress(`ready after ${round(server.startMs)} ms; submitting ${plans} plans`);
@@ -61,12 +72,15 @@ try {
   progress(`${round(loaded.records / loaded.seconds)} records/s; looking up`);
   // The first authority is the one that is notified: its children are kept out, so that its backlog is known.
   const [subscribed = [], ...others] = loaded.childrenOf;
-  const lookups = await measureLookups(home, server.pid, others.flat(), { rounds, seconds });
+  const lookups = await measureLookups(home, server.pid, others.flat(), { rounds, seconds, warmUp });
   progress(`ratio ${round(median(lookups.ratios), 3)}; delivering`);
   const [authority] = home.registry.authorities;
   if (authority === undefined) throw new Error('there is no authority');
   const delivery = await measureDelivery(home, authority, receiver, subscribed, events);
+  await server.stop();
+  const database = values.store === 'mongo' ? { database: await measureDatabase(home, others.flat()) } : {};
   report({
+    store: values.store,
     machine: { node: process.version, cores: cpus().length, cpu: cpus()[0]?.model },
     startMs: round(server.startMs),
     submission: { records: loaded.records, recordsPerSecond: round(loaded.records / loaded.seconds) },
@@ -90,10 +104,12 @@ try {
       serverRssMb: lookups.rssMb,
     },
     delivery: { events: delivery.events, notificationsPerSecond: round(delivery.perSecond) },
+    ...database,
   });
   if (lookups.audits !== lookups.answered) process.exitCode = 1;
 } finally {
   await server.stop();
   home.remove();
   receiver.child.close();
+  for (const end of ends) await end();
 }

@@ -29,7 +29,7 @@ export async function measureLookups(
   home: ServerHome,
   pid: number,
   children: readonly string[],
-  { rounds, seconds }: { readonly rounds: number; readonly seconds: number },
+  { rounds, seconds, warmUp }: { readonly rounds: number; readonly seconds: number; readonly warmUp: number },
 ): Promise<LookupFigures> {
   const clients = home.registry.careProviders.flatMap((client) =>
     Array.from({ length: tokensPerClient }, () => openFhirClient(home.baseUrl, client)),
@@ -61,20 +61,20 @@ export async function measureLookups(
         amount,
       } satisfies LoadJob);
 
-    let bareRate = (await measureBare(20_000)).perSecond;
-    let lookupRate = (await measureLookup(20_000)).perSecond;
+    let bareRate = (await measureBare(warmUp)).perSecond;
+    let lookupRate = (await measureLookup(warmUp)).perSecond;
     const bare: LoadResult[] = [];
     const lookups: LoadResult[] = [];
-    const rowsBefore = countRows(home.storeFile);
+    const rowsBefore = await countRows(home);
     const batchesBefore = await readBatches(home);
     for (let round = 0; round < rounds; round += 1) {
       bare.push(await measureBare(Math.ceil(bareRate * seconds)));
-      lookups.push(await measureLookup(Math.ceil(lookupRate * seconds)));
+      lookups.push(await measureLookup(Math.max(Math.ceil(lookupRate * seconds), 2 * connections)));
       bareRate = bare.at(-1)?.perSecond ?? bareRate;
       lookupRate = lookups.at(-1)?.perSecond ?? lookupRate;
     }
     const batches = await readBatches(home);
-    const rows = countRows(home.storeFile);
+    const rows = await countRows(home);
     const fsyncs = batches.batches - batchesBefore.batches;
     return {
       bare,

@@ -1,6 +1,7 @@
 /** What is seen from outside: the metrics that the server publishes, its rows on disk, its memory. */
 import { readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { MongoClient } from 'mongodb';
 import type { ServerHome } from '../test/support/server-process.ts';
 
 /** The bearer secret of /metrics in the bench. */
@@ -34,8 +35,24 @@ export interface RowCounts {
   readonly all: number;
 }
 
-/** Counts the rows of the store through a connection of its own. */
-export function countRows(storeFile: string): RowCounts {
+/** Counts what the store holds through a connection of its own: rows, or AuditEvents with their deliveries inside. */
+export async function countRows({ settings, storeFile }: ServerHome): Promise<RowCounts> {
+  const url = settings['CPIS_MONGODB_URL'];
+  return url === undefined ? countSqlite(storeFile) : countMongo(url);
+}
+
+async function countMongo(url: string): Promise<RowCounts> {
+  const client = new MongoClient(url);
+  try {
+    const audit = client.db().collection('audit');
+    const lookupAudits = await audit.countDocuments({ subtype: 'search-type', outcome: '0' });
+    return { lookupAudits, all: await audit.countDocuments({}) };
+  } finally {
+    await client.close();
+  }
+}
+
+function countSqlite(storeFile: string): RowCounts {
   const db = new DatabaseSync(storeFile, { readOnly: true });
   try {
     const count = (sql: string): number => Number(db.prepare(`SELECT count(*) AS n FROM ${sql}`).get()?.['n']);
