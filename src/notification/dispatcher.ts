@@ -1,7 +1,8 @@
 import type { Store } from '../store/store.ts';
 import type { Clock } from './clock.ts';
 import type { Deliver } from './deliver.ts';
-import { Lane, type LaneContext } from './lane.ts';
+import { Lane } from './lane.ts';
+import type { LaneContext } from './lane-context.ts';
 import { makeAllDue } from './make-due.ts';
 import { longestDelayMs } from './schedule.ts';
 import type { SelectEvent } from './select-event.ts';
@@ -196,12 +197,12 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     },
     snapshot: () => ({
       attempts: new Map(attempts),
-      lanes: [...lanes.values()].map(({ authority, sending, underWay, endpointFailures, lastFailure }) => ({
+      lanes: [...lanes.values()].map(({ authority, sending, underWay, endpoints }) => ({
         authority,
         sending,
         underWay,
-        endpointFailures,
-        lastFailure,
+        endpointFailures: endpoints.failures,
+        lastFailure: endpoints.lastFailure,
       })),
     }),
     stop,

@@ -80,8 +80,8 @@ export class Endpoints {
   }
 
   /**
-   * The one to try next: the oldest. While endpoints are shut the oldest that has not failed; else, for `one`, the one whose
-   * failure is longest ago, so that no event that always fails stands in the way of others.
+   * The one to try next: the oldest. While an endpoint is shut the oldest that has not failed there; else, where a probe may
+   * go, the one whose failure is longest ago, so that no event that always fails stands in the way of others.
    */
   pick(
     usable: readonly UsableSubscription[],
@@ -89,14 +89,25 @@ export class Endpoints {
     may: 'all' | 'one' | 'another' | 'none',
   ): ClaimedDelivery | undefined {
     if (may === 'none') return undefined;
-    if (may === 'all') return claimed[0];
-    const breakers = usable.map(({ id }) => this.#breakerOf(id));
-    const recency = ({ auditId }: ClaimedDelivery): number =>
-      Math.min(...breakers.map((breaker) => recencyOf(breaker, auditId)));
+    const atMs = this.#context.clock.elapsed();
+    const mayProbe = (breaker: Breaker): boolean =>
+      may === 'another' ? mayTryAnother(breaker) : stanceOf(breaker, atMs) === 'probe';
+    const ready = usable.map(({ id }) => ({ id, breaker: this.#breakerOf(id) })).filter((one) => mayProbe(one.breaker));
+    if (may === 'all' && ready.length === 0) return claimed[0];
+    const recency = ({ auditId, acknowledgedBy }: ClaimedDelivery): number => {
+      const open = ready.filter(({ id }) => !acknowledgedBy.includes(id));
+      return Math.min(...open.map(({ breaker }) => recencyOf(breaker, auditId)));
+    };
     const [next] = claimed
       .map((delivery) => ({ delivery, failedAt: recency(delivery) }))
-      .sort((a, b) => a.failedAt - b.failedAt);
+      .sort((a, b) => (a.failedAt === b.failedAt ? 0 : a.failedAt - b.failedAt));
     return next === undefined || (may === 'another' && next.failedAt >= 0) ? undefined : next.delivery;
+  }
+
+  /** Its endpoint has failed, and answers again. */
+  hasRecovered(subscriptionId: string): boolean {
+    const { failures, round } = this.#breakerOf(subscriptionId);
+    return failures === 0 && round > 0;
   }
 
   /** Milliseconds until the first shut endpoint may be probed; undefined while each waits for the result of a probe. */
@@ -104,6 +115,11 @@ export class Endpoints {
     const atMs = this.#context.clock.elapsed();
     const waits = usable.map(({ id }) => this.#breakerOf(id).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
     return waits.length === 0 ? undefined : Math.min(...waits);
+  }
+
+  /** The same of those that something is held back from. */
+  nextHeldBackProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
+    return this.nextProbeInMs(usable.filter(({ id }) => this.#heldBack.has(id)));
   }
 
   /** Sends one delivery to one Subscription, unless its endpoint is shut. Never rejects. */

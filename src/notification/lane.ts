@@ -1,33 +1,15 @@
-import type { ClaimedDelivery, DeliveryQueue, Settlement } from '../store/store.ts';
-import { Endpoints, type EndpointsContext } from './endpoints.ts';
-import { makeAllDue, makeDueChunk } from './make-due.ts';
+import type { ClaimedDelivery } from '../store/store.ts';
+import { type Attempted, type AttemptingLane, attemptDelivery } from './attempt-delivery.ts';
+import { ClaimedPage } from './claimed-page.ts';
+import { Endpoints } from './endpoints.ts';
+import type { LaneContext } from './lane-context.ts';
+import { makeAllDue } from './make-due.ts';
 import { fullRate, takeToken } from './rate-limit.ts';
-import type { SelectEvent } from './select-event.ts';
-import type { SendSlots } from './send-slots.ts';
 import { settleDelivery } from './settle-delivery.ts';
-import { settle } from './settlement.ts';
-import type { Subscriptions, UsableSubscription } from './subscriptions.ts';
-import { openTimers } from './timers.ts';
-
-/** What all lanes share. */
-export interface LaneContext extends EndpointsContext {
-  readonly deliveries: DeliveryQueue;
-  readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered'>;
-  readonly selectEvent: SelectEvent;
-  /** The JSON text of an AuditEvent as this authority may have it. */
-  readonly renderEvent: (body: string, authority: string) => string;
-  readonly slots: SendSlots;
-  readonly leaseMs: number;
-  readonly deadlineMs: number;
-  readonly pageSize: number;
-  /** Deliveries that one authority is sent in a second, on average. */
-  readonly perSecond: number;
-  readonly onError: (error: unknown) => void;
-  /** A delivery has been parked; `reason` is the class of its last failure. */
-  readonly onParked: (authority: string, auditId: string, reason: string) => void;
-  /** The lane has nothing due but may hold what comes due later: it wants `dueAt`. */
-  readonly askDue: () => void;
-}
+import { StorePatience } from './store-patience.ts';
+import type { UsableSubscription } from './subscriptions.ts';
+import { openTimers, type Timers } from './timers.ts';
+import { UnwantedSweep } from './unwanted-sweep.ts';
 
 const mostUnderWay = 256;
 
@@ -39,11 +21,13 @@ export class Lane {
   readonly authority: string;
   readonly #context: LaneContext;
   readonly #endpoints: Endpoints;
+  readonly #attempting: AttemptingLane;
   readonly #underWay = new Set<Promise<void>>();
-  readonly #timers;
+  readonly #timers: Timers<'due' | 'probe' | 'held-back' | 'store' | 'rate'>;
+  readonly #claimed = new ClaimedPage();
+  readonly #store: StorePatience;
+  readonly #unwanted = new UnwantedSweep();
   #rate;
-  #claimed: ClaimedDelivery[] = [];
-  #leaseEndMs = 0;
   #sending = 0;
   #claiming = false;
   /** The last claim found nothing more that is due, and nothing has happened since. */
@@ -54,21 +38,21 @@ export class Lane {
   #noOtherAtNews = -1;
   /** Something may come due later that no timer stands for. */
   #mayComeDue = false;
-  #storeFailures = 0;
-  #storeRetryAtMs = 0;
-  /** Grows when the Subscriptions change: what was unwanted before may be wanted now. */
-  #generation = 0;
-  /** What was set apart as unwanted before this time is looked at again, while `#sweeping`, when nothing else is due. */
-  #sweepBeforeMs = 0;
-  #sweeping = false;
   #stopped = false;
 
   constructor(authority: string, context: LaneContext) {
     this.authority = authority;
     this.#context = context;
-    this.#timers = openTimers<'due' | 'probe' | 'store' | 'rate'>(context.clock);
+    this.#timers = openTimers(context.clock);
     this.#rate = fullRate(context.perSecond, context.clock.elapsed());
     this.#endpoints = new Endpoints(authority, context, () => this.#makeDue());
+    this.#store = new StorePatience(context.clock);
+    this.#attempting = {
+      authority,
+      endpoints: this.#endpoints,
+      unwantedAtMs: (nowMs) => this.#unwanted.timeOf(nowMs),
+      isStopped: () => this.#stopped,
+    };
   }
 
   /** Deliveries being sent now. */
@@ -81,13 +65,8 @@ export class Lane {
     return this.#underWay.size;
   }
 
-  get endpointFailures(): number {
-    return this.#endpoints.failures;
-  }
-
-  /** The class of the last failure while an endpoint fails. */
-  get lastFailure(): string | undefined {
-    return this.#endpoints.lastFailure;
+  get endpoints(): Pick<Endpoints, 'failures' | 'lastFailure'> {
+    return this.#endpoints;
   }
 
   /** Something new may be due. */
@@ -105,7 +84,6 @@ export class Lane {
 
   /** The Subscriptions of the authority changed: everything pending is tried with them. */
   restart(): void {
-    this.#generation += 1;
     this.#endpoints.forget();
     this.sweepUnwanted();
     this.#makeDue();
@@ -113,8 +91,7 @@ export class Lane {
 
   /** What no Subscription asked for is looked at again, in small parts, each when nothing else is due. */
   sweepUnwanted(): void {
-    this.#sweepBeforeMs = Math.max(this.#context.clock.now(), this.#sweepBeforeMs) + 1;
-    this.#sweeping = true;
+    this.#unwanted.ask(this.#context.clock.now());
   }
 
   /** When its next delivery comes due, epoch ms. */
@@ -131,6 +108,9 @@ export class Lane {
     const usable = this.#context.subscriptions.usable(this.authority);
     this.#startClaimed(usable);
     this.#claimMore(usable);
+    const heldBackMs = this.#endpoints.nextHeldBackProbeInMs(usable);
+    if (heldBackMs === undefined) return;
+    this.#timers.set('held-back', heldBackMs, () => this.#makeDue(this.#context.pageSize));
   }
 
   /** Starts nothing more and gives back what was claimed and not sent. */
@@ -147,24 +127,19 @@ export class Lane {
   }
 
   #startClaimed(usable: readonly UsableSubscription[]): void {
-    while (this.#claimed.length > 0) {
+    const { clock, deadlineMs } = this.#context;
+    while (this.#claimed.size > 0) {
       const may = this.#endpoints.mayTry(usable);
-      const delivery = this.#endpoints.pick(usable, this.#claimed, may);
-      if (delivery === undefined || !this.#outlivesAttempt()) {
+      const delivery = this.#endpoints.pick(usable, this.#claimed.deliveries, may);
+      if (delivery === undefined || !this.#claimed.outlives(clock.now(), deadlineMs)) {
         if (may === 'another') this.#noOtherAtNews = this.#news;
         this.#releaseClaimed();
         return;
       }
       if (!this.#mayTake()) return;
-      this.#claimed = this.#claimed.filter((claimed) => claimed !== delivery);
+      this.#claimed.take(delivery);
       this.#start(delivery, usable);
     }
-  }
-
-  /** Whether the lease of what is claimed outlasts an attempt that begins now. */
-  #outlivesAttempt(): boolean {
-    const { clock, deadlineMs } = this.#context;
-    return clock.now() + deadlineMs < this.#leaseEndMs;
   }
 
   /** A slot and a token of the rate: of one without the other nothing is taken. */
@@ -180,12 +155,13 @@ export class Lane {
   #claimMore(usable: readonly UsableSubscription[]): void {
     const { pageSize } = this.#context;
     if (this.#drained) {
-      if (this.#claimed.length > 0) return;
+      if (this.#claimed.size > 0) return;
       if (this.#mayComeDue) {
         this.#mayComeDue = false;
         this.#context.askDue();
       }
-      if (this.#sweeping && usable.length > 0 && this.#underWay.size === 0 && this.#mayAskStore()) this.#sweep();
+      if (this.#unwanted.isWanted && usable.length > 0 && this.#underWay.size === 0 && this.#mayAskStore())
+        this.#sweep();
       return;
     }
     const may = this.#endpoints.mayTry(usable);
@@ -195,13 +171,13 @@ export class Lane {
       return;
     }
     const enough = may === 'all' ? pageSize / 4 : 0;
-    if (this.#claiming || this.#claimed.length > enough || this.#underWay.size >= mostUnderWay) return;
+    if (this.#claiming || this.#claimed.size > enough || this.#underWay.size >= mostUnderWay) return;
     if (this.#mayAskStore()) this.#claim(pageSize);
   }
 
   /** A store that failed is left alone for a while. */
   #mayAskStore(): boolean {
-    const waitMs = this.#storeRetryAtMs - this.#context.clock.elapsed();
+    const { waitMs } = this.#store;
     if (waitMs > 0) this.#timers.set('store', waitMs, () => this.resume());
     return waitMs <= 0;
   }
@@ -214,14 +190,9 @@ export class Lane {
     this.#claiming = true;
     const claim = async () => {
       try {
-        const page = await deliveries.claim(this.authority, limit, nowMs, leaseEndMs);
-        this.#leaseEndMs = this.#claimed.length > 0 ? Math.min(this.#leaseEndMs, leaseEndMs) : leaseEndMs;
-        this.#claimed.push(...page);
+        const page = await this.#store.ask(() => deliveries.claim(this.authority, limit, nowMs, leaseEndMs));
+        this.#claimed.add(page, leaseEndMs);
         this.#drained = page.length < limit && wakes === this.#wakes;
-        this.#storeFailures = 0;
-      } catch (error) {
-        this.#storeFails();
-        throw error;
       } finally {
         this.#claiming = false;
       }
@@ -230,73 +201,42 @@ export class Lane {
     this.#track(claim());
   }
 
-  #storeFails(): void {
-    this.#storeFailures += 1;
-    this.#storeRetryAtMs = this.#context.clock.elapsed() + Math.min(250 * 2 ** this.#storeFailures, 30_000);
-  }
-
   #start(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): void {
     this.#sending += 1;
-    const generation = this.#generation;
-    const attempt = this.#attempt(delivery, usable).finally(() => {
+    const attempt = attemptDelivery(delivery, usable, this.#attempting, this.#context).finally(() => {
       this.#sending -= 1;
       this.#context.slots.giveBack(this);
       this.resume();
     });
-    this.#track(attempt.then((settlement) => this.#settle(delivery, settlement, generation)));
+    this.#track(attempt.then((attempted) => this.#settle(delivery, attempted)));
   }
 
-  async #attempt(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): Promise<Settlement> {
-    const { clock, random, selectEvent, renderEvent } = this.#context;
-    const event = { ...delivery, body: renderEvent(delivery.body, this.authority) };
-    const selects = selectEvent(event.body);
-    const wanting = usable.filter(({ clauses }) => selects(clauses));
-    if (wanting.length === 0) return { kind: 'unwanted', atMs: Math.max(clock.now(), this.#sweepBeforeMs) };
-    const open = wanting.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
-    const outcomes = await Promise.all(open.map((to) => this.#endpoints.sendTo(to, event)));
-    const unsent = outcomes.length > 0 && outcomes.every(({ result }) => result === undefined);
-    const cut = this.#stopped && !outcomes.every(({ result }) => result?.kind === 'acknowledged');
-    if (cut || (unsent && this.#endpoints.mayTry(usable) === 'none')) return { kind: 'released' };
-    return settle(delivery, outcomes, clock.now(), random);
-  }
-
-  async #settle(delivery: ClaimedDelivery, settlement: Settlement, generation: number): Promise<void> {
+  async #settle(delivery: ClaimedDelivery, { settlement, heldBackFrom }: Attempted): Promise<void> {
     const { deliveries, clock, onError, onParked } = this.#context;
     const recorded = await settleDelivery(delivery, settlement, deliveries, clock, onError);
     if (settlement.kind === 'released') this.#drained = false;
     if (settlement.kind === 'failed' || recorded === 'unknown') this.#mayComeDue = true;
     if (recorded !== 'recorded') return;
-    if (settlement.kind === 'unwanted' && generation !== this.#generation) this.sweepUnwanted();
+    // An endpoint that answers again brings back what waits, not what was leased just then.
+    if (settlement.kind === 'failed' && heldBackFrom.some((id) => this.#endpoints.hasRecovered(id))) this.#makeDue();
     if (settlement.kind === 'failed' && settlement.park === true) {
       onParked(this.authority, delivery.auditId, settlement.reason);
     }
   }
 
   #releaseClaimed(): void {
-    const claimed = this.#claimed;
-    this.#claimed = [];
-    for (const delivery of claimed) this.#track(this.#settle(delivery, { kind: 'released' }, this.#generation));
+    for (const delivery of this.#claimed.takeAll())
+      this.#track(this.#settle(delivery, { settlement: { kind: 'released' }, heldBackFrom: [] }));
   }
 
   #sweep(): void {
-    const sweep = async () => {
-      const beforeMs = this.#sweepBeforeMs;
-      try {
-        const { deliveries } = this.#context;
-        const made = await deliveries.makeDue(this.authority, beforeMs, 'unwanted', makeDueChunk);
-        if (made < makeDueChunk && beforeMs === this.#sweepBeforeMs) this.#sweeping = false;
-        if (made > 0) this.#goOn();
-      } catch (error) {
-        this.#storeFails();
-        throw error;
-      }
-    };
-    this.#track(sweep());
+    const made = this.#store.ask(() => this.#unwanted.next(this.#context.deliveries, this.authority));
+    this.#track(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
   }
 
-  #makeDue(): void {
-    const { deliveries, clock } = this.#context;
-    const made = makeAllDue(deliveries, this.authority, clock.now(), 'waiting');
+  /** Brings back what waits, at most so many. */
+  #makeDue(most?: number): void {
+    const made = makeAllDue(this.#context.deliveries, this.authority, this.#context.clock.now(), 'waiting', most);
     this.#track(made.then(() => undefined).finally(() => this.#goOn()));
   }
 

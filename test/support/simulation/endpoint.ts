@@ -1,5 +1,5 @@
 import type { SendResult } from '../../../src/notification/sender.ts';
-import { type EndpointTrouble, minuteMs, type PlannedAuthority, type PlannedEvent, secondMs } from './plan.ts';
+import { type EndpointTrouble, minuteMs, type PlannedEvent, secondMs } from './plan.ts';
 import type { Random } from './random.ts';
 
 /** What an endpoint does with one request. */
@@ -14,10 +14,10 @@ const deadlineMs = 30 * secondMs;
 const acknowledged: SendResult = { kind: 'acknowledged', status: 200 };
 const failed = (reason: string, endpointAlive = false): SendResult => ({ kind: 'failed', reason, endpointAlive });
 
-/** `healed`: troubles are over; poison stays until `cured`. */
+/** `troubles` of the endpoint; poison stays until `cured`. */
 export function answerOf(
-  { troubles }: PlannedAuthority,
-  { poison }: PlannedEvent,
+  troubles: readonly EndpointTrouble[],
+  poison: PlannedEvent['poison'],
   atMs: number,
   random: Random,
   cured: boolean,

@@ -18,12 +18,13 @@ export interface EndpointTrouble extends Interval {
   readonly retryAfterMs: number | undefined;
 }
 
-export interface PlannedAuthority {
+interface PlannedAuthority {
   readonly id: string;
-  readonly troubles: readonly EndpointTrouble[];
+  /** The endpoint of each of its Subscriptions, by what goes wrong with it. */
+  readonly endpoints: readonly (readonly EndpointTrouble[])[];
   /** No Subscription is in use. */
   readonly off: readonly Interval[];
-  /** Its Subscription asks for events of kind `a` only. */
+  /** Its Subscriptions ask for events of kind `a` only. */
   readonly narrow: readonly Interval[];
 }
 
@@ -32,8 +33,10 @@ export interface PlannedEvent {
   readonly authority: string;
   readonly kind: 'a' | 'b';
   readonly atMs: number;
-  /** What its endpoint always answers to it until the end. */
+  /** What its endpoints always answer to it until the end. */
   readonly poison: 'refuses' | 'fails' | 'hangs' | undefined;
+  /** The one that takes it all the same. */
+  readonly poisonSpares: number | undefined;
 }
 
 interface PlannedCrash {
@@ -92,7 +95,9 @@ export function drawPlan(random: Random): SimulationPlan {
   const ids = random.chance(0.5) ? ['A', 'B'] : ['A'];
   const authorities = ids.map((id) => ({
     id,
-    troubles: several(random, 3, () => drawTrouble(random, durationMs)),
+    endpoints: Array.from({ length: random.chance(0.3) ? 2 : 1 }, () =>
+      several(random, 3, () => drawTrouble(random, durationMs)),
+    ),
     off: random.chance(0.2) ? [drawInterval(random, durationMs, durationMs / 2)] : [],
     narrow: random.chance(0.2) ? [drawInterval(random, durationMs, durationMs)] : [],
   }));
@@ -102,7 +107,8 @@ export function drawPlan(random: Random): SimulationPlan {
     authority: random.pick(ids),
     kind: random.pick(['a', 'b'] as const),
     atMs: random.chance(0.3) ? 0 : random.between(0, durationMs),
-    poison: poisonous && random.chance(0.1) ? random.pick(['refuses', 'fails', 'hangs'] as const) : undefined,
+    poison: poisonous && random.chance(0.2) ? random.pick(['refuses', 'fails', 'hangs'] as const) : undefined,
+    poisonSpares: random.chance(0.5) ? 0 : undefined,
   }));
   const processes = random.chance(0.3) ? 2 : 1;
   return {

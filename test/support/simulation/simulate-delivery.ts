@@ -18,6 +18,8 @@ const startMs = Date.parse('2026-11-20T09:00:00Z');
 /** More than any plan needs, also where two servers live a day apart: beyond it something goes round and round. */
 const mostSteps = 200_000;
 
+const takenAt = (event: string, endpoint: number): string => `${event} at ${endpoint}`;
+
 const within = (intervals: readonly Interval[], atMs: number): boolean =>
   intervals.some(({ fromMs, toMs }) => atMs >= fromMs && atMs < toMs);
 
@@ -31,6 +33,7 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
   const broken: string[] = [];
   const deliveries = openMemoryDeliveries();
   const eventOf = new Map(plan.events.map((event) => [event.id, event]));
+  /** By event and endpoint. */
   const taken = new Map<string, number>();
   const createdMs = new Map<string, number>();
   const unquiet: Interval[] = [...plan.storeTroubles];
@@ -60,8 +63,12 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
       const planned = plan.authorities.find((one) => one.id === authority);
       const event = eventOf.get(id);
       if (planned === undefined || event === undefined) throw new Error('an unknown event');
-      const answer = answerOf(healed ? { ...planned, troubles: [] } : planned, event, time.elapsedMs, random, cured);
-      if (answer.takes && !taken.has(id)) taken.set(id, time.elapsedMs);
+      const endpoint = Number(new URL(url).pathname.slice(1));
+      const troubles = healed ? [] : (planned.endpoints[endpoint] ?? []);
+      const poison = event.poisonSpares === endpoint ? undefined : event.poison;
+      const answer = answerOf(troubles, poison, time.elapsedMs, random, cured);
+      const at = takenAt(id, endpoint);
+      if (answer.takes && !taken.has(at)) taken.set(at, time.elapsedMs);
       return answer;
     },
   };
@@ -70,18 +77,21 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
     const planned = plan.authorities.find((one) => one.id === id);
     if (planned === undefined || (!healed && within(planned.off, time.elapsedMs))) return [];
     const narrow = !healed && within(planned.narrow, time.elapsedMs);
-    return [
-      {
-        id: `subscription-${id}`,
-        status: 'active',
-        channel: { type: 'rest-hook', endpoint: `https://${id}/hook`, payload: 'application/fhir+json', headers: [] },
-        owner: id,
-        awaitsHandshake: false,
-        method: 'POST',
-        secrets: [],
-        clauses: narrow ? [{ kind: 'label', any: ['a'] }] : [],
+    return planned.endpoints.map((_, endpoint) => ({
+      id: `subscription-${id}-${endpoint}`,
+      status: 'active',
+      channel: {
+        type: 'rest-hook',
+        endpoint: `https://${id}/${endpoint}`,
+        payload: 'application/fhir+json',
+        headers: [],
       },
-    ];
+      owner: id,
+      awaitsHandshake: false,
+      method: 'POST',
+      secrets: [],
+      clauses: narrow ? [{ kind: 'label', any: ['a'] }] : [],
+    }));
   }
 
   function start(index: number): void {
@@ -170,46 +180,63 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
   for (const { audit, authority, state, lease } of deliveries.rows()) {
     if (state !== 'delivered') broken.push(`I3: ${audit.id} is ${state} at the end`);
     if (lease !== undefined) broken.push(`${audit.id} is leased at the end`);
-    if (state === 'delivered' && !taken.has(audit.id)) broken.push(`I4: ${authority} has never taken ${audit.id}`);
+    const places = endpointsOf(authority).map((_, endpoint) => takenAt(audit.id, endpoint));
+    for (const at of places) {
+      if (state === 'delivered' && !taken.has(at)) broken.push(`I4: ${authority} has never taken ${at}`);
+    }
   }
   if (deliveries.rows().length !== plan.events.length) broken.push('I2: an event has no delivery');
   checkPromise();
   await checkBreaches();
   return { broken, steps: time.steps, requests, plan };
 
-  /** The first 22 minutes without any trouble after an event was recorded are enough. */
+  function endpointsOf(authority: string): SimulationPlan['authorities'][number]['endpoints'] {
+    return plan.authorities.find(({ id }) => id === authority)?.endpoints ?? [];
+  }
+
+  /**
+   * For each endpoint the first 22 minutes without any trouble of its own after an event was recorded are enough, whatever
+   * goes on at the other one.
+   */
   function checkPromise(): void {
-    for (const { id, authority, kind, poison } of plan.events) {
-      const created = createdMs.get(id);
-      if (created === undefined || poison !== undefined) continue;
-      const planned = plan.authorities.find((one) => one.id === authority);
-      const narrow = kind === 'b' ? (planned?.narrow ?? []) : [];
-      const troubles = [...unquiet, ...(planned?.troubles ?? []), ...(planned?.off ?? []), ...narrow];
-      // Each event that always fails may take one probe.
-      const poisons = plan.events.filter((other) => other.authority === authority && other.poison !== undefined).length;
-      const enoughMs = promisedMs + poisons * 17 * minuteMs;
-      let quietMs = created;
-      for (const { fromMs, toMs } of troubles.filter((one) => one.toMs > created).sort((a, b) => a.fromMs - b.fromMs)) {
-        if (fromMs < quietMs + enoughMs) quietMs = Math.max(quietMs, toMs);
-      }
-      const byMs = Math.min(quietMs, healedMs) + enoughMs;
-      const atMs = taken.get(id) ?? Number.POSITIVE_INFINITY;
-      if (atMs > byMs)
-        broken.push(`24 h: ${id} came at ${Math.round(atMs / 1000)} s, not by ${Math.round(byMs / 1000)} s`);
+    for (const event of plan.events) {
+      for (const endpoint of endpointsOf(event.authority).keys()) checkPromiseAt(event, endpoint);
     }
+  }
+
+  function checkPromiseAt({ id, authority, kind, poison, poisonSpares }: PlannedEvent, endpoint: number): void {
+    const created = createdMs.get(id);
+    if (created === undefined || (poison !== undefined && poisonSpares !== endpoint)) return;
+    const planned = plan.authorities.find((one) => one.id === authority);
+    const narrow = kind === 'b' ? (planned?.narrow ?? []) : [];
+    const troubles = [...unquiet, ...(planned?.endpoints[endpoint] ?? []), ...(planned?.off ?? []), ...narrow];
+    // Each event that always fails may take one probe.
+    const poisons = plan.events.filter((other) => other.authority === authority && other.poison !== undefined).length;
+    const enoughMs = promisedMs + poisons * 17 * minuteMs;
+    let quietMs = created;
+    for (const { fromMs, toMs } of troubles.filter((one) => one.toMs > created).sort((a, b) => a.fromMs - b.fromMs)) {
+      if (fromMs < quietMs + enoughMs) quietMs = Math.max(quietMs, toMs);
+    }
+    const byMs = Math.min(quietMs, healedMs) + enoughMs;
+    const atMs = taken.get(takenAt(id, endpoint)) ?? Number.POSITIVE_INFINITY;
+    if (atMs > byMs)
+      broken.push(
+        `24 h: ${takenAt(id, endpoint)} came at ${Math.round(atMs / 1000)} s, not by ${Math.round(byMs / 1000)} s`,
+      );
   }
 
   /** Without jumps of the clock, what was undelivered for a day is recorded as a breach, and nothing else is. */
   async function checkBreaches(): Promise<void> {
     if (plan.clockJumps.length > 0 || unquiet.length > 0) return;
-    const late = plan.events.some(({ id, kind, authority }) => {
-      const ageMs = (taken.get(id) ?? time.elapsedMs) - (createdMs.get(id) ?? 0);
+    const ages = plan.events.map(({ id, kind, authority }) => {
       const isWanted = kind === 'a' || plan.authorities.find((one) => one.id === authority)?.narrow.length === 0;
-      return isWanted && ageMs > 24 * hourMs + 10 * minuteMs;
+      const places = endpointsOf(authority).map((_, endpoint) => taken.get(takenAt(id, endpoint)) ?? time.elapsedMs);
+      return { isWanted, ageMs: Math.max(...places) - (createdMs.get(id) ?? 0) };
     });
+    const late = ages.some(({ isWanted, ageMs }) => isWanted && ageMs > 24 * hourMs + 10 * minuteMs);
     const recorded = await deliveries.breaches(9);
     if (late && recorded.length === 0) broken.push('a breach was not recorded');
-    const early = [...taken].every(([id, atMs]) => atMs - (createdMs.get(id) ?? 0) < 24 * hourMs);
+    const early = ages.every(({ ageMs }) => ageMs < 24 * hourMs);
     if (early && recorded.length > 0) broken.push('a breach was recorded that was none');
   }
 }

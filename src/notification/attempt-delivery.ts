@@ -1,0 +1,51 @@
+import type { ClaimedDelivery, Settlement } from '../store/store.ts';
+import type { Endpoints } from './endpoints.ts';
+import type { LaneContext } from './lane-context.ts';
+import { settle } from './settlement.ts';
+import type { UsableSubscription } from './subscriptions.ts';
+
+/** The lane that an attempt is made for. */
+export interface AttemptingLane {
+  readonly authority: string;
+  readonly endpoints: Endpoints;
+  /** The time that what nobody asks for is set apart with, given the time of now. */
+  unwantedAtMs(nowMs: number): number;
+  /** The lane is being stopped: what fails now was cut, and says nothing. */
+  isStopped(): boolean;
+}
+
+/** What an attempt came to. */
+export interface Attempted {
+  readonly settlement: Settlement;
+  /** Subscriptions that were not sent to. */
+  readonly heldBackFrom: readonly string[];
+}
+
+/**
+ * Sends a delivery to every Subscription that asks for it and has not acknowledged it yet, and says what the store is to
+ * be told.
+ */
+export async function attemptDelivery(
+  delivery: ClaimedDelivery,
+  usable: readonly UsableSubscription[],
+  { authority, endpoints, unwantedAtMs, isStopped }: AttemptingLane,
+  { clock, random, selectEvent, renderEvent }: Pick<LaneContext, 'clock' | 'random' | 'selectEvent' | 'renderEvent'>,
+): Promise<Attempted> {
+  const event = { ...delivery, body: renderEvent(delivery.body, authority) };
+  const selects = selectEvent(event.body);
+  const wanting = usable.filter(({ clauses }) => selects(clauses));
+  if (wanting.length === 0) {
+    return { settlement: { kind: 'unwanted', atMs: unwantedAtMs(clock.now()) }, heldBackFrom: [] };
+  }
+  const open = wanting.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
+  const outcomes = await Promise.all(open.map((to) => endpoints.sendTo(to, event)));
+  const heldBackFrom = outcomes
+    .filter(({ result }) => result === undefined)
+    .map(({ subscriptionId }) => subscriptionId);
+  const unsent = outcomes.length > 0 && heldBackFrom.length === outcomes.length;
+  const cut = isStopped() && !outcomes.every(({ result }) => result?.kind === 'acknowledged');
+  if (cut || (unsent && endpoints.mayTry(usable) === 'none')) {
+    return { settlement: { kind: 'released' }, heldBackFrom };
+  }
+  return { settlement: settle(delivery, outcomes, clock.now(), random), heldBackFrom };
+}
