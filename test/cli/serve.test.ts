@@ -1,0 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { isServerReady } from '../../src/cli/demo/cpis-process.ts';
+import { findFreePort, makeServerHome, startServerProcess } from '../support/server-process.ts';
+
+t.test(
+  'a second server on one data folder ends at once, in words; SIGHUP reads the registry and ends nothing',
+  async (t) => {
+    const home = await makeServerHome();
+    t.teardown(() => home.remove());
+    const first = await startServerProcess(home);
+    t.teardown(() => first.kill());
+    const port = String(await findFreePort());
+    const second = { ...home, origin: `http://127.0.0.1:${port}`, settings: { ...home.settings, CPIS_PORT: port } };
+    const refused: unknown = await startServerProcess(second).catch((error: unknown) => error);
+    t.match(refused, { message: /The data folder .* is in use by another process\.\n$/ });
+    t.notMatch(refused, { message: /\bat .*\.ts:/ }, 'without a stack');
+    process.kill(first.pid, 'SIGHUP');
+    while (!first.output().includes('registry reloaded')) await sleep(20);
+    t.ok(await isServerReady(home.origin));
+    t.equal(await first.stop(), 0);
+  },
+);
