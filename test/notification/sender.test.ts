@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
-import { createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { openSender, type SenderOptions } from '../../src/notification/sender.ts';
 import { openReceiver } from '../support/receiver.ts';
@@ -95,6 +97,31 @@ t.test('an endless body is cut at the cap', async (t) => {
   t.same(await send(endpoint.origin), { kind: 'acknowledged', status: 200 }, 'the next one gets a new connection');
 });
 
+t.test(
+  'a compressed answer is read as it is: a small one that would unpack beyond the cap is not unpacked',
+  async (t) => {
+    const bomb = gzipSync(Buffer.alloc(30 * 1024 * 1024));
+    t.ok(bomb.length < 65_536, `${bomb.length} bytes`);
+    let connections = 0;
+    const server = createHttpServer((request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': bomb.length }).end(bomb);
+    });
+    server.on('connection', () => {
+      connections += 1;
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    t.teardown(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    const send = sender(t, { deadlineMs: 5_000, connectionsPerOrigin: 1 });
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    for (let round = 0; round < 3; round += 1) t.match(await send(url), { kind: 'acknowledged' });
+    t.equal(connections, 1, 'none was cut at the cap');
+  },
+);
+
 t.test('connections that break', async (t) => {
   const endpoint = await receiver(t);
   const send = sender(t);
@@ -123,6 +150,24 @@ function opensslMissing(): string | false {
   } catch {
     return 'no openssl here to make certificates';
   }
+}
+
+/** A certificate of the key for la.test that ended in 2020. */
+function certifyInThePast(folder: string, keyFile: string): string {
+  const config = [
+    ...['[ca]', 'default_ca=own', '[own]', 'database=index.txt', 'new_certs_dir=.', 'serial=serial'],
+    ...['default_md=sha256', 'policy=any', 'x509_extensions=names', '[any]', 'commonName=supplied'],
+    ...['[names]', 'subjectAltName=DNS:la.test', '[req]', 'distinguished_name=none', '[none]'],
+  ];
+  writeFileSync(join(folder, 'ca.cnf'), `${config.join('\n')}\n`);
+  writeFileSync(join(folder, 'index.txt'), '');
+  writeFileSync(join(folder, 'serial'), '01\n');
+  const run = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
+  run('req', '-new', '-key', keyFile, '-out', 'past.csr', '-subj', '/CN=la.test', '-config', 'ca.cnf');
+  const dates = ['-startdate', '20200101000000Z', '-enddate', '20200102000000Z'];
+  const files = ['-config', 'ca.cnf', '-keyfile', keyFile, '-in', 'past.csr', '-out', 'past.pem'];
+  run('ca', '-selfsign', '-batch', '-notext', ...files, ...dates);
+  return readFileSync(join(folder, 'past.pem'), 'utf8');
 }
 
 t.test('TLS that cannot be verified is a failure, never plaintext', { skip: opensslMissing() }, async (t) => {
@@ -178,6 +223,13 @@ t.test('TLS that cannot be verified is a failure, never plaintext', { skip: open
   t.match(await sender(t)(`https://la.test:${port}/b`), { reason: 'tls' }, 'unknown issuer');
   t.match(await trusting(`https://other.test:${port}/c`), { reason: 'tls' }, 'another name');
   t.match(await trusting(`https://la.test:${old}/d`), { reason: 'tls' }, 'TLS 1.1');
+  const expired = certifyInThePast(folder, keyFile);
+  const past = await serve({ cert: expired });
+  t.match(
+    await sender(t, { ca: expired })(`https://la.test:${past}/x`),
+    { reason: 'tls' },
+    'expired, otherwise trusted',
+  );
   const plain = await receiver(t);
   t.match(await trusting(`https://la.test:${plain.port}/e`), { reason: 'tls' }, 'no TLS at all');
   t.same(requests, ['/a', '/mutual']);
