@@ -1,8 +1,8 @@
 /** Compiles a search plan over resources to a filter and, where it is sorted, to the stages that place each match. */
 import type { Document } from 'mongodb';
 import type { KeysetPosition, SearchClause, SearchPlan, SortKey } from '../../fhir/search/ast.ts';
+import { indexKind } from '../index-kind.ts';
 import { anyOf, compileValues, hasEntry, instantCondition, nothing } from './compile-value.ts';
-import { indexKind } from './documents.ts';
 import { paramKey } from './encode-unit.ts';
 
 /** All matches, over all pages. */

@@ -5,8 +5,9 @@
 import type { Document, Filter } from 'mongodb';
 import type { DateValue, ReferenceValue, SearchClause, TokenValue } from '../../fhir/search/ast.ts';
 import { asFolder } from '../../fhir/search/matches.ts';
+import { indexKind } from '../index-kind.ts';
 import { afterAllThatStartWith } from '../text-range.ts';
-import { indexKind, type ResourceDocument } from './documents.ts';
+import type { ResourceDocument } from './documents.ts';
 import { paramKey } from './encode-unit.ts';
 
 /** The clauses that are answered by index entries. */

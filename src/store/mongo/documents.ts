@@ -11,22 +11,6 @@ export interface IndexEntry {
   readonly b: string | number;
 }
 
-/** What the fields `a` and `b` of an index entry hold. */
-export const indexKind = {
-  /** code, system ('' for none) */
-  token: 1,
-  /** id, type */
-  reference: 2,
-  /** value, system ('' for none) */
-  'reference-identifier': 3,
-  /** start, end in epoch milliseconds */
-  date: 4,
-  /** normalised, verbatim */
-  string: 5,
-  /** value, '' */
-  uri: 6,
-} as const;
-
 /** A version that another has followed. */
 export interface PastVersion {
   readonly version: number;

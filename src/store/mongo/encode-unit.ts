@@ -1,14 +1,14 @@
 /** The parts of a write unit as they stand in the collections. */
 import type { IndexValue } from '../../fhir/search/ast.ts';
+import { indexKind } from '../index-kind.ts';
 import type { AuditWrite, ResourceWrite } from '../store.ts';
-import {
-  type AuditDocument,
-  type DeliveryDocument,
-  type IndexEntry,
-  indexKind,
-  type PastVersion,
-  type ResourceDocument,
-  type VersionMark,
+import type {
+  AuditDocument,
+  DeliveryDocument,
+  IndexEntry,
+  PastVersion,
+  ResourceDocument,
+  VersionMark,
 } from './documents.ts';
 
 /** The `p` of the index entries of a parameter. */
