@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import type { IndexValue } from '../../fhir/search/ast.ts';
 import { compareText } from '../../fhir/search/compare-text.ts';
 import type {
   CopiedAudit,
@@ -19,8 +18,9 @@ import { StoreStartError } from '../store-start-error.ts';
 import { auditRoles, labelsOf } from './audit-key.ts';
 import { openConnection } from './connection.ts';
 import { lockFolder } from './folder-lock.ts';
+import { readIndexValues } from './read-index-values.ts';
 import { openTexts } from './read-text.ts';
-import { indexKind, labelParam, openSchema } from './schema.ts';
+import { openSchema } from './schema.ts';
 import { listAt, numberAt, openStatements, type Row, type Statements, textAt } from './statements.ts';
 
 /** Rows read at one time; a resource comes with all its versions. */
@@ -195,39 +195,11 @@ function readResource(statements: Statements, row: Row): CopiedResource {
         body: version[4] === null ? null : textAt(version, 4),
       }),
     );
-  const index = statements
-    .rows(
-      `SELECT kind, param, v1, v2 FROM index_value ${of} AND param <> ? ORDER BY param, kind, v1, v2`,
-      type,
-      id,
-      labelParam,
-    )
-    .map(decodeIndexValue);
+  const index = readIndexValues(statements, type, id);
   const uniqueKeys = statements
     .rows(`SELECT key FROM unique_key ${of} ORDER BY key`, type, id)
     .map((key) => textAt(key, 0));
   return { type, id, revision: numberAt(row, 2), labels: listAt(row, 3), versions, index, uniqueKeys };
-}
-
-function decodeIndexValue(row: Row): IndexValue {
-  const param = textAt(row, 1);
-  const system = (): string | null => textAt(row, 3) || null;
-  switch (numberAt(row, 0)) {
-    case indexKind.token:
-      return { kind: 'token', param, code: textAt(row, 2), system: system() };
-    case indexKind.reference:
-      return { kind: 'reference', param, id: textAt(row, 2), type: textAt(row, 3) };
-    case indexKind['reference-identifier']:
-      return { kind: 'reference-identifier', param, value: textAt(row, 2), system: system() };
-    case indexKind.date:
-      return { kind: 'date', param, startMs: numberAt(row, 2), endMs: numberAt(row, 3) };
-    case indexKind.string:
-      return { kind: 'string', param, normalised: textAt(row, 2), exact: textAt(row, 3) };
-    case indexKind.uri:
-      return { kind: 'uri', param, value: textAt(row, 2) };
-    default:
-      throw new TypeError('index_value has a row of an unknown kind');
-  }
 }
 
 function readAudits(

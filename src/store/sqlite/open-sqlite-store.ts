@@ -15,8 +15,9 @@ import { openConnection } from './connection.ts';
 import { readBreaches } from './delivery-breach.ts';
 import { encodeUnit } from './encode-unit.ts';
 import { lockFolder } from './folder-lock.ts';
-import { openPatientSearches } from './patient-searches.ts';
+import { openPatientRecords } from './patient-records.ts';
 import { readBacklog, readOwed } from './read-backlog.ts';
+import { readPatientRecords } from './read-patient-records.ts';
 import { readResource, readResourceVersion } from './read-resource.ts';
 import { openTexts } from './read-text.ts';
 import { runHistory } from './run-history.ts';
@@ -38,8 +39,8 @@ export interface SqliteStoreOptions {
   readonly onBatch?: (operations: number) => void;
 }
 
-/** The part of the heap that results of look-ups may take: all plans of England under Node's own limit on 8 GB. */
-const keptSearchesShare = 16;
+/** The part of the heap that records of patients may take: all plans of England under Node's own limit on 8 GB. */
+const keptRecordsShare = 8;
 
 /** Throws when the folder is in use, the database is of a newer schema, or SQLite would not be durable. */
 export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: SqliteStoreOptions): Promise<Store> {
@@ -67,13 +68,21 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     const texts = openTextEncoder();
     const read = reader(statements, () => ready, lose);
     const audits = auditIndex(writer);
-    const patientSearches = openPatientSearches(getHeapStatistics().heap_size_limit / keptSearchesShare);
+    const patients = openPatientRecords(
+      (of) => readPatientRecords(statements, of),
+      getHeapStatistics().heap_size_limit / keptRecordsShare,
+    );
     return {
       commit: async (unit) => {
         const op = encodeUnit(unit, texts);
-        const result = await writer.submit(op);
+        const written = unit.writes.length > 0 || unit.touches.length > 0 ? patients.begin(unit) : undefined;
+        let result: Awaited<ReturnType<typeof writer.submit>> | undefined;
+        try {
+          result = await writer.submit(op);
+        } finally {
+          written?.(result === true);
+        }
         if (result === true) {
-          if (unit.writes.length > 0 || unit.touches.length > 0) patientSearches.forget(unit);
           for (const row of op[3]) texts.confirm(row[9]);
           if (op[3].length > 0) audits.grown();
           return { kind: 'committed' };
@@ -85,7 +94,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       readVersion: (type, id, version) => read(() => readResourceVersion(statements, textOf, type, id, version)),
       search: async (plan) => {
         if (plan.type === 'AuditEvent') await audits.indexed();
-        if (readsFew(plan)) return read(() => patientSearches.find(plan, () => runSearch(statements, textOf, plan)));
+        if (readsFew(plan)) return read(() => patients.search(plan) ?? runSearch(statements, textOf, plan));
         return ready ? searches.search(plan) : Promise.reject(storeUnavailable('store-closed'));
       },
       history: (plan) => {

@@ -44,7 +44,8 @@ function position(plan: SearchPlan, row: Row): KeysetPosition {
 
 const resourceColumns = 6;
 
-function resourceMatch(statements: Statements, plan: SearchPlan, row: Row): StoredResource {
+/** From the columns of `CompiledSearch.page`. */
+export function resourceMatch(statements: Statements, plan: SearchPlan, row: Row): StoredResource {
   return {
     type: plan.type,
     id: textAt(row, 0),
