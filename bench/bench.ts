@@ -1,4 +1,5 @@
 /** `npm run bench`: what the server does on this machine, in one run, as JSON. docs/performance.md */
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { noMongoServer, openMongoServer } from '../test/support/mongo-server.ts';
@@ -34,6 +35,14 @@ const round = (value: number, digits = 0): number => Number(value.toFixed(digits
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
+/** The options of Node with which `npm start` starts the server. */
+function startOptions(): readonly string[] {
+  const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    readonly scripts: { readonly start: string };
+  };
+  return scripts.start.split(' ').filter((word) => word.startsWith('--'));
+}
+
 const ends: (() => unknown)[] = [];
 /** The settings of the store that is measured; MongoDB is that of CPIS_TEST_MONGODB_URL, or else the stand-in of the tests. */
 async function storeSettings(): Promise<Readonly<Record<string, string>>> {
@@ -64,7 +73,10 @@ const home = await makeServerHome({
   },
 });
 const server = await startServerProcess(home, {
-  nodeOptions: profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`],
+  nodeOptions: [
+    ...startOptions(),
+    ...(profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]),
+  ],
 });
 try {
   progress(`ready after ${round(server.startMs)} ms; submitting ${plans} plans`);

@@ -139,10 +139,9 @@ function renderInstant(ms: number): string {
 
 /**
  * Builds the AuditEvent of one access after IHE BALP (PatientRead, PatientQuery, Query, PatientCreate, PatientUpdate),
- * with a custodian agent for each owning authority, so that `AuditEvent?agent=Organization/<id>` is plain R4. What comes out
- * is what the store's `AuditWrite` takes.
+ * with a custodian agent for each owning authority, so that `AuditEvent?agent=Organization/<id>` is plain R4.
  */
-export function buildAccessRecord(facts: AccessFacts, source: AuditSource) {
+export function buildAccessRecord(facts: AccessFacts, source: AuditSource): AccessRecord {
   const recorded = renderInstant(facts.recordedMs);
   const agents = renderAgents(facts, source.baseUrl);
   const entities = renderEntities(facts);
@@ -156,23 +155,53 @@ export function buildAccessRecord(facts: AccessFacts, source: AuditSource) {
     ...entities.pieces,
     '}',
   ];
-  const viewers = new Set(facts.custodianIds);
-  if (facts.caller?.role === 'authority') viewers.add(facts.caller.organisation.id);
-  return {
-    id: facts.id,
-    recordedMs: facts.recordedMs,
-    pieces,
-    get body() {
-      return pieces.map((piece) => (typeof piece === 'string' ? piece : piece.text)).join('');
-    },
-    patients: facts.patientIds.map((id) => `Patient/${id}`),
-    agents: agents.references,
-    entities: entities.references,
-    type: 'rest',
-    subtype: facts.interaction,
-    action: actions[facts.interaction],
-    outcome: facts.outcome,
-    labels: [...[...viewers].map(viewerLabel), ...(facts.inAccessHistory ? [accessHistoryLabel] : [])],
-    deliverTo: facts.notifyIds,
-  };
+  return new AccessRecord(facts, pieces, agents.references, entities.references);
+}
+
+/** What the store's `AuditWrite` takes. A class, because most accesses never need the whole text. */
+class AccessRecord {
+  readonly id: string;
+  readonly recordedMs: number;
+  readonly pieces: readonly AuditPiece[];
+  readonly patients: readonly string[];
+  readonly agents: readonly string[];
+  readonly entities: readonly string[];
+  readonly type = 'rest';
+  readonly subtype: AuditedInteraction;
+  readonly action: (typeof actions)[AuditedInteraction];
+  readonly outcome: AccessFacts['outcome'];
+  readonly labels: readonly string[];
+  readonly deliverTo: readonly string[];
+
+  constructor(
+    facts: AccessFacts,
+    pieces: readonly AuditPiece[],
+    agents: readonly string[],
+    entities: readonly string[],
+  ) {
+    this.id = facts.id;
+    this.recordedMs = facts.recordedMs;
+    this.pieces = pieces;
+    this.patients = facts.patientIds.map((id) => `Patient/${id}`);
+    this.agents = agents;
+    this.entities = entities;
+    this.subtype = facts.interaction;
+    this.action = actions[facts.interaction];
+    this.outcome = facts.outcome;
+    this.labels = labelsOf(facts);
+    this.deliverTo = facts.notifyIds;
+  }
+
+  get body(): string {
+    return this.pieces.map((piece) => (typeof piece === 'string' ? piece : piece.text)).join('');
+  }
+}
+
+/** Who may see the event: its custodians, the authority that acted, and NHS staff if it belongs to the access history. */
+function labelsOf({ custodianIds, caller, inAccessHistory }: AccessFacts): readonly string[] {
+  const labels = custodianIds.map(viewerLabel);
+  const acting = caller?.role === 'authority' ? caller.organisation.id : undefined;
+  if (acting !== undefined && !custodianIds.includes(acting)) labels.push(viewerLabel(acting));
+  if (inAccessHistory) labels.push(accessHistoryLabel);
+  return labels;
 }

@@ -17,6 +17,6 @@ export function directoryOf(
 }
 
 /** One page of what a plan finds, wherever its type is kept. */
-export async function searchAnywhere(plan: SearchPlan, ports: InteractionPorts): Promise<SearchResult> {
+export function searchAnywhere(plan: SearchPlan, ports: InteractionPorts): SearchResult | Promise<SearchResult> {
   return directoryOf(plan.type, ports)?.search(plan) ?? ports.store.search(plan);
 }

@@ -22,7 +22,6 @@ export async function resolveLinked(
   context: AccessContext,
   ports: InteractionPorts,
 ): Promise<SearchQuery> {
-  if (query.linked.length === 0) return query;
   const clauses = [...query.clauses];
   for (const linked of query.linked) clauses.push(await resolve(linked, context, ports));
   return { ...query, clauses, linked: [] };

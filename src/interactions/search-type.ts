@@ -31,7 +31,7 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
 }
 
 async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
-  const search = (wanted: SearchPlan): Promise<SearchResult> => searchAnywhere(wanted, ports);
+  const search = (wanted: SearchPlan) => searchAnywhere(wanted, ports);
   // Counting all AuditEvents of an authority would cost more than the page: Bundle.total stands there when it is asked for.
   const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
   if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
@@ -77,7 +77,7 @@ export async function searchType(
 ): Promise<FhirAnswer> {
   const { caller } = context;
   const { query: parsed, shape } = parseRequest(request, context, ports);
-  const query = await resolveLinked(parsed, context, ports);
+  const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
   const plan = planSearch(query, context, ports);
   const result = await find(plan, query.total, ports);
   const included = await findIncluded(query, result.matches, caller, ports);

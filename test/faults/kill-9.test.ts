@@ -7,7 +7,7 @@ import t from 'tap';
 import { openFhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/cli/demo/synthetic-child.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
-import { readStoredAudits } from '../support/stored-audits.ts';
+import { openOwed, readStoredAudits } from '../support/stored-audits.ts';
 
 const rounds = 20;
 const readers = 12;
@@ -37,17 +37,12 @@ function makePlan(nhsNumber: string, authority: number, reference: string): Synt
 function findLost(home: ServerHome, acknowledged: readonly Acknowledged[]): readonly string[] {
   const db = new DatabaseSync(home.storeFile, { readOnly: true });
   try {
-    const deliveries = db.prepare(
-      `SELECT authority FROM delivery WHERE seq = ?1 UNION ALL SELECT authority FROM delivered WHERE seq = ?1`,
-    );
-    const stored = new Map<string, readonly unknown[]>();
+    const owedOf = openOwed(db);
+    const stored = new Map<string, readonly string[]>();
     for (const { seq, body } of readStoredAudits(db, "subtype = 'search-type'")) {
       const event = JSON.parse(body) as { entity: { what?: { identifier?: { value: string } } }[] };
       const requestId = event.entity.find(({ what }) => what?.identifier !== undefined)?.what?.identifier?.value ?? '';
-      stored.set(
-        requestId,
-        deliveries.all(seq).map(({ authority }) => authority),
-      );
+      stored.set(requestId, owedOf(seq));
     }
     return acknowledged
       .filter(({ requestId, authorityId }) => stored.get(requestId)?.includes(authorityId) !== true)

@@ -12,6 +12,7 @@ import { backport } from '../../src/fhir/subscription/backport.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openReceiver } from '../support/receiver.ts';
 import { openWorld } from '../support/running-server.ts';
+import { countOwed } from '../support/stored-audits.ts';
 import { freshPlan, idIn, postBundle, resourcesOf, submit } from '../support/submissions.ts';
 
 const receiver = await openReceiver();
@@ -95,8 +96,7 @@ const plan = freshPlan();
 await submit(la, plan);
 const db = new DatabaseSync(join(world.folder, 'data', 'store.sqlite'), { readOnly: true });
 t.teardown(() => db.close());
-const owedTo = (authority: string): number =>
-  Number(db.prepare('SELECT count(*) AS n FROM delivery WHERE authority = ?').get(authority)?.['n']);
+const owedTo = (authority: string): number => countOwed(db, authority);
 
 t.test('handshake, notification, $status and $events', async (t) => {
   const id = await subscribe(la, { content: 'full-resource' });

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { AuditEvent } from 'fhir/r4.js';
-import { readStoredAudits } from './stored-audits.ts';
+import { openOwed, readStoredAudits } from './stored-audits.ts';
 
 /** What the store holds of one access, read past the server. */
 export interface TrailEntry {
@@ -28,9 +28,7 @@ const without = (reference: string | undefined): string => (reference ?? '').rep
 export function openAuditTrail(t: { teardown(close: () => unknown): unknown }, folder: string): AuditTrail {
   const db = new DatabaseSync(join(folder, 'data', 'store.sqlite'), { readOnly: true });
   t.teardown(() => db.close());
-  const owed = db.prepare(
-    'SELECT authority FROM delivery WHERE seq = ? UNION SELECT authority FROM delivered WHERE seq = ? ORDER BY 1',
-  );
+  const owedOf = openOwed(db);
   return {
     of: (requestId) =>
       readStoredAudits(db, 'body LIKE ?', `%"${requestId}"%`).map(({ seq, subtype, outcome, labels, body }) => {
@@ -44,7 +42,7 @@ export function openAuditTrail(t: { teardown(close: () => unknown): unknown }, f
           labels,
           patients: patients.map((entity) => without(entity.what?.reference)),
           custodians: agents.map((agent) => without(agent.who?.reference)),
-          owed: owed.all(seq, seq).map((delivery) => String(delivery['authority'])),
+          owed: owedOf(seq),
         };
       }),
     count: () => Number(db.prepare('SELECT count(*) AS n FROM audit').get()?.['n']),

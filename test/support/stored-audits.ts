@@ -11,6 +11,28 @@ export interface StoredAudit {
   readonly body: string;
 }
 
+/** Gives the authorities that an AuditEvent was or is to be delivered to, by its sequence number, in order. */
+export function openOwed(db: DatabaseSync): (seq: number) => string[] {
+  const owed = db.prepare(
+    `SELECT authority FROM delivery WHERE seq = ?1 UNION SELECT authority FROM delivered WHERE seq = ?1
+     UNION SELECT o.value FROM audit a, json_each(a.deliverTo) o
+       WHERE a.seq = ?1 AND a.seq > (SELECT queued FROM audit_progress) ORDER BY 1`,
+  );
+  return (seq) => owed.all(seq).map((row) => String(row['authority']));
+}
+
+/** How many deliveries an authority is owed, those included that are not queued yet. */
+export function countOwed(db: DatabaseSync, authority: string): number {
+  const row = db
+    .prepare(
+      `SELECT (SELECT count(*) FROM delivery WHERE authority = ?1) + (SELECT count(*)
+         FROM audit a, json_each(a.deliverTo) o
+         WHERE a.seq > (SELECT queued FROM audit_progress) AND o.value = ?1) AS n`,
+    )
+    .get(authority);
+  return Number(row?.['n']);
+}
+
 /** The AuditEvents that meet an SQL condition on `audit`, in the order in which they were written. */
 export function readStoredAudits(db: DatabaseSync, condition = '1', ...params: SQLInputValue[]): StoredAudit[] {
   const texts = new Map(

@@ -25,6 +25,9 @@ export function searchInMemory<R extends MatchMeta>(
   const found = candidates.filter(({ resource, values }) => matches(plan.clauses, values, resource));
   const total = plan.total ? found.length : undefined;
   if (limit === 0) return { matches: [], next: undefined, total };
+  if (found.length <= 1 && after === undefined) {
+    return { matches: found.map(({ resource }) => resource), next: undefined, total };
+  }
   const placed = found
     .map(({ resource, values }) => ({
       resource,

@@ -6,9 +6,10 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { applyClaim, applyExtend, applySettle } from './apply-delivery.ts';
 import { applyMakeDue } from './apply-make-due.ts';
-import { applyUnit, type BatchState } from './apply-unit.ts';
+import { applyAudit, applyUnit, type BatchState } from './apply-unit.ts';
 import { applyBreach } from './delivery-breach.ts';
 import { indexAudits, readIndexed } from './index-audits.ts';
+import { queueDeliveries, readQueued } from './queue-deliveries.ts';
 import { openTexts } from './read-text.ts';
 import { type SqliteFailure, sqliteFailure } from './sqlite-failure.ts';
 import { numberAt, openStatements, type Statements } from './statements.ts';
@@ -25,7 +26,7 @@ const purgeIntervalMs = 60_000;
 export interface Batches {
   /** Applies one batch durably. */
   apply(ops: readonly WriteOp[]): BatchOutcome;
-  /** How many AuditEvents have no search keys yet. */
+  /** How many AuditEvents have no search keys and queued deliveries yet. */
   unindexed(): number;
 }
 
@@ -36,13 +37,14 @@ export function openBatches(db: DatabaseSync): Batches {
   let indexed = readIndexed(statements);
   // What was undone may have taken numbers that were counted as indexed.
   const state: BatchState = {
-    nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed) + 1,
+    nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readQueued(statements)) + 1,
     counts: new Map(),
     textOf: openTexts(statements),
   };
   let purgedMs = Number.NEGATIVE_INFINITY;
 
   const apply = (op: WriteOp): OpResult => {
+    if (typeof op === 'string') return applyAudit(statements, state, op);
     switch (op[0]) {
       case 'unit':
         return applyUnit(statements, state, op[1], op[2], op[3]);
@@ -53,12 +55,14 @@ export function openBatches(db: DatabaseSync): Batches {
         }
         return statements.run('INSERT OR IGNORE INTO used_once VALUES (?, ?)', op[1], op[2]).changes === 1;
       case 'claim':
+        queueDeliveries(statements, state.nextSeq - 1);
         return applyClaim(statements, state, op[1], op[2], op[3], op[4], op[5]);
       case 'settle':
         return applySettle(statements, state, op[1], op[2], op[3], op[4]);
       case 'extend':
         return applyExtend(statements, op[1], op[2], op[3], op[4]);
       case 'due':
+        queueDeliveries(statements, state.nextSeq - 1);
         return applyMakeDue(statements, state, op[1], op[2], op[3], op[4]);
       case 'breach':
         return applyBreach(statements, op[1]);
@@ -69,6 +73,10 @@ export function openBatches(db: DatabaseSync): Batches {
         return true;
       case 'index':
         indexAudits(statements, state.nextSeq - 1);
+        queueDeliveries(statements, state.nextSeq - 1);
+        return true;
+      case 'queue':
+        queueDeliveries(statements, state.nextSeq - 1);
         return true;
     }
   };
@@ -108,7 +116,7 @@ export function openBatches(db: DatabaseSync): Batches {
   return {
     apply(ops) {
       const outcome = applyOps(ops);
-      if (outcome.kind === 'done' && ops.some(([kind]) => kind === 'index')) indexed = readIndexed(statements);
+      if (outcome.kind === 'done' && ops.some((op) => op[0] === 'index')) indexed = readIndexed(statements);
       return outcome;
     },
     unindexed: () => state.nextSeq - 1 - indexed,

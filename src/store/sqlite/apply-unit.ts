@@ -1,9 +1,10 @@
 /** Applies one write unit inside the batch's transaction. */
 import type { Touch } from '../store.ts';
+import { type AuditRow, parseAuditRow } from './audit-row.ts';
 import { checkAuditIds, checkUnit, type Refusal, resourceKey } from './check-unit.ts';
 import { indexKind, labelParam } from './schema.ts';
 import type { Statements } from './statements.ts';
-import type { AuditRow, WriteRow } from './write-op.ts';
+import type { WriteRow } from './write-op.ts';
 
 /** What a batch keeps in memory between its operations. */
 export interface BatchState {
@@ -21,8 +22,9 @@ export function applyUnit(
   state: BatchState,
   writes: readonly WriteRow[],
   touches: readonly Touch[],
-  audits: readonly AuditRow[],
+  auditRows: readonly string[],
 ): true | Refusal {
+  const audits = auditRows.map(parseAuditRow);
   if (writes.length === 0 && touches.length === 0) {
     const refusal = checkAuditIds(statements, audits);
     if (refusal !== undefined) return refusal;
@@ -34,7 +36,15 @@ export function applyUnit(
       if (!check.revisions.has(resourceKey(touch.type, touch.id))) applyTouch(statements, touch);
   }
   for (const audit of audits) insertAudit(statements, state, audit);
-  for (const audit of audits) for (const authority of audit[10]) countDelivery(state, authority, 1, 0);
+  return true;
+}
+
+/** As `applyUnit`, for a unit of one AuditEvent and nothing else. */
+export function applyAudit(statements: Statements, state: BatchState, row: string): true | Refusal {
+  const audit = parseAuditRow(row);
+  const refusal = checkAuditIds(statements, [audit]);
+  if (refusal !== undefined) return refusal;
+  insertAudit(statements, state, audit);
   return true;
 }
 
@@ -127,12 +137,12 @@ function insertHistoryKeys(statements: Statements, type: string, id: string, lab
 }
 
 function insertAudit(statements: Statements, state: BatchState, audit: AuditRow): void {
-  const [id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo] = audit;
+  const { id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo } = audit;
   const seq = state.nextSeq;
   state.nextSeq += 1;
   for (const [key, text] of texts) statements.run('INSERT OR IGNORE INTO audit_text VALUES (?, ?)', key, text);
   statements.run(
-    'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     seq,
     id,
     recordedMs,
@@ -143,14 +153,6 @@ function insertAudit(statements: Statements, state: BatchState, audit: AuditRow)
     present,
     keys,
     body,
+    deliverTo,
   );
-  for (const authority of deliverTo) {
-    statements.run(
-      "INSERT INTO delivery VALUES (?, 1, ?, ?, ?, 0, NULL, 0, '[]', NULL, 0)",
-      authority,
-      recordedMs,
-      seq,
-      recordedMs,
-    );
-  }
 }

@@ -27,31 +27,37 @@ export function carriesCodes(key: string): boolean {
   return !key.startsWith('r:');
 }
 
+const maxMembers = 5_000;
+const members = new Map<string, string>();
+
+/** `,"l:label":0`, kept: the same few labels stand in all events. */
+function labelMember(label: string): string {
+  const known = members.get(label);
+  if (known !== undefined) return known;
+  if (members.size === maxMembers) members.clear();
+  const member = `,${JSON.stringify(labelKey(label))}:0`;
+  members.set(label, member);
+  return member;
+}
+
 /** All keys with their roles as one JSON object, and which of the reference parameters have a value. */
 export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; readonly present: number } {
-  const references: string[] = [];
-  const roles: number[] = [];
+  const { patients, agents, entities, labels } = audit;
+  const roles = new Map<string, number>();
   let present = 0;
-  const add = (added: readonly string[], role: number): void => {
-    if (added.length > 0) present |= role;
-    for (const reference of added) {
-      const known = references.indexOf(reference);
-      if (known === -1) {
-        references.push(reference);
-        roles.push(role);
-      } else roles[known] = (roles[known] ?? 0) | role;
-    }
+  const add = (references: readonly string[], role: number): void => {
+    if (references.length > 0) present |= role;
+    for (const reference of references) roles.set(reference, (roles.get(reference) ?? 0) | role);
   };
-  add(audit.patients, auditRoles.patient);
-  add(audit.agents, auditRoles.agent);
-  add(audit.entities, auditRoles.entity);
+  add(patients, auditRoles.patient);
+  add(agents, auditRoles.agent);
+  add(entities, auditRoles.entity);
   let keys = `{"${everyAudit}":0`;
-  for (const [at, reference] of references.entries()) {
+  for (const [reference, role] of roles) {
     const slash = reference.indexOf('/');
-    const key = referenceKey(reference.slice(0, slash), reference.slice(slash + 1));
-    keys += `,${JSON.stringify(key)}:${roles[at]}`;
+    keys += `,${JSON.stringify(referenceKey(reference.slice(0, slash), reference.slice(slash + 1)))}:${role}`;
   }
-  for (const label of new Set(audit.labels)) keys += `,${JSON.stringify(labelKey(label))}:0`;
+  for (const [at, label] of labels.entries()) if (labels.indexOf(label) === at) keys += labelMember(label);
   return { keys: `${keys}}`, present };
 }
 

@@ -1,7 +1,8 @@
 /** Whether a unit's preconditions hold, by reading only: a refused unit never needs to be undone. */
 import type { CommitResult, Touch } from '../store.ts';
+import type { AuditRow } from './audit-row.ts';
 import { numberAt, type Statements, textAt } from './statements.ts';
-import type { AuditRow, WriteRow } from './write-op.ts';
+import type { WriteRow } from './write-op.ts';
 
 export type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
 
@@ -50,10 +51,9 @@ export function resourceKey(type: string, id: string): string {
 
 /** An AuditEvent id that is there already; undefined when all are new. */
 export function checkAuditIds(statements: Statements, audits: readonly AuditRow[]): Refusal | undefined {
-  for (const [index, audit] of audits.entries()) {
-    const id = audit[0];
+  for (const [index, { id }] of audits.entries()) {
     const known = statements.row('SELECT 1 FROM audit WHERE id = ?', id) !== undefined;
-    if (known || audits.findIndex((other) => other[0] === id) < index) return duplicate('AuditEvent', id, id);
+    if (known || audits.findIndex((other) => other.id === id) < index) return duplicate('AuditEvent', id, id);
   }
   return undefined;
 }

@@ -1,15 +1,30 @@
 /** A write unit as the writer thread takes it: index values as rows, conditions compiled. */
 import type { IndexValue } from '../../fhir/search/ast.ts';
-import type { AuditWrite, ResourceWrite, WriteUnit } from '../store.ts';
-import { renderAuditKeys } from './audit-key.ts';
-import type { TextEncoder } from './audit-text.ts';
+import type { ResourceWrite, WriteUnit } from '../store.ts';
+import { renderAuditRow } from './audit-row.ts';
+import type { TextEncoder, TextRow } from './audit-text.ts';
 import { compileSearch } from './compile-search.ts';
 import { indexKind } from './schema.ts';
-import type { AuditRow, IndexRow, UnitOp, WriteRow } from './write-op.ts';
+import type { IndexRow, UnitOp, WriteRow } from './write-op.ts';
+
+export interface EncodedUnit {
+  readonly op: string | UnitOp;
+  /** The shared texts that it brings. */
+  readonly texts: readonly TextRow[];
+}
 
 /** Throws TypeError for an AuditEvent among `writes`: those go in `audits`, and nowhere else. */
-export function encodeUnit(unit: WriteUnit, texts: TextEncoder): UnitOp {
-  return ['unit', unit.writes.map(encodeWrite), unit.touches, unit.audits.map((audit) => encodeAudit(audit, texts))];
+export function encodeUnit({ writes, touches, audits }: WriteUnit, encoder: TextEncoder): EncodedUnit {
+  const [first] = audits;
+  if (first !== undefined && audits.length === 1 && writes.length === 0 && touches.length === 0) {
+    const { row, texts } = renderAuditRow(first, encoder);
+    return { op: row, texts };
+  }
+  const rendered = audits.map((audit) => renderAuditRow(audit, encoder));
+  return {
+    op: ['unit', writes.map(encodeWrite), touches, rendered.map(({ row }) => row)],
+    texts: rendered.flatMap(({ texts }) => texts),
+  };
 }
 
 function encodeWrite(write: ResourceWrite): WriteRow {
@@ -37,11 +52,4 @@ function encodeIndexValue(value: IndexValue): IndexRow {
     case 'uri':
       return [kind, value.param, value.value, ''];
   }
-}
-
-function encodeAudit(audit: AuditWrite, encoder: TextEncoder): AuditRow {
-  const { id, recordedMs, type, subtype, action, outcome, deliverTo } = audit;
-  const { keys, present } = renderAuditKeys(audit);
-  const { body, texts } = encoder.encode(audit);
-  return [id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo];
 }

@@ -5,7 +5,8 @@
  */
 import { numberAt, type Statements } from './statements.ts';
 
-const code = (column: string): string => `iif(k.key GLOB 'r:*', NULL, a.${column})`;
+/** Rows of references carry no codes, and they alone have roles. */
+const code = (column: string): string => `iif(k.atom, NULL, a.${column})`;
 
 const insertKeys = `INSERT INTO audit_key
   SELECT k.key, a.recordedMs, a.seq, k.atom, ${['type', 'subtype', 'action', 'outcome', 'present'].map(code).join(', ')}
@@ -13,8 +14,8 @@ const insertKeys = `INSERT INTO audit_key
 
 /** The sequence number up to which AuditEvents are indexed. */
 export function readIndexed(statements: Statements): number {
-  const row = statements.row('SELECT seq FROM audit_indexed');
-  if (row === undefined) throw new Error('audit_indexed has no row');
+  const row = statements.row('SELECT indexed FROM audit_progress');
+  if (row === undefined) throw new Error('audit_progress has no row');
   return numberAt(row, 0);
 }
 
@@ -23,5 +24,5 @@ export function indexAudits(statements: Statements, to: number): void {
   const from = readIndexed(statements);
   if (to <= from) return;
   statements.run(insertKeys, from, to);
-  statements.run('UPDATE audit_indexed SET seq = ?', to);
+  statements.run('UPDATE audit_progress SET indexed = ?', to);
 }

@@ -18,6 +18,7 @@ import { StoreStartError } from '../store-start-error.ts';
 import { auditRoles, labelsOf } from './audit-key.ts';
 import { openConnection } from './connection.ts';
 import { lockFolder } from './folder-lock.ts';
+import { queueDeliveries } from './queue-deliveries.ts';
 import { readIndexValues } from './read-index-values.ts';
 import { openTexts } from './read-text.ts';
 import { openSchema } from './schema.ts';
@@ -82,8 +83,10 @@ export function openSqliteExport(folder: string): CopySource {
     const db = openConnection({ file, use: 'write' });
     try {
       checkSchema(db);
+      const statements = openStatements(db);
+      queueAll(statements);
       db.exec('PRAGMA query_only = ON');
-      return buildSource(openStatements(db), () => {
+      return buildSource(statements, () => {
         db.close();
         unlock();
       });
@@ -95,6 +98,14 @@ export function openSqliteExport(folder: string): CopySource {
     unlock();
     throw error;
   }
+}
+
+/** What was committed last, before the process that wrote it was killed, has its deliveries then too. */
+function queueAll(statements: Statements): void {
+  const last = statements.row('SELECT coalesce(max(seq), 0) FROM audit');
+  statements.run('BEGIN IMMEDIATE');
+  queueDeliveries(statements, last === undefined ? 0 : numberAt(last, 0));
+  statements.run('COMMIT');
 }
 
 function checkSchema(db: DatabaseSync): void {

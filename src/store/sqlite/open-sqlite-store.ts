@@ -26,6 +26,7 @@ import { openSearchThread, type SearchThread } from './search-thread.ts';
 import { sqliteFailure } from './sqlite-failure.ts';
 import { openStatements, type Statements } from './statements.ts';
 import { readAcknowledged, readEvents, readLastNumber } from './subscription-events.ts';
+import type { WriteOp } from './write-op.ts';
 import { openWriter, type Writer } from './writer.ts';
 
 export interface SqliteStoreOptions {
@@ -65,16 +66,17 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     };
     const { statements, searches } = await openReaders(file, thread, lose);
     const textOf = openTexts(statements);
-    const texts = openTextEncoder();
+    const encoder = openTextEncoder();
     const read = reader(statements, () => ready, lose);
-    const audits = auditIndex(writer);
+    const index = lateWork(writer, ['index']);
+    const queue = lateWork(writer, ['queue']);
     const patients = openPatientRecords(
       (of) => readPatientRecords(statements, of),
       getHeapStatistics().heap_size_limit / keptRecordsShare,
     );
     return {
       commit: async (unit) => {
-        const op = encodeUnit(unit, texts);
+        const { op, texts: brought } = encodeUnit(unit, encoder);
         const written = unit.writes.length > 0 || unit.touches.length > 0 ? patients.begin(unit) : undefined;
         let result: Awaited<ReturnType<typeof writer.submit>> | undefined;
         try {
@@ -83,8 +85,9 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
           written?.(result === true);
         }
         if (result === true) {
-          for (const row of op[3]) texts.confirm(row[9]);
-          if (op[3].length > 0) audits.grown();
+          if (brought.length > 0) encoder.confirm(brought);
+          if (unit.audits.length > 0) index.grown();
+          if (unit.audits.some(({ deliverTo }) => deliverTo.length > 0)) queue.grown();
           return { kind: 'committed' };
         }
         if (typeof result === 'object' && 'reason' in result) return result;
@@ -93,7 +96,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       read: (type, id) => read(() => readResource(statements, textOf, type, id)),
       readVersion: (type, id, version) => read(() => readResourceVersion(statements, textOf, type, id, version)),
       search: async (plan) => {
-        if (plan.type === 'AuditEvent') await audits.indexed();
+        if (plan.type === 'AuditEvent') await index.done();
         if (readsFew(plan)) return read(() => patients.search(plan) ?? runSearch(statements, textOf, plan));
         return ready ? searches.search(plan) : Promise.reject(storeUnavailable('store-closed'));
       },
@@ -104,8 +107,14 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       useOnce: (key, expiresAtMs, nowMs) => submitFlag(writer, ['once', key, expiresAtMs, nowMs]),
       deliveries: deliveryQueue(
         writer,
-        () => read(() => readBacklog(statements)),
-        (authority, limit, after) => read(() => readOwed(statements, authority, limit, after)),
+        async () => {
+          await queue.done();
+          return read(() => readBacklog(statements));
+        },
+        async (authority, limit, after) => {
+          await queue.done();
+          return read(() => readOwed(statements, authority, limit, after));
+        },
         (limit, authority) => read(() => readBreaches(statements, limit, authority)),
       ),
       subscriptionEvents: {
@@ -137,29 +146,30 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
   }
 }
 
-interface AuditIndex {
-  /** An AuditEvent has been committed. */
+/** What is written for many AuditEvents at once, some time after them. */
+interface LateWork {
+  /** An AuditEvent has been committed for which there is something to do. */
   grown(): void;
-  /** Resolves when every AuditEvent that was committed before has its search keys. */
-  indexed(): Promise<void>;
+  /** Resolves when it is done for every AuditEvent that was committed before. */
+  done(): Promise<void>;
 }
 
-function auditIndex(writer: Writer): AuditIndex {
+function lateWork(writer: Writer, op: WriteOp): LateWork {
   let hasGrown = false;
-  let indexing: Promise<unknown> = Promise.resolve();
+  let working: Promise<unknown> = Promise.resolve();
   return {
     grown() {
       hasGrown = true;
     },
-    async indexed() {
+    async done() {
       if (hasGrown) {
         hasGrown = false;
-        indexing = writer.submit(['index']).catch((error: unknown) => {
+        working = writer.submit(op).catch((error: unknown) => {
           hasGrown = true;
           throw error;
         });
       }
-      await indexing;
+      await working;
     },
   };
 }

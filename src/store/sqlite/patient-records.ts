@@ -28,7 +28,7 @@ const overheadChars = 1_200;
 const maxShared = 5_000;
 
 interface Kept {
-  readonly records: Map<string, PatientRecord>;
+  readonly records: PatientRecord[];
   chars: number;
 }
 
@@ -67,7 +67,7 @@ export function openPatientRecords(
     if (entry === undefined) return;
     kept.delete(key);
     chars -= entry.chars;
-    for (const { resource } of entry.records.values()) keyOfRecord.delete(nameOf(resource));
+    for (const { resource } of entry.records) keyOfRecord.delete(nameOf(resource));
   };
 
   const resize = (entry: Kept, by: number): void => {
@@ -83,17 +83,19 @@ export function openPatientRecords(
   const sizeOf = (record: PatientRecord | undefined): number =>
     record === undefined ? 0 : record.resource.body.length + overheadChars;
 
+  const indexOf = (entry: Kept, id: string): number => entry.records.findIndex(({ resource }) => resource.id === id);
+
   const put = (key: Key, entry: Kept, { resource, values }: PatientRecord): void => {
-    const before = entry.records.get(resource.id);
     const record = { resource, values: values.map(share) };
-    entry.records.set(resource.id, record);
+    const at = indexOf(entry, resource.id);
+    const before = entry.records[at];
+    entry.records[at === -1 ? entry.records.length : at] = record;
     keyOfRecord.set(nameOf(resource), key);
     resize(entry, sizeOf(record) - sizeOf(before));
   };
 
   const remove = (entry: Kept, { resource }: PatientRecord): void => {
-    const record = entry.records.get(resource.id);
-    entry.records.delete(resource.id);
+    const [record] = entry.records.splice(indexOf(entry, resource.id), 1);
     keyOfRecord.delete(nameOf(resource));
     resize(entry, -sizeOf(record));
   };
@@ -106,7 +108,7 @@ export function openPatientRecords(
     if (names.some((name) => keyOfRecord.has(name)) || records.some(({ values }) => keysOf(of.type, values).length > 1))
       return;
     if (records.reduce((sum, record) => sum + sizeOf(record), overheadChars) > maxChars) return;
-    const entry: Kept = { records: new Map(), chars: 0 };
+    const entry: Kept = { records: [], chars: 0 };
     kept.set(key, entry);
     resize(entry, overheadChars);
     for (const record of records) put(key, entry, record);
@@ -121,7 +123,7 @@ export function openPatientRecords(
   const applyWrite = (write: ResourceWrite): void => {
     const { type, id, version, lastUpdatedMs, body, labels, index } = write;
     const old = findKept(nameOf(write));
-    const before = old?.entry.records.get(id);
+    const before = old?.entry.records.find(({ resource }) => resource.id === id);
     if (old !== undefined && before !== undefined) remove(old.entry, before);
     if (body === null) return;
     const keys = keysOf(type, index);
@@ -135,7 +137,7 @@ export function openPatientRecords(
 
   const applyTouch = (touch: Touch): void => {
     const found = findKept(nameOf(touch));
-    const record = found?.entry.records.get(touch.id);
+    const record = found?.entry.records.find(({ resource }) => resource.id === touch.id);
     if (found === undefined || record === undefined) return;
     const { expectRevision, labels = record.resource.labels } = touch;
     put(found.key, found.entry, { ...record, resource: { ...record.resource, labels, revision: expectRevision + 1 } });
@@ -154,7 +156,7 @@ export function openPatientRecords(
       const key = keyOf(of);
       if (underWay.has(key)) return undefined;
       const entry = kept.get(key);
-      if (entry !== undefined) return searchInMemory(plan, [...entry.records.values()]);
+      if (entry !== undefined) return searchInMemory(plan, entry.records);
       const records = load(of);
       if (records === undefined) return undefined;
       keep(of, records);

@@ -3,9 +3,9 @@ import type { DatabaseSync } from 'node:sqlite';
 import { indexKind as valueKind } from '../index-kind.ts';
 
 /** Recorded as `PRAGMA user_version`. */
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 /** Versions that no release has written. */
-const unreleasedBefore = 2;
+const unreleasedBefore = 3;
 
 /** What the columns `kind`, `v1` and `v2` of index_value hold: one row for each searchable value of a current resource. */
 export const indexKind = {
@@ -52,15 +52,16 @@ CREATE INDEX used_once_by_expiry ON used_once (expiresAtMs);
 
 -- keys: a JSON object of the keys under which the event is found, each with its roles; see audit-key.ts.
 -- body: the JSON text, with shared texts replaced by their keys in audit_text; see audit-text.ts.
+-- deliverTo: a JSON list of the authorities that must be told of it; see queue-deliveries.ts.
 CREATE TABLE audit (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, recordedMs INTEGER NOT NULL, type TEXT NOT NULL,
   subtype TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL, present INTEGER NOT NULL, keys TEXT NOT NULL,
-  body TEXT NOT NULL
+  body TEXT NOT NULL, deliverTo TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE audit_text (key TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
--- What searches are answered from: written in bulk, after the events themselves, up to audit_indexed.seq.
+-- What searches are answered from: written in bulk, after the events themselves, up to audit_progress.indexed.
 -- The columns after roles stand in the rows of labels only, whose ranges are long.
 CREATE TABLE audit_key (
   key TEXT NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL, roles INTEGER NOT NULL,
@@ -68,8 +69,11 @@ CREATE TABLE audit_key (
   PRIMARY KEY (key, recordedMs, seq)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE audit_indexed (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL) STRICT;
-INSERT INTO audit_indexed VALUES (1, 0);
+-- Up to which event search keys and deliveries have been written.
+CREATE TABLE audit_progress (
+  one INTEGER PRIMARY KEY CHECK (one = 1), indexed INTEGER NOT NULL, queued INTEGER NOT NULL
+) STRICT;
+INSERT INTO audit_progress VALUES (1, 0, 0);
 
 CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
@@ -78,7 +82,7 @@ CREATE TRIGGER audit_text_delete BEFORE DELETE ON audit_text BEGIN SELECT RAISE(
 CREATE TRIGGER audit_key_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_key_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 
--- Undelivered only. ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, to waitUntilMs.
+-- Undelivered only, of the events up to audit_progress.queued. ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, to waitUntilMs.
 -- ready = 2: unwanted since waitUntilMs, counted in delivery_unwanted and not in delivery_count.
 CREATE TABLE delivery (
   authority TEXT NOT NULL, ready INTEGER NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,

@@ -1,6 +1,5 @@
 /** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
 import type { ClaimedDelivery, CommitResult, DeliveryBreach, MakeDueOf, Settlement, Touch } from '../store.ts';
-import type { TextRow } from './audit-text.ts';
 
 /** `kind, param, v1, v2`; see `indexKind`. */
 export type IndexRow = readonly [kind: number, param: string, v1: string | number, v2: string | number];
@@ -24,28 +23,17 @@ export interface WriteRow {
   readonly ifNoneExist: CompiledSql | undefined;
 }
 
-export type AuditRow = readonly [
-  id: string,
-  recordedMs: number,
-  type: string,
-  subtype: string,
-  action: string,
-  outcome: string,
-  present: number,
-  keys: string,
-  body: string,
-  texts: readonly TextRow[],
-  deliverTo: readonly string[],
-];
-
 export type UnitOp = readonly [
   kind: 'unit',
   writes: readonly WriteRow[],
   touches: readonly Touch[],
-  audits: readonly AuditRow[],
+  /** As `renderAuditRow` gives them. */
+  audits: readonly string[],
 ];
 
 export type WriteOp =
+  /** A unit of one AuditEvent and nothing else, which most are: its row. */
+  | string
   | UnitOp
   | readonly ['once', key: string, expiresAtMs: number, nowMs: number]
   | readonly ['claim', authority: string, limit: number, nowMs: number, leaseUntilMs: number, leaseToken: string]
@@ -55,8 +43,10 @@ export type WriteOp =
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number]
-  /** Makes every AuditEvent so far searchable. */
-  | readonly ['index'];
+  /** Makes every AuditEvent so far searchable, and queues its deliveries. */
+  | readonly ['index']
+  /** Queues the deliveries of every AuditEvent so far. */
+  | readonly ['queue'];
 
 /** `failed`: this operation alone changed nothing, and why. */
 export interface OpFailure {

@@ -80,7 +80,7 @@ t.test('a search sees each event that was committed before it, among many that a
 t.test('numbers that a refused unit took hide no event that comes after a restart', async (t) => {
   const { store, folder } = await openTestStore(t);
   await store.commit(unit({ audits: [audit('a1')] }));
-  const wrong = { ...audit('bad'), body: undefined as unknown as string };
+  const wrong = audit('bad', { recordedMs: Number.NaN });
   await t.rejects(store.commit(unit({ audits: [audit('b1'), audit('b2'), wrong] })));
   t.same(await findIds(store, all), ['a1'], 'which indexes up to what the refused unit took');
   const crashed = copyOf(t, folder);
@@ -91,7 +91,7 @@ t.test('numbers that a refused unit took hide no event that comes after a restar
 
 t.test('a shared text is written again until the unit that brought it is durable', async (t) => {
   const { store, reopen } = await openTestStore(t);
-  const wrong = { ...audit('bad'), body: undefined as unknown as string };
+  const wrong = audit('bad', { recordedMs: Number.NaN });
   await t.rejects(store.commit(unit({ audits: [inPieces('a1'), wrong] })));
   await store.commit(unit({ audits: [inPieces('a2')] }));
   await store.commit(unit({ writes: [write('f1', { index: [token('code', 'x')] })], audits: [inPieces('a3')] }));
