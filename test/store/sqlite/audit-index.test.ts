@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
+import { openSqliteExport } from '../../../src/store/sqlite/open-sqlite-export.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
 import type { AuditWrite, SharedText, Store } from '../../../src/store/store.ts';
 import { audit, findIds, plan, token, unit, write } from '../../contract/fixtures.ts';
@@ -60,6 +61,35 @@ t.test('I3: events that a crash left without search keys are found after it, who
     claimed.map(({ body }) => body),
     ids.map((id) => inPieces(id).body),
   );
+});
+
+t.test('I3: what a crash left without rows of deliveries is owed after it, and goes with an export', async (t) => {
+  const { store, folder } = await openTestStore(t);
+  await store.commit(unit({ audits: [audit('a1', { deliverTo: ['E1', 'E2', 'E1'] }), audit('a2')] }));
+  await store.commit(unit({ audits: [audit('a3', { recordedMs: 900, deliverTo: ['E1'] })] }));
+  const crashed = copyOf(t, folder);
+  const exported = copyOf(t, folder);
+  const db = new DatabaseSync(join(crashed, 'store.sqlite'));
+  t.equal(db.prepare('SELECT count(*) AS n FROM delivery').get()?.['n'], 0, 'no row was written yet');
+  db.close();
+  const source = openSqliteExport(exported);
+  const deliveries = [...source.read('audit', undefined)].map(({ record }) =>
+    record.deliveries.map(({ authority, state }) => `${record.id} ${authority} ${state}`),
+  );
+  source.close();
+  t.same(deliveries, [['a1 E1 ready', 'a1 E2 ready'], [], ['a3 E1 ready']]);
+  for (const each of [store, await opened(t, crashed)]) {
+    t.match(await each.deliveries.backlog(), [
+      { authority: 'E1', undelivered: 2, oldestRecordedMs: 900 },
+      { authority: 'E2', undelivered: 1, oldestRecordedMs: 1_000 },
+    ]);
+    const owed = await each.deliveries.owed('E1', 10);
+    t.same(
+      owed.map(({ auditId }) => auditId),
+      ['a3', 'a1'],
+    );
+    t.equal((await each.deliveries.claim('E1', 10, 10_000, 20_000)).length, 2);
+  }
 });
 
 t.test('a search sees each event that was committed before it, among many that are being committed', async (t) => {
