@@ -14,7 +14,7 @@ const { values } = parseArgs({
   options: {
     plans: { type: 'string' },
     seconds: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string' },
     events: { type: 'string' },
     store: { type: 'string', default: 'sqlite' },
     quick: { type: 'boolean', default: false },
@@ -22,9 +22,10 @@ const { values } = parseArgs({
   },
 });
 const plans = Number(values.plans ?? (values.quick ? 5_000 : 100_000));
-const seconds = Number(values.seconds ?? (values.quick ? 1 : 5));
+const seconds = Number(values.seconds ?? (values.quick ? 1 : 2));
 const events = Number(values.events ?? (values.quick ? 2_000 : 20_000));
-const rounds = Number(values.rounds);
+/** Many short turns: both sides of a ratio then meet the same neighbours on the machine. */
+const rounds = Number(values.rounds ?? (values.quick ? 3 : 9));
 /** Look-ups before it is measured. */
 const warmUp = values.store === 'mongo' ? 500 : 20_000;
 const profileFolder = values['cpu-prof'];
