@@ -374,10 +374,12 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
   async function close(): Promise<void> {
     await app.close();
     watch.stop();
+    // What is cut from here on says nothing about an endpoint: a handshake under way is made again at the next start.
+    const subscriptionsClosed = subscriptions.close();
     await dispatcher.stop();
     await topics.close();
     await unwatch?.();
-    await subscriptions.close();
+    await subscriptionsClosed;
     await sender.close();
     await store.close();
   }

@@ -37,6 +37,8 @@ export class Endpoints {
   readonly #heldBack = new Set<string>();
   #lastFailure: string | undefined;
   #closing = false;
+  /** Grows when all start afresh: what was sent before says nothing of them. */
+  #generation = 0;
 
   /** `onRecovered`: an endpoint answers again, and what was held back from it may be tried. */
   constructor(authority: string, context: EndpointsContext, onRecovered: () => void) {
@@ -62,17 +64,18 @@ export class Endpoints {
 
   /** The Subscriptions changed: every endpoint starts afresh. */
   forget(): void {
+    this.#generation += 1;
     this.#breakers.clear();
     this.#heldBack.clear();
   }
 
   /**
-   * `all`: some endpoint is open; `one`: a probe may go; `another`: an event that has not failed may; `none`: each is shut,
-   * or there is none.
+   * `all`: some endpoint is open; `one`: a probe may go; `another`: an event that has not failed may; `none`: each is shut
+   * or not in use yet, or there is none.
    */
   mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'another' | 'none' {
     const atMs = this.#context.clock.elapsed();
-    const breakers = usable.map(({ id }) => this.#breakerOf(id));
+    const breakers = usable.filter(isSentTo).map(({ id }) => this.#breakerOf(id));
     const stances = breakers.map((breaker) => stanceOf(breaker, atMs));
     if (stances.includes('open')) return 'all';
     if (stances.includes('probe')) return 'one';
@@ -92,7 +95,10 @@ export class Endpoints {
     const atMs = this.#context.clock.elapsed();
     const mayProbe = (breaker: Breaker): boolean =>
       may === 'another' ? mayTryAnother(breaker) : stanceOf(breaker, atMs) === 'probe';
-    const ready = usable.map(({ id }) => ({ id, breaker: this.#breakerOf(id) })).filter((one) => mayProbe(one.breaker));
+    const ready = usable
+      .filter(isSentTo)
+      .map(({ id }) => ({ id, breaker: this.#breakerOf(id) }))
+      .filter((one) => mayProbe(one.breaker));
     if (may === 'all' && ready.length === 0) return claimed[0];
     const recency = ({ auditId, acknowledgedBy }: ClaimedDelivery): number => {
       const open = ready.filter(({ id }) => !acknowledgedBy.includes(id));
@@ -122,10 +128,12 @@ export class Endpoints {
     return this.nextProbeInMs(usable.filter(({ id }) => this.#heldBack.has(id)));
   }
 
-  /** Sends one delivery to one Subscription, unless its endpoint is shut. Never rejects. */
+  /** Sends one delivery to one Subscription, unless its endpoint is shut or not in use yet. Never rejects. */
   async sendTo(subscription: UsableSubscription, delivery: ClaimedDelivery): Promise<Outcome> {
     const { clock, deliver, onAttempt } = this.#context;
     const subscriptionId = subscription.id;
+    if (!isSentTo(subscription)) return { subscriptionId, result: undefined, probeInMs: 0, isProbe: false };
+    const generation = this.#generation;
     const before = this.#breakerOf(subscriptionId);
     const startMs = clock.elapsed();
     const stance = stanceOf(before, startMs, delivery.auditId);
@@ -140,7 +148,8 @@ export class Endpoints {
     onAttempt(this.#authority, label, Math.max(0, clock.elapsed() - startMs));
     // What fails alone says nothing about an endpoint that answers others.
     const failsAlone = delivery.parked && stance === 'open' && result.kind === 'failed';
-    if (!this.#closing && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
+    const isOfNow = !this.#closing && generation === this.#generation;
+    if (isOfNow && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
     return { subscriptionId, result, probeInMs: this.#probeInMs(subscriptionId), isProbe: stance === 'probe' };
   }
 
@@ -169,6 +178,9 @@ export class Endpoints {
     return this.#breakers.get(id) ?? freshBreaker;
   }
 }
+
+/** One that is requested waits until its endpoint has been looked at. */
+const isSentTo = ({ status }: UsableSubscription): boolean => status !== 'requested';
 
 function answerOf(result: SendResult): EndpointAnswer {
   if (result.kind === 'acknowledged') return { kind: 'acknowledged' };

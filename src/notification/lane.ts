@@ -36,6 +36,8 @@ export class Lane {
   #news = 0;
   /** What `#news` was when nothing was found that has not failed while the endpoint was shut. */
   #noOtherAtNews = -1;
+  /** Changes of the Subscriptions, and replays. */
+  #restarts = 0;
   /** Something may come due later that no timer stands for. */
   #mayComeDue = false;
   #stopped = false;
@@ -84,6 +86,7 @@ export class Lane {
 
   /** The Subscriptions of the authority changed: everything pending is tried with them. */
   restart(): void {
+    this.#restarts += 1;
     this.#endpoints.forget();
     this.sweepUnwanted();
     this.#makeDue();
@@ -203,22 +206,25 @@ export class Lane {
 
   #start(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): void {
     this.#sending += 1;
+    const restarts = this.#restarts;
     const attempt = attemptDelivery(delivery, usable, this.#attempting, this.#context).finally(() => {
       this.#sending -= 1;
       this.#context.slots.giveBack(this);
       this.resume();
     });
-    this.#track(attempt.then((attempted) => this.#settle(delivery, attempted)));
+    this.#track(attempt.then((attempted) => this.#settle(delivery, attempted, restarts)));
   }
 
-  async #settle(delivery: ClaimedDelivery, { settlement, heldBackFrom }: Attempted): Promise<void> {
+  /** `restarts`: as many as there were when the attempt began. */
+  async #settle(delivery: ClaimedDelivery, { settlement, heldBackFrom }: Attempted, restarts: number): Promise<void> {
     const { deliveries, clock, onError, onParked } = this.#context;
     const recorded = await settleDelivery(delivery, settlement, deliveries, clock, onError);
     if (settlement.kind === 'released') this.#drained = false;
     if (settlement.kind === 'failed' || recorded === 'unknown') this.#mayComeDue = true;
     if (recorded !== 'recorded') return;
-    // An endpoint that answers again brings back what waits, not what was leased just then.
-    if (settlement.kind === 'failed' && heldBackFrom.some((id) => this.#endpoints.hasRecovered(id))) this.#makeDue();
+    // An endpoint that answers again, or a change of the Subscriptions, brings back what waits, not what was leased just then.
+    const isLate = restarts !== this.#restarts || heldBackFrom.some((id) => this.#endpoints.hasRecovered(id));
+    if (settlement.kind === 'failed' && isLate) this.#makeDue();
     if (settlement.kind === 'failed' && settlement.park === true) {
       onParked(this.authority, delivery.auditId, settlement.reason);
     }
@@ -226,7 +232,7 @@ export class Lane {
 
   #releaseClaimed(): void {
     for (const delivery of this.#claimed.takeAll())
-      this.#track(this.#settle(delivery, { settlement: { kind: 'released' }, heldBackFrom: [] }));
+      this.#track(this.#settle(delivery, { settlement: { kind: 'released' }, heldBackFrom: [] }, this.#restarts));
   }
 
   #sweep(): void {

@@ -263,9 +263,10 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
         }
       }),
     stop: async () => {
+      const subscriptionsClosed = subscriptions.close();
       await dispatcher.stop();
       await topics.close();
-      await subscriptions.close();
+      await subscriptionsClosed;
       await store.close();
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),

@@ -36,7 +36,15 @@ t.test('a crash or a stop at every step of a small outage', { skip: one !== unde
   const planned = (crashes: SimulationPlan['crashes'], processes: 1 | 2): SimulationPlan => ({
     durationMs: 10 * 60_000,
     processes,
-    authorities: [{ id: 'A', endpoints: [[trouble, lost], []], off: [], narrow: [{ fromMs: 0, toMs: 90_000 }] }],
+    authorities: [
+      {
+        id: 'A',
+        endpoints: [[trouble, lost], []],
+        off: [],
+        narrow: [{ fromMs: 0, toMs: 90_000 }],
+        requested: [{ fromMs: 5_000, toMs: 15_000, endpoint: 1 }],
+      },
+    ],
     events: (['a', 'b', 'a'] as const).map((kind, index) => ({
       id: `e${index}`,
       authority: 'A',

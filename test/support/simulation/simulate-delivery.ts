@@ -1,7 +1,15 @@
 import type { UsableSubscription } from '../../../src/notification/subscriptions.ts';
 import { openMemoryDeliveries } from '../memory-deliveries.ts';
 import { answerOf, promisedMs } from './endpoint.ts';
-import { drawPlan, hourMs, type Interval, minuteMs, type PlannedEvent, type SimulationPlan } from './plan.ts';
+import {
+  drawPlan,
+  hourMs,
+  type Interval,
+  minuteMs,
+  type PlannedEvent,
+  type RequestedInterval,
+  type SimulationPlan,
+} from './plan.ts';
 import { type SimulatedProcess, type SimulatedWorld, startProcess, stopWithinMs } from './process.ts';
 import { seededRandom } from './random.ts';
 import { openVirtualTime } from './virtual-time.ts';
@@ -19,6 +27,11 @@ const startMs = Date.parse('2026-11-20T09:00:00Z');
 const mostSteps = 200_000;
 
 const takenAt = (event: string, endpoint: number): string => `${event} at ${endpoint}`;
+
+const requestedOf = (
+  { requested }: SimulationPlan['authorities'][number],
+  endpoint: number,
+): readonly RequestedInterval[] => requested.filter((one) => one.endpoint === endpoint);
 
 const within = (intervals: readonly Interval[], atMs: number): boolean =>
   intervals.some(({ fromMs, toMs }) => atMs >= fromMs && atMs < toMs);
@@ -79,7 +92,7 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
     const narrow = !healed && within(planned.narrow, time.elapsedMs);
     return planned.endpoints.map((_, endpoint) => ({
       id: `subscription-${id}-${endpoint}`,
-      status: 'active',
+      status: !healed && within(requestedOf(planned, endpoint), time.elapsedMs) ? 'requested' : 'active',
       channel: {
         type: 'rest-hook',
         endpoint: `https://${id}/${endpoint}`,
@@ -150,8 +163,8 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
   const changed = (authority: string): void => {
     for (const process of processes) process?.changed(authority);
   };
-  for (const { id, off, narrow } of plan.authorities) {
-    for (const { fromMs, toMs } of [...off, ...narrow]) {
+  for (const { id, off, narrow, requested } of plan.authorities) {
+    for (const { fromMs, toMs } of [...off, ...narrow, ...requested]) {
       time.after(fromMs, () => changed(id));
       time.after(toMs, () => changed(id));
     }
@@ -209,7 +222,9 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
     if (created === undefined || (poison !== undefined && poisonSpares !== endpoint)) return;
     const planned = plan.authorities.find((one) => one.id === authority);
     const narrow = kind === 'b' ? (planned?.narrow ?? []) : [];
-    const troubles = [...unquiet, ...(planned?.endpoints[endpoint] ?? []), ...(planned?.off ?? []), ...narrow];
+    const requested = planned === undefined ? [] : requestedOf(planned, endpoint);
+    const own = [...(planned?.endpoints[endpoint] ?? []), ...requested];
+    const troubles = [...unquiet, ...own, ...(planned?.off ?? []), ...narrow];
     // Each event that always fails may take one probe.
     const poisons = plan.events.filter((other) => other.authority === authority && other.poison !== undefined).length;
     const enoughMs = promisedMs + poisons * 17 * minuteMs;
