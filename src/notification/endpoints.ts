@@ -84,12 +84,14 @@ export class Endpoints {
 
   /**
    * The one to try next: the oldest. While an endpoint is shut the oldest that has not failed there; else, where a probe may
-   * go, the one whose failure is longest ago, so that no event that always fails stands in the way of others.
+   * go and `freshOnly` is not asked for, the one whose failure is longest ago, so that no event that always fails stands in
+   * the way of others.
    */
   pick(
     usable: readonly UsableSubscription[],
     claimed: readonly ClaimedDelivery[],
     may: 'all' | 'one' | 'another' | 'none',
+    freshOnly: boolean,
   ): ClaimedDelivery | undefined {
     if (may === 'none') return undefined;
     const atMs = this.#context.clock.elapsed();
@@ -107,7 +109,8 @@ export class Endpoints {
     const [next] = claimed
       .map((delivery) => ({ delivery, failedAt: recency(delivery) }))
       .sort((a, b) => (a.failedAt === b.failedAt ? 0 : a.failedAt - b.failedAt));
-    return next === undefined || (may === 'another' && next.failedAt >= 0) ? undefined : next.delivery;
+    const mustBeFresh = may === 'another' || (may === 'one' && freshOnly);
+    return next === undefined || (mustBeFresh && next.failedAt >= 0) ? undefined : next.delivery;
   }
 
   /** Its endpoint has failed, and answers again. */

@@ -1,5 +1,5 @@
 import type { ClaimedDelivery } from '../store/store.ts';
-import { type Attempted, type AttemptingLane, attemptDelivery } from './attempt-delivery.ts';
+import { type Attempted, type AttemptingLane, attemptDelivery, giveBack } from './attempt-delivery.ts';
 import { ClaimedPage } from './claimed-page.ts';
 import { Endpoints } from './endpoints.ts';
 import type { LaneContext } from './lane-context.ts';
@@ -38,6 +38,8 @@ export class Lane {
   #noOtherAtNews = -1;
   /** Changes of the Subscriptions, and replays. */
   #restarts = 0;
+  /** What was claimed has failed before: what was set apart is looked at first. */
+  #sweepsNext = false;
   /** Something may come due later that no timer stands for. */
   #mayComeDue = false;
   #stopped = false;
@@ -133,10 +135,12 @@ export class Lane {
     const { clock, deadlineMs } = this.#context;
     while (this.#claimed.size > 0) {
       const may = this.#endpoints.mayTry(usable);
-      const delivery = this.#endpoints.pick(usable, this.#claimed.deliveries, may);
-      if (delivery === undefined || !this.#claimed.outlives(clock.now(), deadlineMs)) {
-        if (may === 'another') this.#noOtherAtNews = this.#news;
-        this.#releaseClaimed();
+      const delivery = this.#endpoints.pick(usable, this.#claimed.deliveries, may, this.#unwanted.isWanted);
+      const outlives = this.#claimed.outlives(clock.now(), deadlineMs);
+      if (delivery === undefined || !outlives) {
+        this.#sweepsNext = outlives && may !== 'none' && this.#unwanted.isWanted;
+        if (may === 'another' && !this.#sweepsNext) this.#noOtherAtNews = this.#news;
+        this.#releaseClaimed(usable);
         return;
       }
       if (!this.#mayTake()) return;
@@ -157,25 +161,35 @@ export class Lane {
 
   #claimMore(usable: readonly UsableSubscription[]): void {
     const { pageSize } = this.#context;
+    if (this.#sweepsNext) {
+      if (this.#underWay.size === 0 && this.#mayAskStore()) this.#sweep();
+      return;
+    }
     if (this.#drained) {
       if (this.#claimed.size > 0) return;
       if (this.#mayComeDue) {
         this.#mayComeDue = false;
         this.#context.askDue();
       }
-      if (this.#unwanted.isWanted && usable.length > 0 && this.#underWay.size === 0 && this.#mayAskStore())
-        this.#sweep();
+      // While no endpoint may be tried nothing is brought back: it would look overdue.
+      if (!this.#unwanted.isWanted || this.#underWay.size > 0) return;
+      if (!this.#waitsForProbe(usable) && this.#mayAskStore()) this.#sweep();
       return;
     }
+    if (this.#waitsForProbe(usable)) return;
     const may = this.#endpoints.mayTry(usable);
-    if (may === 'none' || (may === 'another' && this.#noOtherAtNews === this.#news)) {
-      const waitMs = this.#endpoints.nextProbeInMs(usable);
-      if (waitMs !== undefined) this.#timers.set('probe', waitMs, () => this.resume());
-      return;
-    }
     const enough = may === 'all' ? pageSize / 4 : 0;
     if (this.#claiming || this.#claimed.size > enough || this.#underWay.size >= mostUnderWay) return;
     if (this.#mayAskStore()) this.#claim(pageSize);
+  }
+
+  /** Nothing may be tried now: a timer stands at the next probe, where there will be one. */
+  #waitsForProbe(usable: readonly UsableSubscription[]): boolean {
+    const may = this.#endpoints.mayTry(usable);
+    if (may !== 'none' && !(may === 'another' && this.#noOtherAtNews === this.#news)) return false;
+    const waitMs = this.#endpoints.nextProbeInMs(usable);
+    if (waitMs !== undefined) this.#timers.set('probe', waitMs, () => this.resume());
+    return true;
   }
 
   /** A store that failed is left alone for a while. */
@@ -230,13 +244,18 @@ export class Lane {
     }
   }
 
-  #releaseClaimed(): void {
-    for (const delivery of this.#claimed.takeAll())
-      this.#track(this.#settle(delivery, { settlement: { kind: 'released' }, heldBackFrom: [] }, this.#restarts));
+  /** What none of the Subscriptions asks for need not wait for an endpoint to be set apart. */
+  #releaseClaimed(usable: readonly UsableSubscription[] = []): void {
+    for (const delivery of this.#claimed.takeAll()) {
+      const given = giveBack(delivery, usable, this.#attempting, this.#context);
+      this.#track(this.#settle(delivery, given, this.#restarts));
+    }
   }
 
   #sweep(): void {
-    const made = this.#store.ask(() => this.#unwanted.next(this.#context.deliveries, this.authority));
+    const { deliveries, pageSize } = this.#context;
+    this.#sweepsNext = false;
+    const made = this.#store.ask(() => this.#unwanted.next(deliveries, this.authority, pageSize));
     this.#track(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
   }
 

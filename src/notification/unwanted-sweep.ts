@@ -1,5 +1,4 @@
 import type { DeliveryQueue } from '../store/store.ts';
-import { makeDueChunk } from './make-due.ts';
 
 /**
  * What no Subscription asked for is set apart with a time. When the Subscriptions change, all that was set apart before is
@@ -25,11 +24,14 @@ export class UnwantedSweep {
     return Math.max(nowMs, this.#beforeMs);
   }
 
-  /** Makes the next part due; how many it were. To be called when no attempt is under way. Throws as the store does. */
-  async next(deliveries: Pick<DeliveryQueue, 'makeDue'>, authority: string): Promise<number> {
+  /**
+   * Makes the next `most` of them due; how many it were. To be called when no attempt is under way. Throws as the store
+   * does.
+   */
+  async next(deliveries: Pick<DeliveryQueue, 'makeDue'>, authority: string, most: number): Promise<number> {
     const beforeMs = this.#beforeMs;
-    const made = await deliveries.makeDue(authority, beforeMs, 'unwanted', makeDueChunk);
-    if (made < makeDueChunk && beforeMs === this.#beforeMs) this.#isWanted = false;
+    const made = await deliveries.makeDue(authority, beforeMs, 'unwanted', most);
+    if (made < most && beforeMs === this.#beforeMs) this.#isWanted = false;
     return made;
   }
 }

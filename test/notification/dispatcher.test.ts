@@ -190,6 +190,47 @@ t.test('an event that the endpoint refuses, or fails at, does not hold up the ot
   }
 });
 
+t.test('events that always fail do not keep what was set apart from an endpoint that takes it', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, update, subscriptions, owe, backlogOf } = await world(t, { clock });
+  const id = await subscribe(leeds, endpoint.origin, { criteria: 'AuditEvent?action=C' });
+  const apart = await owe(leeds, 100);
+  await pass(clock, 1_000);
+  t.match(await backlogOf(leeds), { unwanted: 100, undelivered: 0 });
+  const [first = '', ...others] = await owe(leeds, 4, 'C');
+  const poison = new Set([first, ...others]);
+  endpoint.behave(({ path }) => ({ kind: 'answer', status: poison.has(eventOf(path)) ? 500 : 200 }));
+  await pass(clock, 30 * minuteMs);
+  t.match(await backlogOf(leeds), { unwanted: 100, undelivered: 4 });
+  await update(id, { criteria: 'AuditEvent' });
+  await subscriptions.changed(leeds);
+  await pass(clock, 16 * minuteMs);
+  t.match(await backlogOf(leeds), { unwanted: 0, undelivered: 4, delivered: 100 });
+  t.same(new Set(eventsAt(endpoint).filter((event) => !poison.has(event))), new Set(apart));
+});
+
+t.test('what nobody asks for is not owed while the endpoint is down, whatever else is', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, update, subscriptions, owe, backlogOf } = await world(t, { clock });
+  const id = await subscribe(leeds, endpoint.origin, { criteria: 'AuditEvent?action=C' });
+  await owe(leeds, 300);
+  await pass(clock, 1_000);
+  endpoint.behave({ kind: 'answer', status: 503 });
+  const [wanted] = await owe(leeds, 1, 'U');
+  await owe(leeds, 300);
+  await pass(clock, 1_000);
+  await update(id, { criteria: 'AuditEvent?action=U' });
+  await subscriptions.changed(leeds);
+  await pass(clock, 3 * hourMs);
+  t.match(await backlogOf(leeds), { unwanted: 600, undelivered: 1 });
+  endpoint.behave({ kind: 'answer', status: 200 });
+  await pass(clock, 16 * minuteMs);
+  t.match(await backlogOf(leeds), { unwanted: 600, undelivered: 0, delivered: 1 });
+  t.equal(eventsAt(endpoint).at(-1), wanted);
+});
+
 t.test('an answer that is lost is asked for again, with the same id', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
