@@ -55,9 +55,14 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
   const { time, random, deliveries } = world;
   let alive = true;
   const isAlive = (): boolean => alive;
-  const steady = openSteadyTime(world.wallMs, () => time.elapsedMs);
+  const steady = openSteadyTime(
+    world.wallMs,
+    () => time.elapsedMs,
+    () => 0,
+  );
   const clock: Clock = {
     now: steady.now,
+    ageMs: steady.ageMs,
     elapsed: () => time.elapsedMs,
     after: (delayMs, run) => time.after(delayMs, () => alive && run()),
   };
