@@ -69,3 +69,39 @@ t.test('a crash or a stop at every step of a small outage', { skip: one !== unde
     }
   }
 });
+
+t.test('a breach is what was late by real time, wherever the clock leaps', { skip: one !== undefined }, async (t) => {
+  const hourMs = 60 * 60_000;
+  for (const [outageHours, leapHours] of [
+    [3, 24],
+    [22, 24],
+    [26, 24],
+    [26, -24],
+    [23, -24],
+    [26, 0],
+  ] as const) {
+    for (const processes of [1, 2] as const) {
+      const down = {
+        fromMs: 0,
+        toMs: outageHours * hourMs,
+        kind: 'status',
+        status: 503,
+        retryAfterMs: undefined,
+      } as const;
+      const plan: SimulationPlan = {
+        durationMs: 30 * hourMs,
+        processes,
+        authorities: [{ id: 'A', endpoints: [[down]], off: [], narrow: [], requested: [] }],
+        events: Array.from({ length: 3 }, (_, index) => ({
+          ...{ id: `e${index}`, authority: 'A', kind: 'a' as const, poison: undefined, poisonSpares: undefined },
+          atMs: index * 1_000,
+        })),
+        crashes: [],
+        storeTroubles: [],
+        clockJumps: [{ atMs: hourMs, byMs: leapHours * hourMs }],
+      };
+      const { broken } = await simulateDelivery(7, plan);
+      t.same(broken, [], `${outageHours} h down, the clock leaps by ${leapHours} h, ${processes} processes`);
+    }
+  }
+});
