@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ownerLabel } from '../../src/cpis/labels.ts';
+import { ownerLabel, viewerLabel } from '../../src/cpis/labels.ts';
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
 import { parseSearch } from '../../src/fhir/search/parse-search.ts';
@@ -31,7 +31,7 @@ const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
 
 export const secretsKey = Buffer.alloc(32, 7);
-const bindingKey = Buffer.alloc(32, 8);
+export const bindingKey = Buffer.alloc(32, 8);
 
 export const parseAuditSearch: ParseSearch = (type, params) =>
   parseSearch(type, params, {
@@ -231,7 +231,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
           subtype: 'search-type',
           action,
           outcome: '0',
-          labels: [],
+          labels: [viewerLabel(authority)],
           deliverTo: [authority],
         };
       });
