@@ -38,6 +38,7 @@ import { protectSubscription, revealSubscription } from './notification/channel-
 import { systemClock, systemTime } from './notification/clock.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
 import { openNotificationKeys } from './notification/notification-keys.ts';
+import { openNumbersBehind } from './notification/numbers-behind.ts';
 import { buildHostResolver } from './notification/resolve-host.ts';
 import { selectByCriteria } from './notification/select-event.ts';
 import { openSender } from './notification/sender.ts';
@@ -285,6 +286,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
         }).issues,
       redact: redactSubscription,
       caughtUp: topics.numbers.caughtUp,
+      numbersBehind: openNumbersBehind({ logger, register: metrics }),
       issueBindingToken: (owner, clientId, subscriptionIds) => {
         const expiresAtMs = clock() + bindingTokenLifetimeMs;
         const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
