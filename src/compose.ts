@@ -193,6 +193,11 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     methodOf: (labels) => clientOfLabels(labels)?.notificationMethod ?? 'PUT',
     secretsOf: (labels) => clientOfLabels(labels)?.webhookSecrets ?? [],
     mayNotify: (labels) => clientOfLabels(labels) !== undefined,
+    onContested: ({ id, labels }) =>
+      logger.warn(
+        { event: 'subscription-contested', authority: ownerOf(labels), subscription: id },
+        'another server uses a Subscription that this one refuses: their registries differ',
+      ),
     onError,
   });
   subscriptionsOf.changed = (owner) => void subscriptions.changed(owner);

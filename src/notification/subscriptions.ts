@@ -8,6 +8,7 @@ import { findBeyondLimit } from './beyond-limit.ts';
 import type { Clock } from './clock.ts';
 import type { ParseSearch } from './criteria.ts';
 import { findSubscriptions } from './find-subscriptions.ts';
+import { openRefusals } from './refusals.ts';
 import type { Channel, SubscriptionStatus } from './subscription.ts';
 import type { VersionWriter } from './subscription-version.ts';
 import { type Entry, moveEntry, refuseBeyondLimit, takeSubscription } from './take-subscription.ts';
@@ -75,6 +76,8 @@ export interface SubscriptionsOptions extends VersionWriter {
   readonly secretsOf: (labels: readonly string[]) => readonly Uint8Array[];
   /** The key that `protectSubscription` sealed the headers with. */
   readonly secretsKey: Uint8Array;
+  /** Another server uses a Subscription that this one refuses: their registries differ. */
+  readonly onContested?: (stored: StoredResource) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -97,6 +100,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   const listeners = new Set<(authority: string) => void>();
   /** Authorities whose Subscriptions have changed and not been read since: none of theirs is used. Grows by each change. */
   const stale = new Map<string, number>();
+  const refusals = openRefusals(clock, options.onContested ?? (() => undefined));
   const activations = openActivations({ ...options, onAsked: settleActivation });
   let closed = false;
 
@@ -146,7 +150,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
       const beyond = findBeyondLimit(found);
       const taken = await Promise.all(
         found.map((stored) =>
-          beyond.has(stored) ? refuseBeyondLimit(stored, options) : takeSubscription(stored, options),
+          beyond.has(stored) ? refuseBeyondLimit(stored, options) : takeSubscription(stored, options, refusals),
         ),
       );
       if (taken.includes('superseded') && round + 1 < mostRounds) continue;
@@ -237,6 +241,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     },
     changed,
     reload: async () => {
+      refusals.forget();
       await Promise.all([...owners].map(changed));
     },
     failing: (authority, id, reason) => move(authority, id, 'error', reason),

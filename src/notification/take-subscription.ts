@@ -3,6 +3,7 @@ import type { StoredResource } from '../store/store.ts';
 import { isHandshakeFailure, judgeSubscription, type Verdict } from './activation.ts';
 import { beyondLimit } from './beyond-limit.ts';
 import { revealSubscription } from './channel-secrets.ts';
+import type { Refusals } from './refusals.ts';
 import { endOf, readSubscription } from './subscription.ts';
 import { writeSubscriptionVersion } from './subscription-version.ts';
 import type { SubscriptionsOptions, UsableSubscription } from './subscriptions.ts';
@@ -37,13 +38,18 @@ export async function refuseBeyondLimit(stored: StoredResource, options: Subscri
 }
 
 /** Judges a stored Subscription, and writes what has become of it. Asks nobody but the store. */
-export async function takeSubscription(stored: StoredResource, options: SubscriptionsOptions): Promise<Taken> {
+export async function takeSubscription(
+  stored: StoredResource,
+  options: SubscriptionsOptions,
+  refusals: Refusals,
+): Promise<Taken> {
   const { clock } = options;
   const resource = JSON.parse(stored.body);
   const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
   const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
   const judged = judgeSubscription(stored, read, clock.now());
   const verdict = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
+  if (!verdict.usable && verdict.status === 'error' && !refusals.mayWrite(stored)) return 'unused';
   const current = await bringSubscription(stored, verdict, options);
   if (current === undefined) return 'superseded';
   if (!verdict.usable) return 'unused';

@@ -23,7 +23,7 @@ import type { SubscriptionChange } from '../../src/notification/subscription-ver
 import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
 import { openTopicDelivery, type TopicDelivery } from '../../src/notification/topic-delivery.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
-import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store } from '../../src/store/store.ts';
+import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store, StoredResource } from '../../src/store/store.ts';
 import { storeUnavailable } from '../../src/store/store-unavailable.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
 
@@ -68,6 +68,7 @@ export interface WorldOptions {
   readonly auditOf?: (change: SubscriptionChange) => AuditWrite;
   /** The server's own writes of Subscriptions that the store refuses: as many as it says. */
   readonly refusedCommits?: () => boolean;
+  readonly onContested?: (stored: StoredResource) => void;
   readonly onParked?: (authority: string, auditId: string, reason: string) => void;
   /** Puts faults in front of the real queue. */
   readonly faulty?: (queue: DeliveryQueue) => DeliveryQueue;
@@ -130,6 +131,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     secretsOf: () => [],
     mayNotify: () => true,
     secretsKey,
+    ...(options.onContested === undefined ? {} : { onContested: options.onContested }),
     onError: (error) => errors.push(error),
   });
   const sender = openSender({

@@ -111,6 +111,35 @@ t.test('an origin that is registered no more is not sent to, until it is again',
   t.match(await statusOf(id), { status: 'active' });
 });
 
+t.test('two servers whose registries differ do not write a Subscription against each other', async (t) => {
+  const clock = manualClock(startMs);
+  const contested: string[] = [];
+  const opened = await world(t, { clock, onContested: ({ id }) => contested.push(id) });
+  const { subscribe, subscriptions, update, statusOf, pass, origins } = opened;
+  const id = await subscribe(leeds, 'http://127.0.0.1:9000/hook');
+  origins.clear();
+  await subscriptions.reload();
+  t.match(await statusOf(id), { status: 'error', version: 3 });
+  /** What the other server writes each time that the endpoint takes something. */
+  const recovered = async (): Promise<void> => {
+    await update(id, { status: 'active', error: undefined });
+    await subscriptions.changed(leeds);
+  };
+  for (let round = 0; round < 5; round += 1) await recovered();
+  t.match(await statusOf(id), { status: 'active', version: 8 }, 'its word stands');
+  t.same(subscriptions.usable(leeds), [], 'this one does not use it');
+  t.same(contested, [id], 'and says so once');
+  await pass(clock, 15 * minuteMs);
+  await recovered();
+  t.match(await statusOf(id), { status: 'error', version: 10 }, 'said again after a while');
+  await update(id, { status: 'requested' });
+  await subscriptions.changed(leeds);
+  t.match(await statusOf(id), { status: 'error', version: 12 }, 'a client is answered at once');
+  await recovered();
+  await subscriptions.reload();
+  t.match(await statusOf(id), { status: 'error', version: 14 }, 'a registry that was read anew is the newer one');
+});
+
 t.test('off, deleted and ended ones are not sent to; what ends is turned off', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
