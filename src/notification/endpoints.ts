@@ -8,6 +8,7 @@ import {
   noteAttempt,
   recencyOf,
   stanceOf,
+  suspectBreaker,
 } from './breaker.ts';
 import type { Clock } from './clock.ts';
 import type { Deliver } from './deliver.ts';
@@ -62,7 +63,7 @@ export class Endpoints {
     this.#closing = true;
   }
 
-  /** The Subscriptions changed: every endpoint starts afresh. */
+  /** The Subscriptions changed: every endpoint starts afresh, those in `error` with one probe. */
   forget(): void {
     this.#generation += 1;
     this.#breakers.clear();
@@ -75,7 +76,7 @@ export class Endpoints {
    */
   mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'another' | 'none' {
     const atMs = this.#context.clock.elapsed();
-    const breakers = usable.filter(isSentTo).map(({ id }) => this.#breakerOf(id));
+    const breakers = usable.filter(isSentTo).map((one) => this.#breakerOf(one));
     const stances = breakers.map((breaker) => stanceOf(breaker, atMs));
     if (stances.includes('open')) return 'all';
     if (stances.includes('probe')) return 'one';
@@ -99,7 +100,7 @@ export class Endpoints {
       may === 'another' ? mayTryAnother(breaker) : stanceOf(breaker, atMs) === 'probe';
     const ready = usable
       .filter(isSentTo)
-      .map(({ id }) => ({ id, breaker: this.#breakerOf(id) }))
+      .map((one) => ({ id: one.id, breaker: this.#breakerOf(one) }))
       .filter((one) => mayProbe(one.breaker));
     if (may === 'all' && ready.length === 0) return claimed[0];
     const recency = ({ auditId, acknowledgedBy }: ClaimedDelivery): number => {
@@ -115,14 +116,14 @@ export class Endpoints {
 
   /** Its endpoint has failed, and answers again. */
   hasRecovered(subscriptionId: string): boolean {
-    const { failures, round } = this.#breakerOf(subscriptionId);
+    const { failures, round } = this.#breakers.get(subscriptionId) ?? freshBreaker;
     return failures === 0 && round > 0;
   }
 
   /** Milliseconds until the first shut endpoint may be probed; undefined while each waits for the result of a probe. */
   nextProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
     const atMs = this.#context.clock.elapsed();
-    const waits = usable.map(({ id }) => this.#breakerOf(id).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
+    const waits = usable.map((one) => this.#breakerOf(one).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
     return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
@@ -137,12 +138,12 @@ export class Endpoints {
     const subscriptionId = subscription.id;
     if (!isSentTo(subscription)) return { subscriptionId, result: undefined, probeInMs: 0, isProbe: false };
     const generation = this.#generation;
-    const before = this.#breakerOf(subscriptionId);
+    const before = this.#breakerOf(subscription);
     const startMs = clock.elapsed();
     const stance = stanceOf(before, startMs, delivery.auditId);
     if (stance === 'shut') {
       this.#heldBack.add(subscriptionId);
-      return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscriptionId), isProbe: false };
+      return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscription), isProbe: false };
     }
     this.#breakers.set(subscriptionId, beginAttempt(before));
     const result = await deliver(subscription, delivery);
@@ -153,13 +154,13 @@ export class Endpoints {
     const failsAlone = delivery.parked && stance === 'open' && result.kind === 'failed';
     const isOfNow = !this.#closing && generation === this.#generation;
     if (isOfNow && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
-    return { subscriptionId, result, probeInMs: this.#probeInMs(subscriptionId), isProbe: stance === 'probe' };
+    return { subscriptionId, result, probeInMs: this.#probeInMs(subscription), isProbe: stance === 'probe' };
   }
 
   /** Keeps the breaker, and on transitions the status of the Subscription, in step with what the endpoint did. */
   #note(round: number, to: UsableSubscription, event: string, result: SendResult): void {
     const { subscriptions, clock, random } = this.#context;
-    const before = this.#breakerOf(to.id);
+    const before = this.#breakerOf(to);
     const attempt = { round, event, answer: answerOf(result), atMs: clock.elapsed() };
     const after = noteAttempt(before, attempt, random);
     this.#breakers.set(to.id, after);
@@ -172,13 +173,14 @@ export class Endpoints {
     if (before.failures > 0 || heldBack) this.#onRecovered();
   }
 
-  #probeInMs(id: string): number {
-    const { failures, retryAtMs } = this.#breakerOf(id);
+  #probeInMs(to: UsableSubscription): number {
+    const { failures, retryAtMs } = this.#breakerOf(to);
     return failures === 0 ? 0 : Math.max(0, retryAtMs - this.#context.clock.elapsed());
   }
 
-  #breakerOf(id: string): Breaker {
-    return this.#breakers.get(id) ?? freshBreaker;
+  /** One that is in `error` when nothing is known of it here is not taken to be well: many would wait for it at once. */
+  #breakerOf({ id, status }: UsableSubscription): Breaker {
+    return this.#breakers.get(id) ?? (status === 'error' ? suspectBreaker : freshBreaker);
   }
 }
 

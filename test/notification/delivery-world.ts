@@ -248,7 +248,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       return { status, version: found.resource.version, ...(error === undefined ? {} : { error }) };
     },
     backlogOf,
-    drained: async (authority, limitMs = 10_000) => {
+    drained: async (authority, limitMs = 60_000) => {
       const endMs = Date.now() + limitMs;
       for (;;) {
         const row = await backlogOf(authority);

@@ -203,7 +203,7 @@ t.test('events that always fail do not keep what was set apart from an endpoint 
   endpoint.behave(({ path }) => ({ kind: 'answer', status: poison.has(eventOf(path)) ? 500 : 200 }));
   await pass(clock, 30 * minuteMs);
   t.match(await backlogOf(leeds), { unwanted: 100, undelivered: 4 });
-  await update(id, { criteria: 'AuditEvent' });
+  await update(id, { criteria: 'AuditEvent', status: 'requested' });
   await subscriptions.changed(leeds);
   await pass(clock, 16 * minuteMs);
   t.match(await backlogOf(leeds), { unwanted: 0, undelivered: 4, delivered: 100 });
@@ -221,7 +221,7 @@ t.test('what nobody asks for is not owed while the endpoint is down, whatever el
   const [wanted] = await owe(leeds, 1, 'U');
   await owe(leeds, 300);
   await pass(clock, 1_000);
-  await update(id, { criteria: 'AuditEvent?action=U' });
+  await update(id, { criteria: 'AuditEvent?action=U', status: 'requested' });
   await subscriptions.changed(leeds);
   await pass(clock, 3 * hourMs);
   t.match(await backlogOf(leeds), { unwanted: 600, undelivered: 1 });
@@ -292,6 +292,24 @@ t.test(
     t.match(await backlogOf(leeds), { undelivered: 0, delivered: 60 });
     t.equal(broken.received.length - before, 60);
     t.equal(working.received.length, 60);
+  },
+);
+
+t.test(
+  'after a change an endpoint that is known to hang is sent one probe, and its neighbour does not wait',
+  async (t) => {
+    const [healthy, hanging] = [await receiver(t), await receiver(t)];
+    const first = await world(t, { deadlineMs: 20_000, limits: { deadlineMs: 20_000, perAuthority: 4 } });
+    const { subscribe, subscriptions, update, owe } = first;
+    const plain = await subscribe(leeds, healthy.origin);
+    const id = await subscribe(leeds, hanging.origin);
+    hanging.behave({ kind: 'hang' });
+    await update(id, { status: 'error', error: 'timeout' });
+    await update(plain, { reason: 'changed' });
+    await subscriptions.changed(leeds);
+    await owe(leeds, 40);
+    await healthy.waitFor(40);
+    t.equal(hanging.received.length, 1);
   },
 );
 

@@ -17,6 +17,8 @@ export interface SimulatedWorld {
   /** Whether calls of the store fail now. */
   readonly storeFails: () => boolean;
   readonly wallMs: () => number;
+  /** What the servers have written of Subscriptions. */
+  readonly statuses: Map<string, 'active' | 'error'>;
   readonly usable: (authority: string) => readonly UsableSubscription[];
   /** One request arrives; when it is answered, and with what. */
   readonly receive: (url: string, body: string) => { readonly afterMs: number; readonly result: SendResult };
@@ -96,8 +98,8 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
     store: { deliveries: queue },
     subscriptions: {
       usable: world.usable,
-      failing: () => undefined,
-      recovered: () => undefined,
+      failing: (_, id) => alive && world.statuses.set(id, 'error'),
+      recovered: (_, id) => alive && world.statuses.set(id, 'active'),
       onChange: (wanted) => {
         listener = wanted;
       },

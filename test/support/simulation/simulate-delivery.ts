@@ -26,6 +26,7 @@ const startMs = Date.parse('2026-11-20T09:00:00Z');
 /** More than any plan needs, also where two servers live a day apart: beyond it something goes round and round. */
 const mostSteps = 200_000;
 
+const subscriptionIdOf = (authority: string, endpoint: number): string => `subscription-${authority}-${endpoint}`;
 const takenAt = (event: string, endpoint: number): string => `${event} at ${endpoint}`;
 
 const requestedOf = (
@@ -67,6 +68,7 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
     deliveries,
     storeFails: () => !healed && within(plan.storeTroubles, time.elapsedMs),
     wallMs: () => startMs + time.elapsedMs + wallOffsetMs,
+    statuses: new Map(),
     usable: (authority) => usableOf(authority),
     receive: (url, body) => {
       requests += 1;
@@ -86,13 +88,18 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
     },
   };
 
+  function statusOf(planned: SimulationPlan['authorities'][number], endpoint: number): UsableSubscription['status'] {
+    if (!healed && within(requestedOf(planned, endpoint), time.elapsedMs)) return 'requested';
+    return world.statuses.get(subscriptionIdOf(planned.id, endpoint)) ?? 'active';
+  }
+
   function usableOf(id: string): readonly UsableSubscription[] {
     const planned = plan.authorities.find((one) => one.id === id);
     if (planned === undefined || (!healed && within(planned.off, time.elapsedMs))) return [];
     const narrow = !healed && within(planned.narrow, time.elapsedMs);
     return planned.endpoints.map((_, endpoint) => ({
-      id: `subscription-${id}-${endpoint}`,
-      status: !healed && within(requestedOf(planned, endpoint), time.elapsedMs) ? 'requested' : 'active',
+      id: subscriptionIdOf(id, endpoint),
+      status: statusOf(planned, endpoint),
       channel: {
         type: 'rest-hook',
         endpoint: `https://${id}/${endpoint}`,
