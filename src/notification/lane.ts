@@ -4,11 +4,12 @@ import { ClaimedPage } from './claimed-page.ts';
 import { Endpoints } from './endpoints.ts';
 import type { LaneContext } from './lane-context.ts';
 import { makeAllDue } from './make-due.ts';
-import { fullRate, takeToken } from './rate-limit.ts';
+import { SendAllowance } from './send-allowance.ts';
 import { settleDelivery } from './settle-delivery.ts';
 import { StorePatience } from './store-patience.ts';
 import type { UsableSubscription } from './subscriptions.ts';
 import { openTimers, type Timers } from './timers.ts';
+import { UnderWay } from './under-way.ts';
 import { UnwantedSweep } from './unwanted-sweep.ts';
 
 const mostUnderWay = 256;
@@ -22,12 +23,12 @@ export class Lane {
   readonly #context: LaneContext;
   readonly #endpoints: Endpoints;
   readonly #attempting: AttemptingLane;
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #underWay: UnderWay;
+  readonly #allowance: SendAllowance;
   readonly #timers: Timers<'due' | 'probe' | 'held-back' | 'store' | 'rate'>;
   readonly #claimed = new ClaimedPage();
   readonly #store: StorePatience;
   readonly #unwanted = new UnwantedSweep();
-  #rate;
   #sending = 0;
   #claiming = false;
   /** The last claim found nothing more that is due, and nothing has happened since. */
@@ -48,7 +49,8 @@ export class Lane {
     this.authority = authority;
     this.#context = context;
     this.#timers = openTimers(context.clock);
-    this.#rate = fullRate(context.perSecond, context.clock.elapsed());
+    this.#underWay = new UnderWay(context.onError, () => this.resume());
+    this.#allowance = new SendAllowance(context.slots, context.perSecond, context.clock);
     this.#endpoints = new Endpoints(authority, context, () => this.#makeDue());
     this.#store = new StorePatience(context.clock);
     this.#attempting = {
@@ -127,8 +129,8 @@ export class Lane {
   }
 
   /** Resolves when everything under way has been settled; to be awaited after `halt`. */
-  async settled(): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+  settled(): Promise<void> {
+    return this.#underWay.ended();
   }
 
   #startClaimed(usable: readonly UsableSubscription[]): void {
@@ -143,20 +145,14 @@ export class Lane {
         this.#releaseClaimed(usable);
         return;
       }
-      if (!this.#mayTake()) return;
+      const taken = this.#allowance.take(this);
+      if (taken !== 'taken') {
+        if (taken > 0) this.#timers.set('rate', taken, () => this.resume());
+        return;
+      }
       this.#claimed.take(delivery);
       this.#start(delivery, usable);
     }
-  }
-
-  /** A slot and a token of the rate: of one without the other nothing is taken. */
-  #mayTake(): boolean {
-    const { slots, clock, perSecond } = this.#context;
-    const { limit, waitMs } = takeToken(this.#rate, perSecond, clock.elapsed());
-    if (waitMs > 0) this.#timers.set('rate', waitMs, () => this.resume());
-    if (waitMs > 0 || !slots.take(this)) return false;
-    this.#rate = limit;
-    return true;
   }
 
   #claimMore(usable: readonly UsableSubscription[]): void {
@@ -215,7 +211,7 @@ export class Lane {
       }
       if (this.#stopped) this.#releaseClaimed();
     };
-    this.#track(claim());
+    this.#underWay.add(claim());
   }
 
   #start(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): void {
@@ -223,10 +219,10 @@ export class Lane {
     const restarts = this.#restarts;
     const attempt = attemptDelivery(delivery, usable, this.#attempting, this.#context).finally(() => {
       this.#sending -= 1;
-      this.#context.slots.giveBack(this);
+      this.#allowance.giveBack(this);
       this.resume();
     });
-    this.#track(attempt.then((attempted) => this.#settle(delivery, attempted, restarts)));
+    this.#underWay.add(attempt.then((attempted) => this.#settle(delivery, attempted, restarts)));
   }
 
   /** `restarts`: as many as there were when the attempt began. */
@@ -248,7 +244,7 @@ export class Lane {
   #releaseClaimed(usable: readonly UsableSubscription[] = []): void {
     for (const delivery of this.#claimed.takeAll()) {
       const given = giveBack(delivery, usable, this.#attempting, this.#context);
-      this.#track(this.#settle(delivery, given, this.#restarts));
+      this.#underWay.add(this.#settle(delivery, given, this.#restarts));
     }
   }
 
@@ -256,20 +252,12 @@ export class Lane {
     const { deliveries, pageSize } = this.#context;
     this.#sweepsNext = false;
     const made = this.#store.ask(() => this.#unwanted.next(deliveries, this.authority, pageSize));
-    this.#track(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
+    this.#underWay.add(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
   }
 
   /** Brings back what waits, at most so many. */
   #makeDue(most?: number): void {
     const made = makeAllDue(this.#context.deliveries, this.authority, this.#context.clock.now(), 'waiting', most);
-    this.#track(made.then(() => undefined).finally(() => this.#goOn()));
-  }
-
-  #track(task: Promise<void>): void {
-    const tracked = task.catch(this.#context.onError).then(() => {
-      this.#underWay.delete(tracked);
-      this.resume();
-    });
-    this.#underWay.add(tracked);
+    this.#underWay.add(made.then(() => undefined).finally(() => this.#goOn()));
   }
 }

@@ -1,5 +1,5 @@
 /** Who takes slots: a lane that can be told to go on. */
-interface SlotUser {
+export interface SlotUser {
   /** Slots in use. */
   readonly sending: number;
   resume(): void;

@@ -1,16 +1,13 @@
 import { ownerLabel, ownerOf } from '../cpis/labels.ts';
 import type { SearchClause } from '../fhir/search/ast.ts';
-import type { Store, StoredResource } from '../store/store.ts';
+import type { StoredResource } from '../store/store.ts';
 import type { Verdict } from './activation.ts';
 import { openActivations } from './activations.ts';
-import type { ResolveHost } from './address-guard.ts';
 import { findBeyondLimit } from './beyond-limit.ts';
-import type { Clock } from './clock.ts';
-import type { ParseSearch } from './criteria.ts';
 import { findSubscriptions } from './find-subscriptions.ts';
 import { openRefusals } from './refusals.ts';
 import type { Channel, SubscriptionStatus } from './subscription.ts';
-import type { VersionWriter } from './subscription-version.ts';
+import type { SubscriptionsOptions } from './subscriptions-options.ts';
 import { type Entry, moveEntry, refuseBeyondLimit, takeSubscription } from './take-subscription.ts';
 import { openTurns } from './turns.ts';
 
@@ -59,27 +56,6 @@ export interface Subscriptions {
 
 /** Sends the handshake of a topic-based Subscription. Undefined: accepted, else the class of the failure. Never rejects. */
 export type Handshake = (subscription: UsableSubscription) => Promise<string | undefined>;
-
-export interface SubscriptionsOptions extends VersionWriter {
-  readonly store: Pick<Store, 'search' | 'commit'>;
-  readonly parseSearch: ParseSearch;
-  readonly resolve: ResolveHost;
-  readonly clock: Clock;
-  readonly allowLoopback: boolean;
-  /** The registered endpoint origins of the client that the labels name; none when it is not registered any more. */
-  readonly originsOf: (labels: readonly string[]) => readonly string[];
-  /** Whether that client may be notified at all. */
-  readonly mayNotify: (labels: readonly string[]) => boolean;
-  /** How that client wants to be sent AuditEvents. */
-  readonly methodOf: (labels: readonly string[]) => 'PUT' | 'POST';
-  /** The HMAC secrets that notifications to that client are signed with. */
-  readonly secretsOf: (labels: readonly string[]) => readonly Uint8Array[];
-  /** The key that `protectSubscription` sealed the headers with. */
-  readonly secretsKey: Uint8Array;
-  /** Another server uses a Subscription that this one refuses: their registries differ. */
-  readonly onContested?: (stored: StoredResource) => void;
-  readonly onError: (error: unknown) => void;
-}
 
 const mostRounds = 5;
 /** A change that could not be read or written is taken up again after this. */

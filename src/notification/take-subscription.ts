@@ -6,7 +6,8 @@ import { revealSubscription } from './channel-secrets.ts';
 import type { Refusals } from './refusals.ts';
 import { endOf, readSubscription } from './subscription.ts';
 import { writeSubscriptionVersion } from './subscription-version.ts';
-import type { SubscriptionsOptions, UsableSubscription } from './subscriptions.ts';
+import type { UsableSubscription } from './subscriptions.ts';
+import type { SubscriptionsOptions } from './subscriptions-options.ts';
 
 /** A Subscription in use, as it is stored. */
 export interface Entry {
