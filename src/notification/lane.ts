@@ -249,9 +249,9 @@ export class Lane {
   }
 
   #sweep(): void {
-    const { deliveries, pageSize } = this.#context;
+    const { deliveries, pageSize, clock } = this.#context;
     this.#sweepsNext = false;
-    const made = this.#store.ask(() => this.#unwanted.next(deliveries, this.authority, pageSize));
+    const made = this.#store.ask(() => this.#unwanted.next(deliveries, this.authority, pageSize, clock.now()));
     this.#underWay.add(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
   }
 

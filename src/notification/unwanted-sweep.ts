@@ -1,5 +1,8 @@
 import type { DeliveryQueue } from '../store/store.ts';
 
+/** Other servers' clocks may be ahead by so much, and what they set apart is of now. */
+const skewMs = 10_000;
+
 /**
  * What no Subscription asked for is set apart with a time. When the Subscriptions change, all that was set apart before is
  * looked at again, in small parts, each when nothing else is due.
@@ -28,9 +31,18 @@ export class UnwantedSweep {
    * Makes the next `most` of them due; how many it were. To be called when no attempt is under way. Throws as the store
    * does.
    */
-  async next(deliveries: Pick<DeliveryQueue, 'makeDue'>, authority: string, most: number): Promise<number> {
+  async next(
+    deliveries: Pick<DeliveryQueue, 'makeDue'>,
+    authority: string,
+    most: number,
+    nowMs: number,
+  ): Promise<number> {
     const beforeMs = this.#beforeMs;
-    const made = await deliveries.makeDue(authority, beforeMs, 'unwanted', most);
+    const before = await deliveries.makeDue(authority, beforeMs, 'unwanted', most);
+    // A process before this one may have lived by a clock that was ahead: what it set apart is not of this sweep's time.
+    const aheadMs = this.timeOf(nowMs) + skewMs;
+    const made =
+      before < most ? before + (await deliveries.makeDue(authority, aheadMs, 'unwanted-ahead', most - before)) : before;
     if (made < most && beforeMs === this.#beforeMs) this.#isWanted = false;
     return made;
   }
