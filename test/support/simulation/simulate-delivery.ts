@@ -49,6 +49,8 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
   const eventOf = new Map(plan.events.map((event) => [event.id, event]));
   /** By event and endpoint. */
   const taken = new Map<string, number>();
+  /** The same for what the server was told: an answer may be lost, and the event taken all the same. */
+  const acknowledged = new Map<string, number>();
   const createdMs = new Map<string, number>();
   const unquiet: Interval[] = [...plan.storeTroubles];
   const processes: (SimulatedProcess | undefined)[] = [];
@@ -84,6 +86,7 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
       const answer = answerOf(troubles, poison, time.elapsedMs, random, cured);
       const at = takenAt(id, endpoint);
       if (answer.takes && !taken.has(at)) taken.set(at, time.elapsedMs);
+      if (answer.result.kind === 'acknowledged' && !acknowledged.has(at)) acknowledged.set(at, time.elapsedMs);
       return answer;
     },
   };
@@ -253,8 +256,9 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
     if (plan.crashes.length > 0 || plan.storeTroubles.length > 0) return;
     const ages = plan.events.map(({ id, kind, authority }) => {
       const isWanted = kind === 'a' || plan.authorities.find((one) => one.id === authority)?.narrow.length === 0;
-      const places = endpointsOf(authority).map((_, endpoint) => taken.get(takenAt(id, endpoint)) ?? time.elapsedMs);
-      return { isWanted, ageMs: Math.max(...places) - (createdMs.get(id) ?? 0) };
+      const places = [...endpointsOf(authority).keys()].map((endpoint) => acknowledged.get(takenAt(id, endpoint)));
+      const ageMs = Math.max(...places.map((atMs) => atMs ?? time.elapsedMs)) - (createdMs.get(id) ?? 0);
+      return { isWanted, ageMs };
     });
     const late = ages.some(({ isWanted, ageMs }) => isWanted && ageMs > 24 * hourMs + 10 * minuteMs);
     const recorded = await deliveries.breaches(9);
