@@ -7,16 +7,16 @@ export interface ActivationsOptions {
   readonly resolve: ResolveHost;
   readonly allowLoopback: boolean;
   /**
-   * What the endpoint of a requested Subscription came to, as it was when it was asked. To be applied only if the Subscription is
-   * still of that version. Awaited; what it rejects with goes to `onError`.
+   * What the endpoint of a requested Subscription came to, as it was when it was asked. To be applied only if the
+   * Subscription is still of that version. Awaited; what it rejects with goes to `onError`.
    */
   readonly onAsked: (entry: Entry, verdict: Verdict) => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
 
 /**
- * Endpoints of requested Subscriptions that are being looked at: addresses resolved, hands shaken. Each is a task of its own,
- * so that nothing else of its authority waits for an endpoint that does not answer.
+ * Endpoints of requested Subscriptions that are being looked at: addresses resolved, hands shaken. Each is a task of its
+ * own, so that nothing else of its authority waits for an endpoint that does not answer.
  */
 export interface Activations {
   /** Begins for those of the entries that are requested, and not under way yet in this version. Returns at once. */

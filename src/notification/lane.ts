@@ -232,7 +232,7 @@ export class Lane {
     if (settlement.kind === 'released') this.#drained = false;
     if (settlement.kind === 'failed' || recorded === 'unknown') this.#mayComeDue = true;
     if (recorded !== 'recorded') return;
-    // An endpoint that answers again, or a change of the Subscriptions, brings back what waits, not what was leased just then.
+    // An endpoint that answers again, or a change of the Subscriptions, brings back what waits, not what was leased then.
     const isLate = restarts !== this.#restarts || heldBackFrom.some((id) => this.#endpoints.hasRecovered(id));
     if (settlement.kind === 'failed' && isLate) this.#makeDue();
     if (settlement.kind === 'failed' && settlement.park === true) {

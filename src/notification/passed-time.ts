@@ -8,7 +8,7 @@ interface Moment {
 export interface PassedTime {
   /** Both clocks now; to be called in turn, and before and after each leap. */
   note(shownMs: number, elapsedMs: number): void;
-  /** Milliseconds that have really passed since the clock showed this; not below 0. Before the first note it went as it should. */
+  /** Milliseconds that have really passed since the clock showed this. Before the first note it went as it should. */
   since(shownMs: number): number;
 }
 

@@ -20,8 +20,8 @@ export interface Recovery {
   /** Something may be missing: looks after a while, as notifications overtake one another. */
   look(): void;
   /**
-   * The server gives numbers anew that were given before: it is asked for what comes behind the last one that is known here, by which
-   * it sees, once for each such number, that it has been set back.
+   * The server gives numbers anew that were given before: it is asked for what comes behind the last one that is known
+   * here, by which it sees, once for each such number, that it has been set back.
    */
   tellBehind(subscription: string, known: number): void;
   close(): Promise<void>;
