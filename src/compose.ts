@@ -38,6 +38,7 @@ import { protectSubscription, revealSubscription } from './notification/channel-
 import { systemClock, systemTime } from './notification/clock.ts';
 import { defaultDispatcherLimits, startDispatcher } from './notification/dispatcher.ts';
 import { openNotificationKeys } from './notification/notification-keys.ts';
+import { openNumbersBehind } from './notification/numbers-behind.ts';
 import { buildHostResolver } from './notification/resolve-host.ts';
 import { selectByCriteria } from './notification/select-event.ts';
 import { openSender } from './notification/sender.ts';
@@ -192,6 +193,11 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     methodOf: (labels) => clientOfLabels(labels)?.notificationMethod ?? 'PUT',
     secretsOf: (labels) => clientOfLabels(labels)?.webhookSecrets ?? [],
     mayNotify: (labels) => clientOfLabels(labels) !== undefined,
+    onContested: ({ id, labels }) =>
+      logger.warn(
+        { event: 'subscription-contested', authority: ownerOf(labels), subscription: id },
+        'another server uses a Subscription that this one refuses: their registries differ',
+      ),
     onError,
   });
   subscriptionsOf.changed = (owner) => void subscriptions.changed(owner);
@@ -285,6 +291,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
         }).issues,
       redact: redactSubscription,
       caughtUp: topics.numbers.caughtUp,
+      numbersBehind: openNumbersBehind({ logger, register: metrics }),
       issueBindingToken: (owner, clientId, subscriptionIds) => {
         const expiresAtMs = clock() + bindingTokenLifetimeMs;
         const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
@@ -374,10 +381,12 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
   async function close(): Promise<void> {
     await app.close();
     watch.stop();
+    // What is cut from here on says nothing about an endpoint: a handshake under way is made again at the next start.
+    const subscriptionsClosed = subscriptions.close();
     await dispatcher.stop();
     await topics.close();
     await unwatch?.();
-    await subscriptions.close();
+    await subscriptionsClosed;
     await sender.close();
     await store.close();
   }

@@ -18,6 +18,8 @@ interface SubscriptionRules {
   redact(body: string): string;
   /** Resolves when every event that is owed to the authority has its numbers. */
   caughtUp(authorityId: string): Promise<void>;
+  /** A subscriber knows a number that is higher than `last`, the last one that was given: the store has been set back. */
+  numbersBehind(authorityId: string, subscriptionId: string, last: number, known: number): void;
   /** A token that binds a WebSocket at `url` once, until it expires. */
   issueBindingToken(
     authorityId: string,

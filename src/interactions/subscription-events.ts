@@ -93,6 +93,8 @@ export async function subscriptionEvents(
       expression: ['Subscription.criteria'],
     });
   }
+  const { lastNumber = 0 } = standing;
+  if (since > lastNumber + 1) ports.subscriptions.numbersBehind(owner, id, lastNumber, since - 1);
   const numbered = await ports.store.subscriptionEvents.range(id, since, until, mostEvents);
   const events = await readVisible(numbered, context, ports);
   const content = wanted ?? own;

@@ -131,7 +131,16 @@ export function guardedConnector(options: GuardOptions): buildConnector.connecto
     // `lookup` is not called for an IP literal.
     const blocked = isIP(host) !== 0 && isBlockedAddress(host, allowLoopback);
     const plain = target.protocol !== 'https:' && !(allowLoopback && (isLoopbackAddress(host) || isLocalName(host)));
-    if (blocked || plain) callback(new RefusedAddress(), null);
-    else connect(target, callback);
+    if (blocked || plain) {
+      callback(new RefusedAddress(), null);
+      return;
+    }
+    connect(target, (...result) => {
+      // With TLS 1.3 the other side refuses a client certificate after the handshake. What it says then is the reason of the
+      // failure, not that it closes the connection next.
+      const [, socket] = result;
+      socket?.once('error', () => socket.destroy());
+      callback(...result);
+    });
   };
 }

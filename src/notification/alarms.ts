@@ -43,21 +43,26 @@ const keyOf = ({ authority, kind }: Pick<Alarm, 'authority' | 'kind'>): string =
 /** The alarms of each authority as they are now, undelivered or not. */
 function readAlarms(
   { authority, undelivered, parked, oldestRecordedMs, oldestParkedMs }: DeliveryBacklog,
-  nowMs: number,
+  ageMs: (recordedMs: number) => number,
 ) {
   const alarm = (kind: Alarm['kind'], count: number, oldest: number | undefined): Alarm => ({
     authority,
     kind,
-    level: oldest === undefined ? 0 : alarmLevelOf(nowMs - oldest),
+    level: oldest === undefined ? 0 : alarmLevelOf(ageMs(oldest)),
     undelivered: count,
     oldestRecordedMs: oldest,
   });
   return [alarm('overdue', undelivered - parked, oldestRecordedMs), alarm('parked', parked, oldestParkedMs)];
 }
 
-/** What has to be told, given the alarms that stood before. */
-export function judgeAlarms(before: StandingAlarms, backlog: readonly DeliveryBacklog[], nowMs: number): AlarmVerdict {
-  const alarms = backlog.flatMap((row) => readAlarms(row, nowMs));
+/** What has to be told, given the alarms that stood before. `ageMs`: how long ago a recorded moment really is. */
+export function judgeAlarms(
+  before: StandingAlarms,
+  backlog: readonly DeliveryBacklog[],
+  nowMs: number,
+  ageMs: (recordedMs: number) => number,
+): AlarmVerdict {
+  const alarms = backlog.flatMap((row) => readAlarms(row, ageMs));
   const changed = alarms.filter((alarm) => alarm.level !== (before.get(keyOf(alarm))?.level ?? 0));
   const breaches = changed.flatMap(({ authority, kind, level, oldestRecordedMs, undelivered }) =>
     level < promisedHours || oldestRecordedMs === undefined

@@ -34,9 +34,7 @@ export async function attemptDelivery(
   const event = { ...delivery, body: renderEvent(delivery.body, authority) };
   const selects = selectEvent(event.body);
   const wanting = usable.filter(({ clauses }) => selects(clauses));
-  if (wanting.length === 0) {
-    return { settlement: { kind: 'unwanted', atMs: unwantedAtMs(clock.now()) }, heldBackFrom: [] };
-  }
+  if (wanting.length === 0) return setApart(unwantedAtMs(clock.now()));
   const open = wanting.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
   const outcomes = await Promise.all(open.map((to) => endpoints.sendTo(to, event)));
   const heldBackFrom = outcomes
@@ -48,4 +46,20 @@ export async function attemptDelivery(
     return { settlement: { kind: 'released' }, heldBackFrom };
   }
   return { settlement: settle(delivery, outcomes, clock.now(), random), heldBackFrom };
+}
+
+const setApart = (atMs: number): Attempted => ({ settlement: { kind: 'unwanted', atMs }, heldBackFrom: [] });
+
+/** For a delivery that is not sent now: given back, or set apart where nobody asks for it. */
+export function giveBack(
+  { body }: ClaimedDelivery,
+  usable: readonly UsableSubscription[],
+  { authority, unwantedAtMs }: Pick<AttemptingLane, 'authority' | 'unwantedAtMs'>,
+  { clock, selectEvent, renderEvent }: Pick<LaneContext, 'clock' | 'selectEvent' | 'renderEvent'>,
+): Attempted {
+  if (usable.length > 0) {
+    const selects = selectEvent(renderEvent(body, authority));
+    if (!usable.some(({ clauses }) => selects(clauses))) return setApart(unwantedAtMs(clock.now()));
+  }
+  return { settlement: { kind: 'released' }, heldBackFrom: [] };
 }

@@ -39,6 +39,9 @@ export const freshBreaker: Breaker = {
   failed: [],
 };
 
+/** For an endpoint that is known to fail from elsewhere: one probe may go at once, and the others wait for what it tells. */
+export const suspectBreaker: Breaker = { ...freshBreaker, failures: 1, round: 1 };
+
 /** An endpoint that refuses this many different events and acknowledges none is taken to fail, not the events. */
 export const mostRefused = 10;
 

@@ -8,6 +8,7 @@ import {
   noteAttempt,
   recencyOf,
   stanceOf,
+  suspectBreaker,
 } from './breaker.ts';
 import type { Clock } from './clock.ts';
 import type { Deliver } from './deliver.ts';
@@ -37,6 +38,8 @@ export class Endpoints {
   readonly #heldBack = new Set<string>();
   #lastFailure: string | undefined;
   #closing = false;
+  /** Grows when all start afresh: what was sent before says nothing of them. */
+  #generation = 0;
 
   /** `onRecovered`: an endpoint answers again, and what was held back from it may be tried. */
   constructor(authority: string, context: EndpointsContext, onRecovered: () => void) {
@@ -60,19 +63,20 @@ export class Endpoints {
     this.#closing = true;
   }
 
-  /** The Subscriptions changed: every endpoint starts afresh. */
+  /** The Subscriptions changed: every endpoint starts afresh, those in `error` with one probe. */
   forget(): void {
+    this.#generation += 1;
     this.#breakers.clear();
     this.#heldBack.clear();
   }
 
   /**
-   * `all`: some endpoint is open; `one`: a probe may go; `another`: an event that has not failed may; `none`: each is shut,
-   * or there is none.
+   * `all`: some endpoint is open; `one`: a probe may go; `another`: an event that has not failed may; `none`: each is shut
+   * or not in use yet, or there is none.
    */
   mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'another' | 'none' {
     const atMs = this.#context.clock.elapsed();
-    const breakers = usable.map(({ id }) => this.#breakerOf(id));
+    const breakers = usable.filter(isSentTo).map((one) => this.#breakerOf(one));
     const stances = breakers.map((breaker) => stanceOf(breaker, atMs));
     if (stances.includes('open')) return 'all';
     if (stances.includes('probe')) return 'one';
@@ -81,18 +85,23 @@ export class Endpoints {
 
   /**
    * The one to try next: the oldest. While an endpoint is shut the oldest that has not failed there; else, where a probe may
-   * go, the one whose failure is longest ago, so that no event that always fails stands in the way of others.
+   * go and `freshOnly` is not asked for, the one whose failure is longest ago, so that no event that always fails stands in
+   * the way of others.
    */
   pick(
     usable: readonly UsableSubscription[],
     claimed: readonly ClaimedDelivery[],
     may: 'all' | 'one' | 'another' | 'none',
+    freshOnly: boolean,
   ): ClaimedDelivery | undefined {
     if (may === 'none') return undefined;
     const atMs = this.#context.clock.elapsed();
     const mayProbe = (breaker: Breaker): boolean =>
       may === 'another' ? mayTryAnother(breaker) : stanceOf(breaker, atMs) === 'probe';
-    const ready = usable.map(({ id }) => ({ id, breaker: this.#breakerOf(id) })).filter((one) => mayProbe(one.breaker));
+    const ready = usable
+      .filter(isSentTo)
+      .map((one) => ({ id: one.id, breaker: this.#breakerOf(one) }))
+      .filter((one) => mayProbe(one.breaker));
     if (may === 'all' && ready.length === 0) return claimed[0];
     const recency = ({ auditId, acknowledgedBy }: ClaimedDelivery): number => {
       const open = ready.filter(({ id }) => !acknowledgedBy.includes(id));
@@ -101,19 +110,20 @@ export class Endpoints {
     const [next] = claimed
       .map((delivery) => ({ delivery, failedAt: recency(delivery) }))
       .sort((a, b) => (a.failedAt === b.failedAt ? 0 : a.failedAt - b.failedAt));
-    return next === undefined || (may === 'another' && next.failedAt >= 0) ? undefined : next.delivery;
+    const mustBeFresh = may === 'another' || (may === 'one' && freshOnly);
+    return next === undefined || (mustBeFresh && next.failedAt >= 0) ? undefined : next.delivery;
   }
 
   /** Its endpoint has failed, and answers again. */
   hasRecovered(subscriptionId: string): boolean {
-    const { failures, round } = this.#breakerOf(subscriptionId);
+    const { failures, round } = this.#breakers.get(subscriptionId) ?? freshBreaker;
     return failures === 0 && round > 0;
   }
 
   /** Milliseconds until the first shut endpoint may be probed; undefined while each waits for the result of a probe. */
   nextProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
     const atMs = this.#context.clock.elapsed();
-    const waits = usable.map(({ id }) => this.#breakerOf(id).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
+    const waits = usable.map((one) => this.#breakerOf(one).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
     return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
@@ -122,16 +132,18 @@ export class Endpoints {
     return this.nextProbeInMs(usable.filter(({ id }) => this.#heldBack.has(id)));
   }
 
-  /** Sends one delivery to one Subscription, unless its endpoint is shut. Never rejects. */
+  /** Sends one delivery to one Subscription, unless its endpoint is shut or not in use yet. Never rejects. */
   async sendTo(subscription: UsableSubscription, delivery: ClaimedDelivery): Promise<Outcome> {
     const { clock, deliver, onAttempt } = this.#context;
     const subscriptionId = subscription.id;
-    const before = this.#breakerOf(subscriptionId);
+    if (!isSentTo(subscription)) return { subscriptionId, result: undefined, probeInMs: 0, isProbe: false };
+    const generation = this.#generation;
+    const before = this.#breakerOf(subscription);
     const startMs = clock.elapsed();
     const stance = stanceOf(before, startMs, delivery.auditId);
     if (stance === 'shut') {
       this.#heldBack.add(subscriptionId);
-      return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscriptionId), isProbe: false };
+      return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscription), isProbe: false };
     }
     this.#breakers.set(subscriptionId, beginAttempt(before));
     const result = await deliver(subscription, delivery);
@@ -140,14 +152,15 @@ export class Endpoints {
     onAttempt(this.#authority, label, Math.max(0, clock.elapsed() - startMs));
     // What fails alone says nothing about an endpoint that answers others.
     const failsAlone = delivery.parked && stance === 'open' && result.kind === 'failed';
-    if (!this.#closing && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
-    return { subscriptionId, result, probeInMs: this.#probeInMs(subscriptionId), isProbe: stance === 'probe' };
+    const isOfNow = !this.#closing && generation === this.#generation;
+    if (isOfNow && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
+    return { subscriptionId, result, probeInMs: this.#probeInMs(subscription), isProbe: stance === 'probe' };
   }
 
   /** Keeps the breaker, and on transitions the status of the Subscription, in step with what the endpoint did. */
   #note(round: number, to: UsableSubscription, event: string, result: SendResult): void {
     const { subscriptions, clock, random } = this.#context;
-    const before = this.#breakerOf(to.id);
+    const before = this.#breakerOf(to);
     const attempt = { round, event, answer: answerOf(result), atMs: clock.elapsed() };
     const after = noteAttempt(before, attempt, random);
     this.#breakers.set(to.id, after);
@@ -160,15 +173,19 @@ export class Endpoints {
     if (before.failures > 0 || heldBack) this.#onRecovered();
   }
 
-  #probeInMs(id: string): number {
-    const { failures, retryAtMs } = this.#breakerOf(id);
+  #probeInMs(to: UsableSubscription): number {
+    const { failures, retryAtMs } = this.#breakerOf(to);
     return failures === 0 ? 0 : Math.max(0, retryAtMs - this.#context.clock.elapsed());
   }
 
-  #breakerOf(id: string): Breaker {
-    return this.#breakers.get(id) ?? freshBreaker;
+  /** One that is in `error` when nothing is known of it here is not taken to be well: many would wait for it at once. */
+  #breakerOf({ id, status }: UsableSubscription): Breaker {
+    return this.#breakers.get(id) ?? (status === 'error' ? suspectBreaker : freshBreaker);
   }
 }
+
+/** One that is requested waits until its endpoint has been looked at. */
+const isSentTo = ({ status }: UsableSubscription): boolean => status !== 'requested';
 
 function answerOf(result: SendResult): EndpointAnswer {
   if (result.kind === 'acknowledged') return { kind: 'acknowledged' };

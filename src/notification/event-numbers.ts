@@ -1,6 +1,7 @@
 import type { AuditWrite, OwedDelivery, Store } from '../store/store.ts';
 import type { SelectEvent } from './select-event.ts';
 import type { Subscriptions, UsableSubscription } from './subscriptions.ts';
+import { openTurns } from './turns.ts';
 
 /**
  * Counts the events of topic-based Subscriptions, whether or not their endpoints answer. Numbers are given as events are
@@ -42,8 +43,8 @@ const overlapMs = 120_000;
 export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
   const { store, subscriptions, selectEvent, renderEvent, onError } = options;
   const fresh = new Map<string, RecordedEvent[]>();
-  /** The last piece of work on each authority: one at a time. */
-  const work = new Map<string, Promise<void>>();
+  /** One piece of work on an authority at a time. */
+  const turns = openTurns();
   /** Up to where owed events have been looked at for each Subscription of an authority. */
   const positions = new Map<string, Map<string, OwedDelivery>>();
   const listeners = new Set<(authority: string, subscriptionId: string) => void>();
@@ -52,17 +53,9 @@ export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
   subscriptions.onChange((authority) => positions.delete(authority));
 
   const topical = (authority: string): readonly UsableSubscription[] =>
-    subscriptions.usable(authority).filter(({ channel }) => channel.topic !== undefined);
-
-  function inTurn(authority: string, task: () => Promise<void>): Promise<void> {
-    const next = (work.get(authority) ?? Promise.resolve()).then(task);
-    const settled = next.catch(() => undefined);
-    work.set(authority, settled);
-    void settled.then(() => {
-      if (work.get(authority) === settled) work.delete(authority);
-    });
-    return next;
-  }
+    subscriptions
+      .usable(authority)
+      .filter(({ status, channel }) => status !== 'requested' && channel.topic !== undefined);
 
   async function append(authority: string, to: UsableSubscription, events: readonly RecordedEvent[]): Promise<void> {
     const selected = events.filter(({ body }) => selectEvent(renderEvent(body, authority))(to.clauses));
@@ -112,12 +105,12 @@ export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
             continue;
           }
           fresh.set(authority, [{ id, body }]);
-          inTurn(authority, () => numberFresh(authority)).catch(onError);
+          turns.take(authority, () => numberFresh(authority)).catch(onError);
         }
       }
     },
     caughtUp: (authority) =>
-      inTurn(authority, async () => {
+      turns.take(authority, async () => {
         await numberFresh(authority);
         for (const to of topical(authority)) await catchUp(authority, to);
       }),
@@ -127,7 +120,7 @@ export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
     },
     async close() {
       closed = true;
-      await Promise.all(work.values());
+      await turns.idle();
     },
   };
 }

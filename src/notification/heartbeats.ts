@@ -23,10 +23,12 @@ export function startHeartbeats({ subscriptions, clock, lastSentMs, send }: Hear
     timers.delete(authority);
   }
 
+  const find = (authority: string, id: string): UsableSubscription | undefined =>
+    subscriptions.usable(authority).find((usable) => usable.id === id && usable.status !== 'requested');
+
   function arm(authority: string, id: string, sinceMs: number): void {
-    const to = subscriptions.usable(authority).find((usable) => usable.id === id);
-    const periodMs = to?.channel.topic?.heartbeatMs;
-    if (stopped || to === undefined || periodMs === undefined) return;
+    const periodMs = find(authority, id)?.channel.topic?.heartbeatMs;
+    if (stopped || periodMs === undefined) return;
     const own = timers.get(authority) ?? new Map<string, () => void>();
     timers.set(authority, own);
     own.get(id)?.();
@@ -34,14 +36,16 @@ export function startHeartbeats({ subscriptions, clock, lastSentMs, send }: Hear
     const cancel = clock.after(waitMs, () => {
       own.delete(id);
       const lastMs = lastSentMs(id) ?? sinceMs;
-      if (clock.elapsed() - lastMs < periodMs) {
-        arm(authority, id, lastMs);
-        return;
+      const nowMs = clock.elapsed();
+      const to = find(authority, id);
+      if (nowMs - lastMs < periodMs) arm(authority, id, lastMs);
+      // Nothing but a handshake goes to an endpoint that has not accepted one.
+      else if (to === undefined || to.awaitsHandshake) arm(authority, id, nowMs);
+      else {
+        void send(to).then(() => {
+          if (timers.get(authority) === own) arm(authority, id, nowMs);
+        });
       }
-      const sentMs = clock.elapsed();
-      void send(to).then(() => {
-        if (timers.get(authority) === own) arm(authority, id, sentMs);
-      });
     });
     own.set(id, cancel);
   }

@@ -1,14 +1,15 @@
 import type { ClaimedDelivery } from '../store/store.ts';
-import { type Attempted, type AttemptingLane, attemptDelivery } from './attempt-delivery.ts';
+import { type Attempted, type AttemptingLane, attemptDelivery, giveBack } from './attempt-delivery.ts';
 import { ClaimedPage } from './claimed-page.ts';
 import { Endpoints } from './endpoints.ts';
 import type { LaneContext } from './lane-context.ts';
 import { makeAllDue } from './make-due.ts';
-import { fullRate, takeToken } from './rate-limit.ts';
+import { SendAllowance } from './send-allowance.ts';
 import { settleDelivery } from './settle-delivery.ts';
 import { StorePatience } from './store-patience.ts';
 import type { UsableSubscription } from './subscriptions.ts';
 import { openTimers, type Timers } from './timers.ts';
+import { UnderWay } from './under-way.ts';
 import { UnwantedSweep } from './unwanted-sweep.ts';
 
 const mostUnderWay = 256;
@@ -22,12 +23,12 @@ export class Lane {
   readonly #context: LaneContext;
   readonly #endpoints: Endpoints;
   readonly #attempting: AttemptingLane;
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #underWay: UnderWay;
+  readonly #allowance: SendAllowance;
   readonly #timers: Timers<'due' | 'probe' | 'held-back' | 'store' | 'rate'>;
   readonly #claimed = new ClaimedPage();
   readonly #store: StorePatience;
   readonly #unwanted = new UnwantedSweep();
-  #rate;
   #sending = 0;
   #claiming = false;
   /** The last claim found nothing more that is due, and nothing has happened since. */
@@ -36,6 +37,10 @@ export class Lane {
   #news = 0;
   /** What `#news` was when nothing was found that has not failed while the endpoint was shut. */
   #noOtherAtNews = -1;
+  /** Changes of the Subscriptions, and replays. */
+  #restarts = 0;
+  /** What was claimed has failed before: what was set apart is looked at first. */
+  #sweepsNext = false;
   /** Something may come due later that no timer stands for. */
   #mayComeDue = false;
   #stopped = false;
@@ -44,7 +49,8 @@ export class Lane {
     this.authority = authority;
     this.#context = context;
     this.#timers = openTimers(context.clock);
-    this.#rate = fullRate(context.perSecond, context.clock.elapsed());
+    this.#underWay = new UnderWay(context.onError, () => this.resume());
+    this.#allowance = new SendAllowance(context.slots, context.perSecond, context.clock);
     this.#endpoints = new Endpoints(authority, context, () => this.#makeDue());
     this.#store = new StorePatience(context.clock);
     this.#attempting = {
@@ -84,6 +90,7 @@ export class Lane {
 
   /** The Subscriptions of the authority changed: everything pending is tried with them. */
   restart(): void {
+    this.#restarts += 1;
     this.#endpoints.forget();
     this.sweepUnwanted();
     this.#makeDue();
@@ -122,57 +129,63 @@ export class Lane {
   }
 
   /** Resolves when everything under way has been settled; to be awaited after `halt`. */
-  async settled(): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+  settled(): Promise<void> {
+    return this.#underWay.ended();
   }
 
   #startClaimed(usable: readonly UsableSubscription[]): void {
     const { clock, deadlineMs } = this.#context;
     while (this.#claimed.size > 0) {
       const may = this.#endpoints.mayTry(usable);
-      const delivery = this.#endpoints.pick(usable, this.#claimed.deliveries, may);
-      if (delivery === undefined || !this.#claimed.outlives(clock.now(), deadlineMs)) {
-        if (may === 'another') this.#noOtherAtNews = this.#news;
-        this.#releaseClaimed();
+      const delivery = this.#endpoints.pick(usable, this.#claimed.deliveries, may, this.#unwanted.isWanted);
+      const outlives = this.#claimed.outlives(clock.now(), deadlineMs);
+      if (delivery === undefined || !outlives) {
+        this.#sweepsNext = outlives && may !== 'none' && this.#unwanted.isWanted;
+        if (may === 'another' && !this.#sweepsNext) this.#noOtherAtNews = this.#news;
+        this.#releaseClaimed(usable);
         return;
       }
-      if (!this.#mayTake()) return;
+      const taken = this.#allowance.take(this);
+      if (taken !== 'taken') {
+        if (taken > 0) this.#timers.set('rate', taken, () => this.resume());
+        return;
+      }
       this.#claimed.take(delivery);
       this.#start(delivery, usable);
     }
   }
 
-  /** A slot and a token of the rate: of one without the other nothing is taken. */
-  #mayTake(): boolean {
-    const { slots, clock, perSecond } = this.#context;
-    const { limit, waitMs } = takeToken(this.#rate, perSecond, clock.elapsed());
-    if (waitMs > 0) this.#timers.set('rate', waitMs, () => this.resume());
-    if (waitMs > 0 || !slots.take(this)) return false;
-    this.#rate = limit;
-    return true;
-  }
-
   #claimMore(usable: readonly UsableSubscription[]): void {
     const { pageSize } = this.#context;
+    if (this.#sweepsNext) {
+      if (this.#underWay.size === 0 && this.#mayAskStore()) this.#sweep();
+      return;
+    }
     if (this.#drained) {
       if (this.#claimed.size > 0) return;
       if (this.#mayComeDue) {
         this.#mayComeDue = false;
         this.#context.askDue();
       }
-      if (this.#unwanted.isWanted && usable.length > 0 && this.#underWay.size === 0 && this.#mayAskStore())
-        this.#sweep();
+      // While no endpoint may be tried nothing is brought back: it would look overdue.
+      if (!this.#unwanted.isWanted || this.#underWay.size > 0) return;
+      if (!this.#waitsForProbe(usable) && this.#mayAskStore()) this.#sweep();
       return;
     }
+    if (this.#waitsForProbe(usable)) return;
     const may = this.#endpoints.mayTry(usable);
-    if (may === 'none' || (may === 'another' && this.#noOtherAtNews === this.#news)) {
-      const waitMs = this.#endpoints.nextProbeInMs(usable);
-      if (waitMs !== undefined) this.#timers.set('probe', waitMs, () => this.resume());
-      return;
-    }
     const enough = may === 'all' ? pageSize / 4 : 0;
     if (this.#claiming || this.#claimed.size > enough || this.#underWay.size >= mostUnderWay) return;
     if (this.#mayAskStore()) this.#claim(pageSize);
+  }
+
+  /** Nothing may be tried now: a timer stands at the next probe, where there will be one. */
+  #waitsForProbe(usable: readonly UsableSubscription[]): boolean {
+    const may = this.#endpoints.mayTry(usable);
+    if (may !== 'none' && !(may === 'another' && this.#noOtherAtNews === this.#news)) return false;
+    const waitMs = this.#endpoints.nextProbeInMs(usable);
+    if (waitMs !== undefined) this.#timers.set('probe', waitMs, () => this.resume());
+    return true;
   }
 
   /** A store that failed is left alone for a while. */
@@ -198,53 +211,53 @@ export class Lane {
       }
       if (this.#stopped) this.#releaseClaimed();
     };
-    this.#track(claim());
+    this.#underWay.add(claim());
   }
 
   #start(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): void {
     this.#sending += 1;
+    const restarts = this.#restarts;
     const attempt = attemptDelivery(delivery, usable, this.#attempting, this.#context).finally(() => {
       this.#sending -= 1;
-      this.#context.slots.giveBack(this);
+      this.#allowance.giveBack(this);
       this.resume();
     });
-    this.#track(attempt.then((attempted) => this.#settle(delivery, attempted)));
+    this.#underWay.add(attempt.then((attempted) => this.#settle(delivery, attempted, restarts)));
   }
 
-  async #settle(delivery: ClaimedDelivery, { settlement, heldBackFrom }: Attempted): Promise<void> {
+  /** `restarts`: as many as there were when the attempt began. */
+  async #settle(delivery: ClaimedDelivery, { settlement, heldBackFrom }: Attempted, restarts: number): Promise<void> {
     const { deliveries, clock, onError, onParked } = this.#context;
     const recorded = await settleDelivery(delivery, settlement, deliveries, clock, onError);
     if (settlement.kind === 'released') this.#drained = false;
     if (settlement.kind === 'failed' || recorded === 'unknown') this.#mayComeDue = true;
     if (recorded !== 'recorded') return;
-    // An endpoint that answers again brings back what waits, not what was leased just then.
-    if (settlement.kind === 'failed' && heldBackFrom.some((id) => this.#endpoints.hasRecovered(id))) this.#makeDue();
+    // An endpoint that answers again, or a change of the Subscriptions, brings back what waits, not what was leased then.
+    const isLate = restarts !== this.#restarts || heldBackFrom.some((id) => this.#endpoints.hasRecovered(id));
+    if (settlement.kind === 'failed' && isLate) this.#makeDue();
     if (settlement.kind === 'failed' && settlement.park === true) {
       onParked(this.authority, delivery.auditId, settlement.reason);
     }
   }
 
-  #releaseClaimed(): void {
-    for (const delivery of this.#claimed.takeAll())
-      this.#track(this.#settle(delivery, { settlement: { kind: 'released' }, heldBackFrom: [] }));
+  /** What none of the Subscriptions asks for need not wait for an endpoint to be set apart. */
+  #releaseClaimed(usable: readonly UsableSubscription[] = []): void {
+    for (const delivery of this.#claimed.takeAll()) {
+      const given = giveBack(delivery, usable, this.#attempting, this.#context);
+      this.#underWay.add(this.#settle(delivery, given, this.#restarts));
+    }
   }
 
   #sweep(): void {
-    const made = this.#store.ask(() => this.#unwanted.next(this.#context.deliveries, this.authority));
-    this.#track(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
+    const { deliveries, pageSize, clock } = this.#context;
+    this.#sweepsNext = false;
+    const made = this.#store.ask(() => this.#unwanted.next(deliveries, this.authority, pageSize, clock.now()));
+    this.#underWay.add(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
   }
 
   /** Brings back what waits, at most so many. */
   #makeDue(most?: number): void {
     const made = makeAllDue(this.#context.deliveries, this.authority, this.#context.clock.now(), 'waiting', most);
-    this.#track(made.then(() => undefined).finally(() => this.#goOn()));
-  }
-
-  #track(task: Promise<void>): void {
-    const tracked = task.catch(this.#context.onError).then(() => {
-      this.#underWay.delete(tracked);
-      this.resume();
-    });
-    this.#underWay.add(tracked);
+    this.#underWay.add(made.then(() => undefined).finally(() => this.#goOn()));
   }
 }

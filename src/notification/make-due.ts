@@ -1,7 +1,7 @@
 import type { DeliveryQueue, MakeDueOf } from '../store/store.ts';
 
 /** Deliveries that one write brings back: other writes wait for it no longer than for any other. */
-export const makeDueChunk = 500;
+const makeDueChunk = 500;
 
 /** Makes everything of that kind due, in bounded writes, or `most` of it. How many it were; throws as the store does. */
 export async function makeAllDue(

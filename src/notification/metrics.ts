@@ -7,8 +7,8 @@ export interface DeliveryMetricsOptions {
   readonly register: Registry;
   readonly deliveries: Pick<DeliveryQueue, 'backlog'>;
   readonly dispatcher: Pick<Dispatcher, 'snapshot'>;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  /** How much time has really passed since a recorded moment. */
+  readonly ageMs: (recordedMs: number) => number;
   readonly alarms: () => readonly Alarm[];
   /** Recorded by this process since its start. */
   readonly breaches: () => number;
@@ -21,7 +21,7 @@ export interface DeliveryMetricsOptions {
  * by state per authority, failures in a row per authority, attempts by result.
  */
 export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
-  const { register, deliveries, dispatcher, now, alarms, breaches, aheadMs } = options;
+  const { register, deliveries, dispatcher, ageMs, alarms, breaches, aheadMs } = options;
   const registers = [register];
   let reading: Promise<readonly DeliveryBacklog[]> | undefined;
   /** All gauges of one scrape share one query. */
@@ -40,7 +40,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
     async collect() {
       this.reset();
       for (const { authority, oldestRecordedMs } of await backlog()) {
-        this.set({ authority }, oldestRecordedMs === undefined ? 0 : Math.max(0, now() - oldestRecordedMs) / 1000);
+        this.set({ authority }, oldestRecordedMs === undefined ? 0 : ageMs(oldestRecordedMs) / 1000);
       }
     },
   });

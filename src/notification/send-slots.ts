@@ -1,5 +1,5 @@
 /** Who takes slots: a lane that can be told to go on. */
-interface SlotUser {
+export interface SlotUser {
   /** Slots in use. */
   readonly sending: number;
   resume(): void;
@@ -35,9 +35,11 @@ export class SendSlots {
   /** Gives one back; call after `sending` has gone down. */
   giveBack(lane: SlotUser): void {
     if (lane.sending > 0) this.#sharedInUse -= 1;
-    const [next] = this.#waiting;
-    if (next === undefined) return;
-    this.#waiting.delete(next);
-    next.resume();
+    // One that has nothing to send any more leaves the slot to the next.
+    for (const next of [...this.#waiting]) {
+      if (this.#sharedInUse >= this.#shared) return;
+      this.#waiting.delete(next);
+      next.resume();
+    }
   }
 }

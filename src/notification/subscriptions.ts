@@ -1,19 +1,22 @@
 import { ownerLabel, ownerOf } from '../cpis/labels.ts';
 import type { SearchClause } from '../fhir/search/ast.ts';
-import type { Store, StoredResource } from '../store/store.ts';
-import type { ResolveHost } from './address-guard.ts';
+import type { StoredResource } from '../store/store.ts';
+import type { Verdict } from './activation.ts';
+import { openActivations } from './activations.ts';
 import { findBeyondLimit } from './beyond-limit.ts';
-import type { Clock } from './clock.ts';
-import type { ParseSearch } from './criteria.ts';
+import { findSubscriptions } from './find-subscriptions.ts';
+import { openRefusals } from './refusals.ts';
 import type { Channel, SubscriptionStatus } from './subscription.ts';
-import type { VersionWriter } from './subscription-version.ts';
-import { bringSubscription, type Entry, refuseBeyondLimit, takeSubscription } from './take-subscription.ts';
+import type { SubscriptionsOptions } from './subscriptions-options.ts';
+import { type Entry, moveEntry, refuseBeyondLimit, takeSubscription } from './take-subscription.ts';
+import { openTurns } from './turns.ts';
 
 /** A Subscription that notifications are sent for. */
 export interface UsableSubscription {
   readonly id: string;
   /** Id of the authority that owns it. */
   readonly owner: string;
+  /** `requested`: its endpoint is being looked at. Nothing is sent to it yet, and what it asks for waits for it. */
   readonly status: SubscriptionStatus;
   readonly channel: Channel;
   readonly method: 'PUT' | 'POST';
@@ -27,12 +30,12 @@ export interface UsableSubscription {
 
 /** The Subscriptions in use, by authority, held in memory and rebuilt from the store. */
 export interface Subscriptions {
-  /** Those of one authority that are in use now. */
+  /** Those of one authority that are in use now, or are about to be (`requested`). */
   usable(authority: string): readonly UsableSubscription[];
   /**
-   * To be called after a commit that wrote or deleted a Subscription of the authority: reads them anew, activates what is
-   * requested, and tells the listener. Resolves when that is done; calls made before the reading starts share it. Store
-   * errors go to `onError`.
+   * To be called after a commit that wrote or deleted a Subscription of the authority: reads them anew, tells the listeners,
+   * and begins to activate what is requested, each on its own, telling them again for each. Resolves when all of that is
+   * done; calls made before the reading starts share it. Store errors go to `onError`.
    */
   changed(authority: string): Promise<void>;
   /** The same for every authority: the registry was reloaded. */
@@ -54,38 +57,18 @@ export interface Subscriptions {
 /** Sends the handshake of a topic-based Subscription. Undefined: accepted, else the class of the failure. Never rejects. */
 export type Handshake = (subscription: UsableSubscription) => Promise<string | undefined>;
 
-export interface SubscriptionsOptions extends VersionWriter {
-  readonly store: Pick<Store, 'search' | 'commit'>;
-  readonly parseSearch: ParseSearch;
-  readonly resolve: ResolveHost;
-  readonly clock: Clock;
-  readonly allowLoopback: boolean;
-  /** The registered endpoint origins of the client that the labels name; none when it is not registered any more. */
-  readonly originsOf: (labels: readonly string[]) => readonly string[];
-  /** Whether that client may be notified at all. */
-  readonly mayNotify: (labels: readonly string[]) => boolean;
-  /** How that client wants to be sent AuditEvents. */
-  readonly methodOf: (labels: readonly string[]) => 'PUT' | 'POST';
-  /** The HMAC secrets that notifications to that client are signed with. */
-  readonly secretsOf: (labels: readonly string[]) => readonly Uint8Array[];
-  /** The key that `protectSubscription` sealed the headers with. */
-  readonly secretsKey: Uint8Array;
-  readonly onError: (error: unknown) => void;
-}
-
-const pageSize = 100;
 const mostRounds = 5;
 /** A change that could not be read or written is taken up again after this. */
 const reloadAfterMs = 1_000;
 const longestTimerMs = 24 * 60 * 60_000;
 
-/** Reads all Subscriptions and activates those that were requested. Throws when the store cannot be read. */
+/** Reads all Subscriptions and begins to activate those that are requested. Throws when the store cannot be read. */
 export async function openSubscriptions(options: SubscriptionsOptions): Promise<Subscriptions> {
-  const { store, clock } = options;
-  const entries = new Map<string, Entry[]>();
+  const { store, clock, onError } = options;
+  const entries = new Map<string, readonly Entry[]>();
   const endTimers = new Map<string, () => void>();
-  /** The last piece of work on each authority: one at a time. */
-  const work = new Map<string, Promise<void>>();
+  /** One piece of work on an authority at a time. */
+  const turns = openTurns();
   /** The load of each authority that waits for its turn: it will read whatever is committed until then. */
   const queued = new Map<string, Promise<void>>();
   /** Every authority that is known to have, or to have had, a Subscription. */
@@ -93,24 +76,17 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   const listeners = new Set<(authority: string) => void>();
   /** Authorities whose Subscriptions have changed and not been read since: none of theirs is used. Grows by each change. */
   const stale = new Map<string, number>();
-  /** Authorities with a Subscription that waits until handshakes can be sent. */
-  const unshaken = new Set<string>();
-  let handshake: Handshake | undefined;
+  const refusals = openRefusals(clock, options.onContested ?? (() => undefined));
+  const activations = openActivations({ ...options, onAsked: settleActivation });
   let closed = false;
 
-  async function findAll(clauses: readonly SearchClause[]): Promise<StoredResource[]> {
-    const found: StoredResource[] = [];
-    const plan = { type: 'Subscription', clauses, sort: [], limit: pageSize, total: false } as const;
-    let page = await store.search(plan);
-    found.push(...page.matches);
-    while (page.next !== undefined) {
-      page = await store.search({ ...plan, after: page.next });
-      found.push(...page.matches);
-    }
-    return found;
+  const heldOf = (authority: string): readonly Entry[] => entries.get(authority) ?? [];
+  function tell(authority: string): void {
+    // Changed meanwhile: what follows tells them.
+    if (!stale.has(authority)) for (const listener of listeners) listener(authority);
   }
 
-  function hold(authority: string, held: Entry[]): void {
+  function hold(authority: string, held: readonly Entry[]): void {
     if (held.length === 0) entries.delete(authority);
     else entries.set(authority, held);
     endTimers.get(authority)?.();
@@ -137,41 +113,34 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     const isCurrent = ({ stored }: Entry): boolean => versions.get(stored.id) === stored.version;
     hold(
       authority,
-      (entries.get(authority) ?? []).filter((entry) => isCurrent(entry) && isAllowed(authority, entry)),
+      heldOf(authority).filter((entry) => isCurrent(entry) && isAllowed(authority, entry)),
     );
   }
 
   async function load(authority: string): Promise<void> {
     for (let round = 0; round < mostRounds; round += 1) {
       const change = stale.get(authority);
-      const found = await findAll([{ kind: 'label', any: [ownerLabel(authority)] }]);
+      const found = await findSubscriptions(store, [{ kind: 'label', any: [ownerLabel(authority)] }]);
       dropOutdated(authority, found);
       if (stale.get(authority) === change) stale.delete(authority);
       const beyond = findBeyondLimit(found);
       const taken = await Promise.all(
         found.map((stored) =>
-          beyond.has(stored) ? refuseBeyondLimit(stored, options) : takeSubscription(stored, options, handshake),
+          beyond.has(stored) ? refuseBeyondLimit(stored, options) : takeSubscription(stored, options, refusals),
         ),
       );
-      if (taken.includes('unshaken')) unshaken.add(authority);
       if (taken.includes('superseded') && round + 1 < mostRounds) continue;
       hold(
         authority,
         taken.filter((entry) => typeof entry === 'object'),
       );
+      activations.begin(heldOf(authority));
       return;
     }
   }
 
-  /** Runs after what is under way for the authority. */
-  function inTurn(authority: string, task: () => Promise<void>): Promise<void> {
-    const before = work.get(authority) ?? Promise.resolve();
-    const next = before.then(() => (closed ? undefined : task())).catch(options.onError);
-    work.set(authority, next);
-    return next.then(() => {
-      if (work.get(authority) === next) work.delete(authority);
-    });
-  }
+  const inTurn = (authority: string, task: () => Promise<void>): Promise<void> =>
+    turns.take(authority, async () => (closed ? undefined : task())).catch(onError);
 
   function changed(authority: string): Promise<void> {
     owners.add(authority);
@@ -186,31 +155,52 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
         if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
         throw error;
       }
-      // Changed again meanwhile: what follows tells them.
-      if (!stale.has(authority)) for (const listener of listeners) listener(authority);
-    });
+      tell(authority);
+    }).then(() => activations.settled(heldOf(authority).map(({ usable }) => usable.id)));
     queued.set(authority, next);
     return next;
   }
 
-  function move(authority: string, id: string, to: 'active' | 'error', error: string | undefined): void {
-    const entryOf = () => entries.get(authority)?.find(({ usable }) => usable.id === id);
-    if (entryOf()?.usable.status === to) return;
-    void inTurn(authority, async () => {
-      const entry = entryOf();
-      if (entry === undefined || entry.usable.status === to) return;
-      const stored = await bringSubscription(entry.stored, { status: to, error, usable: true }, options);
-      if (stored === undefined) return load(authority);
-      const awaitsHandshake = to === 'error' && entry.usable.awaitsHandshake;
-      const moved = { ...entry, stored, usable: { ...entry.usable, status: to, awaitsHandshake } };
+  /** Writes what has become of an entry, unless it has changed since `find` would find it. */
+  async function moveHeld(authority: string, find: (entry: Entry) => boolean, verdict: Verdict): Promise<boolean> {
+    const entry = heldOf(authority).find(find);
+    if (entry === undefined) return false;
+    const moved = await moveEntry(entry, verdict, options);
+    if (moved === undefined) await load(authority);
+    else
       hold(
         authority,
-        (entries.get(authority) ?? []).map((held) => (held === entry ? moved : held)),
+        heldOf(authority).map((held) => (held === entry ? moved : held)),
       );
+    return true;
+  }
+
+  function settleActivation({ usable: asked, stored }: Entry, verdict: Verdict): Promise<void> {
+    const { owner: authority, id } = asked;
+    const isAsked = ({ usable, stored: { version } }: Entry): boolean =>
+      usable.id === id && version === stored.version && usable.status === 'requested';
+    return inTurn(authority, async () => {
+      try {
+        if (await moveHeld(authority, isAsked, verdict)) tell(authority);
+      } catch (error) {
+        if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
+        throw error;
+      } finally {
+        activations.begin(heldOf(authority));
+      }
     });
   }
 
-  for (const { labels } of await findAll([])) {
+  function move(authority: string, id: string, to: 'active' | 'error', error: string | undefined): void {
+    const moves = ({ usable }: Entry): boolean =>
+      usable.id === id && usable.status !== to && usable.status !== 'requested';
+    if (!heldOf(authority).some(moves)) return;
+    void inTurn(authority, async () => {
+      await moveHeld(authority, moves, { status: to, error, usable: true });
+    });
+  }
+
+  for (const { labels } of await findSubscriptions(store, [])) {
     const owner = ownerOf(labels);
     if (owner !== undefined) owners.add(owner);
   }
@@ -219,13 +209,15 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     usable: (authority) => {
       if (stale.has(authority)) return [];
       const nowMs = clock.now();
-      const held = entries.get(authority) ?? [];
       const isUsable = (entry: Entry): boolean =>
         (entry.endMs === undefined || entry.endMs > nowMs) && isAllowed(authority, entry);
-      return held.filter(isUsable).map(({ usable }) => usable);
+      return heldOf(authority)
+        .filter(isUsable)
+        .map(({ usable }) => usable);
     },
     changed,
     reload: async () => {
+      refusals.forget();
       await Promise.all([...owners].map(changed));
     },
     failing: (authority, id, reason) => move(authority, id, 'error', reason),
@@ -235,15 +227,15 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     },
     authorities: () => [...owners],
     handshakeBy: (send) => {
-      handshake = send;
-      for (const owner of unshaken) void changed(owner);
-      unshaken.clear();
+      activations.handshakeBy(send);
+      for (const held of entries.values()) activations.begin(held);
     },
     close: async () => {
       closed = true;
       for (const cancel of endTimers.values()) cancel();
       endTimers.clear();
-      await Promise.all(work.values());
+      await activations.close();
+      await turns.idle();
     },
   };
 }

@@ -1,11 +1,13 @@
 import { ownerOf } from '../cpis/labels.ts';
 import type { StoredResource } from '../store/store.ts';
-import { judgeSubscription, type Verdict } from './activation.ts';
+import { isHandshakeFailure, judgeSubscription, type Verdict } from './activation.ts';
 import { beyondLimit } from './beyond-limit.ts';
 import { revealSubscription } from './channel-secrets.ts';
+import type { Refusals } from './refusals.ts';
 import { endOf, readSubscription } from './subscription.ts';
 import { writeSubscriptionVersion } from './subscription-version.ts';
-import type { Handshake, SubscriptionsOptions, UsableSubscription } from './subscriptions.ts';
+import type { UsableSubscription } from './subscriptions.ts';
+import type { SubscriptionsOptions } from './subscriptions-options.ts';
 
 /** A Subscription in use, as it is stored. */
 export interface Entry {
@@ -14,14 +16,13 @@ export interface Entry {
   readonly usable: UsableSubscription;
 }
 
-/** `unshaken`: it waits until handshakes can be sent. `superseded`: somebody else has written it meanwhile. */
-export type Taken = Entry | 'unused' | 'unshaken' | 'superseded';
+/** `superseded`: somebody else has written it meanwhile. */
+export type Taken = Entry | 'unused' | 'superseded';
 
-const handshakeFailure = 'handshake-';
 const withdrawn: Verdict = { status: 'error', error: 'the client may not be notified any more', usable: false };
 
 /** Gives the stored Subscription the status and error of the verdict. Undefined: written by somebody else meanwhile. */
-export async function bringSubscription(
+async function bringSubscription(
   stored: StoredResource,
   verdict: Verdict,
   options: SubscriptionsOptions,
@@ -37,37 +38,48 @@ export async function refuseBeyondLimit(stored: StoredResource, options: Subscri
   return (await bringSubscription(stored, beyondLimit, options)) === undefined ? 'superseded' : 'unused';
 }
 
-/** Judges a stored Subscription, shakes hands where that is due, and writes what has become of it. */
+/** Judges a stored Subscription, and writes what has become of it. Asks nobody but the store. */
 export async function takeSubscription(
   stored: StoredResource,
   options: SubscriptionsOptions,
-  handshake: Handshake | undefined,
+  refusals: Refusals,
 ): Promise<Taken> {
-  const { clock, resolve, allowLoopback } = options;
+  const { clock } = options;
   const resource = JSON.parse(stored.body);
   const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
   const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
-  const { channel, clauses } = read;
-  const judged = await judgeSubscription(stored, read, clock.now(), resolve, allowLoopback);
-  const usableIn = ({ status, error }: Verdict): UsableSubscription => ({
-    id: stored.id,
-    owner: ownerOf(stored.labels) ?? '',
-    status,
-    channel,
-    method: options.methodOf(stored.labels),
-    secrets: options.secretsOf(stored.labels),
-    clauses,
-    awaitsHandshake: error?.startsWith(handshakeFailure) === true,
-  });
-  let verdict = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
-  const shakesHands = channel.topic !== undefined && channel.type === 'rest-hook';
-  if (resource.status === 'requested' && verdict.usable && shakesHands) {
-    if (handshake === undefined) return 'unshaken';
-    const failure = verdict.error ?? (await handshake(usableIn({ ...verdict, status: 'requested' })));
-    if (failure !== undefined) verdict = { status: 'error', error: `${handshakeFailure}${failure}`, usable: true };
-  }
+  const judged = judgeSubscription(stored, read, clock.now());
+  const verdict = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
+  if (!verdict.usable && verdict.status === 'error' && !refusals.mayWrite(stored)) return 'unused';
   const current = await bringSubscription(stored, verdict, options);
   if (current === undefined) return 'superseded';
   if (!verdict.usable) return 'unused';
-  return { stored: current, endMs: endOf(resource.end), usable: usableIn(verdict) };
+  const usable: UsableSubscription = {
+    id: stored.id,
+    owner: ownerOf(stored.labels) ?? '',
+    status: verdict.status,
+    channel: read.channel,
+    method: options.methodOf(stored.labels),
+    secrets: options.secretsOf(stored.labels),
+    clauses: read.clauses,
+    awaitsHandshake: isHandshakeFailure(verdict.error),
+  };
+  return { stored: current, endMs: endOf(resource.end), usable };
+}
+
+/** The entry after its Subscription has been given another status. Undefined: written by somebody else meanwhile. */
+export async function moveEntry(
+  entry: Entry,
+  verdict: Verdict,
+  options: SubscriptionsOptions,
+): Promise<Entry | undefined> {
+  const stored = await bringSubscription(entry.stored, verdict, options);
+  if (stored === undefined) return undefined;
+  const { status, error } = verdict;
+  const stillAwaits = status === 'error' && entry.usable.awaitsHandshake;
+  return {
+    ...entry,
+    stored,
+    usable: { ...entry.usable, status, awaitsHandshake: stillAwaits || isHandshakeFailure(error) },
+  };
 }

@@ -102,7 +102,8 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
   async function sendBatch(id: string, queue: Queue, batch: readonly Waiting[]): Promise<SendResult> {
     // It may have been changed, withdrawn or turned off while the events waited.
     const to = subscriptions.usable(batch[0]?.to.owner ?? '').find((usable) => usable.id === id);
-    if (to?.channel.topic === undefined || to.channel.type !== 'rest-hook') return notWanted;
+    if (to?.channel.topic === undefined || to.channel.type !== 'rest-hook' || to.status === 'requested')
+      return notWanted;
     if (to.awaitsHandshake) {
       const accepted = await tell(to, 'handshake');
       if (accepted.kind === 'failed') return { ...accepted, endpointAlive: false };

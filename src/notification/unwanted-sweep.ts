@@ -1,5 +1,7 @@
 import type { DeliveryQueue } from '../store/store.ts';
-import { makeDueChunk } from './make-due.ts';
+
+/** Other servers' clocks may be ahead by so much, and what they set apart is of now. */
+const skewMs = 10_000;
 
 /**
  * What no Subscription asked for is set apart with a time. When the Subscriptions change, all that was set apart before is
@@ -25,11 +27,23 @@ export class UnwantedSweep {
     return Math.max(nowMs, this.#beforeMs);
   }
 
-  /** Makes the next part due; how many it were. To be called when no attempt is under way. Throws as the store does. */
-  async next(deliveries: Pick<DeliveryQueue, 'makeDue'>, authority: string): Promise<number> {
+  /**
+   * Makes the next `most` of them due; how many it were. To be called when no attempt is under way. Throws as the store
+   * does.
+   */
+  async next(
+    deliveries: Pick<DeliveryQueue, 'makeDue'>,
+    authority: string,
+    most: number,
+    nowMs: number,
+  ): Promise<number> {
     const beforeMs = this.#beforeMs;
-    const made = await deliveries.makeDue(authority, beforeMs, 'unwanted', makeDueChunk);
-    if (made < makeDueChunk && beforeMs === this.#beforeMs) this.#isWanted = false;
+    const before = await deliveries.makeDue(authority, beforeMs, 'unwanted', most);
+    // A process before this one may have lived by a clock that was ahead: what it set apart is not of this sweep's time.
+    const aheadMs = this.timeOf(nowMs) + skewMs;
+    const made =
+      before < most ? before + (await deliveries.makeDue(authority, aheadMs, 'unwanted-ahead', most - before)) : before;
+    if (made < most && beforeMs === this.#beforeMs) this.#isWanted = false;
     return made;
   }
 }

@@ -29,7 +29,7 @@ export function watchDeliveries(options: DeliveryWatchOptions): DeliveryWatch {
   let cancel: () => void;
 
   async function look(): Promise<void> {
-    const verdict = judgeAlarms(standing, await deliveries.backlog(), clock.now());
+    const verdict = judgeAlarms(standing, await deliveries.backlog(), clock.now(), clock.ageMs);
     if (stopped) return;
     ({ standing } = verdict);
     unrecorded = [...unrecorded, ...verdict.breaches];

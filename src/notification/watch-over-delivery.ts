@@ -82,7 +82,7 @@ export function watchOverDelivery(options: DeliveryOversightOptions): Pick<Deliv
     register,
     deliveries,
     dispatcher,
-    now: clock.now,
+    ageMs: clock.ageMs,
     alarms: watch.standing,
     breaches: () => breaches,
     aheadMs,

@@ -201,8 +201,9 @@ export interface DeliveryBreach {
  * What `makeDue` brings back. `waiting`: all that backs off or was recorded by a clock that is ahead, parked ones included;
  * attempts are kept. `parked`: parked ones only; they are not parked any more and have no attempts. `unwanted`: those set
  * apart before the time that is given, the longest ago first, so that what is set apart again does not come back in turn.
+ * `unwanted-ahead`: those set apart after it, by a clock that has been set back since.
  */
-export type MakeDueOf = 'waiting' | 'parked' | 'unwanted';
+export type MakeDueOf = 'waiting' | 'parked' | 'unwanted' | 'unwanted-ahead';
 
 export interface DeliveryQueue {
   /**
@@ -220,7 +221,7 @@ export interface DeliveryQueue {
   /**
    * Makes up to `limit` deliveries of an authority due at `nowMs`, the oldest of them first, leased ones left alone. How
    * many it were: fewer than `limit` means that none is left. Bounded, so that other writes go on in between.
-   * `unwanted` ones become due as when they were new.
+   * What was unwanted becomes due as when it was new.
    */
   makeDue(authority: string, nowMs: number, of: MakeDueOf, limit: number): Promise<number>;
   /** Durable when it resolves. False: it is known already, and stays as it was. */

@@ -247,6 +247,7 @@ export const deliveryTests: readonly ContractTest[] = [
       t.equal(await again.deliveries.makeDue('E1', 9_000, 'waiting', 9), 0);
       t.same(idsOf(await again.deliveries.claim('E1', 9, 50_000, 90_000)), ['a3']);
       t.equal(await again.deliveries.makeDue('E1', 1_400, 'unwanted', 9), 0, 'none was set apart before');
+      t.equal(await again.deliveries.makeDue('E1', 1_500, 'unwanted-ahead', 9), 0, 'none was set apart after');
       t.equal(await again.deliveries.makeDue('E1', 1_501, 'unwanted', 1), 1);
       t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 1, oldestRecordedMs: 200 }]);
       const [back, ...rest] = await again.deliveries.claim('E1', 9, 1_500, 90_000);
@@ -256,6 +257,21 @@ export const deliveryTests: readonly ContractTest[] = [
       t.same(idsOf(await again.deliveries.claim('E1', 9, 1_501, 90_000)), ['a1']);
       t.equal(await again.deliveries.settle(two, delivered('s1')), true);
       t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 0, delivered: 1 }]);
+    },
+  },
+  {
+    name: 'what was set apart by a clock that has been set back since is brought back apart from the rest',
+    run: async (t, { store }) => {
+      await owe(store, 3);
+      const claimed = await store.deliveries.claim('E1', 3, 1_000, 2_000);
+      for (const [index, each] of claimed.entries())
+        await store.deliveries.settle(each, { kind: 'unwanted', atMs: [1_500, 90_000, 80_000][index] ?? 0 });
+      t.equal(await store.deliveries.makeDue('E1', 1_600, 'unwanted-ahead', 1), 1);
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 1_600, 90_000)), ['a3'], 'the one that was set apart first');
+      t.equal(await store.deliveries.makeDue('E1', 1_600, 'unwanted-ahead', 9), 1);
+      t.equal(await store.deliveries.makeDue('E1', 1_600, 'unwanted-ahead', 9), 0);
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 1_600, 90_000)), ['a2']);
+      t.match(await store.deliveries.backlog(), [{ undelivered: 2, unwanted: 1 }]);
     },
   },
   {

@@ -4,6 +4,7 @@
  * in the tests of topic-based Subscriptions.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { Registry } from 'prom-client';
 import t, { type Test } from 'tap';
 import { watchOverDelivery } from '../../src/notification/watch-over-delivery.ts';
@@ -151,27 +152,48 @@ t.test('case 18: a redirect is not followed: no request and no header reaches th
   t.match(await backlogOf(leeds), { undelivered: 1 });
 });
 
-t.test('case 19: endless answers are cut, and hold nobody else up', async (t) => {
-  const [healthy, slow, flood] = [await receiver(t), await receiver(t), await receiver(t)];
-  slow.behave({ kind: 'drip', everyMs: 20 });
-  flood.behave({ kind: 'flood' });
-  const { subscribe, owe, drained, dispatcher, backlogOf } = await world(t, {
-    deadlineMs: 1_000,
-    limits: { total: 2, deadlineMs: 1_000 },
-  });
-  await subscribe('E07000001', slow.origin);
-  await subscribe('E07000002', flood.origin);
-  await subscribe(kent, healthy.origin);
-  await owe('E07000001', 3);
-  await owe('E07000002', 3);
-  await Promise.all([slow.waitFor(1), flood.waitFor(1)]);
-  await owe(kent, 50);
-  await drained(kent);
-  t.equal(healthy.received.length, 50);
-  while (!dispatcher.snapshot().attempts.has('timeout')) await sleep(20);
-  t.match(await backlogOf('E07000001'), { undelivered: 3, delivered: 0 });
-  t.ok(flood.bytesSent < 64 * 1024 * 1024, `${flood.bytesSent} bytes`);
-});
+t.test(
+  'case 19: slow headers, endless bodies, 1 GB bodies and gzip bombs are cut, and hold nobody else up',
+  async (t) => {
+    const healthy = await receiver(t);
+    const gibibyte = 1024 ** 3;
+    const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
+    const bad = {
+      E07000001: { kind: 'drip', everyMs: 20 },
+      E07000002: { kind: 'drip-headers', everyMs: 20 },
+      E07000003: { kind: 'flood' },
+      E07000004: { kind: 'flood', contentLength: gibibyte },
+      E07000005: { kind: 'answer', status: 200, headers: { 'content-encoding': 'gzip' }, body: bomb },
+      E07000006: { kind: 'hang' },
+    } as const;
+    const endpoints = new Map<string, Receiver>();
+    const { subscribe, owe, drained, dispatcher, backlogOf } = await world(t, {
+      deadlineMs: 1_000,
+      limits: { total: 2, deadlineMs: 1_000 },
+    });
+    for (const [authority, behaviour] of Object.entries(bad)) {
+      const endpoint = await receiver(t);
+      endpoint.behave(behaviour);
+      endpoints.set(authority, endpoint);
+      await subscribe(authority, endpoint.origin);
+      await owe(authority, 3);
+    }
+    await subscribe(kent, healthy.origin);
+    await Promise.all([...endpoints.values()].map((endpoint) => endpoint.waitFor(1)));
+    await owe(kent, 50);
+    await drained(kent);
+    t.equal(healthy.received.length, 50);
+    while ((dispatcher.snapshot().attempts.get('timeout') ?? 0) < 3) await sleep(20);
+    for (const authority of ['E07000001', 'E07000002', 'E07000006']) {
+      t.match(await backlogOf(authority), { undelivered: 3, delivered: 0 }, 'cut at the deadline: not taken');
+    }
+    // A 2xx whose body is cut at the cap has been given.
+    for (const authority of ['E07000003', 'E07000004', 'E07000005']) await drained(authority);
+    for (const [authority, { bytesSent }] of endpoints) {
+      t.ok(bytesSent < 64 * 1024 * 1024, `${authority}: ${bytesSent} bytes, socket buffers of three requests included`);
+    }
+  },
+);
 
 t.test('case 22: any 2xx is a success whatever its body says; nothing else is', async (t) => {
   const clock = manualClock(startMs);

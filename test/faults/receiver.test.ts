@@ -1,7 +1,7 @@
 /** I3 and I4 with the reference receiver: both sides are killed with kill -9, and each access is told once in the end. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent, Subscription } from 'fhir/r4.js';
 import t from 'tap';
@@ -104,3 +104,82 @@ t.test('case 21: kill -9 of server and receiver: each acknowledged look-up stand
     `${acknowledged.length} look-ups acknowledged, ${ids.length} told, ${receiver.findRepeated().size} sent again`,
   );
 });
+
+t.test(
+  'case 32: a server that was restored from a backup gives numbers anew: both sides say so, and nothing is lost',
+  async (t) => {
+    t.setTimeout(120_000);
+    const port = await findServerPort();
+    const home = await makeServerHome({
+      subscriptionOrigins: [`http://127.0.0.1:${port}`],
+      settings: { CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true', CPIS_LOG_LEVEL: 'warn' },
+    });
+    t.teardown(() => home.remove());
+    const [authority] = home.registry.authorities;
+    const [careProvider] = home.registry.careProviders;
+    if (authority === undefined || careProvider === undefined) throw new Error('the registry is incomplete');
+    const la = openFhirClient(home.baseUrl, authority);
+    const epr = openFhirClient(home.baseUrl, careProvider);
+    let server = await startServerProcess(home);
+    t.teardown(() => server.killNow());
+    const [output, keyFile] = [join(home.folder, 'accesses.ndjson'), join(home.folder, 'client.json')];
+    writeFileSync(keyFile, JSON.stringify(authority.privateJwk));
+    const asClient = ['--server', home.baseUrl, '--client-id', authority.clientId, '--key', keyFile];
+    const receiver = await startReceiver({
+      ...{ folder: home.folder, name: 'la', authorization: 'Bearer a', port, args: ['--output', output, ...asClient] },
+      keysUrl: `${home.origin}/.well-known/notification-keys.json`,
+    });
+    t.teardown(() => receiver.killNow());
+    const toldIds = (): string[] =>
+      (existsSync(output) ? readFileSync(output, 'utf8') : '')
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line).id);
+    const plan = freshPlan();
+    await submit(la, plan);
+    const content = 'http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-payload-content';
+    const subscription = {
+      ...{ resourceType: 'Subscription', status: 'requested', reason: 'x' },
+      criteria: 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record',
+      channel: {
+        ...{ type: 'rest-hook', endpoint: receiver.endpoint, payload: 'application/fhir+json' },
+        _payload: { extension: [{ url: content, valueCode: 'full-resource' }] },
+        header: ['Authorization: Bearer a'],
+      },
+    };
+    const created = await la.request<Subscription>('POST', 'Subscription', subscription);
+    t.equal(created.status, 201);
+    const lookUp = async () => t.equal((await epr.request('GET', `Flag?patient=${plan.nhsNumber}`)).status, 200);
+    await lookUp();
+    t.ok(await waitFor(() => toldIds().length === 1, arrivalLimitMs));
+    await server.stop();
+    const [data, backup] = [dirname(home.storeFile), join(home.folder, 'backup')];
+    cpSync(data, backup, { recursive: true });
+    server = await startServerProcess(home);
+    await lookUp();
+    await lookUp();
+    t.ok(await waitFor(() => toldIds().length === 3, arrivalLimitMs));
+    await server.stop();
+    t.notMatch(server.output(), 'event-numbers-behind');
+
+    rmSync(data, { recursive: true });
+    cpSync(backup, data, { recursive: true });
+    server = await startServerProcess(home);
+    await lookUp();
+    t.ok(await waitFor(() => toldIds().length === 4, arrivalLimitMs), 'the event is new, its number is not');
+    t.ok(await waitFor(() => server.output().includes('event-numbers-behind'), arrivalLimitMs), 'the server is told');
+    const { id } = created.body;
+    const facts = `"authority":"${authority.organisationId}","subscription":"${id}","last":2,"known":3`;
+    t.match(server.output(), facts);
+    const metrics = await fetch(`${home.origin}/metrics`, {
+      headers: { authorization: `Bearer ${await openFhirClient(home.baseUrl, home.registry.operator).token()}` },
+    });
+    t.match(
+      await metrics.text(),
+      new RegExp(`cpis_event_numbers_behind_total\\{authority="${authority.organisationId}"\\} [1-9]`),
+    );
+    await receiver.close();
+    t.equal(await server.stop(), 0);
+    t.equal(new Set(toldIds()).size, 4, 'each access once');
+  },
+);

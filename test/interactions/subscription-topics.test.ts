@@ -409,6 +409,55 @@ t.test('what is served stands in the CapabilityStatement', async (t) => {
   );
 });
 
+t.test(
+  'while an endpoint does not answer its handshake the other Subscriptions of its authority are notified',
+  async (t) => {
+    const silent = await openReceiver();
+    t.teardown(() => silent.close());
+    silent.behave({ kind: 'hang' });
+    const file = join(world.folder, 'registry.json');
+    const before = readFileSync(file, 'utf8');
+    const registry = JSON.parse(before);
+    const [own] = world.registry.authorities;
+    for (const client of registry.clients)
+      if (client.clientId === own?.clientId) client.subscriptionOrigins.push(silent.origin);
+    writeFileSync(file, JSON.stringify(registry));
+    t.strictSame(world.server.reloadRegistry(), []);
+    const healthy = await subscribe(la, { channel: { endpoint: `${receiver.origin}/healthy` } });
+    const created = await la.request(
+      'POST',
+      'Subscription',
+      wanted({ channel: { endpoint: `${silent.origin}/silent` } }),
+    );
+    const waiting = idIn(created.headers.get('location'));
+    await silent.waitFor(1);
+    const notified = (): number =>
+      receiver.received.filter(({ path }) => path === '/healthy').flatMap(({ body }) => numbersIn(JSON.parse(body)))
+        .length;
+    await lookUp(plan.nhsNumber, 3);
+    await until('the healthy one is notified', () => notified() === 3);
+    const { body } = await la.request<Subscription>('GET', `Subscription/${waiting}`);
+    t.equal(body.status, 'requested');
+    t.equal(silent.received.length, 1, 'the handshake, and nothing else');
+    silent.behave({ kind: 'answer', status: 200 });
+    t.equal((await la.request('PUT', `Subscription/${waiting}`, { ...body, status: 'requested' })).status, 200);
+    const told = (): number => silent.received.flatMap(({ body: text }) => numbersIn(JSON.parse(text))).length;
+    await until('what waited for it', () => told() === 3);
+    for (const each of [healthy, waiting]) await la.request('DELETE', `Subscription/${each}`);
+    writeFileSync(file, before);
+    t.strictSame(world.server.reloadRegistry(), []);
+  },
+);
+
+t.test('of one address so many connections wait to be bound, and no more', async (t) => {
+  const url = `${world.server.baseUrl.replace('http', 'ws')}/$websocket`;
+  const open = await Promise.all(Array.from({ length: 20 }, () => connect(t, url)));
+  const refused = await connect(t, url);
+  t.equal(await refused.closed, 1013);
+  for (const socket of open) socket.close();
+  t.strictSame(new Set(await Promise.all(open.map(({ closed }) => closed))), new Set([1005]));
+});
+
 t.test('an operation within a Bundle is refused, not misread', async (t) => {
   const answer = await postBundle(la, 'batch', [{ request: { method: 'GET', url: 'Subscription/$status' } }]);
   t.match(answer.body.entry?.[0]?.response?.status, /^4/);

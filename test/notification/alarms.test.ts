@@ -40,7 +40,7 @@ t.test('alarms at 1, 4, 12, 20 and 24 hours, of what is overdue and of what is p
   const breaches: DeliveryBreach[] = [];
   for (let minute = 0; minute <= 40 * 60; minute += 1) {
     const backlog = minute < 30 * 60 ? [row] : [{ ...row, oldestRecordedMs: undefined, undelivered: 1 }];
-    const verdict = judgeAlarms(standing, backlog, minute * 60_000);
+    const verdict = judgeAlarms(standing, backlog, minute * 60_000, (recordedMs) => minute * 60_000 - recordedMs);
     ({ standing } = verdict);
     for (const { kind, level, undelivered } of verdict.changed)
       told.push(`${minute / 60} ${kind} ${level} ${undelivered}`);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ownerLabel } from '../../src/cpis/labels.ts';
+import { ownerLabel, viewerLabel } from '../../src/cpis/labels.ts';
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
 import { parseSearch } from '../../src/fhir/search/parse-search.ts';
@@ -23,7 +23,7 @@ import type { SubscriptionChange } from '../../src/notification/subscription-ver
 import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
 import { openTopicDelivery, type TopicDelivery } from '../../src/notification/topic-delivery.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
-import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store } from '../../src/store/store.ts';
+import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store, StoredResource } from '../../src/store/store.ts';
 import { storeUnavailable } from '../../src/store/store-unavailable.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
 
@@ -31,7 +31,7 @@ const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
 
 export const secretsKey = Buffer.alloc(32, 7);
-const bindingKey = Buffer.alloc(32, 8);
+export const bindingKey = Buffer.alloc(32, 8);
 
 export const parseAuditSearch: ParseSearch = (type, params) =>
   parseSearch(type, params, {
@@ -68,6 +68,7 @@ export interface WorldOptions {
   readonly auditOf?: (change: SubscriptionChange) => AuditWrite;
   /** The server's own writes of Subscriptions that the store refuses: as many as it says. */
   readonly refusedCommits?: () => boolean;
+  readonly onContested?: (stored: StoredResource) => void;
   readonly onParked?: (authority: string, auditId: string, reason: string) => void;
   /** Puts faults in front of the real queue. */
   readonly faulty?: (queue: DeliveryQueue) => DeliveryQueue;
@@ -130,6 +131,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     secretsOf: () => [],
     mayNotify: () => true,
     secretsKey,
+    ...(options.onContested === undefined ? {} : { onContested: options.onContested }),
     onError: (error) => errors.push(error),
   });
   const sender = openSender({
@@ -231,7 +233,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
           subtype: 'search-type',
           action,
           outcome: '0',
-          labels: [],
+          labels: [viewerLabel(authority)],
           deliverTo: [authority],
         };
       });
@@ -246,7 +248,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       return { status, version: found.resource.version, ...(error === undefined ? {} : { error }) };
     },
     backlogOf,
-    drained: async (authority, limitMs = 10_000) => {
+    drained: async (authority, limitMs = 60_000) => {
       const endMs = Date.now() + limitMs;
       for (;;) {
         const row = await backlogOf(authority);
@@ -263,9 +265,10 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
         }
       }),
     stop: async () => {
+      const subscriptionsClosed = subscriptions.close();
       await dispatcher.stop();
       await topics.close();
-      await subscriptions.close();
+      await subscriptionsClosed;
       await store.close();
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),

@@ -190,6 +190,47 @@ t.test('an event that the endpoint refuses, or fails at, does not hold up the ot
   }
 });
 
+t.test('events that always fail do not keep what was set apart from an endpoint that takes it', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, update, subscriptions, owe, backlogOf } = await world(t, { clock });
+  const id = await subscribe(leeds, endpoint.origin, { criteria: 'AuditEvent?action=C' });
+  const apart = await owe(leeds, 100);
+  await pass(clock, 1_000);
+  t.match(await backlogOf(leeds), { unwanted: 100, undelivered: 0 });
+  const [first = '', ...others] = await owe(leeds, 4, 'C');
+  const poison = new Set([first, ...others]);
+  endpoint.behave(({ path }) => ({ kind: 'answer', status: poison.has(eventOf(path)) ? 500 : 200 }));
+  await pass(clock, 30 * minuteMs);
+  t.match(await backlogOf(leeds), { unwanted: 100, undelivered: 4 });
+  await update(id, { criteria: 'AuditEvent', status: 'requested' });
+  await subscriptions.changed(leeds);
+  await pass(clock, 16 * minuteMs);
+  t.match(await backlogOf(leeds), { unwanted: 0, undelivered: 4, delivered: 100 });
+  t.same(new Set(eventsAt(endpoint).filter((event) => !poison.has(event))), new Set(apart));
+});
+
+t.test('what nobody asks for is not owed while the endpoint is down, whatever else is', async (t) => {
+  const clock = manualClock(startMs);
+  const endpoint = await receiver(t);
+  const { pass, subscribe, update, subscriptions, owe, backlogOf } = await world(t, { clock });
+  const id = await subscribe(leeds, endpoint.origin, { criteria: 'AuditEvent?action=C' });
+  await owe(leeds, 300);
+  await pass(clock, 1_000);
+  endpoint.behave({ kind: 'answer', status: 503 });
+  const [wanted] = await owe(leeds, 1, 'U');
+  await owe(leeds, 300);
+  await pass(clock, 1_000);
+  await update(id, { criteria: 'AuditEvent?action=U', status: 'requested' });
+  await subscriptions.changed(leeds);
+  await pass(clock, 3 * hourMs);
+  t.match(await backlogOf(leeds), { unwanted: 600, undelivered: 1 });
+  endpoint.behave({ kind: 'answer', status: 200 });
+  await pass(clock, 16 * minuteMs);
+  t.match(await backlogOf(leeds), { unwanted: 600, undelivered: 0, delivered: 1 });
+  t.equal(eventsAt(endpoint).at(-1), wanted);
+});
+
 t.test('an answer that is lost is asked for again, with the same id', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
@@ -251,6 +292,24 @@ t.test(
     t.match(await backlogOf(leeds), { undelivered: 0, delivered: 60 });
     t.equal(broken.received.length - before, 60);
     t.equal(working.received.length, 60);
+  },
+);
+
+t.test(
+  'after a change an endpoint that is known to hang is sent one probe, and its neighbour does not wait',
+  async (t) => {
+    const [healthy, hanging] = [await receiver(t), await receiver(t)];
+    const first = await world(t, { deadlineMs: 20_000, limits: { deadlineMs: 20_000, perAuthority: 4 } });
+    const { subscribe, subscriptions, update, owe } = first;
+    const plain = await subscribe(leeds, healthy.origin);
+    const id = await subscribe(leeds, hanging.origin);
+    hanging.behave({ kind: 'hang' });
+    await update(id, { status: 'error', error: 'timeout' });
+    await update(plain, { reason: 'changed' });
+    await subscriptions.changed(leeds);
+    await owe(leeds, 40);
+    await healthy.waitFor(40);
+    t.equal(hanging.received.length, 1);
   },
 );
 

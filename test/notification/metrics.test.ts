@@ -19,7 +19,7 @@ t.test('what is owed, since when, and what was tried', async (t) => {
     register,
     deliveries: store.deliveries,
     dispatcher,
-    now: clock.now,
+    ageMs: clock.ageMs,
     alarms: () => [
       { authority: 'E08000035', kind: 'overdue', level: 4, undelivered: 1, oldestRecordedMs: clock.now() },
     ],

@@ -1,12 +1,14 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { findServerPort } from '../../src/cli/demo/server-process.ts';
 import { openSender, type SenderOptions } from '../../src/notification/sender.ts';
 import { openReceiver } from '../support/receiver.ts';
 
@@ -170,7 +172,7 @@ function certifyInThePast(folder: string, keyFile: string): string {
   return readFileSync(join(folder, 'past.pem'), 'utf8');
 }
 
-t.test('TLS that cannot be verified is a failure, never plaintext', { skip: opensslMissing() }, async (t) => {
+t.test('case 20: TLS that cannot be verified is a failure, never plaintext', { skip: opensslMissing() }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-tls-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
@@ -235,3 +237,81 @@ t.test('TLS that cannot be verified is a failure, never plaintext', { skip: open
   t.same(requests, ['/a', '/mutual']);
   t.same(plain.received, []);
 });
+
+/** An authority with one client certificate that it has revoked, and one that it has not. */
+function makeClientCertificates(folder: string) {
+  const run = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
+  const config = [
+    ...[
+      '[ca]',
+      'default_ca=own',
+      '[own]',
+      'database=index.txt',
+      'new_certs_dir=.',
+      'serial=serial',
+      'crlnumber=serial',
+    ],
+    ...['default_md=sha256', 'policy=any', 'default_days=2', 'default_crl_days=2', 'certificate=ca.pem'],
+    ...['private_key=ca.key', '[any]', 'commonName=supplied'],
+  ];
+  writeFileSync(join(folder, 'ca.cnf'), `${config.join('\n')}\n`);
+  writeFileSync(join(folder, 'index.txt'), '');
+  writeFileSync(join(folder, 'serial'), '01\n');
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  run('req', '-x509', ...ec, '-days', '2', '-subj', '/CN=ca', '-keyout', 'ca.key', '-out', 'ca.pem');
+  for (const name of ['good', 'revoked']) {
+    run('req', ...ec, '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`);
+    run('ca', '-batch', '-notext', '-config', 'ca.cnf', '-in', `${name}.csr`, '-out', `${name}.pem`);
+  }
+  run('ca', '-config', 'ca.cnf', '-revoke', 'revoked.pem');
+  run('ca', '-config', 'ca.cnf', '-gencrl', '-out', 'crl.pem');
+  const san = ['-addext', 'subjectAltName=DNS:la.test'];
+  run('req', '-x509', ...ec, '-days', '2', '-subj', '/CN=la.test', ...san, '-keyout', 'la.key', '-out', 'la.pem');
+  return (name: string) => readFileSync(join(folder, name), 'utf8');
+}
+
+t.test('case 20: a client certificate that the authority has revoked', { skip: opensslMissing() }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-crl-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const read = makeClientCertificates(folder);
+  const requests: string[] = [];
+  const server = createServer(
+    { key: read('la.key'), cert: read('la.pem'), requestCert: true, ca: read('ca.pem'), crl: read('crl.pem') },
+    (request, response) => {
+      requests.push(request.url ?? '');
+      request.resume();
+      response.end();
+    },
+  );
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  t.teardown(() => server.close());
+  const as = (name: string, port: number) => {
+    const own = { cert: read(`${name}.pem`), key: read(`${name}.key`), ca: read('la.pem') };
+    const send = sender(t, { deadlineMs: 5_000, tls: new Map([[`https://la.test:${port}`, own]]) });
+    return (path: string) => send(`https://la.test:${port}${path}`);
+  };
+  const { port } = server.address() as AddressInfo;
+  t.match(await as('good', port)('/good'), { kind: 'acknowledged' });
+  t.match(await as('revoked', port)('/revoked'), { kind: 'failed', endpointAlive: false });
+  t.same(requests, ['/good']);
+
+  // An endpoint of another make, which says why it refuses, in TLS 1.3 after the handshake.
+  for (const version of ['-tls1_2', '-tls1_3']) {
+    const otherPort = await findServerPort();
+    const args = [
+      ...['s_server', '-accept', `127.0.0.1:${otherPort}`, '-cert', 'la.pem', '-key', 'la.key', '-CAfile', 'ca.pem'],
+      ...['-Verify', '1', '-verify_return_error', '-crl_check', '-CRL', 'crl.pem', '-quiet', version],
+    ];
+    const other = spawn('openssl', args, { cwd: folder, stdio: 'ignore' });
+    t.teardown(() => other.kill());
+    while (!(await accepts(otherPort))) await sleep(20);
+    const refused = await as('revoked', otherPort)('/');
+    t.same(refused, { kind: 'failed', reason: 'tls', endpointAlive: false }, version);
+    other.kill();
+  }
+});
+
+const accepts = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.end(() => resolve(true))).on('error', () => resolve(false));
+  });

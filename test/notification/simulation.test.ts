@@ -36,7 +36,15 @@ t.test('a crash or a stop at every step of a small outage', { skip: one !== unde
   const planned = (crashes: SimulationPlan['crashes'], processes: 1 | 2): SimulationPlan => ({
     durationMs: 10 * 60_000,
     processes,
-    authorities: [{ id: 'A', endpoints: [[trouble, lost], []], off: [], narrow: [{ fromMs: 0, toMs: 90_000 }] }],
+    authorities: [
+      {
+        id: 'A',
+        endpoints: [[trouble, lost], []],
+        off: [],
+        narrow: [{ fromMs: 0, toMs: 90_000 }],
+        requested: [{ fromMs: 5_000, toMs: 15_000, endpoint: 1 }],
+      },
+    ],
     events: (['a', 'b', 'a'] as const).map((kind, index) => ({
       id: `e${index}`,
       authority: 'A',
@@ -58,6 +66,42 @@ t.test('a crash or a stop at every step of a small outage', { skip: one !== unde
         if (broken.length > 0) t.same(broken, [], `${processes} processes, step ${atStep}, ${clean ? 'stop' : 'kill'}`);
       }
       t.ok(steps > 50, `${steps} steps of ${processes} processes, ${clean ? 'stops' : 'kills'}`);
+    }
+  }
+});
+
+t.test('a breach is what was late by real time, wherever the clock leaps', { skip: one !== undefined }, async (t) => {
+  const hourMs = 60 * 60_000;
+  for (const [outageHours, leapHours] of [
+    [3, 24],
+    [22, 24],
+    [26, 24],
+    [26, -24],
+    [23, -24],
+    [26, 0],
+  ] as const) {
+    for (const processes of [1, 2] as const) {
+      const down = {
+        fromMs: 0,
+        toMs: outageHours * hourMs,
+        kind: 'status',
+        status: 503,
+        retryAfterMs: undefined,
+      } as const;
+      const plan: SimulationPlan = {
+        durationMs: 30 * hourMs,
+        processes,
+        authorities: [{ id: 'A', endpoints: [[down]], off: [], narrow: [], requested: [] }],
+        events: Array.from({ length: 3 }, (_, index) => ({
+          ...{ id: `e${index}`, authority: 'A', kind: 'a' as const, poison: undefined, poisonSpares: undefined },
+          atMs: index * 1_000,
+        })),
+        crashes: [],
+        storeTroubles: [],
+        clockJumps: [{ atMs: hourMs, byMs: leapHours * hourMs }],
+      };
+      const { broken } = await simulateDelivery(7, plan);
+      t.same(broken, [], `${outageHours} h down, the clock leaps by ${leapHours} h, ${processes} processes`);
     }
   }
 });

@@ -176,26 +176,36 @@ t.test('empty tells the number alone, full-resource the AuditEvent; filters hold
   });
 });
 
-t.test('a handshake that fails is told of, and sent again before the first event', async (t) => {
-  const endpoint = await receiver(t);
-  endpoint.behave({ kind: 'answer', status: 503 });
-  const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
-  const { subscribe, owe, statusOf, pass, backlogOf } = await world(t, { clock });
-  const id = await subscribe(leeds, endpoint.origin, topical(`${endpoint.origin}/h`));
-  t.match(await statusOf(id), { status: 'error', error: 'handshake-status-503' });
-  await owe(leeds, 2);
-  await pass(clock, 1_000);
-  t.same(eventsOf(endpoint), [], 'nothing is told to an endpoint that has not shaken hands');
-  endpoint.behave({ kind: 'answer', status: 200 });
-  await pass(clock, 20 * 60_000);
-  t.match(await backlogOf(leeds), { undelivered: 0 });
-  const types = endpoint.received.map((each) => told(each).type);
-  t.equal(types[types.indexOf('event-notification') - 1], 'handshake');
-  t.match(await statusOf(id), { status: 'active' });
-  t.same(
-    eventsOf(endpoint).flatMap(({ numbers }) => numbers),
-    [1, 2],
-  );
+t.test('case 31: a handshake that fails is told of, and sent again before the first event', async (t) => {
+  const [endpoint, elsewhere] = [await receiver(t), await receiver(t)];
+  for (const [error, behaviour] of [
+    ['handshake-status-503', { kind: 'answer', status: 503 }],
+    ['handshake-status-307', { kind: 'redirect', status: 307, location: elsewhere.origin }],
+  ] as const) {
+    const path = `/${error}`;
+    endpoint.behave(behaviour);
+    const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
+    const { subscribe, owe, statusOf, pass, backlogOf } = await world(t, { clock });
+    const heartbeat = { url: backport.heartbeatPeriod, valueUnsignedInt: 60 };
+    const url = `${endpoint.origin}${path}`;
+    const id = await subscribe(leeds, endpoint.origin, topical(url, { channel: [heartbeat] }));
+    t.match(await statusOf(id), { status: 'error', error });
+    await owe(leeds, 2);
+    await pass(clock, 10 * 60_000);
+    const at = () => endpoint.received.filter((each) => each.path === path).map(told);
+    t.ok(at().length > 2, 'it is tried again');
+    t.same([...new Set(at().map(({ type }) => type))], ['handshake'], 'nothing else goes to an endpoint like that');
+    t.match(await backlogOf(leeds), { undelivered: 2 }, 'its events are kept');
+    endpoint.behave({ kind: 'answer', status: 200 });
+    await pass(clock, 20 * 60_000);
+    t.match(await backlogOf(leeds), { undelivered: 0 });
+    const types = at().map(({ type }) => type);
+    t.equal(types[types.indexOf('event-notification') - 1], 'handshake');
+    t.match(await statusOf(id), { status: 'active' });
+    t.same(new Set(eventsOf(endpoint, path).flatMap(({ numbers }) => numbers)), new Set([1, 2]));
+    t.ok(types.includes('heartbeat'), 'and heartbeats, now that it has accepted a handshake');
+  }
+  t.same(elsewhere.received, []);
 });
 
 t.test('an event that is refused does not hold up the others, and keeps its number', async (t) => {

@@ -24,6 +24,7 @@ export function manualClock(startMs: number): ManualClock {
   };
   return {
     now: () => offsetMs + elapsedMs,
+    ageMs: (atMs) => Math.max(0, offsetMs + elapsedMs - atMs),
     elapsed: () => elapsedMs,
     after: (delayMs, run) => {
       const timer = { atMs: elapsedMs + delayMs, run };

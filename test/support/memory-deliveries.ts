@@ -86,8 +86,9 @@ export function openMemoryDeliveries(): MemoryDeliveries {
   }
 
   function makeDue(authority: string, nowMs: number, what: MakeDueOf, limit: number): number {
-    if (what === 'unwanted') {
-      const back = of(authority, 'unwanted').filter((row) => row.setApartMs < nowMs);
+    if (what === 'unwanted' || what === 'unwanted-ahead') {
+      const isMeant = (row: Row): boolean => (what === 'unwanted' ? row.setApartMs < nowMs : row.setApartMs > nowMs);
+      const back = of(authority, 'unwanted').filter(isMeant);
       back.sort((a, b) => a.setApartMs - b.setApartMs || byAge(a, b));
       for (const row of back.slice(0, limit)) Object.assign(row, { state: 'pending', dueMs: row.audit.recordedMs });
       return Math.min(back.length, limit);

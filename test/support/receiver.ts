@@ -19,7 +19,7 @@ type Behaviour =
       readonly kind: 'answer';
       readonly status: number;
       readonly headers?: Record<string, string>;
-      readonly body?: string;
+      readonly body?: string | Uint8Array;
     }
   /** Answers with the status after a while. */
   | { readonly kind: 'slow'; readonly delayMs: number; readonly status: number }
@@ -29,8 +29,10 @@ type Behaviour =
   | { readonly kind: 'reset' }
   /** A 200 whose body comes byte by byte and never ends. */
   | { readonly kind: 'drip'; readonly everyMs: number }
-  /** A 200 whose body never ends, as fast as it is read. */
-  | { readonly kind: 'flood' }
+  /** A status line and then headers, byte by byte, without an end. */
+  | { readonly kind: 'drip-headers'; readonly everyMs: number }
+  /** A 200 whose body never ends, as fast as it is read; with a length, one that says so, and ends there. */
+  | { readonly kind: 'flood'; readonly contentLength?: number }
   | { readonly kind: 'redirect'; readonly status: number; readonly location: string };
 
 /** An HTTP server on 127.0.0.1 that plays the endpoint of a local authority. */
@@ -40,7 +42,7 @@ export interface Receiver {
   readonly port: number;
   /** Everything that arrived, in order. */
   readonly received: readonly Received[];
-  /** Bytes of endless bodies (`drip`, `flood`) that were handed to connections. */
+  /** Bytes of endless answers (`drip`, `drip-headers`, `flood`) that were handed to connections. */
   readonly bytesSent: number;
   /** So many connections were open at one time. */
   readonly mostConnections: number;
@@ -167,14 +169,33 @@ function perform(behaviour: Behaviour, response: ServerResponse, count: (bytes: 
       response.on('close', () => clearInterval(timer));
       return;
     }
+    case 'drip-headers': {
+      const { socket } = response;
+      let sent = 0;
+      const timer = setInterval(() => {
+        const text = 'HTTP/1.1 200 OK\r\nx-padding: ';
+        socket?.write(text[sent] ?? 'a');
+        sent += 1;
+        count(1);
+      }, behaviour.everyMs);
+      response.on('close', () => clearInterval(timer));
+      socket?.on('close', () => clearInterval(timer));
+      return;
+    }
     case 'flood': {
-      response.writeHead(200, { 'content-type': 'text/plain' });
+      const { contentLength = Number.POSITIVE_INFINITY } = behaviour;
+      const length = Number.isFinite(contentLength) ? { 'content-length': contentLength } : {};
+      response.writeHead(200, { 'content-type': 'text/plain', ...length });
       const block = Buffer.alloc(16_384, 46);
+      let leftBytes = contentLength;
       const pour = () => {
-        while (!response.destroyed) {
-          count(block.length);
-          if (!response.write(block)) break;
+        while (!response.destroyed && leftBytes > 0) {
+          const part = block.subarray(0, Math.min(block.length, leftBytes));
+          leftBytes -= part.length;
+          count(part.length);
+          if (!response.write(part)) break;
         }
+        if (leftBytes === 0) response.end();
       };
       response.on('drain', pour);
       pour();

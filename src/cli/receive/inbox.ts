@@ -27,6 +27,14 @@ export interface Recorded {
   readonly repeated: readonly string[];
   /** What an operator should look at, in words. */
   readonly warnings: readonly string[];
+  /** Subscriptions whose numbers the server has given anew, with the last number that is known here. */
+  readonly behind: ReadonlyMap<string, number>;
+}
+
+interface Recording extends Recorded {
+  readonly repeated: string[];
+  readonly warnings: string[];
+  readonly behind: Map<string, number>;
 }
 
 /** What has been received, once and for all: each event once, whatever form told of it and how often. */
@@ -97,12 +105,7 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
   let output = db.prepare('SELECT seq, bytes FROM output').get() as { seq: number; bytes: number };
   let savedSeq = output.seq;
 
-  function recordEvent(
-    event: ToldEvent,
-    arrived: Arrived,
-    messageOf: () => number | null,
-    recorded: { repeated: string[]; warnings: string[] },
-  ): void {
+  function recordEvent(event: ToldEvent, arrived: Arrived, messageOf: () => number | null, recorded: Recording): void {
     const subscription = arrived.told.subscription?.id;
     const { number, resource } = event;
     const id = event.id ?? (fetches || subscription === undefined ? undefined : `${subscription}/${number}`);
@@ -120,11 +123,14 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
     const known = findNumber.get(subscription, number)?.['event'];
     if (typeof known === 'string' && id !== undefined && known !== id && event.id !== undefined) {
       recorded.warnings.push(`event number ${number} was given to two events: was the server restored from a backup?`);
+      recorded.behind.set(subscription, newestOf(subscription));
     }
     insertNumber.run(subscription, number, id ?? null);
   }
 
-  function recordOne(arrived: Arrived, recorded: { repeated: string[]; warnings: string[] }): void {
+  const newestOf = (subscription: string): number => Number(findNewest.get(subscription)?.['newest'] ?? 0);
+
+  function recordOne(arrived: Arrived, recorded: Recording): void {
     const { told, proof, receivedMs } = arrived;
     let message: number | null = null;
     const messageOf = (): number | null => {
@@ -135,9 +141,11 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
     for (const event of told.events) recordEvent(event, arrived, messageOf, recorded);
     if (told.subscription === undefined) return;
     const { id, newest } = told.subscription;
-    const known = Number(findNewest.get(id)?.['newest'] ?? 0);
-    if (newest < known && told.events.length === 0) {
+    const known = newestOf(id);
+    // What an earlier question was answered with may be older than what has come since.
+    if (newest < known && told.events.length === 0 && proof !== undefined) {
       recorded.warnings.push('the event numbers went back: was the server restored from a backup?');
+      recorded.behind.set(id, known);
     }
     raiseNewest.run(id, newest);
   }
@@ -182,7 +190,7 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
 
   return {
     record(batch) {
-      const recorded = { repeated: [] as string[], warnings: [] as string[] };
+      const recorded: Recording = { repeated: [], warnings: [], behind: new Map() };
       inTransaction(() => {
         for (const arrived of batch) recordOne(arrived, recorded);
       });

@@ -85,8 +85,9 @@ export async function receive(args: readonly string[]): Promise<void> {
       tell(`the output cannot be written (${codeOf(error)}): what is missing there is in the inbox, and comes later`);
     }
   };
-  const record = groupCommits(inbox, ({ warnings }) => {
+  const record = groupCommits(inbox, ({ warnings, behind }) => {
     for (const warning of new Set(warnings)) tell(`warning: ${warning}`);
+    for (const [subscription, known] of behind) recovery?.tellBehind(subscription, known);
     print();
     recovery?.look();
   });

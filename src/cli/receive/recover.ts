@@ -19,6 +19,11 @@ interface RecoveryOptions {
 export interface Recovery {
   /** Something may be missing: looks after a while, as notifications overtake one another. */
   look(): void;
+  /**
+   * The server gives numbers anew that were given before: it is asked for what comes behind the last one that is known
+   * here, by which it sees, once for each such number, that it has been set back.
+   */
+  tellBehind(subscription: string, known: number): void;
   close(): Promise<void>;
 }
 
@@ -37,6 +42,18 @@ export function openRecovery(options: RecoveryOptions): Recovery {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let wanted = false;
+  /** What the server has to be told of, and what it has been. */
+  const behind = new Map<string, number>();
+  const toldBehind = new Set<string>();
+
+  async function askBehind([subscription, known]: readonly [string, number]): Promise<void> {
+    const path = `Subscription/${subscription}/$events?eventsSinceNumber=${known + 1}&content=empty`;
+    const { status } = await session.request('GET', path, undefined, backOff);
+    if (status !== 200) throw new Error(`the server answered ${status}`);
+    behind.delete(subscription);
+    toldBehind.add(`${subscription}/${known}`);
+    onNotice(`the server has been told that event number ${known} was given before`);
+  }
 
   async function recoverRange({ subscription, from, to }: Gap): Promise<void> {
     const path = `Subscription/${subscription}/$events?eventsSinceNumber=${from}&eventsUntilNumber=${to}`;
@@ -73,6 +90,7 @@ export function openRecovery(options: RecoveryOptions): Recovery {
 
   async function run(): Promise<void> {
     try {
+      for (const each of [...behind]) await askBehind(each);
       const gaps = inbox.findGaps(rangeSize, rangesPerLook);
       for (const gap of gaps) await recoverRange(gap);
       const pending = inbox.findPending(pendingPerLook);
@@ -101,6 +119,9 @@ export function openRecovery(options: RecoveryOptions): Recovery {
     look() {
       wanted = true;
       if (running === undefined) schedule(graceMs);
+    },
+    tellBehind(subscription, known) {
+      if (!toldBehind.has(`${subscription}/${known}`)) behind.set(subscription, known);
     },
     async close() {
       clearTimeout(timer);

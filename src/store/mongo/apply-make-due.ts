@@ -28,8 +28,10 @@ export async function applyMakeDue(
       const parked = { state: { $in: ['ready', 'waiting'] }, parked: { $eq: true } };
       return change(collections, authority, parked, anew, limit);
     }
-    case 'unwanted': {
-      const apart = { state: { $eq: 'unwanted' }, waitUntilMs: { $lt: nowMs } };
+    case 'unwanted':
+    case 'unwanted-ahead': {
+      const waitUntilMs = of === 'unwanted' ? { $lt: nowMs } : { $gt: nowMs };
+      const apart = { state: { $eq: 'unwanted' }, waitUntilMs };
       const longestAgo = await findLongestApart(collections, authority, elementOf(authority, apart).filter, limit);
       const made = await changeOf(collections, longestAgo, authority, apart, setElement({ state: 'ready' }));
       counts.add(authority, 0, -made);

@@ -15,8 +15,11 @@ const parked = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND parked = 1 AND leaseToken IS NULL AND ?2 IS NOT NULL ORDER BY recordedMs, seq ${limitClause}`;
 const unwanted = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 2 AND waitUntilMs < ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
+const unwantedAhead = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND ready = 2 AND waitUntilMs > ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
 const expired = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 0 AND waitUntilMs <= ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
+const setApart = { parked, unwanted, 'unwanted-ahead': unwantedAhead } as const;
 const leasedAhead = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND leaseToken IS NOT NULL AND ready = 0 AND waitUntilMs > ?2 ORDER BY recordedMs, seq ${limitClause}`;
 
@@ -43,7 +46,7 @@ export function applyMakeDue(
     for (const key of keysAhead) statements.run(`UPDATE delivery SET dueMs = ? ${at}`, nowMs, ...key);
     return keys.length + keysAhead.length;
   }
-  const keys = find(statements, of === 'parked' ? parked : unwanted, authority, nowMs, limit);
+  const keys = find(statements, setApart[of], authority, nowMs, limit);
   if (of === 'parked') {
     const change = 'ready = 1, dueMs = ?, parked = 0, attempts = 0';
     for (const key of keys) statements.run(`UPDATE delivery SET ${change} ${at}`, nowMs, ...key);

@@ -18,6 +18,10 @@ export interface EndpointTrouble extends Interval {
   readonly retryAfterMs: number | undefined;
 }
 
+export interface RequestedInterval extends Interval {
+  readonly endpoint: number;
+}
+
 interface PlannedAuthority {
   readonly id: string;
   /** The endpoint of each of its Subscriptions, by what goes wrong with it. */
@@ -26,6 +30,8 @@ interface PlannedAuthority {
   readonly off: readonly Interval[];
   /** Its Subscriptions ask for events of kind `a` only. */
   readonly narrow: readonly Interval[];
+  /** One of its Subscriptions has been changed, and its endpoint is being looked at. */
+  readonly requested: readonly RequestedInterval[];
 }
 
 export interface PlannedEvent {
@@ -93,14 +99,19 @@ function drawTrouble(random: Random, durationMs: number): EndpointTrouble {
 export function drawPlan(random: Random): SimulationPlan {
   const durationMs = random.pick([hourMs, hourMs, 3 * hourMs, 3 * hourMs, 8 * hourMs, 27 * hourMs]);
   const ids = random.chance(0.5) ? ['A', 'B'] : ['A'];
-  const authorities = ids.map((id) => ({
-    id,
-    endpoints: Array.from({ length: random.chance(0.3) ? 2 : 1 }, () =>
-      several(random, 3, () => drawTrouble(random, durationMs)),
-    ),
-    off: random.chance(0.2) ? [drawInterval(random, durationMs, durationMs / 2)] : [],
-    narrow: random.chance(0.2) ? [drawInterval(random, durationMs, durationMs)] : [],
-  }));
+  const authorities = ids.map((id) => {
+    const count = random.chance(0.3) ? 2 : 1;
+    return {
+      id,
+      endpoints: Array.from({ length: count }, () => several(random, 3, () => drawTrouble(random, durationMs))),
+      off: random.chance(0.2) ? [drawInterval(random, durationMs, durationMs / 2)] : [],
+      narrow: random.chance(0.2) ? [drawInterval(random, durationMs, durationMs)] : [],
+      requested: several(random, random.chance(0.3) ? 2 : 0, () => ({
+        ...drawInterval(random, durationMs, random.pick([secondMs, 40 * secondMs])),
+        endpoint: random.between(0, count - 1),
+      })),
+    };
+  });
   const poisonous = random.chance(0.3);
   const events = Array.from({ length: random.between(1, 24) }, (_, index) => ({
     id: `e${index}`,

@@ -17,6 +17,8 @@ export interface SimulatedWorld {
   /** Whether calls of the store fail now. */
   readonly storeFails: () => boolean;
   readonly wallMs: () => number;
+  /** What the servers have written of Subscriptions. */
+  readonly statuses: Map<string, 'active' | 'error'>;
   readonly usable: (authority: string) => readonly UsableSubscription[];
   /** One request arrives; when it is answered, and with what. */
   readonly receive: (url: string, body: string) => { readonly afterMs: number; readonly result: SendResult };
@@ -55,9 +57,14 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
   const { time, random, deliveries } = world;
   let alive = true;
   const isAlive = (): boolean => alive;
-  const steady = openSteadyTime(world.wallMs, () => time.elapsedMs);
+  const steady = openSteadyTime(
+    world.wallMs,
+    () => time.elapsedMs,
+    () => 0,
+  );
   const clock: Clock = {
     now: steady.now,
+    ageMs: steady.ageMs,
     elapsed: () => time.elapsedMs,
     after: (delayMs, run) => time.after(delayMs, () => alive && run()),
   };
@@ -91,8 +98,8 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
     store: { deliveries: queue },
     subscriptions: {
       usable: world.usable,
-      failing: () => undefined,
-      recovered: () => undefined,
+      failing: (_, id) => alive && world.statuses.set(id, 'error'),
+      recovered: (_, id) => alive && world.statuses.set(id, 'active'),
       onChange: (wanted) => {
         listener = wanted;
       },

@@ -1,0 +1,244 @@
+/** Limits, bindings and back-pressure of WebSockets, on connections that a test holds the other end of. */
+import type { Bundle, Parameters } from 'fhir/r4.js';
+import t, { type Test } from 'tap';
+import { backport } from '../../src/fhir/subscription/backport.ts';
+import { type Binding, renderBindingToken } from '../../src/notification/binding-token.ts';
+import type { SocketChannel } from '../../src/notification/socket-session.ts';
+import { type ManualClock, manualClock } from '../support/manual-clock.ts';
+import { bindingKey, openWorld, type World, type WorldOptions } from './delivery-world.ts';
+
+const leeds = 'E08000035';
+const kent = 'E10000016';
+const startMs = Date.parse('2026-11-20T09:00:00Z');
+const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
+
+async function world(test: Test, options?: WorldOptions): Promise<World> {
+  const opened = await openWorld(options);
+  test.teardown(async () => {
+    await opened.stop();
+    opened.remove();
+  });
+  return opened;
+}
+
+const socketSubscription = (maxCount: number) => ({
+  criteria: accessTopic,
+  channel: {
+    ...{ type: 'websocket', payload: 'application/fhir+json' },
+    extension: [{ url: backport.maxCount, valuePositiveInt: maxCount }],
+    _payload: { extension: [{ url: backport.payloadContent, valueCode: 'full-resource' }] },
+  },
+});
+
+/** A subscriber's end of a connection. */
+interface Subscriber {
+  readonly texts: string[];
+  /** Texts that have been handed over and have not left yet. */
+  readonly unsent: number;
+  readonly mostUnsent: number;
+  readonly closed: { readonly code: number; readonly reason: string } | undefined;
+  say(text: string): void;
+  /** Reads, or reads no more: then nothing that is sent leaves. */
+  read(reads: boolean): void;
+}
+
+function connect({ topics }: World, address = '192.0.2.1'): Subscriber {
+  const texts: string[] = [];
+  const held: (() => void)[] = [];
+  let reads = true;
+  let mostUnsent = 0;
+  let closed: Subscriber['closed'];
+  let onMessage = (_text: string): void => undefined;
+  let onClose = (): void => undefined;
+  const channel: SocketChannel = {
+    address,
+    send: (text) => {
+      if (closed !== undefined) return Promise.reject(new Error('closed'));
+      texts.push(text);
+      if (reads) return Promise.resolve();
+      return new Promise((resolve) => {
+        held.push(resolve);
+        mostUnsent = Math.max(mostUnsent, held.length);
+      });
+    },
+    close: (code, reason) => {
+      closed ??= { code, reason };
+      onClose();
+    },
+    onMessage: (listener) => {
+      onMessage = listener;
+    },
+    onClose: (listener) => {
+      onClose = listener;
+    },
+  };
+  topics.websockets.accept(channel);
+  return {
+    texts,
+    get unsent() {
+      return held.length;
+    },
+    get mostUnsent() {
+      return mostUnsent;
+    },
+    get closed() {
+      return closed;
+    },
+    say: (text) => onMessage(text),
+    read: (now) => {
+      reads = now;
+      if (now) for (const resolve of held.splice(0)) resolve();
+    },
+  };
+}
+
+let nonces = 0;
+function tokenFor(clock: Pick<ManualClock, 'now'>, owner: string, ids: readonly string[], over: Partial<Binding> = {}) {
+  nonces += 1;
+  const binding = {
+    owner,
+    clientId: 'la',
+    subscriptionIds: ids,
+    expiresAtMs: clock.now() + 60_000,
+    nonce: `n${nonces}`,
+  };
+  return renderBindingToken({ ...binding, ...over }, bindingKey);
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (let tries = 0; tries < 2_000; tries += 1) {
+    if (condition()) return;
+    await new Promise((next) => setTimeout(next, 5));
+  }
+  throw new Error(`not so: ${what}`);
+}
+
+const statusIn = (text: string): Parameters => (JSON.parse(text) as Bundle).entry?.[0]?.resource as Parameters;
+const typeIn = (text: string): string | undefined =>
+  statusIn(text).parameter?.find(({ name }) => name === 'type')?.valueCode;
+const numbersIn = (text: string): number[] =>
+  (statusIn(text).parameter ?? [])
+    .filter(({ name }) => name === 'notification-event')
+    .map(({ part }) => Number(part?.find(({ name }) => name === 'event-number')?.valueString));
+
+t.test(
+  'a subscriber that does not read is sent one Bundle and no more, holds nobody up, and misses nothing',
+  async (t) => {
+    const clock = manualClock(startMs);
+    const opened = await world(t, { clock });
+    const slowId = await opened.subscribe(leeds, '', socketSubscription(10));
+    const otherId = await opened.subscribe(kent, '', socketSubscription(10));
+    const [slow, other] = [connect(opened), connect(opened)];
+    slow.say(`bind-with-token ${tokenFor(clock, leeds, [slowId])}`);
+    other.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
+    await until(() => slow.texts.length === 1 && other.texts.length === 1, 'handshakes');
+    slow.read(false);
+    for (let round = 0; round < 30; round += 1) {
+      await opened.owe(leeds, 20);
+      await opened.topics.numbers.caughtUp(leeds);
+    }
+    await until(() => slow.unsent === 1, 'a Bundle that does not leave');
+    await opened.owe(kent, 25);
+    await opened.topics.numbers.caughtUp(kent);
+    await until(() => other.texts.flatMap(numbersIn).length === 25, 'what the other is told');
+    t.equal(slow.mostUnsent, 1);
+    t.ok(slow.texts.flatMap(numbersIn).length <= 10, 'one Bundle of ten');
+    slow.read(true);
+    await until(() => slow.texts.flatMap(numbersIn).length === 600, 'the rest');
+    t.same(
+      slow.texts.flatMap(numbersIn),
+      Array.from({ length: 600 }, (_, index) => index + 1),
+      'in order, each once',
+    );
+    t.ok(slow.texts.every((text) => numbersIn(text).length <= 10));
+    t.match(await opened.backlogOf(leeds), { undelivered: 600, delivered: 0 }, 'what is sent is not yet delivered');
+    slow.say(`ack ${slowId} 600`);
+    await until(() => slow.texts.includes(`acknowledged ${slowId} 600`), 'the acknowledgement');
+    await opened.pass(clock, 1_000);
+    t.match(await opened.backlogOf(leeds), { undelivered: 0, delivered: 600 });
+  },
+);
+
+t.test('a connection that nobody binds in time is closed, and only so many of them are open', async (t) => {
+  const clock = manualClock(startMs);
+  const opened = await world(t, { clock });
+  const unbound = Array.from({ length: 20 }, () => connect(opened));
+  t.same(connect(opened).closed, { code: 1013, reason: 'too many connections' }, 'of one address');
+  const elsewhere = connect(opened, '192.0.2.2');
+  t.notOk(elsewhere.closed, 'another address');
+  await clock.advance(9_999, async () => undefined);
+  t.ok(unbound.every(({ closed }) => closed === undefined));
+  await clock.advance(1, async () => undefined);
+  t.ok(unbound.every(({ closed }) => closed?.code === 1008));
+  t.notOk(connect(opened).closed, 'there is room again');
+
+  const many = Array.from({ length: 100 }, (_, index) => index).flatMap((index) =>
+    Array.from({ length: 10 }, () => connect(opened, `198.51.100.${index}`)),
+  );
+  t.ok(
+    many.some(({ closed }) => closed?.code === 1013),
+    'over all addresses',
+  );
+  t.equal(many.filter(({ closed }) => closed === undefined).length, 999, 'beside the one that was there');
+});
+
+t.test('an authority has ten connections, each with a token of its own', async (t) => {
+  const clock = manualClock(startMs);
+  const opened = await world(t, { clock });
+  const id = await opened.subscribe(leeds, '', socketSubscription(10));
+  const bound = Array.from({ length: 10 }, () => connect(opened));
+  for (const socket of bound) socket.say(`bind-with-token ${tokenFor(clock, leeds, [id])}`);
+  await until(() => bound.every(({ texts }) => texts.length === 1), 'handshakes');
+  const eleventh = connect(opened);
+  eleventh.say(`bind-with-token ${tokenFor(clock, leeds, [id])}`);
+  await until(() => eleventh.closed !== undefined, 'the eleventh is refused');
+  t.same(eleventh.closed, { code: 1013, reason: 'this authority has too many connections' });
+  t.same(eleventh.texts, []);
+  const otherId = await opened.subscribe(kent, '', socketSubscription(10));
+  const other = connect(opened);
+  other.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
+  await until(() => other.texts.length === 1, 'another authority binds');
+  await opened.owe(leeds, 1);
+  await opened.topics.numbers.caughtUp(leeds);
+  await until(() => bound.every(({ texts }) => texts.length === 2), 'each is told');
+  t.equal(other.texts.length, 1);
+});
+
+t.test('bindings that fail: nothing is sent, and the connection is closed', async (t) => {
+  const clock = manualClock(startMs);
+  const opened = await world(t, { clock });
+  const id = await opened.subscribe(leeds, '', socketSubscription(10));
+  const otherId = await opened.subscribe(kent, '', socketSubscription(10));
+  const refused = async (name: string, text: string, code = 1008): Promise<void> => {
+    const socket = connect(opened);
+    socket.say(text);
+    for (let tries = 0; tries < 200 && socket.closed === undefined; tries += 1) {
+      await clock.advance(100, () => new Promise((next) => setTimeout(next, 2)));
+    }
+    t.equal(socket.closed?.code, code, name);
+    t.same(socket.texts, [], name);
+  };
+  await refused('expired', `bind-with-token ${tokenFor(clock, leeds, [id], { expiresAtMs: clock.now() })}`);
+  const [payload = '', mac = ''] = tokenFor(clock, leeds, [id]).split('.');
+  await refused('another signature', `bind-with-token ${payload}.${mac.replace(/^./, (c) => (c === 'A' ? 'B' : 'A'))}`);
+  await refused('a Subscription of another authority', `bind-with-token ${tokenFor(clock, leeds, [otherId])}`);
+  await refused('no Subscription', `bind-with-token ${tokenFor(clock, leeds, [])}`);
+  await refused('an acknowledgement before it is bound', `ack ${id} 1`);
+  const token = tokenFor(clock, leeds, [id]);
+  const first = connect(opened);
+  first.say(`bind-with-token ${token}`);
+  await until(() => first.texts.length === 1, 'the first use');
+  await refused('used before', `bind-with-token ${token}`);
+  t.equal(typeIn(first.texts[0] ?? ''), 'handshake');
+
+  first.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
+  await until(() => first.closed !== undefined, 'a bound connection does not go over to another authority');
+  t.equal(first.closed?.code, 1008);
+
+  const talker = connect(opened);
+  talker.say(`bind-with-token ${tokenFor(clock, leeds, [id])}`);
+  await until(() => talker.texts.length === 1, 'bound');
+  for (let count = 0; count <= 100; count += 1) talker.say(`ack ${id} 1`);
+  await until(() => talker.closed !== undefined, 'too many messages at once');
+  t.equal(talker.closed?.code, 1008);
+});
