@@ -8,7 +8,7 @@ import { applyClaim, applyExtend, applySettle } from './apply-delivery.ts';
 import { applyMakeDue } from './apply-make-due.ts';
 import { applyAudit, applyUnit, type BatchState } from './apply-unit.ts';
 import { applyBreach } from './delivery-breach.ts';
-import { indexAudits, readIndexed } from './index-audits.ts';
+import { openAuditIndex } from './index-audits.ts';
 import { queueDeliveries, readQueued } from './queue-deliveries.ts';
 import { openTexts } from './read-text.ts';
 import { type SqliteFailure, sqliteFailure } from './sqlite-failure.ts';
@@ -28,13 +28,16 @@ export interface Batches {
   apply(ops: readonly WriteOp[]): BatchOutcome;
   /** How many AuditEvents have no search keys and queued deliveries yet. */
   unindexed(): number;
+  /** Whether a `late` operation has something to do. */
+  isLateDue(): boolean;
 }
 
 /** Batches on the one connection that writes. */
 export function openBatches(db: DatabaseSync): Batches {
   const statements = openStatements(db);
   const last = statements.row('SELECT coalesce(max(seq), 0) FROM audit');
-  let indexed = readIndexed(statements);
+  const index = openAuditIndex(statements);
+  let indexed = index.indexed();
   // What was undone may have taken numbers that were counted as indexed.
   const state: BatchState = {
     nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readQueued(statements)) + 1,
@@ -72,8 +75,11 @@ export function openBatches(db: DatabaseSync): Batches {
         acknowledgeEvents(statements, op[1], op[2]);
         return true;
       case 'index':
-        indexAudits(statements, state.nextSeq - 1);
+        index.indexAll(state.nextSeq - 1);
         queueDeliveries(statements, state.nextSeq - 1);
+        return true;
+      case 'late':
+        queueDeliveries(statements, index.indexSome(state.nextSeq - 1));
         return true;
       case 'queue':
         queueDeliveries(statements, state.nextSeq - 1);
@@ -116,10 +122,12 @@ export function openBatches(db: DatabaseSync): Batches {
   return {
     apply(ops) {
       const outcome = applyOps(ops);
-      if (outcome.kind === 'done' && ops.some((op) => op[0] === 'index')) indexed = readIndexed(statements);
+      if (outcome.kind === 'done' && ops.some(([kind]) => kind === 'index' || kind === 'late'))
+        indexed = index.indexed();
       return outcome;
     },
     unindexed: () => state.nextSeq - 1 - indexed,
+    isLateDue: () => index.isDue(state.nextSeq - 1),
   };
 }
 

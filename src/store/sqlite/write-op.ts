@@ -46,7 +46,9 @@ export type WriteOp =
   /** Makes every AuditEvent so far searchable, and queues its deliveries. */
   | readonly ['index']
   /** Queues the deliveries of every AuditEvent so far. */
-  | readonly ['queue'];
+  | readonly ['queue']
+  /** Does a part of both. */
+  | readonly ['late'];
 
 /** `failed`: this operation alone changed nothing, and why. */
 export interface OpFailure {

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openBatches } from './apply-batch.ts';
 import { assertDurable, type ConnectionOptions, openConnection } from './connection.ts';
 import { openSchema } from './schema.ts';
-import type { WriterReply, WriterRequest } from './write-op.ts';
+import type { WriteOp, WriterReply, WriterRequest } from './write-op.ts';
 
 if (parentPort === null) throw new Error('writer-thread.ts runs as a worker only');
 const port = parentPort;
@@ -16,10 +16,12 @@ assertDurable(db);
 db.exec('UPDATE delivery SET ready = 1, leaseToken = NULL WHERE leaseToken IS NOT NULL');
 const batches = openBatches(db);
 
-/** Once so many AuditEvents are without search keys they get them, about 30 ms in which nothing else is written. */
-const maxUnindexed = 4_096;
+/** Above so many AuditEvents without search keys they come before the next batch. */
+const maxUnindexed = 16_384;
+/** Without a batch for so long the rest is indexed too. */
 const indexAfterMs = 500;
 let indexTimer: NodeJS.Timeout | undefined;
+let lateTurn: NodeJS.Immediate | undefined;
 
 /** After an I/O error nothing is written any more: what the file holds is known only when it is opened again. */
 let isLost = false;
@@ -39,23 +41,41 @@ port.on('message', (request: WriterRequest) => {
 
 /** The answers to the operations have left before this. */
 function indexInTime(): void {
-  const unindexed = batches.unindexed();
-  if (unindexed >= maxUnindexed) index();
-  else if (unindexed > 0) indexTimer ??= setTimeout(index, indexAfterMs);
+  if (batches.isLateDue()) lateTurn ??= setImmediate(workLate);
+  if (indexTimer !== undefined) indexTimer.refresh();
+  else if (batches.unindexed() > 0) indexTimer = setTimeout(index, indexAfterMs);
 }
 
-/** What fails but for good is tried again with what comes next. */
+/**
+ * A part of what is written for many AuditEvents at once; batches that have come in meanwhile go before the next part. What
+ * fails but for good is tried again with what comes next.
+ */
+function workLate(): void {
+  lateTurn = undefined;
+  let done: boolean;
+  do done = apply(['late']);
+  while (done && batches.unindexed() > maxUnindexed && batches.isLateDue());
+  if (done) indexInTime();
+}
+
 function index(): void {
-  clearTimeout(indexTimer);
   indexTimer = undefined;
-  if (isLost) return;
-  const outcome = batches.apply([['index']]);
-  if (outcome.kind === 'done') return;
+  apply(['index']);
+}
+
+/** False: it failed, or nothing can be written any more. */
+function apply(op: WriteOp): boolean {
+  if (isLost) return false;
+  const outcome = batches.apply([op]);
+  if (outcome.kind === 'done') return outcome.results[0] === true;
   isLost = true;
   reply(outcome);
+  return false;
 }
 
 function close(): void {
+  clearTimeout(indexTimer);
+  clearImmediate(lateTurn);
   index();
   if (isLost) return;
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)');

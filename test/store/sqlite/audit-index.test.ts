@@ -2,9 +2,14 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { openBatches } from '../../../src/store/sqlite/apply-batch.ts';
+import { openTextEncoder } from '../../../src/store/sqlite/audit-text.ts';
+import { openConnection } from '../../../src/store/sqlite/connection.ts';
+import { encodeUnit } from '../../../src/store/sqlite/encode-unit.ts';
 import { openSqliteExport } from '../../../src/store/sqlite/open-sqlite-export.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
+import { openSchema } from '../../../src/store/sqlite/schema.ts';
 import type { AuditWrite, SharedText, Store } from '../../../src/store/store.ts';
 import { audit, findIds, plan, token, unit, write } from '../../contract/fixtures.ts';
 import { openTestStore } from './open-test-store.ts';
@@ -105,6 +110,91 @@ t.test('a search sees each event that was committed before it, among many that a
   });
   await Promise.all(commits);
   t.equal((await findIds(store, all)).length, 6_000);
+});
+
+const ofLabel = plan([{ kind: 'label', any: ['l1'] }], { type: 'AuditEvent', limit: 10_000 });
+
+/** A store without its thread, so that each step is taken when the test says so. */
+function openSteps(t: Test) {
+  const folder = t.testdir();
+  const db = openConnection({ file: join(folder, 'store.sqlite'), use: 'write' });
+  openSchema(db);
+  const batches = openBatches(db);
+  const encoder = openTextEncoder();
+  let written = 0;
+  const numberOf = (sql: string): number => Number(db.prepare(sql).get()?.['n']);
+  return {
+    folder,
+    batches,
+    written: () => written,
+    late: () => batches.apply([['late']]),
+    keys: () => numberOf('SELECT count(*) AS n FROM audit_key'),
+    indexed: () => numberOf('SELECT indexed AS n FROM audit_progress'),
+    write(count: number) {
+      const ops = Array.from({ length: count }, (_, i) => {
+        const at = written + i;
+        const of = { patients: [`Patient/p${at % 700}`], entities: [], labels: [`l${at % 3}`], deliverTo: ['E1'] };
+        return encodeUnit(unit({ audits: [audit(`a${at}`, of)] }), encoder).op;
+      });
+      written += count;
+      batches.apply(ops);
+    },
+    close: () => db.close(),
+  };
+}
+
+/** What a store on this folder knows of `count` events. */
+async function checkWhole(t: Test, folder: string, count: number): Promise<void> {
+  const store = await opened(t, folder);
+  t.equal((await findIds(store, ofLabel)).length, Math.ceil((count - 1) / 3));
+  t.equal((await findIds(store, all)).length, count);
+  t.match(await store.deliveries.backlog(), [{ authority: 'E1', undelivered: count }]);
+}
+
+t.test('keys are written part by part, with commits in between; a crash among the parts loses none', async (t) => {
+  const steps = openSteps(t);
+  steps.write(100);
+  t.notOk(steps.batches.isLateDue(), 'few are left to wait');
+  while (steps.keys() === 0) {
+    steps.write(300);
+    t.equal(steps.indexed(), 0);
+    if (steps.batches.isLateDue()) steps.late();
+  }
+  const written = steps.written();
+  const first = steps.keys();
+  t.ok(written >= 4_096 && first < written, `${first} keys of ${written} events are one part`);
+  const crashed = copyOf(t, steps.folder);
+  steps.write(300);
+  while (steps.indexed() === 0) steps.late();
+  t.ok(steps.indexed() >= 4_096 && steps.indexed() < steps.written());
+  steps.write(4_096);
+  for (const before = steps.keys(); steps.keys() === before; ) steps.late();
+  const writing = steps.keys();
+  steps.write(10);
+  steps.batches.apply([['index']]);
+  t.equal(steps.indexed(), steps.written(), 'a search has all of them, those that were being written too');
+  t.ok(steps.keys() > writing);
+  t.notOk(steps.batches.isLateDue());
+  const total = steps.written();
+  steps.close();
+  await checkWhole(t, crashed, written);
+  await checkWhole(t, steps.folder, total);
+});
+
+t.test('a part that is undone with its batch is done again', async (t) => {
+  const steps = openSteps(t);
+  while (steps.keys() === 0) {
+    steps.write(512);
+    steps.late();
+  }
+  const before = steps.keys();
+  const broken = encodeUnit(unit({ audits: [audit('bad', { recordedMs: Number.NaN })] }), openTextEncoder()).op;
+  t.match(steps.batches.apply([['late'], broken, ['late']]), { results: [true, { failed: 'rejected' }, true] });
+  t.ok(steps.keys() > before);
+  t.match(steps.batches.apply([['late'], broken, ['index']]), { results: [true, { failed: 'rejected' }, true] });
+  const total = steps.written();
+  steps.close();
+  await checkWhole(t, steps.folder, total);
 });
 
 t.test('numbers that a refused unit took hide no event that comes after a restart', async (t) => {
