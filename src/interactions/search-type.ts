@@ -18,6 +18,9 @@ import { describeSearchAccess } from './search-access.ts';
 import { openPage, renderPageLinks } from './search-page.ts';
 import { parseCallerSearch, requirePatient } from './search-surface.ts';
 
+/** An AuditEvent of a page of 1,000 is long itself: no page of them is so long that rendering and sending it takes a while. */
+const maxAuditPageLength = 4_000_000;
+
 function planSearch(query: SearchQuery, context: AccessContext, ports: InteractionPorts): SearchPlan {
   const after = openPage(query, context.caller, ports);
   const plan = {
@@ -26,6 +29,7 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
     sort: query.sort,
     limit: query.summary === 'count' ? 0 : (query.count ?? ports.searchDefaultCount),
     total: query.summary === 'count' || query.count === 0,
+    ...(query.type === 'AuditEvent' ? { maxLength: maxAuditPageLength } : {}),
   };
   return after === undefined ? plan : { ...plan, after };
 }
