@@ -126,6 +126,8 @@ try {
     'Flag?_count=1000&_sort=-date',
     'Flag?_count=1000&_include=Flag:patient&_include=Flag:author',
     'Patient?_count=1000&_revinclude=Flag:patient',
+    'Flag?_count=1000&_include=Flag:patient&_elements=status&_pretty=true',
+    'Flag/_history?_count=1000&_summary=true',
     'Flag?status=active&_summary=count',
     'Patient?family:contains=child4&_sort=family&_count=50',
     'AuditEvent?_count=1000&_total=accurate',

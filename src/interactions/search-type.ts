@@ -40,6 +40,7 @@ async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: Intera
   const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
   if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
   const result = await search(plan);
+  if (mode === 'none') return result;
   if (result.next === undefined) return { ...result, total: result.matches.length };
   if (!counts) return result;
   const { total } = await search({ ...plan, limit: 0, total: true });
@@ -101,10 +102,16 @@ export async function searchType(
     }),
     ({ body }) => body.length,
   );
-  for (const resource of included) {
-    const fullUrl = `${ports.baseUrl}/${resource.type}/${resource.id}`;
-    entries.push({ fullUrl, body: asked(resource.body), mode: 'include' });
-  }
+  const includes = await inTurns(
+    included,
+    ({ type, id, body }): SearchsetEntry => ({
+      fullUrl: `${ports.baseUrl}/${type}/${id}`,
+      body: asked(body),
+      mode: 'include',
+    }),
+    ({ body }) => body.length,
+  );
+  entries.push(...includes);
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
   return {
     kind: 'ok',
