@@ -659,7 +659,8 @@ t.test('transaction: a read that would fail refuses the whole, before anything i
 
 t.test('reads of one Bundle answer so much, and those after that are refused in their entry', async (t) => {
   for (let at = 0; at < 13; at += 1) await submit(la, ...Array.from({ length: 20 }, () => freshPlan()));
-  const read = { request: { method: 'GET', url: 'Flag?_count=250&_include=Flag:patient' } };
+  // HEAD is as much work, and leaves out of the response what would be validated here for seconds.
+  const read = { request: { method: 'HEAD', url: 'Flag?_count=250&_include=Flag:patient' } };
   const entries = Array.from({ length: 40 }, () => read);
   const { id, headers } = namedRequest();
   const answer = await postBundle(la, 'transaction', entries, headers);
