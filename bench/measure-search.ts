@@ -130,6 +130,7 @@ try {
     'Flag/_history?_count=1000&_summary=true',
     'Flag?status=active&_summary=count',
     'Patient?family:contains=child4&_sort=family&_count=50',
+    'AuditEvent?_count=1000&action=C',
     'AuditEvent?_count=1000&_total=accurate',
   ];
   const blocked: object[] = [];

@@ -330,7 +330,7 @@ t.test('nobody gets in without a token, and each refusal is audited before it is
   ]) {
     t.equal(response.status, 503);
     t.ok(response.headers.get('retry-after'));
-    t.match(await issueOf(response), { code: 'transient', spine: 'UNABLE_TO_CALL_SERVICE' });
+    t.match(await issueOf(response), { code: 'transient', spine: 'SERVICE_UNAVAILABLE' });
   }
   const slow = await startServer({
     authenticate: async (header) => {
