@@ -49,6 +49,7 @@ import { openTopicDelivery } from './notification/topic-delivery.ts';
 import { watchOverDelivery } from './notification/watch-over-delivery.ts';
 import { openStore } from './open-store.ts';
 import { openRegistry } from './registry/open-registry.ts';
+import type { Store } from './store/store.ts';
 import { timeCommits } from './store/time-commits.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
@@ -69,6 +70,8 @@ export interface ComposeOptions {
   readonly onFatal: (error: Error) => void;
   /** Whether to wait for a database that cannot be reached yet; else that is a StoreStartError. */
   readonly waitForStore?: boolean;
+  /** Stands between the server and its store, for whoever wants to see what is asked of it. */
+  readonly aroundStore?: (store: Store) => Store;
 }
 
 const bindingTokenLifetimeMs = 60_000;
@@ -142,7 +145,9 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
     onError,
     wait: options.waitForStore ?? false,
   });
-  const store = timeCommits(opened.store, (seconds) => commitSeconds.observe(seconds));
+  const store = timeCommits(options.aroundStore?.(opened.store) ?? opened.store, (seconds) =>
+    commitSeconds.observe(seconds),
+  );
   for (const { authority, undelivered } of await store.deliveries.backlog()) {
     if (registry.current.authorities.has(authority)) continue;
     logger.warn({ authority, undelivered }, 'the store knows an authority that the registry does not');

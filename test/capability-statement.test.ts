@@ -337,7 +337,7 @@ t.test('what else the statement says', async (t) => {
   t.equal(resourceOf('Patient').updateCreate, true);
   t.equal((await la.request('PUT', `Patient/${plan.nhsNumber}`, buildPatient(plan))).status, 201);
   for (const type of types.filter((name) => name !== 'Patient')) t.equal(resourceOf(type).updateCreate, false, type);
-  t.equal((await la.request('PUT', 'Flag/chosen-by-client', buildFlag(plan))).status, 404);
+  t.equal((await la.request('PUT', 'Flag/chosen-by-client', buildFlag(plan))).status, 405);
   for (const format of [...(statement.format ?? []), 'application/json']) {
     const answer = await la.request('GET', `Flag?_format=${encodeURIComponent(format)}`);
     t.equal(answer.status, 200, format);

@@ -139,6 +139,17 @@ export function mayPerform(caller: Caller, type: string, interaction: TypeIntera
   return isGiven(caller, type, interaction) && (permission === undefined || isGranted(caller, type, permission));
 }
 
+/** Throws 404 for a type, 405 for an interaction on it, that no role is given, at the `expression` that asks for it. */
+export function refuseNotServed(type: string, interaction: TypeInteraction, expression: readonly string[]): void {
+  const row = Object.hasOwn(accessTable, type) ? accessTable[type] : undefined;
+  if (row === undefined) {
+    throw fault('not-found', 'No such resource type is served.', { code: 'not-supported', expression });
+  }
+  if (!Object.values(row).some((given) => given.includes(interaction))) {
+    throw fault('method', 'This interaction is not served on this resource type.', { expression });
+  }
+}
+
 /** Throws 403 unless the caller's role is given this interaction on this type and the token's scopes cover it. */
 export function authorise(caller: Caller, type: string, interaction: TypeInteraction): void {
   if (!isGiven(caller, type, interaction)) {

@@ -21,6 +21,7 @@ const displays = {
   RESOURCE_NOT_FOUND: 'Resource not found',
   RESOURCE_VERSION_MISMATCH: 'Resource version mismatch',
   SERVER_ERROR: 'Server error',
+  SERVICE_UNAVAILABLE: 'Service unavailable',
   TOO_MANY_MATCHES: 'Too Many Matches',
   TOO_MANY_REQUESTS: 'Too many requests',
   UNABLE_TO_CALL_SERVICE: 'Unable to call service',
@@ -56,7 +57,7 @@ const byIssueCode: Readonly<Record<IssueCode, SpineCode | undefined>> = {
   timeout: 'UNABLE_TO_CALL_SERVICE',
   'too-costly': 'UNSUPPORTED_SERVICE',
   'too-long': 'INVALID_REQUEST_MESSAGE',
-  transient: 'UNABLE_TO_CALL_SERVICE',
+  transient: 'SERVICE_UNAVAILABLE',
   unknown: undefined,
   value: 'INVALID_VALUE',
 };

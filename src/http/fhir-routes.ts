@@ -11,6 +11,7 @@ import { checkAccept, takeFormat } from './media-type.ts';
 import { takePretty } from './pretty.ts';
 import { parseQuery } from './query.ts';
 import { sendAnswer, sendJson } from './reply.ts';
+import { isReserved, notServed, type ServedPaths } from './served-paths.ts';
 import type { HttpLimits, ServerOptions, TypeInteraction } from './server-options.ts';
 
 interface RouteShape {
@@ -61,23 +62,26 @@ const operationCodes: ReadonlySet<InteractionCode> = new Set<InteractionCode>([
 const writes: ReadonlySet<InteractionCode> = new Set(['create', 'update', 'patch', 'delete']);
 const fhirId = /^[A-Za-z0-9.-]{1,64}$/;
 
-/** Adds the routes of the FHIR base to `app`, and gives each path with its methods to `announce`, for 405 and Allow. */
+/** Adds the routes of the FHIR base to `app`, and each path with its methods to `served`, for 405 and Allow. */
 export function addFhirRoutes(
   app: FastifyInstance,
   options: ServerOptions,
   limits: HttpLimits,
-  announce: (template: string, method: string) => void,
+  served: ServedPaths,
 ): void {
   const base = options.basePath;
   const gate = buildGate(limits.maxConcurrent);
   const add = (template: string, method: HTTPMethods, route: ServedRoute, content: RouteShape['content']): void => {
-    announce(template, method);
+    served.add(template, method);
     app.route({
       method,
       url: `${base}${template}`,
       bodyLimit: content === 'form' ? limits.formLimitBytes : limits.bodyLimitBytes,
       onRequest: beginFhir(options, route, content) as onRequestHookHandler,
-      handler: (request, reply) => answer(request, reply, route, options, gate),
+      handler: (request, reply) => {
+        refuseReserved(request, options, served);
+        return answer(request, reply, route, options, gate);
+      },
     });
   };
 
@@ -119,7 +123,7 @@ export function addFhirRoutes(
     add('/_history', 'GET', { template: '/_history', interaction: 'history-system' }, undefined);
   }
 
-  announce('/metadata', 'GET');
+  served.add('/metadata', 'GET');
   app.get(`${base}/metadata`, (request, reply) => {
     request.exchange.route = { template: '/metadata' };
     const pairs = parseQuery(queryText(request));
@@ -144,7 +148,7 @@ async function answer(
   exchange.performed = true;
   try {
     const answered = await options.perform(fhirRequest, context);
-    sendAnswer(reply, answered, context.preferReturn, writes.has(fhirRequest.interaction), options.publicBaseUrl);
+    await sendAnswer(reply, answered, context.preferReturn, writes.has(fhirRequest.interaction), options.publicBaseUrl);
   } finally {
     gate.leave();
   }
@@ -159,8 +163,8 @@ function buildRequest(
 ): FhirRequest {
   const { method, headers, body } = request;
   const { id, vid } = request.params as { readonly id?: string; readonly vid?: string };
-  if (id !== undefined && !fhirId.test(id)) refuseId(id);
-  if (vid !== undefined && !fhirId.test(vid)) refuseId(vid);
+  if (id !== undefined && !fhirId.test(id)) refuseId();
+  if (vid !== undefined && !fhirId.test(vid)) refuseId();
   const isForm = interaction === 'search-type' && method === 'POST';
   const text = isForm ? formText(request) : queryText(request);
   const query = parseQuery(text);
@@ -226,10 +230,15 @@ function formText(request: FastifyRequest): string {
   return inUrl === '' ? form : form === '' ? inUrl : `${inUrl}&${form}`;
 }
 
-function refuseId(id: string): never {
-  if (id === '' || id.startsWith('_') || id.startsWith('$')) {
-    throw fault('not-found', 'No such interaction or operation is served.', { code: 'not-supported' });
-  }
+/** `_search` and `$validate` stand where ids do: what is served there with another method is 405. */
+function refuseReserved(request: FastifyRequest, { basePath }: ServerOptions, served: ServedPaths): void {
+  const { id } = request.params as { readonly id?: string };
+  if (id === undefined || !isReserved(id)) return;
+  const [path = ''] = (request.raw.url ?? '').split('?', 1);
+  throw notServed(served.allowed(path.slice(basePath.length)));
+}
+
+function refuseId(): never {
   throw fault('invalid', 'An id in the URL is not a FHIR id.', { code: 'value' });
 }
 

@@ -1,4 +1,5 @@
 /** `_pretty`: JSON for people to read. https://hl7.org/fhir/R4/http.html#pretty */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fault } from '../fhir/fault.ts';
 import type { QueryPair } from './query.ts';
 
@@ -19,11 +20,14 @@ export function takePretty(pairs: QueryPair[]): boolean {
 
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 
-/** Sets JSON text in lines. The text of each value stays as it is: a number keeps its digits. */
-export function indentJson(text: string): string {
+const tokensPerPart = 20_000;
+
+/** Sets JSON text in lines, part by part. The text of each value stays as it is: a number keeps its digits. */
+function* indentParts(text: string): Generator<string, void, undefined> {
   let out = '';
   let depth = 0;
   let last = '';
+  let count = 0;
   const line = (): string => `\n${'  '.repeat(depth)}`;
   for (const [token] of text.matchAll(tokens)) {
     const isOpening = token === '{' || token === '[';
@@ -34,6 +38,25 @@ export function indentJson(text: string): string {
     out += token === ':' ? ': ' : token;
     if (isOpening) depth += 1;
     last = token;
+    if (++count % tokensPerPart === 0) {
+      yield out;
+      out = '';
+    }
   }
-  return out;
+  yield out;
+}
+
+/** JSON text in lines. */
+export function indentJson(text: string): string {
+  return [...indentParts(text)].join('');
+}
+
+/** As `indentJson`, with turns for other requests in between when the text is long. */
+export async function indentJsonInTurns(text: string): Promise<string> {
+  const parts: string[] = [];
+  for (const part of indentParts(text)) {
+    if (parts.length > 0) await nextTurn();
+    parts.push(part);
+  }
+  return parts.join('');
 }

@@ -6,7 +6,7 @@ import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
 import type { AccessContext, FhirAnswer } from '../interactions/interaction.ts';
 import type { Exchange } from './exchange.ts';
 import { answerType } from './media-type.ts';
-import { indentJson } from './pretty.ts';
+import { indentJson, indentJsonInTurns } from './pretty.ts';
 
 const answerStatus = { ok: 200, created: 201, deleted: 204, 'not-modified': 304 } as const;
 const retryAfterSeconds = '5';
@@ -22,19 +22,22 @@ export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void 
 
 /** Sends FHIR JSON, in lines where the request asks for it. */
 export function sendJson(reply: FastifyReply, body: string): void {
-  const { exchange, headers, url } = reply.request;
-  const text = exchange.pretty ? indentJson(body) : body;
+  sendText(reply, reply.request.exchange.pretty ? indentJson(body) : body);
+}
+
+function sendText(reply: FastifyReply, text: string): void {
+  const { headers, url } = reply.request;
   reply.header('content-type', answerType(headers.accept, url)).send(text);
 }
 
 /** Sends what an interaction answered. `Prefer: return` applies to writes; warnings are told unless it asks otherwise. */
-export function sendAnswer(
+export async function sendAnswer(
   reply: FastifyReply,
   answer: FhirAnswer,
   preferReturn: AccessContext['preferReturn'],
   isWrite: boolean,
   publicBaseUrl: string,
-): void {
+): Promise<void> {
   if (answer.versionId !== undefined) reply.header('etag', `W/"${answer.versionId}"`);
   if (answer.lastUpdatedMs !== undefined) reply.header('last-modified', new Date(answer.lastUpdatedMs).toUTCString());
   if (answer.location !== undefined) reply.header('location', `${publicBaseUrl}/${answer.location}`);
@@ -44,7 +47,7 @@ export function sendAnswer(
     return;
   }
   reply.code(answer.kind === 'deleted' ? 200 : answerStatus[answer.kind]);
-  sendJson(reply, body);
+  sendText(reply, reply.request.exchange.pretty ? await indentJsonInTurns(body) : body);
 }
 
 function writeBody(answer: FhirAnswer, preferReturn: AccessContext['preferReturn']): string | undefined {

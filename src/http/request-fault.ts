@@ -1,13 +1,17 @@
 /** Turns whatever was thrown while a request was answered into a FhirFault. */
 import { type FaultCategory, FhirFault, fault } from '../fhir/fault.ts';
 
-const byCode: Readonly<Record<string, readonly [FaultCategory, string]>> = {
+const byCode: Readonly<Record<string, readonly [FaultCategory, string, ...expression: string[]]>> = {
   FST_ERR_BAD_URL: ['invalid', 'The path is not valid percent-encoded UTF-8.'],
   FST_ERR_MAX_PARAM_LENGTH: ['invalid', 'A segment of the path is too long.'],
   FST_ERR_CTP_BODY_TOO_LARGE: ['too-large', 'The body is larger than this server takes.'],
   FST_ERR_CTP_EMPTY_JSON_BODY: ['structure', 'The body is empty.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid', 'The body is not as long as Content-Length says.'],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['media-type', 'The Content-Type of the body is not one that this request takes.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'media-type',
+    'The Content-Type of the body is not one that this request takes.',
+    'http.content-type',
+  ],
   ECONNRESET: ['invalid', 'The body ended early.'],
 };
 
@@ -16,7 +20,14 @@ export function toFault(error: unknown): FhirFault {
   if (error instanceof FhirFault) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const known = byCode[code];
-  if (known !== undefined) return fault(known[0], known[1], { detail: code, cause: error });
+  if (known !== undefined) {
+    const [category, diagnostics, ...expression] = known;
+    return fault(category, diagnostics, {
+      detail: code,
+      cause: error,
+      ...(expression.length > 0 ? { expression } : {}),
+    });
+  }
   return fault('exception', 'An error occurred in the server. Quote the X-Request-ID of this answer to its operator.', {
     detail: error instanceof Error ? error.name : typeof error,
     cause: error,

@@ -1,6 +1,7 @@
 /** The paths that are served, so that a wrong method can be told from a wrong path. */
+import { type FhirFault, fault } from '../fhir/fault.ts';
 
-interface ServedPaths {
+export interface ServedPaths {
   add(template: string, method: string): void;
   /** The methods of the path of a request target, `[base]` cut off: undefined when no method serves it. */
   allowed(path: string): readonly string[] | undefined;
@@ -23,13 +24,26 @@ export function buildServedPaths(): ServedPaths {
   };
 }
 
+/** `$operation` and `_search` are no ids. */
+export function isReserved(segment: string | undefined): boolean {
+  return segment === '' || segment?.startsWith('$') === true || segment?.startsWith('_') === true;
+}
+
 function templateOf(path: string): string {
   const [, type = '', id, history, vid, ...rest] = path.split('/');
-  if (rest.length === 0 && history !== undefined && history !== '_history') {
+  if (rest.length > 0 || isReserved(id)) return path;
+  if (history !== undefined && history !== '_history') {
     return `/${type}/:id/${history}${vid === undefined ? '' : `/${vid}`}`;
   }
-  if (rest.length > 0 || id?.startsWith('$') === true) return path;
   if (history === '_history' && vid !== undefined) return `/${type}/:id/_history/:vid`;
   if (history === '_history' && id !== undefined) return `/${type}/:id/_history`;
   return history === undefined && id !== undefined ? `/${type}/:id` : path;
+}
+
+/** 405 where the path is served with other methods, else 404. */
+export function notServed(allowed: readonly string[] | undefined): FhirFault {
+  if (allowed === undefined) {
+    return fault('not-found', 'No such resource type, interaction or operation is served.', { code: 'not-supported' });
+  }
+  return fault('method', 'This method is not served at this path.', { headers: { allow: allowed.join(', ') } });
 }

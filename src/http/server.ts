@@ -19,7 +19,7 @@ import { addOperationRoutes } from './operation-routes.ts';
 import { sendFault, sendOptions, setCommonHeaders } from './reply.ts';
 import { toFault } from './request-fault.ts';
 import { checkSingleHeaders, checkTarget } from './request-target.ts';
-import { buildServedPaths } from './served-paths.ts';
+import { buildServedPaths, notServed } from './served-paths.ts';
 import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
 import { addWebsocketRoutes } from './websocket-routes.ts';
@@ -124,14 +124,14 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     beginUnmatched(request, reply, (error?: Error) => {
       const allowed = served.allowed(path.slice(options.basePath.length));
       if (error === undefined && request.method === 'OPTIONS' && allowed !== undefined) sendOptions(reply, allowed);
-      else done(error ?? unmatched(allowed));
+      else done(error ?? notServed(allowed));
     });
   });
   app.addHook('onResponse', (request, reply, done) => {
     finish(request, reply);
     done();
   });
-  app.setNotFoundHandler((_request, reply) => sendFault(reply, unmatched(undefined)));
+  app.setNotFoundHandler((_request, reply) => sendFault(reply, notServed(undefined)));
 
   app.setErrorHandler(async (error, request, reply) => {
     const { exchange } = request;
@@ -146,7 +146,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     return reply;
   });
 
-  app.register(async (scope) => addFhirRoutes(scope, options, limits, served.add));
+  app.register(async (scope) => addFhirRoutes(scope, options, limits, served));
   app.register(async (scope) => addWebsocketRoutes(scope, options));
   app.register(async (scope) => addOauthRoutes(scope, options, limits));
   app.register(async (scope) => addOperationRoutes(scope, options));
@@ -158,13 +158,6 @@ function openExchange(request: FastifyRequest, reply: FastifyReply, newId: () =>
   request.exchange = exchange;
   setCommonHeaders(reply, exchange);
   return exchange;
-}
-
-function unmatched(allowed: readonly string[] | undefined): FhirFault {
-  if (allowed === undefined) {
-    return fault('not-found', 'No such resource type, interaction or operation is served.', { code: 'not-supported' });
-  }
-  return fault('method', 'This method is not served at this path.', { headers: { allow: allowed.join(', ') } });
 }
 
 /**

@@ -1,4 +1,5 @@
 import { FhirFault, fault } from '../fhir/fault.ts';
+import { budgetReads } from './budget-reads.ts';
 import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefusedEntry } from './bundle-entry.ts';
 import { inLanes } from './in-lanes.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
@@ -84,10 +85,11 @@ export async function batch(
   });
   await inLanes(buildLanes(parsed.filter((entry) => !isRead(entry))), concurrentLanes, answerWith(performWrite));
   const reads = parsed.filter(isRead).map((entry) => [entry]);
+  const performRead = budgetReads(perform, ports);
   await inLanes(
     reads,
     concurrentLanes,
-    answerWith(({ request }) => perform(request, context)),
+    answerWith(({ request }) => performRead(request, context)),
   );
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
 }

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { refuseNotServed, type TypeInteraction } from '../cpis/access-policy.ts';
 import { spineCodingFor } from '../cpis/spine-code.ts';
 import { readPatchBody } from '../fhir/bundle/patch-body.ts';
 import { FhirFault, fault, type Issue } from '../fhir/fault.ts';
@@ -69,17 +70,19 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
   const { fullUrl, resource, request } = (entry ?? {}) as RawEntry;
   const method = request?.method ?? '';
   const url = request?.url ?? '';
-  const local = url.startsWith(`${baseUrl}/`) ? url.slice(baseUrl.length + 1) : url;
+  // R4's own examples write `/Patient/example`.
+  const local = url.startsWith(`${baseUrl}/`) ? url.slice(baseUrl.length + 1) : url.replace(/^\//, '');
   const mark = local.indexOf('?');
   const asked = (mark < 0 ? local : local.slice(0, mark)).split('/');
   const compartment = reading.has(method) ? readCompartment(asked) : undefined;
   const path = compartment === undefined ? asked : [compartment.type];
   const interaction = interactionOf(method, path, mark >= 0);
+  const expression = [`Bundle.entry[${index}].request`];
   if (interaction === undefined) {
-    throw fault('not-supported', 'This method and URL are not served within a Bundle.', {
-      expression: [`Bundle.entry[${index}].request`],
-    });
+    throw fault('not-supported', 'This method and URL are not served within a Bundle.', { expression });
   }
+  // Outside a Bundle there is no route for them.
+  if (interaction !== 'history-system') refuseNotServed(path[0] ?? '', interaction as TypeInteraction, expression);
   const [type, id, , versionId] = interaction.startsWith('history-') ? path.slice(0, -1) : path;
   const body = interaction === 'patch' ? readPatchBody(resource, `Bundle.entry[${index}].resource`) : resource;
   return {

@@ -112,15 +112,19 @@ async function readReferred(
   const wanted: { readonly type: string; readonly id: string }[] = [];
   for (const include of includes) {
     const types = targetsOf(include);
-    await inTurns(sources, (resource) => {
-      if (resource.type !== include.source) return;
-      for (const text of referencesOf(resource, include.param, caller, ports)) {
-        const reference = parseReference(text, ports.baseUrl);
-        if (reference === undefined || !types.includes(reference.type) || known.has(keyOf(reference))) continue;
-        known.add(keyOf(reference));
-        wanted.push(reference);
-      }
-    });
+    await inTurns(
+      sources,
+      (resource) => {
+        if (resource.type !== include.source) return;
+        for (const text of referencesOf(resource, include.param, caller, ports)) {
+          const reference = parseReference(text, ports.baseUrl);
+          if (reference === undefined || !types.includes(reference.type) || known.has(keyOf(reference))) continue;
+          known.add(keyOf(reference));
+          wanted.push(reference);
+        }
+      },
+      ({ body }) => body.length,
+    );
   }
   if (wanted.length > maxIncluded) throw tooManyIncluded();
   const found: StoredResource[] = [];

@@ -8,6 +8,7 @@ import { type HistoryQuery, parseHistoryQuery } from '../fhir/history-query.ts';
 import type { HistoryEntry, HistoryPlan } from '../store/history.ts';
 import type { ReadResult } from '../store/store.ts';
 import { checkId, notFound } from './find-resource.ts';
+import { inTurns } from './in-turns.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from './interaction.ts';
 import type { InteractionPorts } from './ports.ts';
 import { shownTo } from './read.ts';
@@ -124,7 +125,7 @@ export async function history(
   const result = await ports.store.history(plan);
   await recordAccess(request, context, describeAccess(request, subject, result.entries, caller), ports);
   const { shape } = query;
-  const entries = result.entries.map((entry) => {
+  const entries = await inTurns(result.entries, (entry) => {
     if (entry.body === null) return entry;
     const body = shownTo(caller, { type: entry.type, body: entry.body }, ports);
     return { ...entry, body: shape === undefined ? body : ports.shape(body, shape) };

@@ -18,6 +18,9 @@ import { describeSearchAccess } from './search-access.ts';
 import { openPage, renderPageLinks } from './search-page.ts';
 import { parseCallerSearch, requirePatient } from './search-surface.ts';
 
+/** An AuditEvent of a page of 1,000 is long itself: no page of them is so long that rendering and sending it takes a while. */
+const maxAuditPageLength = 4_000_000;
+
 function planSearch(query: SearchQuery, context: AccessContext, ports: InteractionPorts): SearchPlan {
   const after = openPage(query, context.caller, ports);
   const plan = {
@@ -26,6 +29,7 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
     sort: query.sort,
     limit: query.summary === 'count' ? 0 : (query.count ?? ports.searchDefaultCount),
     total: query.summary === 'count' || query.count === 0,
+    ...(query.type === 'AuditEvent' ? { maxLength: maxAuditPageLength } : {}),
   };
   return after === undefined ? plan : { ...plan, after };
 }
@@ -36,6 +40,7 @@ async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: Intera
   const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
   if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
   const result = await search(plan);
+  if (mode === 'none') return result;
   if (result.next === undefined) return { ...result, total: result.matches.length };
   if (!counts) return result;
   const { total } = await search({ ...plan, limit: 0, total: true });
@@ -97,10 +102,16 @@ export async function searchType(
     }),
     ({ body }) => body.length,
   );
-  for (const resource of included) {
-    const fullUrl = `${ports.baseUrl}/${resource.type}/${resource.id}`;
-    entries.push({ fullUrl, body: asked(resource.body), mode: 'include' });
-  }
+  const includes = await inTurns(
+    included,
+    ({ type, id, body }): SearchsetEntry => ({
+      fullUrl: `${ports.baseUrl}/${type}/${id}`,
+      body: asked(body),
+      mode: 'include',
+    }),
+    ({ body }) => body.length,
+  );
+  entries.push(...includes);
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
   return {
     kind: 'ok',

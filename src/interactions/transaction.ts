@@ -3,6 +3,7 @@ import { authorise, type TypeInteraction } from '../cpis/access-policy.ts';
 import { FhirFault, fault } from '../fhir/fault.ts';
 import type { AuditWrite, ResourceWrite, Touch } from '../store/store.ts';
 import { renderResponseBundle } from './batch.ts';
+import { budgetReads } from './budget-reads.ts';
 import {
   type BundleEntry,
   isRead,
@@ -194,9 +195,10 @@ export async function transaction(
   for (const { entry, planned } of await commitAll(writes, reads, context, ports)) {
     responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
   }
-  // A read fails now only when something else has come between: its entry tells it, what is stored is stored.
+  // A read fails now only when something else has come between, or it is too much: its entry tells it, what is stored is stored.
+  const performRead = budgetReads(perform, ports);
   for (const entry of reads) {
-    responses[entry.index] = await performEntry(entry, context, perform, ports.baseUrl);
+    responses[entry.index] = await performEntry(entry, context, performRead, ports.baseUrl);
   }
   return { kind: 'ok', body: renderResponseBundle('transaction-response', responses) };
 }

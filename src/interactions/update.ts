@@ -5,7 +5,7 @@ import { checkResource } from './check-resource.ts';
 import { findOne, planCriteria } from './conditional.ts';
 import { planNew } from './create.ts';
 import { checkIfMatch } from './etag.ts';
-import { checkId, notFound, visibleToAuthority } from './find-resource.ts';
+import { checkId, notCreatedByUpdate, visibleToAuthority } from './find-resource.ts';
 import type { AccessContext, FhirRequest } from './interaction.ts';
 import { planFlagWrite } from './plan-flag-write.ts';
 import { planPatientWrite } from './plan-patient-write.ts';
@@ -16,7 +16,9 @@ import type { View } from './view.ts';
 
 /** Throws 400 for a body with another id, or without one where it is required. */
 export function refuseOtherId(body: unknown, id: string, type: string, isRequired: boolean): void {
-  const named = typeof body === 'object' && body !== null && 'id' in body ? body.id : undefined;
+  // What is no resource at all is refused as that.
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return;
+  const named = 'id' in body ? body.id : undefined;
   if (named === id || (named === undefined && !isRequired)) return;
   throw fault('invalid', 'The id of the body is the id that is updated.', { expression: [`${type}.id`] });
 }
@@ -39,7 +41,7 @@ export async function planReplacement(
     return planPatientWrite(submission, caller, view, ports);
   }
   // A client chooses no id: what is not there is not created, and answers as what is hidden.
-  const current = visibleToAuthority(await view.read(type, id), type, caller);
+  const current = visibleToAuthority(await view.read(type, id), type, caller, notCreatedByUpdate);
   checkIfMatch(request.ifMatch, current.version);
   refuseOtherId(request.body, id, type, request.id !== undefined);
   if (type === 'Flag') {
@@ -76,7 +78,7 @@ export async function planUpdate(
   if (request.ifMatch !== undefined) checkIfMatch(request.ifMatch, 0);
   if (type !== 'Patient' && typeof request.body === 'object' && request.body !== null && 'id' in request.body) {
     // An id of one's own choice must not tell whether it is taken by another authority.
-    throw notFound();
+    throw notCreatedByUpdate();
   }
   const planned = await planNew(request.body, type, context, view, ports, newId, criteria);
   return type === 'Patient' ? planned : { ...planned, access: { ...planned.access, interaction: 'create' } };

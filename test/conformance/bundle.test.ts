@@ -166,3 +166,28 @@ conforms(
     t.match(await asLa('POST', '', { body: buildPatient(freshPlan()) }), { status: 400 });
   },
 );
+
+conforms(`${spec}/bundle.html#references`, 'the url of an entry may begin with a slash or the base', async (t) => {
+  const [flag = ''] = await submit(la, freshPlan());
+  const urls = [`Flag/${flag}`, `/Flag/${flag}`, `${world.server.baseUrl}/Flag/${flag}`, `//Flag/${flag}`];
+  const answer = await send(
+    'batch',
+    urls.map((url) => ({ request: { method: 'GET', url } })),
+  );
+  t.strictSame(statuses(answer), ['200', '200', '200', '400']);
+});
+
+conforms(
+  `${spec}/http.html#brules`,
+  'batch: an unknown type is 404 and an interaction that is not served 405, as on their own',
+  async (t) => {
+    const entries = [
+      { request: { method: 'GET', url: 'Observation/1' } },
+      { resource: { resourceType: 'AuditEvent' }, request: { method: 'POST', url: 'AuditEvent' } },
+      { resource: { ...buildFlag(freshPlan()), id: 'mine' }, request: { method: 'PUT', url: 'Flag/mine' } },
+    ];
+    const answer = await send('batch', entries);
+    t.strictSame(statuses(answer), ['404', '405', '405']);
+    for (const { response } of answer.json.entry) t.match(response.outcome.issue, [{ code: 'not-supported' }]);
+  },
+);

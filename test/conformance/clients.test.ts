@@ -1,7 +1,10 @@
 import type { Bundle, Flag } from 'fhir/r4.js';
 import { buildFlag, buildPatient, buildRecord } from '../../src/cli/demo/synthetic-child.ts';
 import { freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld, openKitClient, openMedplumClient } from './conformance.ts';
+import { conforms, openConformanceWorld, openKitClient, openMedplumClient, openSmartClient } from './conformance.ts';
+
+/** A Flag with what it refers to in the place of its references. */
+type SmartResolved = { readonly id: string; readonly subject: unknown; readonly author: unknown };
 
 const world = await openConformanceWorld();
 const { la, epr } = world;
@@ -107,4 +110,41 @@ conforms('https://hl7.org/fhir/R4/http.html#transaction', 'MedplumClient sends a
     type: 'batch-response',
     entry: [{ response: { status: /^201/ } }, { response: { status: /^201/ } }],
   });
+});
+
+conforms('https://hl7.org/fhir/R4/http.html', 'fhirclient submits, reads, patches, withdraws', async (t) => {
+  const smart = await openSmartClient(world, la);
+  const plan = freshPlan();
+  const patient = { ...buildPatient(plan), id: plan.nhsNumber };
+  t.match(await smart.update(patient), { resourceType: 'Patient', id: plan.nhsNumber });
+  const created = (await smart.create(buildFlag(plan))) as Flag;
+  t.match(created, { resourceType: 'Flag', meta: { versionId: '1' } });
+  t.strictSame(await smart.request(`Flag/${created.id}`), created);
+  const replace = { op: 'replace', path: '/period/start', value: '2025-02-01' } as const;
+  t.match(await smart.patch(`Flag/${created.id}`, [replace]), { meta: { versionId: '2' } });
+  t.strictSame(await smart.request(`Flag/${created.id}/_history/1`), created);
+  await smart.delete(`Flag/${created.id}`);
+  t.match(await refusalOf(smart.request(`Flag/${created.id}`)), { status: 410 });
+});
+
+conforms('https://hl7.org/fhir/R4/http.html#paging', 'fhirclient follows pages and references', async (t) => {
+  const ids = await submit(la, ...Array.from({ length: 5 }, () => freshPlan({ family: 'Pagefollower' })));
+  const smart = await openSmartClient(world, la);
+  const path = `Flag?_id=${ids.join(',')}&_count=2`;
+  const options = { pageLimit: 0, flat: true, resolveReferences: ['subject', 'author'] };
+  const flags = (await smart.request(path, options)) as SmartResolved[];
+  t.strictSame(flags.map(({ id }) => id).sort(), [...ids].sort());
+  for (const { subject, author } of flags) {
+    t.match(subject, { resourceType: 'Patient', name: [{ family: 'Pagefollower' }] });
+    t.match(author, { resourceType: 'Organization' });
+  }
+});
+
+conforms('https://hl7.org/fhir/R4/search.html', 'fhirclient looks a child up as a care provider', async (t) => {
+  const plan = freshPlan();
+  await submit(la, plan);
+  const smart = await openSmartClient(world, epr);
+  const found = await smart.request(`Flag?patient=${plan.nhsNumber}`);
+  t.match(found, { total: 1, entry: [{ search: { mode: 'match' } }, { search: { mode: 'include' } }] });
+  t.match(await refusalOf(smart.request('Flag')), { status: 400 });
 });

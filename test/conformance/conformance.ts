@@ -1,9 +1,21 @@
 /** What the files of this folder have in common: a running server, and requests to it as a stranger would send them. */
+import { createRequire } from 'node:module';
 import { MedplumClient } from '@medplum/core';
+import type { Resource } from 'fhir/r4.js';
 import { Client } from 'fhir-kit-client';
 import t, { type Test } from 'tap';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { openWorld, type RunningWorld, type WorldOptions } from '../support/running-server.ts';
+
+/** What is used of fhirclient, whose own types would bring those of a browser into all tests. */
+export interface SmartClient {
+  create(resource: Resource): Promise<Resource>;
+  update(resource: Resource): Promise<Resource>;
+  patch(path: string, operations: readonly object[]): Promise<Resource>;
+  delete(path: string): Promise<unknown>;
+  request(path: string, options?: object): Promise<unknown>;
+}
+type SmartApi = (request: object, response: object) => { client(state: object): SmartClient };
 
 /** A response as it came, and its JSON where it has any. */
 export interface RawResponse {
@@ -95,4 +107,14 @@ export async function openMedplumClient({ server }: RunningWorld, client: FhirCl
   const { origin, pathname } = new URL(server.baseUrl);
   const accessToken = await client.token();
   return new MedplumClient({ baseUrl: `${origin}/`, fhirUrlPath: pathname.slice(1), accessToken, cacheTime: 0 });
+}
+
+/** fhirclient, the client library of SMART, as the back end of an application would set it up. */
+export async function openSmartClient({ server }: RunningWorld, client: FhirClient): Promise<SmartClient> {
+  const smart = createRequire(import.meta.url)('fhirclient') as SmartApi;
+  // In its place an application has the request of its user, of which nothing but the session is looked at.
+  return smart({ session: {} }, {}).client({
+    serverUrl: server.baseUrl,
+    tokenResponse: { access_token: await client.token() },
+  });
 }

@@ -74,6 +74,18 @@ conforms(
     const refused = await asLa('DELETE', 'metadata');
     t.match(refused, { status: 405, json: { resourceType: 'OperationOutcome', issue: [{ code: 'not-supported' }] } });
     t.match(refused.headers.get('allow'), /GET/);
+    for (const [method, path, allow] of [
+      ['GET', 'Flag/_search', 'POST, OPTIONS'],
+      ['PUT', 'Flag/$validate', 'POST, OPTIONS'],
+      ['DELETE', 'Flag/_history', 'GET, HEAD, OPTIONS'],
+      ['POST', `Flag/${flagId}/_history`, 'GET, HEAD, OPTIONS'],
+    ] as const) {
+      const { status, headers } = await asLa(method, path, method === 'PUT' ? { body: {} } : {});
+      t.strictSame([status, headers.get('allow')], [405, allow], `${method} ${path}`);
+    }
+    for (const path of ['Flag/_nothing', 'Flag/$nothing', 'Flag/', 'Patient/$nothing/Flag', 'Flag/_nothing/_history']) {
+      for (const method of ['GET', 'OPTIONS']) t.match(await asLa(method, path), { status: 404 }, `${method} ${path}`);
+    }
   },
 );
 

@@ -93,7 +93,12 @@ conforms(
     t.equal(created.status, 201);
     t.match(created.headers.get('location'), `/Patient/${plan.nhsNumber}/_history/1`);
     const flag = await asLa('PUT', 'Flag/chosen-by-client', { body: { ...buildFlag(plan), id: 'chosen-by-client' } });
-    t.match(flag, { status: 404 }, 'ids of Flags are those of the server');
+    t.match(
+      flag,
+      { status: 405, json: { issue: [{ code: 'not-supported' }] } },
+      'ids of Flags are those of the server',
+    );
+    t.match(flag.headers.get('allow'), /^GET, HEAD/);
   },
 );
 

@@ -1,5 +1,5 @@
 /** Conventions of NHS England's FHIR APIs, and of UK Core. */
-import { buildFlag } from '../../src/cli/demo/synthetic-child.ts';
+import { buildFlag, buildPatient } from '../../src/cli/demo/synthetic-child.ts';
 import { freshNhsNumber, freshPlan, submit } from '../support/submissions.ts';
 import { conforms, openConformanceWorld } from './conformance.ts';
 
@@ -108,3 +108,25 @@ conforms(ukCore, 'UK Core: the profiles are derived from R4 and mark what must b
     );
   }
 });
+
+conforms(
+  ukCore,
+  'UK Core: the verification status of an NHS number is taken and kept, where it is verified',
+  async (t) => {
+    const submit = (code: string) => {
+      const child = freshPlan();
+      const url = 'https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-NHSNumberVerificationStatus';
+      const system = 'https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatusEngland';
+      const identifier = { ...buildPatient(child).identifier?.[0] };
+      identifier.extension = [{ url, valueCodeableConcept: { coding: [{ system, code }] } }];
+      const body = { ...buildPatient(child), id: child.nhsNumber, identifier: [identifier] };
+      return asLa('PUT', `Patient/${child.nhsNumber}`, { body, headers: { prefer: 'return=representation' } });
+    };
+    const kept = await submit('01');
+    t.equal(kept.status, 201);
+    t.match(kept.json.identifier[0].extension, [{ valueCodeableConcept: { coding: [{ code: '01' }] } }]);
+    const untraced = await submit('02');
+    t.equal(untraced.status, 422);
+    t.match(untraced.json.issue, [{ code: 'invariant', expression: ['Patient.identifier[0].extension[0]'] }]);
+  },
+);

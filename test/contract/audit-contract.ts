@@ -1,4 +1,4 @@
-import type { DateValue, SearchClause, SearchPlan } from '../../src/fhir/search/ast.ts';
+import type { DateValue, KeysetPosition, SearchClause, SearchPlan } from '../../src/fhir/search/ast.ts';
 import { audit, findAllIds, findIds, plan, unit, write } from './fixtures.ts';
 import type { ContractTest } from './store-contract.ts';
 
@@ -144,6 +144,51 @@ export const auditTests: readonly ContractTest[] = [
       t.same(await findAllIds(store, audits([before], { limit: 4, sort: descending }), record), [...ids].reverse());
       const ascending = [{ param: '_lastUpdated', descending: false }];
       t.same(await findAllIds(store, audits([before], { limit: 4, sort: ascending }), record), ids);
+    },
+  },
+  {
+    name: 'an AuditEvent about many patients is found by each of its references',
+    run: async (t, { store }) => {
+      const patients = Array.from({ length: 40 }, (_, i) => `Patient/${i}`);
+      const entities = [...patients.slice(20), 'Flag/f1'];
+      const agents = ['Organization/E1', 'Patient/39'];
+      await store.commit(unit({ audits: [audit('many', { patients, entities, agents }), audit('one')] }));
+      const finds = async (param: string, searched: string, expected: boolean) =>
+        t.same(await findIds(store, audits([reference(param, searched)])), expected ? ['many'] : [], param + searched);
+      for (const [i, patient] of patients.entries()) {
+        await finds('patient', patient, true);
+        await finds('entity', patient, i >= 20);
+        await finds('agent', patient, i === 39);
+      }
+      await finds('entity', 'Flag/f1', true);
+      await finds('patient', 'Flag/f1', false);
+      await finds('agent', 'Organization/E1', true);
+    },
+  },
+  {
+    name: 'a page of AuditEvents ends with the one that makes its texts as long as they may be, and the next goes on',
+    run: async (t, { store }) => {
+      const body = (length: number) => JSON.stringify({ resourceType: 'AuditEvent', text: 'x'.repeat(length) });
+      const lengths = [10, 10, 5_000, 10, 2_000, 2_000, 10];
+      for (const [i, length] of lengths.entries())
+        await store.commit(unit({ audits: [audit(`a${i}`, { recordedMs: 100 + i, body: body(length) })] }));
+      const pages: string[][] = [];
+      let after: KeysetPosition | undefined;
+      do {
+        const searched = audits([], { limit: 4, maxLength: 3_000, ...(after === undefined ? {} : { after }) });
+        const page = await store.search({ ...searched, total: true });
+        pages.push(page.matches.map(({ id }) => id));
+        t.equal(page.total, lengths.length);
+        after = page.next;
+      } while (after !== undefined);
+      t.same(pages, [
+        ['a6', 'a5', 'a4'],
+        ['a3', 'a2'],
+        ['a1', 'a0'],
+      ]);
+      const exact = await store.search(audits([], { limit: 7, maxLength: 1_000_000 }));
+      t.equal(exact.matches.length, 7);
+      t.equal(exact.next, undefined);
     },
   },
   {

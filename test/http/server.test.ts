@@ -250,7 +250,8 @@ t.test('what is not listed is not served', async (t) => {
     ['POST', '/Organization', 405, 'GET, HEAD, OPTIONS'],
     ['PATCH', '/Flag/1', 405, 'GET, HEAD, PUT, DELETE, OPTIONS'],
     ['PATCH', '/Flag', 405, 'POST, PUT, DELETE, GET, HEAD, OPTIONS'],
-    ['PUT', '/Flag/_search', 404, null],
+    ['PUT', '/Flag/_search', 405, 'POST, OPTIONS'],
+    ['GET', '/Flag/_search', 405, 'POST, OPTIONS'],
     ['POST', '/metadata', 405, 'GET, HEAD, OPTIONS'],
     ['GET', '', 405, 'POST, OPTIONS'],
     ['GET', '/', 405, 'POST, OPTIONS'],
@@ -329,7 +330,7 @@ t.test('nobody gets in without a token, and each refusal is audited before it is
   ]) {
     t.equal(response.status, 503);
     t.ok(response.headers.get('retry-after'));
-    t.match(await issueOf(response), { code: 'transient', spine: 'UNABLE_TO_CALL_SERVICE' });
+    t.match(await issueOf(response), { code: 'transient', spine: 'SERVICE_UNAVAILABLE' });
   }
   const slow = await startServer({
     authenticate: async (header) => {

@@ -249,7 +249,7 @@ t.test('conditional update and create: none, one, several, and a match that is h
     t.equal(viaCreate.status, status, `If-None-Exist: ${name}`);
   }
   const withId = { ...buildFlag(freshPlan({ nhsNumber: plan.nhsNumber })), id: 'chosen-by-client' };
-  t.equal((await la.request('PUT', `Flag?${criteria('nobody-has-this')}`, withId)).status, 404);
+  t.equal((await la.request('PUT', `Flag?${criteria('nobody-has-this')}`, withId)).status, 405);
   const otherBodyId = await la.request('PUT', `Flag?${criteria(plan.reference)}`, { ...ended, id: 'other' });
   t.equal(otherBodyId.status, 400);
 });
@@ -267,7 +267,7 @@ t.test('If-Match', async (t) => {
   const missing = await la.request('PUT', 'Flag/00000000-0000-4000-8000-000000000000', buildFlag(plan), {
     'if-match': 'W/"1"',
   });
-  t.equal(missing.status, 404, 'what is not there is not created');
+  t.equal(missing.status, 405, 'what is not there is not created');
   t.equal(
     (await la.request('PUT', `Flag?${criteria('absent')}`, buildFlag(plan), { 'if-match': 'W/"1"' })).status,
     412,

@@ -26,6 +26,16 @@ const authority: LocalAuthority = {
 };
 const sampleOrganization: Json = JSON.parse(JSON.stringify(buildOrganization(authority, 1)));
 
+const verificationStatus = 'https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-NHSNumberVerificationStatus';
+const verificationSystem = 'https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatus';
+
+/** `Patient.identifier.extension` with UK Core's verification status. */
+function verified(coding: Json = {}, concept: Json = {}): Json[] {
+  const given = { system: `${verificationSystem}England`, code: '01', ...coding };
+  return [{ url: verificationStatus, valueCodeableConcept: { coding: [given], ...concept } }];
+}
+const statusPath = 'Patient.identifier[0].extension[0]';
+
 /** path, value (undefined: removed) -> `expression code` of all issues. */
 type Mutation = [path: string, value: unknown, ...expected: string[]];
 
@@ -38,6 +48,9 @@ const cases: [profile: string, sample: Json, valid: Mutation[], mutations: Mutat
       ['id', undefined],
       ['name.0.given', undefined],
       ['name', Array(10).fill({ family: 'x', given: Array(10).fill('x') })],
+      ['identifier.0.extension', verified()],
+      ['identifier.0.extension', verified({ display: 'Number present and verified', version: '2.2.0' })],
+      ['identifier.0.extension', verified({ system: verificationSystem })],
     ],
     [
       ['identifier', undefined, 'Patient.identifier required'],
@@ -47,6 +60,23 @@ const cases: [profile: string, sample: Json, valid: Mutation[], mutations: Mutat
       ['identifier.0.value', '999000001', 'Patient.identifier[0] invariant'],
       ['identifier.0.value', '999 000 0018', 'Patient.identifier[0].value value', 'Patient.identifier[0] invariant'],
       ['identifier.0.period', { start: '2020' }, 'Patient.identifier[0].period structure'],
+      ['identifier.0.extension', verified({ code: '02' }), `${statusPath} invariant`],
+      [
+        'identifier.0.extension',
+        verified({ code: '09' }),
+        `${statusPath} invariant`,
+        `${statusPath}.value.coding[0].code code-invalid`,
+      ],
+      [
+        'identifier.0.extension',
+        verified({ system: 'https://x' }),
+        `${statusPath}.value.coding[0].system code-invalid`,
+      ],
+      ['identifier.0.extension', verified({ display: 'Seen' }), `${statusPath}.value.coding[0].display code-invalid`],
+      ['identifier.0.extension', verified({ version: 'Seen' }), `${statusPath}.value.coding[0].version value`],
+      ['identifier.0.extension', verified({}, { text: 'Seen' }), `${statusPath}.value.text structure`],
+      ['identifier.0.extension', [...verified(), ...verified()], 'Patient.identifier[0].extension structure'],
+      ['identifier.0.extension', [{ url: 'https://x', valueString: 'x' }], `${statusPath}.url extension`],
       ['name', undefined, 'Patient.name required'],
       ['name', Array(11).fill({ text: 'x' }), 'Patient.name structure'],
       ['name.0.given', Array(11).fill('x'), 'Patient.name[0].given structure'],

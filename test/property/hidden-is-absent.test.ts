@@ -1,15 +1,20 @@
-/** Requests at random: what a client may not see is to it as what is not there, whatever it asks, and however. */
+/**
+ * Requests at random: what a client may not see is to it as what is not there, whatever it asks, and however. The server
+ * asks the same of its store for both, so that they take their time alike.
+ */
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type { Bundle } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { buildFlag, buildPatient } from '../../src/cli/demo/synthetic-child.ts';
+import { watchStore } from '../support/asked-of-store.ts';
 import { openWorld } from '../support/running-server.ts';
 import { freshPlan, idIn, referenceSystem, resourcesOf, submit } from '../support/submissions.ts';
 
 const origin = 'https://subscriber.example.org';
-const world = await openWorld(t, { subscriptionOrigins: [origin, origin] });
+const asked = watchStore();
+const world = await openWorld(t, { subscriptionOrigins: [origin, origin], aroundStore: asked.around });
 const { baseUrl } = world.server;
 const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
 const [epr] = world.careProviders as [FhirClient];
@@ -280,23 +285,27 @@ const referring: fc.Arbitrary<Asked> = patientCriteria.map((of) => ({
   },
 }));
 
-async function view(client: FhirClient, asked: Asked, named: Named): Promise<string> {
-  const path = asked.path(named);
-  const sent = asked.body?.(named);
+async function view(client: FhirClient, request: Asked, named: Named): Promise<string> {
+  const path = request.path(named);
+  const sent = request.body?.(named);
+  const token = await client.token();
+  asked.take();
   const response = await fetch(path === '' ? baseUrl : `${baseUrl}/${path}`, {
-    method: asked.method,
+    method: request.method,
     headers: {
-      authorization: `Bearer ${await client.token()}`,
+      authorization: `Bearer ${token}`,
       ...(sent === undefined ? {} : fhir),
-      ...(asked.method === 'POST' && sent === undefined ? { 'content-type': 'application/x-www-form-urlencoded' } : {}),
-      ...asked.headers,
+      ...(request.method === 'POST' && sent === undefined
+        ? { 'content-type': 'application/x-www-form-urlencoded' }
+        : {}),
+      ...request.headers,
     },
     ...(sent === undefined ? {} : { body: JSON.stringify(sent) }),
   });
   const headers = [...response.headers].filter(([name]) => !/^(date|x-request-id)$/.test(name));
   // The asker's own AuditEvents repeat what it asked.
   const body = (await response.text()).replaceAll(/(?<="query":")[\w+/=]+/g, (query) => atob(query));
-  let text = `${response.status} ${JSON.stringify(headers)} ${body}`;
+  let text = `${response.status} ${JSON.stringify(headers)} ${body}\nof the store: ${asked.take().join(', ')}`;
   for (const [name, value] of Object.entries(named)) {
     text = text.replaceAll(value, `<${name}>`).replaceAll(value.slice(2), `<${name}>`);
   }
@@ -316,19 +325,23 @@ for (const [name, client, there] of cases) {
   t.test(name, async (t) => {
     const absent = nothing(there);
     const statuses = new Map<string, number>();
+    const lookUps = new Set<string>();
     await fc.assert(
-      fc.asyncProperty(fc.oneof({ weight: 4, arbitrary: alone }, bundled, referring), async (asked) => {
-        const [seen, unseen] = [await view(client, asked, there), await view(client, asked, absent)];
+      fc.asyncProperty(fc.oneof({ weight: 4, arbitrary: alone }, bundled, referring), async (request) => {
+        const [seen, unseen] = [await view(client, request, there), await view(client, request, absent)];
         const status = seen.slice(0, 3);
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
+        lookUps.add(seen.slice(seen.lastIndexOf('\n')));
         if (seen !== unseen) {
-          const what = `${asked.method} ${asked.path(there)} ${JSON.stringify(asked.body?.(there))} ${JSON.stringify(asked.headers)}`;
+          const { method, path, body, headers } = request;
+          const what = `${method} ${path(there)} ${JSON.stringify(body?.(there))} ${JSON.stringify(headers)}`;
           throw new Error(`${what}\nhidden: ${seen}\nabsent: ${unseen}`);
         }
       }),
       { numRuns: 100 },
     );
     t.ok(statuses.size >= 3, JSON.stringify([...statuses]));
+    t.ok(lookUps.size >= 3, JSON.stringify([...lookUps]));
   });
 }
 

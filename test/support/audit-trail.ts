@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { AuditEvent } from 'fhir/r4.js';
-import { openOwed, readStoredAudits } from './stored-audits.ts';
+import { requestIdType } from '../../src/cpis/audit-codes.ts';
+import { openOwed, readStoredAudits, type StoredAudit } from './stored-audits.ts';
 
 /** What the store holds of one access, read past the server. */
 export interface TrailEntry {
@@ -29,10 +30,22 @@ export function openAuditTrail(t: { teardown(close: () => unknown): unknown }, f
   const db = new DatabaseSync(join(folder, 'data', 'store.sqlite'), { readOnly: true });
   t.teardown(() => db.close());
   const owedOf = openOwed(db);
+  const byRequest = new Map<string, (StoredAudit & { readonly event: AuditEvent })[]>();
+  let lastSeq = 0;
+  /** Those written since this was called last: each is read once, however many requests are asked for. */
+  const readOn = (): void => {
+    for (const stored of readStoredAudits(db, 'seq > ?', lastSeq)) {
+      lastSeq = stored.seq;
+      const event: AuditEvent = JSON.parse(stored.body);
+      const request = event.entity?.find(({ type }) => type?.code === requestIdType.code);
+      const requestId = request?.what?.identifier?.value ?? '';
+      byRequest.set(requestId, [...(byRequest.get(requestId) ?? []), { ...stored, event }]);
+    }
+  };
   return {
-    of: (requestId) =>
-      readStoredAudits(db, 'body LIKE ?', `%"${requestId}"%`).map(({ seq, subtype, outcome, labels, body }) => {
-        const event: AuditEvent = JSON.parse(body);
+    of: (requestId) => {
+      readOn();
+      return (byRequest.get(requestId) ?? []).map(({ seq, subtype, outcome, labels, event }) => {
         const agents = event.agent.filter((agent) => agent.type?.coding?.[0]?.code === 'custodian');
         const patients = (event.entity ?? []).filter((entity) => entity.role?.code === '1');
         return {
@@ -44,7 +57,8 @@ export function openAuditTrail(t: { teardown(close: () => unknown): unknown }, f
           custodians: agents.map((agent) => without(agent.who?.reference)),
           owed: owedOf(seq),
         };
-      }),
+      });
+    },
     count: () => Number(db.prepare('SELECT count(*) AS n FROM audit').get()?.['n']),
   };
 }

@@ -7,6 +7,7 @@ import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/cli/dem
 import { openServer, type RunningServer } from '../../src/compose.ts';
 import { loadSettings } from '../../src/config.ts';
 import { buildLogger } from '../../src/http/log.ts';
+import type { Store } from '../../src/store/store.ts';
 import { checkResponses } from './check-responses.ts';
 
 /** What a test needs of tap's `t`. */
@@ -29,6 +30,7 @@ export interface RunningWorld {
 export interface WorldOptions {
   readonly subscriptionOrigins?: readonly (string | undefined)[];
   readonly settings?: Readonly<Record<string, string>>;
+  readonly aroundStore?: (store: Store) => Store;
 }
 
 /** Opens a world with three authorities, two care providers and an operator; it closes with the test. */
@@ -56,6 +58,7 @@ export async function openWorld(t: Teardown, options: WorldOptions = {}): Promis
     onFatal: (error) => {
       throw error;
     },
+    ...(options.aroundStore === undefined ? {} : { aroundStore: options.aroundStore }),
   });
   t.teardown(async () => {
     await server.close();

@@ -123,6 +123,8 @@ export interface SearchPlan {
   readonly sort: readonly SortKey[];
   /** How many matches at most; 0 with `total` counts only. */
   readonly limit: number;
+  /** The page also ends with the match that makes its texts so long, in characters. */
+  readonly maxLength?: number;
   readonly after?: KeysetPosition;
   /** Whether the number of all matches, over all pages, is wanted. */
   readonly total: boolean;

@@ -1,10 +1,10 @@
 /** Runs searches. A page and its total may be of two moments: what is committed in between is in one of them only. */
 import type { ClientSession } from 'mongodb';
 import type { KeysetPosition, SearchPlan } from '../../fhir/search/ast.ts';
-import type { SearchResult } from '../store.ts';
+import type { SearchResult, StoredResource } from '../store.ts';
 import { compileAuditSearch } from './compile-audit-search.ts';
 import { compileFilter, compileSortedPage, compileUnsortedPage } from './compile-search.ts';
-import type { Collections } from './documents.ts';
+import type { AuditDocument, Collections } from './documents.ts';
 import { currentOnly, storedAudit, storedResource } from './read-resource.ts';
 
 type Page = Pick<SearchResult, 'matches' | 'next'>;
@@ -42,11 +42,19 @@ export async function findTwoIds(
 async function auditPage({ audit }: Collections, plan: SearchPlan, timeLimitMs: number): Promise<Page> {
   const { page, sort } = compileAuditSearch(plan);
   const options = { projection: { deliveries: 0 }, sort, limit: plan.limit + 1, maxTimeMS: timeLimitMs };
-  const found = await audit.find(page, options).toArray();
-  return {
-    matches: found.slice(0, plan.limit).map(storedAudit),
-    next: nextPosition(plan, found, ({ recordedMs, seq }) => [recordedMs, seq]),
-  };
+  const matches: StoredResource[] = [];
+  let last: AuditDocument | undefined;
+  let length = 0;
+  for await (const document of audit.find(page, options)) {
+    if (matches.length === plan.limit || length >= (plan.maxLength ?? Number.POSITIVE_INFINITY)) {
+      return { matches, next: last === undefined ? undefined : [last.recordedMs, last.seq] };
+    }
+    const match = storedAudit(document);
+    length += match.body.length;
+    matches.push(match);
+    last = document;
+  }
+  return { matches, next: undefined };
 }
 
 async function resourcePage(collections: Collections, plan: SearchPlan, timeLimitMs: number): Promise<Page> {

@@ -156,7 +156,13 @@ export function openPatientRecords(
       const key = keyOf(of);
       if (underWay.has(key)) return undefined;
       const entry = kept.get(key);
-      if (entry !== undefined) return searchInMemory(plan, entry.records);
+      if (entry !== undefined) {
+        const found = searchInMemory(plan, entry.records);
+        // Where nothing is shown, its time must not tell that something is kept: the file is asked as for a child of whom
+        // nothing is known.
+        if ((found.total ?? found.matches.length) === 0) load({ type: of.type, reference: `${of.reference}.` });
+        return found;
+      }
       const records = load(of);
       if (records === undefined) return undefined;
       keep(of, records);

@@ -31,10 +31,16 @@ function page(
 ): Pick<SearchResult, 'matches' | 'next'> {
   if (plan.limit === 0) return { matches: [], next: undefined };
   const rows = statements.rows(compiled.page.sql, ...compiled.page.params);
-  const more = rows.length > plan.limit;
-  const kept = more ? rows.slice(0, plan.limit) : rows;
-  const last = more ? kept.at(-1) : undefined;
-  return { matches: kept.map(toMatch), next: last === undefined ? undefined : position(plan, last) };
+  const matches: StoredResource[] = [];
+  let length = 0;
+  for (const row of rows) {
+    if (matches.length === plan.limit || length >= (plan.maxLength ?? Number.POSITIVE_INFINITY)) break;
+    const match = toMatch(row);
+    length += match.body.length;
+    matches.push(match);
+  }
+  const last = matches.length < rows.length ? rows[matches.length - 1] : undefined;
+  return { matches, next: last === undefined ? undefined : position(plan, last) };
 }
 
 function position(plan: SearchPlan, row: Row): KeysetPosition {

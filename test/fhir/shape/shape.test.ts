@@ -5,7 +5,7 @@ import { FhirFault } from '../../../src/fhir/fault.ts';
 import { parseHistoryQuery } from '../../../src/fhir/history-query.ts';
 import { type Shape, takeShape } from '../../../src/fhir/shape/shape.ts';
 import { buildShapeResource } from '../../../src/fhir/shape/shape-resource.ts';
-import { indentJson, takePretty } from '../../../src/http/pretty.ts';
+import { indentJson, indentJsonInTurns, takePretty } from '../../../src/http/pretty.ts';
 
 const shapeResource = buildShapeResource(loadDefinitions());
 const shaped = (resource: object, shape: Shape) => JSON.parse(shapeResource(JSON.stringify(resource), shape));
@@ -142,4 +142,15 @@ t.test('_pretty: the lines of JSON.stringify, with the text of each value as it 
   );
   const long = JSON.stringify({ text: 'x"\\'.repeat(1_000_000) });
   t.equal(indentJson(long).length, long.length + 5, 'long texts');
+  const list = JSON.stringify(Array.from({ length: 30_000 }, (_, id) => ({ id })));
+  let turns = 0;
+  let counting = true;
+  const count = (): void => {
+    turns += 1;
+    if (counting) setImmediate(count);
+  };
+  setImmediate(count);
+  t.equal(await indentJsonInTurns(list), JSON.stringify(JSON.parse(list), null, 2));
+  counting = false;
+  t.ok(turns >= 5, 'others have their turn');
 });

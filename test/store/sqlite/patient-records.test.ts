@@ -128,7 +128,7 @@ t.test('memory is bounded, and the file is not read again for what is kept', asy
     idsOf(patients.search(plan([onPatient(id)], changes)));
   for (let i = 0; i < 5; i++) t.same(find('1'), ['f1']);
   t.equal(reads, 1);
-  t.same(find('1', { limit: 0 }), [], 'another plan on the same patient');
+  t.same(find('1', { limit: 0, total: true }), [], 'another plan on the same patient');
   t.equal(reads, 1);
   for (let i = 2; i < 12; i++) find(String(i));
   reads = 0;
@@ -139,6 +139,28 @@ t.test('memory is bounded, and the file is not read again for what is kept', asy
   t.equal(find('1', { type: 'AuditEvent' }), undefined);
   t.equal(patients.search(plan([status('active', false)])), undefined);
 });
+
+t.test(
+  'who is shown nothing of what is kept waits for the file, as for a patient of whom nothing is known',
+  async (t) => {
+    const asked: string[] = [];
+    const known = new Map([['Patient/1', [record('f1', '1')]]]);
+    const patients = openPatientRecords(({ reference }) => {
+      asked.push(reference);
+      return known.get(reference) ?? [];
+    }, 1_000_000);
+    const find = (id: string, ...residual: SearchClause[]) =>
+      patients.search(plan([onPatient(id), ...residual]))?.matches;
+    find('1');
+    t.same(asked.splice(0), ['Patient/1']);
+    find('1');
+    t.same(asked.splice(0), [], 'kept');
+    t.same(find('1', label('owner:E2')), []);
+    t.same(asked.splice(0), ['Patient/1.'], 'what nobody has');
+    for (let i = 0; i < 2; i++) t.same(find('2', label('owner:E2')), []);
+    t.equal(asked.length, 2);
+  },
+);
 
 t.test('records that are too many, or too long, are not kept', async (t) => {
   let reads = 0;

@@ -1,0 +1,22 @@
+/** A thread that fetches, so that the time which a client takes is not counted as the server's. */
+import { parentPort } from 'node:worker_threads';
+
+export interface FetchRequest {
+  readonly url: string;
+  readonly token: string;
+}
+
+export interface Fetched {
+  readonly status: number;
+  readonly entries: number;
+  readonly length: number;
+}
+
+const port = parentPort;
+if (port === null) throw new Error('fetch-thread.ts runs as a worker only');
+port.on('message', async ({ url, token }: FetchRequest) => {
+  const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+  const text = await answer.text();
+  const entries = text.split('"fullUrl":').length - 1;
+  port.postMessage({ status: answer.status, entries, length: text.length } satisfies Fetched);
+});
