@@ -184,13 +184,14 @@ export const deliveryTests: readonly ContractTest[] = [
   },
   {
     name: 'a claim gets all that it asks for however many have waited long enough',
-    run: async (t, { store }) => {
-      const audits = Array.from({ length: 1_500 }, (_, i) => audit(`b${i}`, { recordedMs: i, deliverTo: ['E1'] }));
+    run: async (t, { store, flaws = [] }) => {
+      const half = flaws.includes('no-index') ? 50 : 500;
+      const audits = Array.from({ length: 3 * half }, (_, i) => audit(`b${i}`, { recordedMs: i, deliverTo: ['E1'] }));
       await store.commit(unit({ audits }));
-      t.equal((await store.deliveries.claim('E1', 1_500, 2_000, 3_000)).length, 1_500);
-      t.equal((await store.deliveries.claim('E1', 1_000, 3_000, 9_000)).length, 1_000, 'all leases have run out');
-      t.equal((await store.deliveries.claim('E1', 1_000, 3_000, 9_000)).length, 500);
-      t.equal((await store.deliveries.claim('E1', 1_000, 3_000, 9_000)).length, 0);
+      t.equal((await store.deliveries.claim('E1', 3 * half, 2_000, 3_000)).length, 3 * half);
+      t.equal((await store.deliveries.claim('E1', 2 * half, 3_000, 9_000)).length, 2 * half, 'all leases have run out');
+      t.equal((await store.deliveries.claim('E1', 2 * half, 3_000, 9_000)).length, half);
+      t.equal((await store.deliveries.claim('E1', 2 * half, 3_000, 9_000)).length, 0);
     },
   },
   {

@@ -224,7 +224,7 @@ export const searchTests: readonly ContractTest[] = [
   },
   {
     name: 'what is searched for is data, whatever it looks like',
-    run: async (t, { store, flaws = [] }) => {
+    run: async (t, { store }) => {
       const values = Object.fromEntries(
         hostile.map((text, i) => [
           `h${i}`,
@@ -232,7 +232,6 @@ export const searchTests: readonly ContractTest[] = [
         ]),
       );
       await writeAll(store, values);
-      const dollar = `h${hostile.indexOf('$ne')}`;
       for (const [i, text] of hostile.entries()) {
         const only = [`h${i}`];
         t.same(await findIds(store, plan([tokens([{ code: text }])])), only);
@@ -246,8 +245,7 @@ export const searchTests: readonly ContractTest[] = [
         const contains = hostile.flatMap((other, j) =>
           other.toLowerCase().includes(text.toLowerCase()) ? [`h${j}`] : [],
         );
-        const seen = contains.filter((id) => id !== dollar || !flaws.includes('dollar-text'));
-        t.same(await findIds(store, plan([strings('contains', text.toLowerCase())])), seen.sort());
+        t.same(await findIds(store, plan([strings('contains', text.toLowerCase())])), contains.sort());
         t.same(await findIds(store, plan([{ kind: 'id', any: [text] }])), []);
         t.same(await findIds(store, plan([{ kind: 'label', any: [text] }])), []);
         t.same(await store.read('Flag', text), { kind: 'absent' });
@@ -269,7 +267,7 @@ export const searchTests: readonly ContractTest[] = [
   },
   {
     name: 'pages are stable while resources are inserted and deleted',
-    run: async (t, { store }) => {
+    run: async (t, { store, flaws = [] }) => {
       const ids = Array.from({ length: 25 }, (_, i) => `m${String(i).padStart(2, '0')}`);
       const writes = ids.map((id, i) => write(id, { index: i % 5 === 0 ? [] : [date(i % 3, 100 - (i % 4))] }));
       await store.commit(unit({ writes }));
@@ -290,6 +288,7 @@ export const searchTests: readonly ContractTest[] = [
       }
       let writing = true;
       let written = 0;
+      const wanted = flaws.includes('no-index') ? 100 : 1_000;
       const writer = async (name: string) => {
         for (let round = 0; writing && round < 1_000; round++) {
           const some = Array.from(
@@ -307,7 +306,7 @@ export const searchTests: readonly ContractTest[] = [
       const writers = [writer('x'), writer('y')];
       const startedMs = performance.now();
       const orders = [[], [{ param: 'date', descending: true }], [{ param: '_lastUpdated', descending: false }]];
-      for (let round = 0; round < 300 && (round < 3 || written < 1_000); round++) {
+      for (let round = 0; round < 300 && (round < 3 || written < wanted); round++) {
         const seen = await findAllIds(store, plan([], { sort: orders[round % 3] ?? [], limit: 3 }));
         if (new Set(seen).size !== seen.length) t.fail('something twice');
         t.same(seen.filter((id) => ids.includes(id)).sort(), ids, 'nothing left out');

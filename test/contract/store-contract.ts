@@ -19,11 +19,8 @@ export interface OpenedStore {
   readonly flaws?: readonly ServerFlaw[];
 }
 
-/**
- * `utf-16-order`: it compares text by UTF-16 units, not by code points. `dollar-text`: where it computes, it takes a text
- * that begins with $ for the name of a field.
- */
-export type ServerFlaw = 'utf-16-order' | 'dollar-text';
+/** `utf-16-order`: it compares text by UTF-16 units, not by code points. `no-index`: it reads all of a collection each time. */
+export type ServerFlaw = 'utf-16-order' | 'no-index';
 
 export interface ContractTest {
   readonly name: string;

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ServerFlaw } from '../contract/store-contract.ts';
 import type { MongoTestServer } from './mongo-server.ts';
 import type { Teardown } from './running-server.ts';
 
@@ -12,6 +13,7 @@ import type { Teardown } from './running-server.ts';
  */
 export async function openDatabaseProcess(
   t: Teardown,
+  flaws: readonly ServerFlaw[],
   command: (folder: string, port: number) => readonly [string, ...string[]],
 ): Promise<MongoTestServer> {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-mongo-'));
@@ -43,6 +45,7 @@ export async function openDatabaseProcess(
   return {
     newDatabaseUrl: () => `mongodb://127.0.0.1:${port}/cpis-test-${randomUUID()}`,
     isReplicaSet: false,
+    flaws,
     stop,
     start,
   };

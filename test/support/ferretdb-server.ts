@@ -11,5 +11,5 @@ export const noFerretDb: string | undefined = existsSync(ferretDbProgram())
 
 /** FerretDB with its SQLite backend, of the test's own. */
 export function openFerretDb(t: Teardown): Promise<MongoTestServer> {
-  return openDatabaseProcess(t, (folder, port) => [ferretDbProgram(), folder, String(port)]);
+  return openDatabaseProcess(t, ['no-index'], (folder, port) => [ferretDbProgram(), folder, String(port)]);
 }

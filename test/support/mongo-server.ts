@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { mongoTestServerFolder } from '../../scripts/install-mongo-test-server.ts';
+import type { ServerFlaw } from '../contract/store-contract.ts';
 import { openDatabaseProcess } from './database-process.ts';
 import type { Teardown } from './running-server.ts';
 
@@ -12,6 +13,8 @@ export interface MongoTestServer {
   newDatabaseUrl(): string;
   /** Whether it is a replica set, with transactions, change streams and explain. */
   readonly isReplicaSet: boolean;
+  /** What it gets wrong: nothing, if it is MongoDB. */
+  readonly flaws: readonly ServerFlaw[];
   /** Ends the process, and starts it again on the same port and data; of one's own server only. */
   readonly stop: () => Promise<void>;
   readonly start: () => Promise<void>;
@@ -56,6 +59,7 @@ async function openGivenServer(t: Teardown, url: string): Promise<MongoTestServe
       return withDatabase(url, name);
     },
     isReplicaSet: true,
+    flaws: [],
     stop: notOurs,
     start: notOurs,
   };
@@ -67,5 +71,10 @@ function openOwnServer(t: Teardown): Promise<MongoTestServer> {
     process.platform === 'win32' ? ';' : ':',
   );
   const java = ['-Xshare:auto', '-XX:TieredStopAtLevel=1', '-cp', classPath, 'MongoTestServer'];
-  return openDatabaseProcess(t, (folder, port) => ['java', ...java, join(folder, 'store.mv'), String(port)]);
+  return openDatabaseProcess(t, ['utf-16-order'], (folder, port) => [
+    'java',
+    ...java,
+    join(folder, 'store.mv'),
+    String(port),
+  ]);
 }

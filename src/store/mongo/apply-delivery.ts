@@ -1,168 +1,197 @@
 /**
- * Leases and settlements of deliveries. A delivery is an element of its AuditEvent, so each change of one is atomic; its
- * filter holds the state that it starts from, and the lease token where it is fenced.
+ * Leases and settlements of deliveries. Each change holds the state that it starts from in its filter, and the lease token
+ * where it is fenced. What a caller holds as the lease token names the place of the delivery, too.
  */
 import type { Document } from 'mongodb';
 import type { ClaimedDelivery, Settlement } from '../store.ts';
+import { afterAllThatStartWith } from '../text-range.ts';
 import type { DeliveryCounts } from './delivery-counts.ts';
-import type { AuditDocument, Collections, DeliveryDocument, DeliveryState } from './documents.ts';
+import {
+  atPlace,
+  changePlaces,
+  type DeliveryPlace,
+  findOldest,
+  oldestFirst,
+  placeOf,
+  setState,
+  taskPath,
+  taskText,
+  timedText,
+} from './delivery-place.ts';
+import type { AuditDocument, Collections, DeliveryDocument } from './documents.ts';
 
-/** A filter of the AuditEvents that have an element with these conditions, and `arrayFilters` that name it `d`. */
-interface Element {
-  readonly filter: Document;
-  readonly arrayFilters: Document[];
-}
-
-/** An undelivered delivery of the authority that meets the conditions. */
-export function elementOf(authority: string, conditions: Document): Element {
-  const isOfAuthority = { $eq: authority };
-  return {
-    filter: { undelivered: { $gt: 0 }, deliveries: { $elemMatch: { authority: isOfAuthority, ...conditions } } },
-    // An authority has one delivery of an AuditEvent.
-    arrayFilters: [{ 'd.authority': isOfAuthority }],
-  };
-}
-
-/** `{ $set: ... }` of fields of the element. */
-export function setElement(fields: Partial<DeliveryDocument>): Document {
-  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [`deliveries.$[d].${name}`, value]));
-}
-
-export const oldestFirst = { recordedMs: 1, seq: 1 } as const;
+type Audits = Pick<Collections, 'audit'>;
 
 /** What waited for its time, or lost its lease, is made ready first; then the oldest that are ready are leased. */
 export async function applyClaim(
-  collections: Pick<Collections, 'audit'>,
+  collections: Audits,
   authority: string,
   limit: number,
   nowMs: number,
   leaseUntilMs: number,
-  leaseToken: string,
+  token: string,
 ): Promise<readonly ClaimedDelivery[]> {
-  const { audit } = collections;
   await promoteExpired(collections, authority, nowMs, leaseUntilMs);
-  const due = elementOf(authority, { state: { $eq: 'ready' }, dueMs: { $lte: nowMs } });
-  const lease = { $set: setElement({ state: 'leased', waitUntilMs: leaseUntilMs, leaseToken }) };
-  const { arrayFilters } = due;
+  const ready = taskText('ready', authority);
+  const isDue = ({ state, dueMs }: DeliveryDocument) => state === 'ready' && dueMs <= nowMs;
+  const ids: string[] = [];
   let claimed = 0;
   while (claimed < limit) {
-    const options = { projection: { _id: 1 }, sort: oldestFirst, limit: limit - claimed };
-    const found = await audit.find(due.filter, options).toArray();
-    if (found.length === 0) break;
-    const ids = found.map(({ _id }) => _id);
+    const filter = { queue: { $eq: ready }, 'deliveries.dueMs': { $lte: nowMs } };
+    const due = await findOldest(collections, authority, filter, isDue, limit - claimed);
+    if (due.length === 0) break;
     // Another server may have leased some of them since: then the next round finds others.
-    const leased = await audit.updateMany({ _id: { $in: ids }, ...due.filter }, lease, { arrayFilters });
-    claimed += leased.modifiedCount;
+    claimed += await changePlaces(
+      collections,
+      due,
+      (position) => ({ [taskPath(position)]: { $eq: ready }, ...atPlace(position, { dueMs: { $lte: nowMs } }) }),
+      (position) =>
+        setState(position, authority, { state: 'leased', waitUntilMs: leaseUntilMs }, { leaseToken: token }),
+    );
+    ids.push(...due.map(({ auditId }) => auditId));
   }
   if (claimed === 0) return [];
-  const mine = elementOf(authority, { state: { $eq: 'leased' }, leaseToken: { $eq: leaseToken } });
-  const found = await audit.find(mine.filter, { sort: oldestFirst }).toArray();
-  return found.flatMap((document) => asClaimed(document, authority, leaseToken));
+  const mine = { _id: { $in: ids }, 'deliveries.leaseToken': { $eq: token } };
+  const found = await collections.audit.find(mine, { sort: oldestFirst }).toArray();
+  return found.flatMap((document) => asClaimed(document, authority, token));
 }
 
 /** False: stale, nothing changed. */
 export async function applySettle(
-  { audit }: Pick<Collections, 'audit'>,
+  { audit }: Audits,
   counts: DeliveryCounts,
   { authority, auditId, leaseToken }: ClaimedDelivery,
   settlement: Settlement,
 ): Promise<boolean> {
-  const { element, update } = compileSettlement(authority, leaseToken, settlement);
-  const { filter, arrayFilters } = element;
-  const before = await audit.findOneAndUpdate({ _id: { $eq: auditId }, ...filter }, update, {
-    arrayFilters,
-    returnDocument: 'before',
-    projection: { deliveries: 1 },
-  });
-  if (before === null) return false;
-  const wasUnwanted = before.deliveries.find((delivery) => delivery.authority === authority)?.state === 'unwanted';
-  if (settlement.kind === 'delivered') counts.add(authority, 1, wasUnwanted ? -1 : 0);
-  if (settlement.kind === 'unwanted') counts.add(authority, 0, 1);
-  return true;
+  const { token, position } = leaseOf(leaseToken);
+  const settle = async (from: Document, update: Document): Promise<boolean> => {
+    const filter = { _id: { $eq: auditId }, ...atPlace(position, { authority: { $eq: authority }, ...from }) };
+    return (await audit.updateOne(filter, update)).modifiedCount > 0;
+  };
+  if (settlement.kind !== 'delivered') {
+    const held = { state: { $eq: 'leased' }, leaseToken: { $eq: token } };
+    const settled = await settle(held, compileSettlement(position, authority, settlement));
+    if (settled && settlement.kind === 'unwanted') counts.add(authority, 0, 1);
+    return settled;
+  }
+  // Whoever holds the lease.
+  const delivered = {
+    $set: setState(
+      position,
+      authority,
+      { state: 'delivered' },
+      { tally: 'delivered', leaseToken: token, deliveredMs: settlement.atMs, parked: false },
+    ),
+    $inc: { undelivered: -1 },
+    ...acknowledge(position, settlement.acknowledgedBy),
+  };
+  const wasOwed = await settle({ state: { $in: ['ready', 'waiting', 'leased'] } }, delivered);
+  const wasUnwanted = !wasOwed && (await settle({ state: { $eq: 'unwanted' } }, delivered));
+  if (wasOwed || wasUnwanted) counts.add(authority, 1, wasUnwanted ? -1 : 0);
+  return wasOwed || wasUnwanted;
 }
 
 function compileSettlement(
+  position: number,
   authority: string,
-  leaseToken: string,
-  settlement: Settlement,
-): { element: Element; update: Document } {
-  const held = elementOf(authority, { state: { $eq: 'leased' }, leaseToken: { $eq: leaseToken } });
+  settlement: Exclude<Settlement, { kind: 'delivered' }>,
+): Document {
   switch (settlement.kind) {
-    case 'delivered':
-      // Whoever holds the lease.
-      return {
-        element: elementOf(authority, { state: { $in: ['ready', 'waiting', 'leased', 'unwanted'] } }),
-        update: {
-          $set: setElement({ state: 'delivered', leaseToken, deliveredMs: settlement.atMs, parked: false }),
-          $inc: { undelivered: -1 },
-          ...acknowledge(settlement.acknowledgedBy),
-        },
-      };
     case 'released':
-      return { element: held, update: { $set: setElement({ state: 'ready', leaseToken: null }) } };
+      return { $set: setState(position, authority, { state: 'ready' }, { leaseToken: null }) };
     case 'unwanted': {
-      const apart = { state: 'unwanted', leaseToken: null, parked: false, waitUntilMs: settlement.atMs } as const;
-      return { element: held, update: { $set: setElement(apart) } };
+      const apart = { state: 'unwanted', waitUntilMs: settlement.atMs } as const;
+      return { $set: setState(position, authority, apart, { tally: 'unwanted', leaseToken: null, parked: false }) };
     }
     case 'failed': {
       const { dueMs, reason, spendAttempt, park } = settlement;
-      const parked = park === true ? { parked: true } : {};
+      const parked = park === true ? ({ tally: 'parked', parked: true } as const) : {};
+      const waiting = { state: 'waiting', waitUntilMs: dueMs } as const;
       return {
-        element: held,
-        update: {
-          $set: setElement({ state: 'waiting', leaseToken: null, dueMs, waitUntilMs: dueMs, reason, ...parked }),
-          $inc: { 'deliveries.$[d].attempts': spendAttempt ? 1 : 0 },
-          ...acknowledge(settlement.acknowledgedBy),
-        },
+        $set: setState(position, authority, waiting, { leaseToken: null, dueMs, reason, ...parked }),
+        $inc: atPlace(position, { attempts: spendAttempt ? 1 : 0 }),
+        ...acknowledge(position, settlement.acknowledgedBy),
       };
     }
   }
 }
 
-function acknowledge(by: readonly string[]): Document {
-  return by.length === 0 ? {} : { $addToSet: { 'deliveries.$[d].acknowledgedBy': { $each: [...by] } } };
+function acknowledge(position: number, by: readonly string[]): Document {
+  return by.length === 0 ? {} : { $addToSet: atPlace(position, { acknowledgedBy: { $each: [...by] } }) };
 }
 
 /** False: the lease is not held any more. */
 export async function applyExtend(
-  { audit }: Pick<Collections, 'audit'>,
+  { audit }: Audits,
   { authority, auditId, leaseToken }: ClaimedDelivery,
   leaseUntilMs: number,
 ): Promise<boolean> {
-  const { filter, arrayFilters } = elementOf(authority, {
-    state: { $eq: 'leased' },
-    leaseToken: { $eq: leaseToken },
-  });
-  const change = { $set: setElement({ waitUntilMs: leaseUntilMs }) };
-  const extended = await audit.updateOne({ _id: { $eq: auditId }, ...filter }, change, { arrayFilters });
+  const { token, position } = leaseOf(leaseToken);
+  const held = { authority: { $eq: authority }, state: { $eq: 'leased' }, leaseToken: { $eq: token } };
+  const leased = { state: 'leased', waitUntilMs: leaseUntilMs } as const;
+  const extended = await audit.updateOne(
+    { _id: { $eq: auditId }, ...atPlace(position, held) },
+    { $set: setState(position, authority, leased, {}) },
+  );
   return extended.matchedCount > 0;
 }
 
+const promotedAtOnce = 1_000;
+
 async function promoteExpired(
-  { audit }: Pick<Collections, 'audit'>,
+  collections: Audits,
   authority: string,
   nowMs: number,
   leaseUntilMs: number,
 ): Promise<void> {
-  const expired: readonly [DeliveryState, Document][] = [
-    ['waiting', { $lte: nowMs }],
-    ['leased', { $lte: nowMs }],
-    // Taken by a clock that was ahead.
-    ['leased', { $gt: leaseUntilMs + (leaseUntilMs - nowMs) }],
+  // Taken by a clock that was ahead.
+  const beyondMs = leaseUntilMs + (leaseUntilMs - nowMs);
+  const isExpired = ({ state, waitUntilMs }: DeliveryDocument): boolean => {
+    if (state === 'waiting') return waitUntilMs <= nowMs;
+    return state === 'leased' && (waitUntilMs <= nowMs || waitUntilMs > beyondMs);
+  };
+  const leasedEnd = afterAllThatStartWith(taskText('leased', authority)) ?? '';
+  const ranges = [
+    { $gte: taskText('waiting', authority), $lte: timedText('waiting', authority, nowMs) },
+    { $gte: taskText('leased', authority), $lte: timedText('leased', authority, nowMs) },
+    { $gte: timedText('leased', authority, beyondMs), $lt: leasedEnd },
   ];
-  const ready = { $set: setElement({ state: 'ready', leaseToken: null }) };
-  await Promise.all(
-    expired.map(([state, waitUntilMs]) => {
-      const { filter, arrayFilters } = elementOf(authority, { state: { $eq: state }, waitUntilMs });
-      return audit.updateMany(filter, ready, { arrayFilters });
-    }),
-  );
+  const filter = { undelivered: { $gt: 0 }, $or: ranges.map((range) => ({ queue: { $elemMatch: range } })) };
+  let places: DeliveryPlace[] = [];
+  const promote = async (): Promise<void> => {
+    const expired = places;
+    places = [];
+    const conditions = [
+      { state: { $eq: 'waiting' }, waitUntilMs: { $lte: nowMs } },
+      { state: { $eq: 'leased' }, waitUntilMs: { $lte: nowMs } },
+      { state: { $eq: 'leased' }, waitUntilMs: { $gt: beyondMs } },
+    ];
+    await changePlaces(
+      collections,
+      expired,
+      (position) => ({ $or: conditions.map((condition) => atPlace(position, condition)) }),
+      (position) => setState(position, authority, { state: 'ready' }, { leaseToken: null }),
+    );
+  };
+  for await (const document of collections.audit.find(filter, { projection: { deliveries: 1 } })) {
+    const place = placeOf(document, authority, isExpired);
+    if (place !== undefined) places.push(place);
+    if (places.length === promotedAtOnce) await promote();
+  }
+  if (places.length > 0) await promote();
 }
 
-function asClaimed(document: AuditDocument, authority: string, leaseToken: string): ClaimedDelivery[] {
-  const { _id, recordedMs, body } = document;
-  const own = document.deliveries.find((delivery) => delivery.authority === authority);
+function asClaimed(document: AuditDocument, authority: string, token: string): ClaimedDelivery[] {
+  const { _id, recordedMs, body, deliveries } = document;
+  const position = placeOf(document, authority)?.position ?? -1;
+  const own = deliveries[position];
   if (own === undefined) return [];
   const { attempts, acknowledgedBy, parked } = own;
+  const leaseToken = `${token}/${position}`;
   return [{ auditId: _id, authority, recordedMs, body, attempts, parked, acknowledgedBy, leaseToken }];
+}
+
+function leaseOf(leaseToken: string): { readonly token: string; readonly position: number } {
+  const slash = leaseToken.lastIndexOf('/');
+  return { token: leaseToken.slice(0, slash), position: Number(leaseToken.slice(slash + 1)) };
 }

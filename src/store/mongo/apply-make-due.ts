@@ -1,89 +1,111 @@
 /** Brings deliveries back that wait: a bounded number of them each time, the oldest first. */
-import type { Document } from 'mongodb';
 import type { MakeDueOf } from '../store.ts';
-import { elementOf, oldestFirst, setElement } from './apply-delivery.ts';
+import { afterAllThatStartWith } from '../text-range.ts';
+import { beginning } from './compile-value.ts';
 import type { DeliveryCounts } from './delivery-counts.ts';
-import type { Collections } from './documents.ts';
+import {
+  atPlace,
+  changePlaces,
+  type DeliveryPlace,
+  findOldest,
+  placeOf,
+  setState,
+  tallyText,
+  taskText,
+  timedText,
+} from './delivery-place.ts';
+import type { Collections, DeliveryDocument } from './documents.ts';
+
+type Audits = Pick<Collections, 'audit'>;
 
 /** What `DeliveryQueue.makeDue` says; `nowMs` by the clock of the database. */
 export async function applyMakeDue(
-  collections: Pick<Collections, 'audit'>,
+  collections: Audits,
   counts: DeliveryCounts,
   authority: string,
   nowMs: number,
   of: MakeDueOf,
   limit: number,
 ): Promise<number> {
-  const due = setElement({ state: 'ready', dueMs: nowMs });
+  const makeReady = (position: number, fields: Parameters<typeof setState>[3]) =>
+    setState(position, authority, { state: 'ready' }, fields);
   switch (of) {
     case 'waiting': {
-      const backing = await change(collections, authority, { state: { $eq: 'waiting' } }, due, limit);
+      const filter = { queue: { $elemMatch: beginning(taskText('waiting', authority)) } };
+      const isWaiting = ({ state }: DeliveryDocument) => state === 'waiting';
+      const waiting = await findOldest(collections, authority, filter, isWaiting, limit);
+      const backing = await changePlaces(
+        collections,
+        waiting,
+        (position) => atPlace(position, { state: { $eq: 'waiting' } }),
+        (position) => makeReady(position, { dueMs: nowMs }),
+      );
       if (backing >= limit) return backing;
       // Recorded by a clock that has been set back since.
-      const ahead = { state: { $eq: 'ready' }, dueMs: { $gt: nowMs } };
-      return backing + (await change(collections, authority, ahead, due, limit - backing));
+      const later = { dueMs: { $gt: nowMs } };
+      const ahead = await findOldest(
+        collections,
+        authority,
+        { queue: { $eq: taskText('ready', authority) }, 'deliveries.dueMs': later.dueMs },
+        ({ state, dueMs }) => state === 'ready' && dueMs > nowMs,
+        limit - backing,
+      );
+      const broughtForward = await changePlaces(
+        collections,
+        ahead,
+        (position) => atPlace(position, { state: { $eq: 'ready' }, ...later }),
+        (position) => makeReady(position, { dueMs: nowMs }),
+      );
+      return backing + broughtForward;
     }
     case 'parked': {
-      const anew = { ...due, ...setElement({ parked: false, attempts: 0 }) };
-      const parked = { state: { $in: ['ready', 'waiting'] }, parked: { $eq: true } };
-      return change(collections, authority, parked, anew, limit);
+      const filter = { queue: { $eq: tallyText('parked', authority) } };
+      const isParked = ({ state, parked }: DeliveryDocument) => parked && (state === 'ready' || state === 'waiting');
+      const parked = await findOldest(collections, authority, filter, isParked, limit);
+      return changePlaces(
+        collections,
+        parked,
+        (position) => atPlace(position, { state: { $in: ['ready', 'waiting'] }, parked: { $eq: true } }),
+        (position) => makeReady(position, { dueMs: nowMs, tally: 'owed', parked: false, attempts: 0 }),
+      );
     }
     case 'unwanted':
     case 'unwanted-ahead': {
-      const waitUntilMs = of === 'unwanted' ? { $lt: nowMs } : { $gt: nowMs };
-      const apart = { state: { $eq: 'unwanted' }, waitUntilMs };
-      const longestAgo = await findLongestApart(collections, authority, elementOf(authority, apart).filter, limit);
-      const made = await changeOf(collections, longestAgo, authority, apart, setElement({ state: 'ready' }));
+      const bound = of === 'unwanted' ? '$lt' : '$gt';
+      const longestAgo = await findLongestApart(collections, authority, bound, nowMs, limit);
+      const made = await changePlaces(
+        collections,
+        longestAgo,
+        (position) => atPlace(position, { state: { $eq: 'unwanted' }, waitUntilMs: { [bound]: nowMs } }),
+        (position) => makeReady(position, { tally: 'owed' }),
+      );
       counts.add(authority, 0, -made);
       return made;
     }
   }
 }
 
-/** By when the one delivery was set apart: the others of its AuditEvent have times of their own. */
+/** By when they were set apart, which their texts are in the order of. */
 async function findLongestApart(
-  { audit }: Pick<Collections, 'audit'>,
+  { audit }: Audits,
   authority: string,
-  filter: Document,
+  bound: '$lt' | '$gt',
+  atMs: number,
   limit: number,
-): Promise<readonly string[]> {
+): Promise<readonly DeliveryPlace[]> {
+  const all = taskText('unwanted', authority);
+  const at = timedText('unwanted', authority, atMs);
+  const apart = bound === '$lt' ? { $gte: all, $lt: at } : { $gt: at, $lt: afterAllThatStartWith(all) ?? '' };
   const stages = [
-    { $match: filter },
-    { $project: { recordedMs: 1, seq: 1, deliveries: 1 } },
-    { $unwind: '$deliveries' },
-    { $match: { 'deliveries.authority': { $eq: authority } } },
-    { $sort: { 'deliveries.waitUntilMs': 1, ...oldestFirst } },
+    { $match: { undelivered: { $gt: 0 }, queue: { $elemMatch: apart } } },
+    { $project: { queue: 1 } },
+    { $unwind: '$queue' },
+    { $match: { queue: apart } },
+    { $sort: { queue: 1, _id: 1 } },
     { $limit: limit },
-    { $project: { _id: 1 } },
   ];
   const found = await audit.aggregate<{ _id: string }>(stages, { allowDiskUse: true }).toArray();
-  return found.map(({ _id }) => _id);
-}
-
-async function change(
-  collections: Pick<Collections, 'audit'>,
-  authority: string,
-  conditions: Document,
-  fields: Document,
-  limit: number,
-): Promise<number> {
-  const { filter } = elementOf(authority, conditions);
-  const options = { projection: { _id: 1 }, sort: oldestFirst, limit } as const;
-  const found = await collections.audit.find(filter, options).toArray();
   const ids = found.map(({ _id }) => _id);
-  return changeOf(collections, ids, authority, conditions, fields);
-}
-
-/** The conditions again: another server may have leased some since. */
-async function changeOf(
-  { audit }: Pick<Collections, 'audit'>,
-  ids: readonly string[],
-  authority: string,
-  conditions: Document,
-  fields: Document,
-): Promise<number> {
-  if (ids.length === 0) return 0;
-  const { filter, arrayFilters } = elementOf(authority, conditions);
-  const ofIds = { _id: { $in: [...ids] }, ...filter };
-  return (await audit.updateMany(ofIds, { $set: fields }, { arrayFilters })).modifiedCount;
+  const documents = await audit.find({ _id: { $in: ids } }, { projection: { deliveries: 1 } }).toArray();
+  return documents.flatMap((document) => placeOf(document, authority) ?? []);
 }

@@ -133,16 +133,15 @@ async function applyWrite(target: UnitTarget, write: ResourceWrite, state: UnitS
     const create = async () => {
       const filter = { _id: { $eq: key }, version: { $eq: 0 } };
       const options = { upsert: true, ...sessionOf(target) };
-      return (
-        await resource.updateOne(filter, { $set: { ...next, versions: [], marks: [encodeMark(write)] } }, options)
-      ).acknowledged;
+      return (await resource.updateOne(filter, { $set: { ...next, versions: [], marks: [] } }, options)).acknowledged;
     };
     await step(target, create, () => resource.deleteOne(written));
     return;
   }
   const update = async () => {
     const filter = { _id: { $eq: key }, version: { $eq: before.version }, revision: { $eq: revision } };
-    const change = { $set: next, $push: { versions: encodePastVersion(before), marks: encodeMark(write) } };
+    const past = encodePastVersion(before);
+    const change = { $set: next, $push: { versions: past, marks: encodeMark(past) } };
     return (await resource.updateOne(filter, change, sessionOf(target))).matchedCount > 0;
   };
   await step(target, update, () =>

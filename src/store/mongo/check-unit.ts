@@ -3,6 +3,7 @@ import type { ClientSession } from 'mongodb';
 import { fault } from '../../fhir/fault.ts';
 import type { CommitResult, ResourceWrite, WriteUnit } from '../store.ts';
 import { type Collections, type ResourceDocument, resourceKey } from './documents.ts';
+import { mostDates } from './encode-index.ts';
 import { findTwoIds } from './run-search.ts';
 
 type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
@@ -25,7 +26,7 @@ export interface VersionLimits {
 
 export const defaultVersionLimits: VersionLimits = { versions: 1_000, bytes: 12 * 1024 * 1024 };
 
-/** Throws FhirFault `unprocessable` when a resource would have too many versions. */
+/** Throws FhirFault `unprocessable` when a resource would have too many versions, or too many dates to search by. */
 export async function checkUnit(
   collections: Collections,
   unit: WriteUnit,
@@ -71,7 +72,10 @@ export async function checkUnit(
   for (const [index, id] of ids.entries()) {
     if (known.has(id) || ids.indexOf(id) < index) return duplicate('AuditEvent', id, id);
   }
-  for (const write of writes) checkVersionLimits(write, current.get(resourceKey(write.type, write.id)), limits);
+  for (const write of writes) {
+    checkVersionLimits(write, current.get(resourceKey(write.type, write.id)), limits);
+    checkDates(write);
+  }
   return { kind: 'holds', state };
 }
 
@@ -85,6 +89,16 @@ function checkVersionLimits(write: ResourceWrite, current: ResourceDocument | un
     `This resource has as many versions as the store keeps of one: ${limits.versions} at most, of ${limits.bytes} bytes together. It can be deleted, and what replaces it be created.`,
     { code: 'too-costly' },
   );
+}
+
+function checkDates({ index }: ResourceWrite): void {
+  const counts = new Map<string, number>();
+  for (const { kind, param } of index) if (kind === 'date') counts.set(param, (counts.get(param) ?? 0) + 1);
+  const [param] = [...counts].find(([, count]) => count > mostDates) ?? [];
+  if (param === undefined) return;
+  throw fault('unprocessable', `The store keeps ${mostDates} dates of one search parameter at most (${param}).`, {
+    code: 'too-costly',
+  });
 }
 
 async function readCurrent(

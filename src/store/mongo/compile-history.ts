@@ -1,80 +1,53 @@
-/**
- * Compiles a history plan to stages, one list for each scope: the resources that bear its labels now, their versions that
- * are told, those of the page. https://hl7.org/fhir/R4/http.html#history
- */
+/** Compiles a history plan over all resources of a type. https://hl7.org/fhir/R4/http.html#history */
 import type { Document } from 'mongodb';
 import type { HistoryPlan, HistoryScope } from '../history.ts';
 
-/** Stages that give `_id`, `version` and `ms` of every entry of the scope. */
-export function compileHistory({ id, sinceMs, at }: HistoryPlan, scope: HistoryScope): Document[] {
+export const newestFirst = { lastUpdatedMs: -1, _id: -1 } as const;
+
+/** The resources that bear a label of now. Their current versions are told, whatever these were written with. */
+export function compileOpened({ id }: HistoryPlan, scope: HistoryScope): Document {
   const ofId = id === undefined ? {} : { id: { $eq: id } };
-  const isTold = { $or: [{ isLast: { $eq: true } }, { labels: { $in: [...scope.written] } }] };
-  const since = sinceMs === undefined ? [] : [{ $match: { ms: { $gte: sinceMs } } }];
+  return { type: { $eq: scope.type }, labels: { $in: [...scope.now] }, ...ofId };
+}
+
+/** The filter of those of the page whose current version is told. */
+export function compileCurrent(plan: HistoryPlan, scope: HistoryScope): Document {
+  const opened = compileOpened(plan, scope);
+  return plan.sinceMs === undefined ? opened : { ...opened, lastUpdatedMs: { $gte: plan.sinceMs } };
+}
+
+/** Stages that give every past version that is told, as `marks`. */
+export function compilePast(plan: HistoryPlan, scope: HistoryScope): Document[] {
+  const since = plan.sinceMs === undefined ? {} : { 'marks.ms': { $gte: plan.sinceMs } };
+  const told = { 'marks.labels': { $in: [...scope.written] }, ...since };
   return [
-    { $match: { type: { $eq: scope.type }, labels: { $in: [...scope.now] }, ...ofId } },
-    { $project: { marks: 1, last: '$version' } },
+    { $match: { ...compileOpened(plan, scope), ...told } },
+    { $project: { marks: 1 } },
     { $unwind: '$marks' },
-    {
-      $project: {
-        version: '$marks.version',
-        ms: '$marks.ms',
-        deleted: '$marks.deleted',
-        labels: '$marks.labels',
-        isLast: { $eq: ['$marks.version', '$last'] },
-      },
-    },
-    { $match: isTold },
-    ...(at === undefined ? [] : compileAt(at)),
-    ...since,
-    { $project: { version: 1, ms: 1 } },
+    { $match: told },
   ];
 }
 
-/** Of what was there at the start of the interval only the last version; and what was written within it. */
-function compileAt({ startMs, endMs }: NonNullable<HistoryPlan['at']>): Document[] {
-  const atStart = { $cond: [{ $lte: ['$ms', startMs] }, '$version', 0] };
+/** What is added to them for one page: one version more than `limit`, in order. */
+export function compilePastPage(plan: HistoryPlan): Document[] {
+  return [
+    ...compileKeyset(plan, 'marks.ms', 'marks.version').map((keyset) => ({ $match: keyset })),
+    { $sort: { 'marks.ms': -1, _id: -1, 'marks.version': -1 } },
+    { $limit: plan.limit + 1 },
+  ];
+}
+
+/** None on the first page. */
+export function compileKeyset({ after }: HistoryPlan, msField: string, versionField: string): Document[] {
+  if (after === undefined) return [];
+  const [ms = null, key = null, version = null] = after;
   return [
     {
-      $group: {
-        _id: '$_id',
-        entry: { $push: { version: '$version', ms: '$ms', deleted: '$deleted' } },
-        first: { $max: atStart },
-      },
-    },
-    { $unwind: '$entry' },
-    {
-      $project: {
-        version: '$entry.version',
-        ms: '$entry.ms',
-        deleted: '$entry.deleted',
-        isThere: { $gte: ['$entry.version', '$first'] },
-      },
-    },
-    {
-      $match: {
-        isThere: { $eq: true },
-        ms: { $lt: endMs },
-        $or: [{ deleted: { $eq: false } }, { ms: { $gte: startMs } }],
-      },
+      $or: [
+        { [msField]: { $lt: ms } },
+        { [msField]: { $eq: ms }, _id: { $lt: key } },
+        { [msField]: { $eq: ms }, _id: { $eq: key }, [versionField]: { $lt: version } },
+      ],
     },
   ];
-}
-
-/** What is added to them for one page: one entry more than `limit`, in order. */
-export function compileHistoryPage(plan: HistoryPlan): Document[] {
-  const order = plan.id === undefined ? { ms: -1, _id: -1, version: -1 } : { version: -1 };
-  const keyset = plan.after === undefined ? [] : [{ $match: compileKeyset(plan, plan.after) }];
-  return [...keyset, { $sort: order }, { $limit: plan.limit + 1 }];
-}
-
-function compileKeyset({ id }: HistoryPlan, after: NonNullable<HistoryPlan['after']>): Document {
-  const [first = null, key = null, version = null] = after;
-  if (id !== undefined) return { version: { $lt: first } };
-  return {
-    $or: [
-      { ms: { $lt: first } },
-      { ms: { $eq: first }, _id: { $lt: key } },
-      { ms: { $eq: first }, _id: { $eq: key }, version: { $lt: version } },
-    ],
-  };
 }

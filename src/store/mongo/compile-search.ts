@@ -1,9 +1,9 @@
 /** Compiles a search plan over resources to a filter and, where it is sorted, to the stages that place each match. */
 import type { Document } from 'mongodb';
 import type { KeysetPosition, SearchClause, SearchPlan, SortKey } from '../../fhir/search/ast.ts';
-import { indexKind } from '../index-kind.ts';
-import { anyOf, compileValues, hasEntry, instantCondition, nothing } from './compile-value.ts';
-import { paramKey } from './encode-unit.ts';
+import { anyOf, compileValues, hasKey, instantCondition, nothing } from './compile-value.ts';
+import type { ResourceDocument } from './documents.ts';
+import { paramKey } from './search-key.ts';
 
 /** All matches, over all pages. */
 export function compileFilter(plan: SearchPlan): Document {
@@ -22,7 +22,7 @@ function compileClause(type: string, clause: SearchClause): Document {
       return anyOf(clause.any.map((value) => instantCondition('lastUpdatedMs', value)));
     case 'missing': {
       if (clause.param === '_id' || clause.param === '_lastUpdated') return clause.missing ? nothing : {};
-      const present = hasEntry({ p: { $eq: paramKey(type, clause.param) } });
+      const present = hasKey([paramKey(type, clause.param)]);
       return clause.missing ? { $nor: [present] } : present;
     }
     default: {
@@ -39,60 +39,71 @@ export function compileUnsortedPage(plan: SearchPlan): Document {
   return after === undefined ? filter : { $and: [filter, { id: { $gt: after } }] };
 }
 
-/** Stages that give `_id`, `id` and the sort values `s0`, `s1` ... of one match more than `limit`, in order. */
+/** What a page in another order is placed by. */
+export type PlacedDocument = Pick<ResourceDocument, '_id' | 'id' | 'lastUpdatedMs' | 'order'>;
+
+/** Stages that give what one match more than `limit` is placed by, in order. */
 export function compileSortedPage(plan: SearchPlan): Document[] {
-  const values = Object.fromEntries(plan.sort.map((key, index) => [`s${index}`, sortValue(plan.type, key)]));
-  const absences = plan.sort.map((_, index) => [`m${index}`, { $cond: [{ $eq: [`$s${index}`, null] }, 1, 0] }]);
-  const order = plan.sort.flatMap(({ descending }, index) => [
-    [`m${index}`, 1],
-    [`s${index}`, descending ? -1 : 1],
-  ]);
+  const fields = plan.sort.map(sortFields);
+  const order = new Map<string, 1 | -1>();
+  // What a field sorts is settled by the first key that names it.
+  const add = (field: string, direction: 1 | -1) => void (order.has(field) || order.set(field, direction));
+  for (const [index, { descending }] of plan.sort.entries()) {
+    const { has, value } = fields[index] ?? { has: undefined, value: 'id' };
+    if (has !== undefined) add(has, -1);
+    add(value, descending ? -1 : 1);
+  }
+  add('id', 1);
+  const sorted = fields.flatMap(({ has }) => has?.replace(/\.has$/, '') ?? []);
   return [
     { $match: compileFilter(plan) },
-    { $project: { id: 1, ...values } },
-    { $addFields: Object.fromEntries(absences) },
+    { $project: { id: 1, lastUpdatedMs: 1, ...Object.fromEntries(sorted.map((field) => [field, 1])) } },
     ...(plan.after === undefined ? [] : [{ $match: compileKeyset(plan.sort, plan.after) }]),
-    { $sort: Object.fromEntries([...order, ['id', 1]]) },
+    { $sort: Object.fromEntries(order) },
     { $limit: plan.limit + 1 },
   ];
 }
 
-function sortValue(type: string, { param, descending }: SortKey): Document | string {
-  if (param === '_id') return '$id';
-  if (param === '_lastUpdated') return '$lastUpdatedMs';
-  const own = {
-    $filter: {
-      input: '$index',
-      as: 'entry',
-      cond: {
-        $and: [
-          { $eq: ['$$entry.p', { $literal: paramKey(type, param) }] },
-          { $ne: ['$$entry.k', indexKind['reference-identifier']] },
-        ],
-      },
-    },
-  };
-  const values = {
-    $map: {
-      input: own,
-      as: 'entry',
-      in: descending ? { $cond: [{ $eq: ['$$entry.k', indexKind.date] }, '$$entry.b', '$$entry.a'] } : '$$entry.a',
-    },
-  };
-  return { $ifNull: [{ [descending ? '$max' : '$min']: values }, null] };
+/** Where a match stands in the order of the plan. */
+export function positionOf(
+  { sort }: SearchPlan,
+  { id = '', lastUpdatedMs = 0, order }: PlacedDocument,
+): KeysetPosition {
+  const values = sort.map(({ param, descending }) => {
+    if (param === '_id') return id;
+    if (param === '_lastUpdated') return lastUpdatedMs;
+    return order?.[param]?.[descending ? 'high' : 'low'] ?? null;
+  });
+  return [...values, id];
+}
+
+interface SortFields {
+  readonly value: string;
+  /** Not there: there is always a value. */
+  readonly has?: string;
+}
+
+function sortFields({ param, descending }: SortKey): SortFields {
+  if (param === '_id') return { value: 'id' };
+  if (param === '_lastUpdated') return { value: 'lastUpdatedMs' };
+  return { value: `order.${param}.${descending ? 'high' : 'low'}`, has: `order.${param}.has` };
 }
 
 /** What comes after a position, in an order with missing values last: greater at some key, equal at all before it. */
 function compileKeyset(sort: readonly SortKey[], after: KeysetPosition): Document {
   const alternatives: Document[] = [];
   const equal: Document[] = [];
-  for (const [index, { descending }] of sort.entries()) {
+  for (const [index, key] of sort.entries()) {
+    const { value: field, has } = sortFields(key);
     const value = after[index] ?? null;
-    if (value !== null) {
-      const later = { [`s${index}`]: { [descending ? '$lt' : '$gt']: value } };
-      alternatives.push({ $and: [...equal, { $or: [later, { [`m${index}`]: { $eq: 1 } }] }] });
+    const isMissing = has === undefined ? [] : [{ [has]: { $exists: false } }];
+    if (value === null) {
+      equal.push(...isMissing);
+      continue;
     }
-    equal.push(value === null ? { [`m${index}`]: { $eq: 1 } } : { [`s${index}`]: { $eq: value } });
+    const later = { [field]: { [key.descending ? '$lt' : '$gt']: value } };
+    alternatives.push({ $and: [...equal, { $or: [later, ...isMissing] }] });
+    equal.push({ [field]: { $eq: value } });
   }
   alternatives.push({ $and: [...equal, { id: { $gt: after[sort.length] ?? '' } }] });
   return { $or: alternatives };

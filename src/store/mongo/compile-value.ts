@@ -1,27 +1,46 @@
 /**
- * One clause as filters on the index entries of a resource, by the rules of https://hl7.org/fhir/R4/search.html. Whatever
- * a client has sent stands in a filter as the operand of an operator, never as a filter or a pattern.
+ * One clause as filters on the searchable values of a resource, by the rules of https://hl7.org/fhir/R4/search.html.
+ * Whatever a client has sent stands in a filter as the operand of an operator. The one pattern there is matches its text
+ * and nothing else.
  */
 import type { Document, Filter } from 'mongodb';
-import type { DateValue, ReferenceValue, SearchClause, TokenValue } from '../../fhir/search/ast.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { DateValue, SearchClause } from '../../fhir/search/ast.ts';
 import { asFolder } from '../../fhir/search/matches.ts';
-import { indexKind } from '../index-kind.ts';
 import { afterAllThatStartWith } from '../text-range.ts';
 import type { ResourceDocument } from './documents.ts';
-import { paramKey } from './encode-unit.ts';
+import { mostDates } from './encode-index.ts';
+import { literalPattern } from './key-text.ts';
+import { exactKey, folderKey, paramKey, referenceKey, textKey, tokenKey, uriKey } from './search-key.ts';
 
-/** The clauses that are answered by index entries. */
+/** The clauses that are answered by searchable values. */
 export type ValueClause = Exclude<SearchClause, { kind: 'missing' | 'id' | 'last-updated' | 'label' }>;
 
 type ResourceFilter = Filter<ResourceDocument>;
 
 export const nothing = { _id: { $in: [] } };
 
-/** A clause without values matches nothing. */
+/** A pattern may not be longer than 32,764 bytes; a character takes six of them at most. */
+const mostPatternCharacters = 2_000;
+
+/** A clause without values matches nothing. Throws FhirFault `invalid` for a text that is too long to look for. */
 export function compileValues(type: string, clause: ValueClause): ResourceFilter {
   const p = paramKey(type, clause.param);
-  if (clause.kind === 'string' && clause.match === 'contains') return containing(p, clause.any);
-  return anyOf(valueConditions(clause).map((condition) => hasEntry({ p: { $eq: p }, ...condition })));
+  switch (clause.kind) {
+    case 'token':
+      return hasKey(clause.any.map((value) => tokenKey(p, value)));
+    case 'reference':
+      return hasKey(clause.any.map((value) => referenceKey(p, value)));
+    case 'date':
+      return anyOf(clause.any.map((value) => dateCondition(clause.param, value)));
+    case 'uri': {
+      const below = clause.match === 'exact' ? [] : clause.any.map((uri) => folderKey(p, asFolder(uri)));
+      return hasKey([...clause.any.map((uri) => uriKey(p, uri)), ...below]);
+    }
+    case 'string':
+      if (clause.match === 'exact') return hasKey(clause.any.map((text) => exactKey(p, text)));
+      return anyOf(clause.any.map((text) => (clause.match === 'starts' ? startsWith(p, text) : contains(p, text))));
+  }
 }
 
 /** `$or` of the filters; nothing when there is none. */
@@ -52,103 +71,68 @@ export function instantCondition(field: string, { prefix, startMs, endMs }: Date
   }
 }
 
-/** Has an index entry that meets the condition; also used for any entry of a parameter. */
-export function hasEntry(condition: Document): ResourceFilter {
-  return { index: { $elemMatch: condition } };
+/** Has one of these keys. */
+export function hasKey(keys: readonly string[]): ResourceFilter {
+  const [first] = keys;
+  if (first === undefined) return nothing;
+  return { keys: keys.length === 1 ? { $eq: first } : { $in: [...new Set(keys)] } };
 }
 
-/** Conditions on one index entry; one of them has to be met. */
-function valueConditions(clause: ValueClause): Document[] {
-  switch (clause.kind) {
-    case 'token':
-      return clause.any.map((value) => ({ k: { $eq: indexKind.token }, ...tokenCondition(value) }));
-    case 'reference':
-      return clause.any.map(referenceCondition);
-    case 'date':
-      return clause.any.flatMap(dateConditions).map((condition) => ({ k: { $eq: indexKind.date }, ...condition }));
-    case 'uri': {
-      const k = { $eq: indexKind.uri };
-      const equal = { k, a: { $in: [...clause.any] } };
-      return clause.match === 'exact'
-        ? [equal]
-        : [equal, ...clause.any.map((uri) => ({ k, ...starts(asFolder(uri)) }))];
-    }
-    case 'string': {
-      const k = { $eq: indexKind.string };
-      if (clause.match === 'exact') return [{ k, b: { $in: [...clause.any] } }];
-      return clause.any.map((text) => ({ k, ...starts(text) }));
-    }
+function startsWith(p: string, text: string): ResourceFilter {
+  return { keys: { $elemMatch: beginning(textKey(p, text), '') } };
+}
+
+/** The index leads to the texts of this parameter only. */
+function contains(p: string, text: string): ResourceFilter {
+  if ([...text].length > mostPatternCharacters) {
+    throw fault('invalid', `A text of more than ${mostPatternCharacters} characters is not looked for within others.`, {
+      code: 'too-costly',
+    });
   }
+  return { keys: { $elemMatch: beginning(textKey(p, ''), `[\\s\\S]*${literalPattern(text)}`) } };
 }
 
-function tokenCondition({ system, code }: TokenValue): Document {
+/**
+ * One element that begins with the text. The range says it all, and an index serves it; FerretDB takes the two ends of a
+ * range for conditions on any two elements, and the pattern for one on one.
+ */
+export function beginning(text: string, furtherPattern = ''): Document {
+  const end = afterAllThatStartWith(text);
+  const start = [...text].slice(0, mostPatternCharacters).join('');
   return {
-    ...(code === undefined ? {} : { a: { $eq: code } }),
-    ...(system === undefined ? {} : { b: { $eq: system ?? '' } }),
+    $gte: text,
+    ...(end === undefined ? {} : { $lt: end }),
+    $regex: `^${literalPattern(start)}${furtherPattern}`,
   };
 }
 
-function referenceCondition(value: ReferenceValue): Document {
-  if (value.kind === 'identifier') {
-    const token = { code: value.value, ...(value.system === undefined ? {} : { system: value.system }) };
-    return { k: { $eq: indexKind['reference-identifier'] }, ...tokenCondition(token) };
-  }
-  const literal = { k: { $eq: indexKind.reference }, a: { $eq: value.id } };
-  return value.type === undefined ? literal : { ...literal, b: { $eq: value.type } };
-}
-
-function dateConditions({ prefix, startMs, endMs }: DateValue): Document[] {
+function dateCondition(param: string, { prefix, startMs, endMs }: DateValue): Document {
+  const start = `dates.${param}.startMs`;
+  const end = `dates.${param}.endMs`;
   switch (prefix) {
     case 'eq':
-      return [{ a: { $gte: startMs }, b: { $lte: endMs } }];
-    case 'ne':
-      return [{ a: { $lt: startMs } }, { b: { $gt: endMs } }];
-    case 'ge':
-      return [{ b: { $gt: startMs } }];
-    case 'gt':
-      return [{ b: { $gt: endMs } }];
-    case 'lt':
-      return [{ a: { $lt: startMs } }];
-    case 'le':
-      return [{ a: { $lt: endMs } }];
-    case 'sa':
-      return [{ a: { $gte: endMs } }];
-    case 'eb':
-      return [{ b: { $lte: startMs } }];
+      return ofOneDate(param, { $gte: startMs }, { $lte: endMs });
     case 'ap':
-      return [{ a: { $lt: endMs }, b: { $gt: startMs } }];
+      return ofOneDate(param, { $lt: endMs }, { $gt: startMs });
+    case 'ne':
+      return { $or: [{ [start]: { $lt: startMs } }, { [end]: { $gt: endMs } }] };
+    case 'ge':
+      return { [end]: { $gt: startMs } };
+    case 'gt':
+      return { [end]: { $gt: endMs } };
+    case 'lt':
+      return { [start]: { $lt: startMs } };
+    case 'le':
+      return { [start]: { $lt: endMs } };
+    case 'sa':
+      return { [start]: { $gte: endMs } };
+    case 'eb':
+      return { [end]: { $lte: startMs } };
   }
 }
 
-function starts(prefix: string): Document {
-  const end = afterAllThatStartWith(prefix);
-  return { a: end === undefined ? { $gte: prefix } : { $gte: prefix, $lt: end } };
-}
-
-/** No pattern is made of the text: the server looks for it as it is, in the entries of this parameter. */
-function containing(p: string, any: readonly string[]): Document {
-  if (any.length === 0) return nothing;
-  const isHere = (text: string): Document => ({ $gte: [{ $indexOfCP: ['$$entry.a', { $literal: text }] }, 0] });
-  const found = any.map((text) => ({
-    $gt: [
-      {
-        $size: {
-          $filter: {
-            input: '$index',
-            as: 'entry',
-            // Only then `a` is a text.
-            cond: {
-              $cond: [
-                { $and: [{ $eq: ['$$entry.p', { $literal: p }] }, { $eq: ['$$entry.k', indexKind.string] }] },
-                isHere(text),
-                false,
-              ],
-            },
-          },
-        },
-      },
-      0,
-    ],
-  }));
-  return { index: { $elemMatch: { p: { $eq: p }, k: { $eq: indexKind.string } } }, $expr: { $or: found } };
+/** Both conditions on the same date of the parameter: by its place, for `$elemMatch` with fields is not to be had everywhere. */
+function ofOneDate(param: string, start: Document, end: Document): Document {
+  const places = Array.from({ length: mostDates }, (_, place) => `dates.${param}.${place}`);
+  return { $or: places.map((date) => ({ [`${date}.startMs`]: start, [`${date}.endMs`]: end })) };
 }

@@ -2,13 +2,18 @@
 import type { Collection, Db } from 'mongodb';
 import type { ResourceWrite } from '../store.ts';
 
-/** One searchable value of a current resource; see `indexKind`. */
-export interface IndexEntry {
-  /** `type|parameter`, so that one index serves all types. */
-  readonly p: string;
-  readonly k: number;
-  readonly a: string | number;
-  readonly b: string | number;
+/** The interval of one date. */
+export interface DateEntry {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** What a resource is sorted by: the least and the greatest of the values of a parameter. */
+export interface OrderEntry {
+  /** Sorts those that have a value before those that have none, whichever the direction. */
+  readonly has: 1;
+  readonly low: string | number;
+  readonly high: string | number;
 }
 
 /** A version that another has followed. */
@@ -41,17 +46,22 @@ export interface ResourceDocument {
   readonly labels?: readonly string[];
   /** As the current version was written with. */
   readonly versionLabels?: readonly string[];
-  readonly index?: readonly IndexEntry[];
+  /** Searchable values of the current version; see `keysOf`. */
+  readonly keys?: readonly string[];
+  /** By parameter. */
+  readonly dates?: Readonly<Record<string, readonly DateEntry[]>>;
+  /** By parameter. */
+  readonly order?: Readonly<Record<string, OrderEntry>>;
   /** Oldest first. */
   readonly versions?: readonly PastVersion[];
-  /** Of all versions, oldest first. */
+  /** Of `versions`, in their order. */
   readonly marks?: readonly VersionMark[];
   /** Bytes of the texts of all versions. */
   readonly bodyBytes?: number;
   readonly guards?: number;
 }
 
-/** What is told of a version without its text; of every one, the current one included. */
+/** What is told of a past version without its text. */
 export interface VersionMark {
   readonly version: number;
   readonly ms: number;
@@ -77,7 +87,7 @@ export interface DeliveryDocument {
   readonly deliveredMs: number | null;
 }
 
-/** Nothing but `deliveries` and `undelivered` ever changes. */
+/** Nothing but `deliveries`, `queue` and `undelivered` ever changes. */
 export interface AuditDocument {
   readonly _id: string;
   readonly recordedMs: number;
@@ -94,6 +104,8 @@ export interface AuditDocument {
   readonly entities: readonly string[];
   readonly labels: readonly string[];
   readonly deliveries: readonly DeliveryDocument[];
+  /** By what they are found: two texts for each delivery, in their order; see `delivery-place.ts`. */
+  readonly queue: readonly string[];
   /** How many deliveries are not `delivered`. The indexes of deliveries hold an AuditEvent only while there are some. */
   readonly undelivered: number;
 }

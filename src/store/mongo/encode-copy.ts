@@ -1,7 +1,9 @@
 /** The records of another store as they stand in the collections. */
 import type { CopiedAudit, CopiedResource, CopyKind, CopyRecords } from '../store-copy.ts';
+import { queueTexts } from './delivery-place.ts';
 import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from './documents.ts';
-import { encodeIndexValue, encodeReference } from './encode-unit.ts';
+import { encodeIndex } from './encode-index.ts';
+import { encodeMark, encodeReference } from './encode-unit.ts';
 
 /** A document of a collection that is copied. */
 export type CopyDocument = Readonly<Record<string, unknown>> & { readonly _id: string };
@@ -48,21 +50,22 @@ function encodeResource({ type, id, revision, labels, versions, index }: CopiedR
     body,
     labels,
     versionLabels: current.labels,
-    index: index.map((value) => encodeIndexValue(type, value)),
+    ...encodeIndex(type, index),
     versions: versions.slice(0, -1),
-    marks: versions.map((each) => ({
-      version: each.version,
-      ms: each.lastUpdatedMs,
-      deleted: each.body === null,
-      labels: each.labels,
-    })),
+    marks: versions.slice(0, -1).map(encodeMark),
     bodyBytes: versions.reduce((sum, each) => sum + Buffer.byteLength(each.body ?? ''), 0),
   };
 }
 
 /** Behind them in order come those that a server writes: their `seq` begins with the time. */
 function encodeCopiedAudit(audit: CopiedAudit, toServer: (ms: number) => number): AuditDocument {
-  const { id, seq, patients, agents, entities, deliveries, ...rest } = audit;
+  const { id, seq, patients, agents, entities, ...rest } = audit;
+  const deliveries = audit.deliveries.map(({ dueMs, waitUntilMs, ...delivery }) => ({
+    ...delivery,
+    dueMs: toServer(dueMs),
+    waitUntilMs: toServer(waitUntilMs),
+    leaseToken: null,
+  }));
   return {
     _id: id,
     ...rest,
@@ -70,12 +73,8 @@ function encodeCopiedAudit(audit: CopiedAudit, toServer: (ms: number) => number)
     patients: patients.map(encodeReference),
     agents: agents.map(encodeReference),
     entities: entities.map(encodeReference),
-    deliveries: deliveries.map(({ dueMs, waitUntilMs, ...delivery }) => ({
-      ...delivery,
-      dueMs: toServer(dueMs),
-      waitUntilMs: toServer(waitUntilMs),
-      leaseToken: null,
-    })),
+    deliveries,
+    queue: deliveries.flatMap(queueTexts),
     undelivered: deliveries.filter(({ state }) => state !== 'delivered').length,
   };
 }

@@ -1,20 +1,8 @@
 /** The parts of a write unit as they stand in the collections. */
-import type { IndexValue } from '../../fhir/search/ast.ts';
-import { indexKind } from '../index-kind.ts';
 import type { AuditWrite, ResourceWrite } from '../store.ts';
-import type {
-  AuditDocument,
-  DeliveryDocument,
-  IndexEntry,
-  PastVersion,
-  ResourceDocument,
-  VersionMark,
-} from './documents.ts';
-
-/** The `p` of the index entries of a parameter. */
-export function paramKey(type: string, param: string): string {
-  return `${type}|${param}`;
-}
+import { queueTexts } from './delivery-place.ts';
+import type { AuditDocument, DeliveryDocument, PastVersion, ResourceDocument, VersionMark } from './documents.ts';
+import { encodeIndex } from './encode-index.ts';
 
 /** `id/Type` of a reference `Type/id`. */
 export function auditReferenceKey(type: string, id: string): string {
@@ -36,13 +24,8 @@ export function encodeWrite(
     body,
     labels: [...labels],
     versionLabels: [...labels],
-    index: body === null ? [] : write.index.map((value) => encodeIndexValue(type, value)),
+    ...encodeIndex(type, body === null ? [] : write.index),
   };
-}
-
-/** The mark of the version that a write makes. */
-export function encodeMark({ version, lastUpdatedMs, body, labels }: ResourceWrite): VersionMark {
-  return { version, ms: lastUpdatedMs, deleted: body === null, labels: [...labels] };
 }
 
 /** The current version as it stands among the past ones when another follows it. */
@@ -51,29 +34,15 @@ export function encodePastVersion(current: ResourceDocument): PastVersion {
   return { version, lastUpdatedMs, method, labels: versionLabels, body };
 }
 
-export function encodeIndexValue(type: string, value: IndexValue): IndexEntry {
-  const p = paramKey(type, value.param);
-  const k = indexKind[value.kind];
-  switch (value.kind) {
-    case 'token':
-      return { p, k, a: value.code, b: value.system ?? '' };
-    case 'reference':
-      return { p, k, a: value.id, b: value.type };
-    case 'reference-identifier':
-      return { p, k, a: value.value, b: value.system ?? '' };
-    case 'date':
-      return { p, k, a: value.startMs, b: value.endMs };
-    case 'string':
-      return { p, k, a: value.normalised, b: value.exact };
-    case 'uri':
-      return { p, k, a: value.value, b: '' };
-  }
+/** Of such a version. */
+export function encodeMark({ version, lastUpdatedMs, body, labels }: PastVersion): VersionMark {
+  return { version, ms: lastUpdatedMs, deleted: body === null, labels };
 }
 
 /** `seq` orders those of one millisecond; `dueMs` is when it was recorded by the clock of the database. */
 export function encodeAudit(audit: AuditWrite, seq: string, dueMs: number): AuditDocument {
   const { id, recordedMs, body, type, subtype, action, outcome, labels } = audit;
-  const authorities = [...new Set(audit.deliverTo)];
+  const deliveries = [...new Set(audit.deliverTo)].map((authority) => encodeDelivery(authority, dueMs));
   return {
     _id: id,
     recordedMs,
@@ -87,8 +56,9 @@ export function encodeAudit(audit: AuditWrite, seq: string, dueMs: number): Audi
     agents: audit.agents.map(encodeReference),
     entities: audit.entities.map(encodeReference),
     labels: [...labels],
-    deliveries: authorities.map((authority) => encodeDelivery(authority, dueMs)),
-    undelivered: authorities.length,
+    deliveries,
+    queue: deliveries.flatMap(queueTexts),
+    undelivered: deliveries.length,
   };
 }
 

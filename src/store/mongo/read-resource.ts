@@ -3,7 +3,10 @@ import type { ReadResult, StoredResource } from '../store.ts';
 import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from './documents.ts';
 
 /** Without what only searching and history need. */
-export const currentOnly = { versions: 0, marks: 0, index: 0 } as const;
+export const currentOnly = { versions: 0, marks: 0, keys: 0, dates: 0, order: 0 } as const;
+
+/** Without what only searching needs. */
+export const withVersions = { marks: 0, keys: 0, dates: 0, order: 0 } as const;
 
 /** The current version. */
 export async function readResource(collections: Collections, type: string, id: string): Promise<ReadResult> {
@@ -25,7 +28,7 @@ export async function readResourceVersion(
   if (type === 'AuditEvent') return version === 1 ? readAudit(collections, id) : { kind: 'absent' };
   const found = await collections.resource.findOne(
     { _id: { $eq: resourceKey(type, id) } },
-    { projection: { index: 0 } },
+    { projection: withVersions },
   );
   if (found === null || found.version === 0) return { kind: 'absent' };
   if (found.version === version) return asReadResult(found);

@@ -1,15 +1,16 @@
 /** Runs history plans: each scope by itself, then in one order. */
 import { compareText } from '../../fhir/search/compare-text.ts';
 import type { HistoryEntry, HistoryPlan, HistoryResult, HistoryScope } from '../history.ts';
-import { compileHistory, compileHistoryPage } from './compile-history.ts';
-import type { Collections, PastVersion, ResourceDocument } from './documents.ts';
+import { compileCurrent, compileKeyset, compilePast, compilePastPage, newestFirst } from './compile-history.ts';
+import type { Collections, PastVersion, ResourceDocument, VersionMark } from './documents.ts';
 import { encodePastVersion } from './encode-unit.ts';
+import { withVersions } from './read-resource.ts';
+import { type Told, tellAll } from './tell-history.ts';
 
-/** `_id` is that of the resource. */
-interface Told {
-  readonly _id: string;
-  readonly version: number;
-  readonly ms: number;
+interface ScopePage {
+  /** What belongs to the page is among them. */
+  readonly told: readonly Told[];
+  readonly total: number;
 }
 
 export async function runHistory(
@@ -17,37 +18,80 @@ export async function runHistory(
   plan: HistoryPlan,
   timeLimitMs: number,
 ): Promise<HistoryResult> {
-  const { resource } = collections;
   const scopes = plan.scopes.filter(({ now }) => now.length > 0);
-  const options = { maxTimeMS: timeLimitMs, allowDiskUse: true };
-  const count = async (scope: HistoryScope): Promise<number> => {
-    const stages = [...compileHistory(plan, scope), { $group: { _id: null, entries: { $sum: 1 } } }];
-    const [row] = await resource.aggregate<{ entries: number }>(stages, options).toArray();
-    return row?.entries ?? 0;
-  };
-  const page = (scope: HistoryScope): Promise<Told[]> => {
-    const stages = [...compileHistory(plan, scope), ...compileHistoryPage(plan)];
-    return resource.aggregate<Told>(stages, options).toArray();
-  };
-  const [counts, pages] = await Promise.all([
-    Promise.all(plan.total ? scopes.map(count) : []),
-    Promise.all(plan.limit === 0 ? [] : scopes.map(page)),
-  ]);
-  const told = pages.flat().sort(plan.id === undefined ? newestFirst : highestFirst);
+  const readScope = plan.id === undefined && plan.at === undefined ? readPage : readWhole;
+  const pages = await Promise.all(scopes.map((scope) => readScope(collections, plan, scope, timeLimitMs)));
+  const order = plan.id === undefined ? byTime : highestFirst;
+  const told = pages.flatMap((page) => page.told).sort(order);
   const kept = told.slice(0, plan.limit);
-  const last = told.length > plan.limit ? kept.at(-1) : undefined;
+  const last = plan.limit > 0 && told.length > plan.limit ? kept.at(-1) : undefined;
   return {
     entries: await readEntries(collections, kept),
     next: last === undefined ? undefined : plan.id === undefined ? [last.ms, last._id, last.version] : [last.version],
-    total: plan.total ? counts.reduce((sum, entries) => sum + entries, 0) : undefined,
+    total: plan.total ? pages.reduce((sum, { total }) => sum + total, 0) : undefined,
   };
+}
+
+/** One entry more than `limit`. Current versions come from an index, past ones from those that the resources hold. */
+async function readPage(
+  { resource }: Collections,
+  plan: HistoryPlan,
+  scope: HistoryScope,
+  timeLimitMs: number,
+): Promise<ScopePage> {
+  const limited = { maxTimeMS: timeLimitMs };
+  const current = compileCurrent(plan, scope);
+  const past = compilePast(plan, scope);
+  const [keyset] = compileKeyset(plan, 'lastUpdatedMs', 'version');
+  const isPage = plan.limit > 0;
+  const stages = [...past, ...compilePastPage(plan)];
+  const [currents, pasts, currentTotal, pastTotal] = await Promise.all([
+    isPage
+      ? resource
+          .find(keyset === undefined ? current : { $and: [current, keyset] }, {
+            projection: { version: 1, lastUpdatedMs: 1 },
+            sort: newestFirst,
+            limit: plan.limit + 1,
+            ...limited,
+          })
+          .toArray()
+      : [],
+    isPage
+      ? resource.aggregate<{ _id: string; marks: VersionMark }>(stages, { ...limited, allowDiskUse: true }).toArray()
+      : [],
+    plan.total ? resource.countDocuments(current, limited) : 0,
+    plan.total ? resource.aggregate<{ entries: number }>([...past, { $count: 'entries' }], limited).toArray() : [],
+  ]);
+  return {
+    told: [
+      ...currents.map(({ _id, version, lastUpdatedMs = 0 }) => ({ _id, version, ms: lastUpdatedMs })),
+      ...pasts.map(({ _id, marks: { version, ms } }) => ({ _id, version, ms })),
+    ],
+    total: currentTotal + (pastTotal[0]?.entries ?? 0),
+  };
+}
+
+async function readWhole(
+  collections: Collections,
+  plan: HistoryPlan,
+  scope: HistoryScope,
+  timeLimitMs: number,
+): Promise<ScopePage> {
+  const told = await tellAll(collections, plan, scope, timeLimitMs);
+  return { told: told.filter((each) => isBehind(each, plan)), total: told.length };
+}
+
+function isBehind(told: Told, { id, after }: HistoryPlan): boolean {
+  if (after === undefined) return true;
+  if (id !== undefined) return told.version < Number(after[0]);
+  return byTime(told, { ms: Number(after[0]), _id: String(after[1]), version: Number(after[2]) }) > 0;
 }
 
 function highestFirst(a: Told, b: Told): number {
   return b.version - a.version;
 }
 
-function newestFirst(a: Told, b: Told): number {
+function byTime(a: Told, b: Told): number {
   return b.ms - a.ms || compareText(b._id, a._id) || highestFirst(a, b);
 }
 
@@ -55,7 +99,7 @@ function newestFirst(a: Told, b: Told): number {
 async function readEntries({ resource }: Collections, told: readonly Told[]): Promise<readonly HistoryEntry[]> {
   if (told.length === 0) return [];
   const keys = [...new Set(told.map(({ _id }) => _id))];
-  const found = await resource.find({ _id: { $in: keys } }, { projection: { index: 0 } }).toArray();
+  const found = await resource.find({ _id: { $in: keys } }, { projection: withVersions }).toArray();
   const byKey = new Map(found.map((document) => [document._id, document]));
   return told.flatMap(({ _id, version }) => {
     const document = byKey.get(_id);

@@ -3,7 +3,13 @@ import type { ClientSession } from 'mongodb';
 import type { KeysetPosition, SearchPlan } from '../../fhir/search/ast.ts';
 import type { SearchResult, StoredResource } from '../store.ts';
 import { compileAuditSearch } from './compile-audit-search.ts';
-import { compileFilter, compileSortedPage, compileUnsortedPage } from './compile-search.ts';
+import {
+  compileFilter,
+  compileSortedPage,
+  compileUnsortedPage,
+  type PlacedDocument,
+  positionOf,
+} from './compile-search.ts';
 import type { AuditDocument, Collections } from './documents.ts';
 import { currentOnly, storedAudit, storedResource } from './read-resource.ts';
 
@@ -67,22 +73,19 @@ async function resourcePage(collections: Collections, plan: SearchPlan, timeLimi
   };
 }
 
-type Placed = Readonly<Record<string, string | number | null>>;
-
 async function sortedPage({ resource }: Collections, plan: SearchPlan, timeLimitMs: number): Promise<Page> {
   const limited = { maxTimeMS: timeLimitMs };
   const placed = await resource
-    .aggregate<Placed>(compileSortedPage(plan), { ...limited, allowDiskUse: true })
+    .aggregate<PlacedDocument>(compileSortedPage(plan), { ...limited, allowDiskUse: true })
     .toArray();
-  const keys = placed.slice(0, plan.limit).map(({ _id }) => String(_id));
+  const keys = placed.slice(0, plan.limit).map(({ _id }) => _id);
   // The whole filter again: what has lost its labels since then must not be shown.
   const filter = { $and: [compileFilter(plan), { _id: { $in: keys } }] };
   const found = await resource.find(filter, { projection: currentOnly, ...limited }).toArray();
   const byKey = new Map(found.map((document) => [document._id, document]));
-  const positionOf = (row: Placed) => [...plan.sort.map((_, index) => row[`s${index}`] ?? null), row['id'] ?? null];
   return {
     matches: keys.flatMap((key) => byKey.get(key) ?? []).map(storedResource),
-    next: nextPosition(plan, placed, positionOf),
+    next: nextPosition(plan, placed, (match) => positionOf(plan, match)),
   };
 }
 
@@ -90,8 +93,8 @@ async function sortedPage({ resource }: Collections, plan: SearchPlan, timeLimit
 function nextPosition<T>(
   { limit }: SearchPlan,
   found: readonly T[],
-  positionOf: (row: T) => KeysetPosition,
+  position: (match: T) => KeysetPosition,
 ): KeysetPosition | undefined {
   const last = found.length > limit ? found[limit - 1] : undefined;
-  return last === undefined ? undefined : positionOf(last);
+  return last === undefined ? undefined : position(last);
 }

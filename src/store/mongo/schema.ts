@@ -1,16 +1,16 @@
 /** The indexes, and the version of what the collections hold, as the database records it. */
 import { type Collection, type Document, type IndexDescription, MongoServerError } from 'mongodb';
 import { StoreStartError } from '../store-start-error.ts';
+import { oldestFirst } from './delivery-place.ts';
 import type { Collections } from './documents.ts';
 
 /** Recorded in the collection `schema`. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 /** Error codes of servers. */
 const namespaceNotFound = 26;
 const notImplemented = 238;
 
-const oldestFirst = { recordedMs: 1, seq: 1 } as const;
 const newestFirst = { recordedMs: -1, seq: -1 } as const;
 const whileUndelivered = { partialFilterExpression: { undelivered: { $gt: 0 } } };
 
@@ -24,6 +24,11 @@ export async function openSchema(collections: Collections): Promise<void> {
   if (found !== null && found.version > schemaVersion) {
     throw new StoreStartError(
       `The database has schema version ${found.version}, newer than ${schemaVersion}, which this program knows: run the newer program.`,
+    );
+  }
+  if (found !== null && found.version < schemaVersion) {
+    throw new StoreStartError(
+      `The database has schema version ${found.version}, which was only written before the first release: use a new database.`,
     );
   }
   if (found === null && (await resource.findOne({ version: { $exists: false } })) !== null) {
@@ -51,9 +56,9 @@ export async function createIndexes(collections: Collections): Promise<void> {
   await Promise.all([
     createMissing(resource, [
       { name: 'by_type', key: { type: 1, deleted: 1, id: 1 } },
-      { name: 'by_value', key: { 'index.p': 1, 'index.k': 1, 'index.a': 1, 'index.b': 1, id: 1 } },
+      { name: 'by_key', key: { keys: 1, id: 1 } },
       { name: 'by_label', key: { type: 1, labels: 1, id: 1 } },
-      { name: 'by_label_updated', key: { type: 1, labels: 1, lastUpdatedMs: -1 } },
+      { name: 'by_label_updated', key: { type: 1, labels: 1, lastUpdatedMs: -1, _id: -1 } },
       { name: 'by_updated', key: { type: 1, lastUpdatedMs: -1, id: 1 } },
     ]),
     createMissing(audit, [
@@ -61,16 +66,7 @@ export async function createIndexes(collections: Collections): Promise<void> {
       { name: 'by_patient', key: { patients: 1, ...newestFirst } },
       { name: 'by_agent', key: { agents: 1, ...newestFirst } },
       { name: 'by_label', key: { labels: 1, ...newestFirst } },
-      {
-        name: 'by_delivery',
-        key: { 'deliveries.state': 1, 'deliveries.authority': 1, ...oldestFirst },
-        ...whileUndelivered,
-      },
-      {
-        name: 'by_wait',
-        key: { 'deliveries.state': 1, 'deliveries.authority': 1, 'deliveries.waitUntilMs': 1 },
-        ...whileUndelivered,
-      },
+      { name: 'by_queue', key: { queue: 1, ...oldestFirst }, ...whileUndelivered },
     ]),
     createMissing(pendingAudit, [{ name: 'by_until', key: { untilMs: 1 } }]),
     createMissing(uniqueKey, [{ name: 'by_holder', key: { holder: 1 } }]),

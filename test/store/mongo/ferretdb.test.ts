@@ -1,4 +1,4 @@
-/** The store on FerretDB 1.24.2, as far as FerretDB goes. What it lacks is said with each test that is left out. */
+/** The store on FerretDB 1.24.2: the whole contract, and what a client cannot bring about there. */
 import t from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
 import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';
@@ -7,51 +7,6 @@ import { noFerretDb, openFerretDb } from '../../support/ferretdb-server.ts';
 import type { MongoTestServer } from '../../support/mongo-server.ts';
 import { openTcpProxy } from '../../support/tcp-proxy.ts';
 import { openTestStore } from './open-test-store.ts';
-
-const skip = [
-  {
-    reason: 'FerretDB knows no $elemMatch with conditions on fields: no search by values',
-    tests: [
-      'of 20 parallel conditional creates one is committed, and the others learn its id',
-      'a conditional create sees current matches only, and tells several apart from one',
-      'token, reference, uri, string, id, label and missing clauses',
-      'what was committed is in the next search, however it is driven',
-      'parameters of texts and of typed identifiers, whose names have a colon',
-      'date prefixes compare intervals; _lastUpdated is an instant',
-      'what is searched for is data, whatever it looks like',
-    ],
-  },
-  {
-    reason: 'FerretDB computes nothing but $sum and $type in an aggregation: no sorted search, no history',
-    tests: [
-      'pages are stable while resources are inserted and deleted',
-      'history: every version that the labels allow, newest first, deletions without a text',
-      'history: since, at and pages',
-      'history: the labels of now open a resource, those it was written with its past versions',
-      'every search, over all its pages, finds what the model finds, in its order',
-    ],
-  },
-  {
-    reason: 'FerretDB knows neither arrayFilters nor $min in a group: no change of a delivery, no backlog',
-    tests: [
-      'a unit is applied whole or not at all',
-      'deliveries are claimed oldest first, for one authority, once due',
-      'parallel claims never share a delivery',
-      'an expired lease is taken over; its late failure is fenced off, its late success counts',
-      'a failure is tried again when due, with what has been acknowledged',
-      'leases are extended and released',
-      'making due brings pending deliveries forward and leaves leases alone',
-      'makeDue brings back what was recorded by a clock that has been set back since',
-      'making due is bounded, oldest first, and says how many it were',
-      'a claim gets all that it asks for however many have waited long enough',
-      'a lease that no clock of now can have given holds nothing up',
-      'a parked delivery is counted apart, still tried, and made new by a replay',
-      'an unwanted delivery is not owed and not claimed until it is brought back; a success counts all the same',
-      'the backlog is kept over reopening, and nothing is lost or delivered twice under concurrency',
-      'what is owed to an authority is listed oldest first, page by page, whoever holds its lease',
-    ],
-  },
-];
 
 async function becomes(isSo: () => boolean): Promise<boolean> {
   for (let tries = 0; tries < 200 && !isSo(); tries++) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -157,6 +112,6 @@ if (noFerretDb !== undefined) t.plan(0, noFerretDb);
 else {
   t.setTimeout(240_000);
   const server = await openFerretDb(t);
-  await storeContract(t, { name: 'FerretDB', open: (test) => openTestStore(test, server), skip });
+  await storeContract(t, { name: 'FerretDB', open: (test) => openTestStore(test, server) });
   await runTests(server);
 }

@@ -32,5 +32,5 @@ export async function openTestStore(
     store = await openAgain();
     return store;
   };
-  return { store, reopen, url, flaws: server.isReplicaSet ? [] : ['utf-16-order', 'dollar-text'] };
+  return { store, reopen, url, flaws: server.flaws };
 }

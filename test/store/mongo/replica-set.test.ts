@@ -2,10 +2,11 @@
 import { type Document, MongoClient } from 'mongodb';
 import t, { type Test } from 'tap';
 import type { SearchClause, SearchPlan, SortKey } from '../../../src/fhir/search/ast.ts';
-import { elementOf, oldestFirst } from '../../../src/store/mongo/apply-delivery.ts';
 import { compileAuditSearch } from '../../../src/store/mongo/compile-audit-search.ts';
-import { compileHistory, compileHistoryPage } from '../../../src/store/mongo/compile-history.ts';
+import { compileCurrent, compilePast, compilePastPage, newestFirst } from '../../../src/store/mongo/compile-history.ts';
 import { compileFilter, compileSortedPage, compileUnsortedPage } from '../../../src/store/mongo/compile-search.ts';
+import { beginning } from '../../../src/store/mongo/compile-value.ts';
+import { oldestFirst, tallyText, taskText, timedText } from '../../../src/store/mongo/delivery-place.ts';
 import { openCollections } from '../../../src/store/mongo/documents.ts';
 import { openMongoStore } from '../../../src/store/mongo/open-mongo-store.ts';
 import { audit, plan, readFound, unit, write } from '../../contract/fixtures.ts';
@@ -97,15 +98,22 @@ async function runTests(): Promise<void> {
     }
     const told = { scopes: [{ type: 'Flag', now: ['l'], written: ['l'] }], limit: 5, total: false };
     for (const scope of told.scopes) {
-      await check(resource.aggregate([...compileHistory(told, scope), ...compileHistoryPage(told)]), told);
+      await check(resource.find(compileCurrent(told, scope)).sort(newestFirst).limit(5), told);
+      await check(resource.aggregate([...compilePast(told, scope), ...compilePastPage(told)]), told);
     }
-    for (const state of ['ready', 'waiting', 'unwanted']) {
+    const queued: readonly Document[] = [
+      { $eq: taskText('ready', 'E1') },
+      { $in: [tallyText('owed', 'E1'), tallyText('parked', 'E1')] },
+      { $elemMatch: { $gte: taskText('waiting', 'E1'), $lte: timedText('waiting', 'E1', 1) } },
+      { $elemMatch: beginning(taskText('waiting', 'E1')) },
+    ];
+    for (const queue of queued) {
       await check(
         audits
-          .find(elementOf('E1', { state: { $eq: state } }).filter)
+          .find({ undelivered: { $gt: 0 }, queue })
           .sort(oldestFirst)
           .limit(5),
-        state,
+        queue,
       );
     }
   });
