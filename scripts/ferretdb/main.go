@@ -1,11 +1,11 @@
 // Serves FerretDB with its SQLite backend for tests, on a loopback port and a folder, until its standard input ends.
 //
-// Arguments: folder, port (0: any that is free). Prints the port that it listens on. FerretDB is embedded: that has no
-// telemetry, and no state outside the folder.
+// Arguments: folder, port (0: any that is free), and "as-it-is" to leave FerretDB as it is. Prints the port that it listens
+// on. FerretDB is embedded: that has no telemetry, and no state outside the folder.
 //
 // FerretDB 1 finds what a command changes and then writes it, without a lock in between, so two commands at a time can
 // both change what only one of them should. In MongoDB each change of a document is atomic. Commands therefore go to
-// FerretDB one at a time.
+// FerretDB one at a time, unless it is left as it is.
 package main
 
 import (
@@ -29,6 +29,10 @@ const mostBytes = 48_000_000
 
 func main() {
 	folder, port := os.Args[1], os.Args[2]
+	var oneAtATime sync.Locker = &sync.Mutex{}
+	if len(os.Args) > 3 && os.Args[3] == "as-it-is" {
+		oneAtATime = noLock{}
+	}
 	server, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Logger:    slog.New(slog.DiscardHandler),
@@ -49,7 +53,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	go accept(listener, address.Host)
+	go accept(listener, address.Host, oneAtATime)
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	_ = listener.Close()
@@ -57,19 +61,24 @@ func main() {
 	<-ended
 }
 
-func accept(listener net.Listener, backend string) {
-	var oneAtATime sync.Mutex
+type noLock struct{}
+
+func (noLock) Lock() {}
+
+func (noLock) Unlock() {}
+
+func accept(listener net.Listener, backend string, oneAtATime sync.Locker) {
 	for {
 		client, err := listener.Accept()
 		if err != nil {
 			return
 		}
-		go forward(client, backend, &oneAtATime)
+		go forward(client, backend, oneAtATime)
 	}
 }
 
 // Ends when either side does.
-func forward(client net.Conn, backend string, oneAtATime *sync.Mutex) {
+func forward(client net.Conn, backend string, oneAtATime sync.Locker) {
 	defer client.Close()
 	database, err := net.Dial("tcp", backend)
 	if err != nil {
@@ -91,7 +100,7 @@ func forward(client net.Conn, backend string, oneAtATime *sync.Mutex) {
 	}
 }
 
-func ask(database net.Conn, command []byte, oneAtATime *sync.Mutex) ([]byte, error) {
+func ask(database net.Conn, command []byte, oneAtATime sync.Locker) ([]byte, error) {
 	oneAtATime.Lock()
 	defer oneAtATime.Unlock()
 	if _, err := database.Write(command); err != nil {

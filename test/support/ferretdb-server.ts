@@ -9,7 +9,7 @@ export const noFerretDb: string | undefined = existsSync(ferretDbProgram())
   ? undefined
   : 'FerretDB is not installed: run `node scripts/install-ferretdb.ts`';
 
-/** FerretDB with its SQLite backend, of the test's own. */
-export function openFerretDb(t: Teardown): Promise<MongoTestServer> {
-  return openDatabaseProcess(t, ['no-index'], (folder, port) => [ferretDbProgram(), folder, String(port)]);
+/** FerretDB with its SQLite backend, of the test's own: one command at a time, unless it is left as it is. */
+export function openFerretDb(t: Teardown, ...asItIs: readonly 'as-it-is'[]): Promise<MongoTestServer> {
+  return openDatabaseProcess(t, ['no-index'], (folder, port) => [ferretDbProgram(), folder, String(port), ...asItIs]);
 }

@@ -62,7 +62,9 @@ async function runTests(server: MongoTestServer): Promise<void> {
     const { schema } = await collectionsOf(test, url);
     await (await openMongoStore({ url, timeoutMs: 5_000, dangerouslyAllowStandalone: true, onError })).close();
     await schema.updateOne({ _id: 'store' }, { $set: { version: 99 } });
-    test.match((await refusalOf(url)).message, /schema version 99, newer than 1/);
+    test.match((await refusalOf(url)).message, /schema version 99, newer than 2/);
+    await schema.updateOne({ _id: 'store' }, { $set: { version: 1 } });
+    test.match((await refusalOf(url)).message, /schema version 1, which was only written before the first release/);
   });
 
   await t.test('a driver that waits for ever to hear of its server is connected anew', async (test) => {
