@@ -6,7 +6,7 @@ import { openCollections } from '../../../src/store/mongo/documents.ts';
 import { openMongoStore } from '../../../src/store/mongo/open-mongo-store.ts';
 import { StoreStartError } from '../../../src/store/store-start-error.ts';
 import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';
-import { type MongoTestServer, noMongoServer, noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
+import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openTcpProxy } from '../../support/tcp-proxy.ts';
 import { openTestStore } from './open-test-store.ts';
 
@@ -36,7 +36,8 @@ async function collectionsOf(test: Test, url: string) {
   return openCollections(client.db());
 }
 
-async function runTests(server: MongoTestServer): Promise<void> {
+async function runTests(t: Test, open: OpenServer): Promise<void> {
+  const server = await open(t);
   await t.test('a database that cannot be used is refused in words, without the secret of its URL', async (test) => {
     const url = server.newDatabaseUrl();
     const standalone = await refusalOf(url, false);
@@ -143,7 +144,7 @@ async function runTests(server: MongoTestServer): Promise<void> {
   await t.test(
     'a database that does not answer: 503 in bounded time, not ready, and well again by itself',
     async (test) => {
-      const own = await openMongoServer(test);
+      const own = await open(test);
       const { store } = await openTestStore(test, own, { timeoutMs: 700, onError });
       await store.commit(unit({ audits: [audit('before')], writes: [write('f1')] }));
       test.equal(store.ready, true);
@@ -164,7 +165,7 @@ async function runTests(server: MongoTestServer): Promise<void> {
   );
 
   await t.test('the queue before the database is bounded', async (test) => {
-    const own = await openMongoServer(test);
+    const own = await open(test);
     const { store } = await openTestStore(test, own, { timeoutMs: 1_000, onError });
     await own.stop();
     const results = await Promise.allSettled(
@@ -231,6 +232,4 @@ async function runTests(server: MongoTestServer): Promise<void> {
   });
 }
 
-if (noMongoServer !== undefined) t.plan(0, noMongoServer);
-else if (noReplicaSet === undefined) t.plan(0, 'these stop the server, or need one without transactions');
-else await runTests(await openMongoServer(t));
+await onEachServer(t, runTests, { notGiven: 'these stop the server, or need one without transactions' });

@@ -15,7 +15,7 @@ import { migrateFolder } from '../../../src/migrate-folder.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { audit, plan, token, unit, write } from '../../contract/fixtures.ts';
-import { noMongoServer, openMongoServer } from '../../support/mongo-server.ts';
+import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../../support/server-process.ts';
 import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
@@ -90,8 +90,8 @@ async function answersOf(client: FhirClient, paths: readonly string[]): Promise<
   return answers;
 }
 
-async function copies(test: Test): Promise<void> {
-  const mongo = await openMongoServer(test);
+async function copies(test: Test, open: OpenServer): Promise<void> {
+  const mongo = await open(test);
   const [good, refusing] = [await openReceiver(), await openReceiver()];
   refusing.behave({ kind: 'answer', status: 500 });
   test.teardown(() => Promise.all([good.close(), refusing.close()]));
@@ -203,8 +203,8 @@ async function settled(
 }
 
 /** Every state that a store can hold, told by the store that was copied as by the copy. */
-async function copiesEveryState(test: Test): Promise<void> {
-  const mongo = await openMongoServer(test);
+async function copiesEveryState(test: Test, open: OpenServer): Promise<void> {
+  const mongo = await open(test);
   const folder = mkdtempSync(join(tmpdir(), 'cpis-migrate-'));
   test.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const onFatal = (error: Error): never => {
@@ -280,8 +280,8 @@ async function copiesEveryState(test: Test): Promise<void> {
   test.same(await told(second.store), expected);
 }
 
-async function refusesOtherData(test: Test): Promise<void> {
-  const mongo = await openMongoServer(test);
+async function refusesOtherData(test: Test, open: OpenServer): Promise<void> {
+  const mongo = await open(test);
   const home = await makeServerHome();
   test.teardown(() => home.remove());
   const [one] = clientsOf(home).authorities as [FhirClient];
@@ -319,16 +319,19 @@ async function refusesOtherData(test: Test): Promise<void> {
   test.match(await migrate('mysql://127.0.0.1/x', folder), { code: 2, err: /CPIS_MONGODB_URL/ });
 }
 
-if (noMongoServer !== undefined) t.plan(0, noMongoServer);
-else {
-  t.setTimeout(180_000);
-  await t.test(
-    'a data folder is copied, kill -9 in the middle included: the same answers, what was owed is delivered',
-    copies,
-  );
-  await t.test('every state of resources, AuditEvents and deliveries is told as before', copiesEveryState);
-  await t.test(
-    'a target with other data, a source that changed, and a copy that is not the same are told',
-    refusesOtherData,
-  );
-}
+await onEachServer(
+  t,
+  async (on, open) => {
+    await on.test(
+      'a data folder is copied, kill -9 in the middle included: the same answers, what was owed is delivered',
+      (test) => copies(test, open),
+    );
+    await on.test('every state of resources, AuditEvents and deliveries is told as before', (test) =>
+      copiesEveryState(test, open),
+    );
+    await on.test('a target with other data, a source that changed, and a copy that is not the same are told', (test) =>
+      refusesOtherData(test, open),
+    );
+  },
+  { timeoutMs: 180_000 },
+);

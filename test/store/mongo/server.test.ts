@@ -10,7 +10,7 @@ import { type FhirClient, openFhirClient } from '../../../src/cli/demo/fhir-clie
 import { openServer } from '../../../src/compose.ts';
 import { loadSettings } from '../../../src/config.ts';
 import { buildLogger } from '../../../src/http/log.ts';
-import { noMongoServer, noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
+import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openReceiver } from '../../support/receiver.ts';
 import { openWorld } from '../../support/running-server.ts';
 import { makeServerHome } from '../../support/server-process.ts';
@@ -46,8 +46,8 @@ const subscriptionTo = (origin: string) => ({
   channel: { type: 'rest-hook', endpoint: `${origin}/events`, payload: 'application/fhir+json' },
 });
 
-async function runTests(): Promise<void> {
-  const mongo = await openMongoServer(t);
+async function runTests(t: Test, open: OpenServer): Promise<void> {
+  const mongo = await open(t);
   const standalone = { CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true', CPIS_MONGODB_TIMEOUT_MS: '1500' };
 
   await t.test(
@@ -132,7 +132,7 @@ async function runTests(): Promise<void> {
   await t.test(
     'serve: a database that is not there is told in words with status 2; --wait waits for it',
     async (test) => {
-      const own = await openMongoServer(test);
+      const own = await open(test);
       const url = own.newDatabaseUrl();
       await own.stop();
       const refused = await serve(test, url);
@@ -149,6 +149,4 @@ async function runTests(): Promise<void> {
   );
 }
 
-if (noMongoServer !== undefined) t.plan(0, noMongoServer);
-else if (noReplicaSet === undefined) t.plan(0, 'these stop the server that they run on');
-else await runTests();
+await onEachServer(t, runTests, { notGiven: 'these stop the server that they run on' });

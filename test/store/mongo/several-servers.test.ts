@@ -7,15 +7,15 @@ import { buildTokenRequest, signClientAssertion } from '../../../src/auth/client
 import { isServerReady } from '../../../src/cli/demo/cpis-process.ts';
 import { type FhirClient, openFhirClient } from '../../../src/cli/demo/fhir-client.ts';
 import { buildFlag } from '../../../src/cli/demo/synthetic-child.ts';
-import { noMongoServer, noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
+import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { makeServerPair, type ServerPair } from '../../support/server-pair.ts';
 import type { ServerProcess } from '../../support/server-process.ts';
 import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
 import { openTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 
-/** 2,000 are asked for; fewer by default, as the stand-in for MongoDB takes tens of milliseconds for each. */
-const events = Number(process.env['CPIS_TEST_EVENTS'] ?? 200);
+/** 2,000 are asked for; fewer by default, as the stand-ins for MongoDB take tens of milliseconds for each. */
+const events = Number(process.env['CPIS_TEST_EVENTS'] ?? 100);
 const lookUpsAtOnce = 8;
 
 interface World {
@@ -31,8 +31,8 @@ interface World {
   readonly children: readonly string[];
 }
 
-async function openPair(test: Test): Promise<World> {
-  const mongo = await openMongoServer(test);
+async function openPair(test: Test, open: OpenServer): Promise<World> {
+  const mongo = await open(test);
   const direct = new URL(mongo.newDatabaseUrl());
   const proxy = await openTcpProxy(test, Number(direct.port));
   const receiver = await openReceiver();
@@ -284,12 +284,15 @@ async function agree(test: Test, world: World): Promise<void> {
   }
 }
 
-if (noMongoServer !== undefined) t.plan(0, noMongoServer);
-else if (noReplicaSet === undefined)
-  t.plan(0, 'the URL of the database is led through a proxy, which only a single server allows');
-else {
-  t.setTimeout(600_000);
-  const world = await openPair(t);
-  await t.test('two servers deliver what is owed', (test) => delivers(test, world));
-  await t.test('two servers answer as one', (test) => agree(test, world));
-}
+await onEachServer(
+  t,
+  async (on, open) => {
+    const world = await openPair(on, open);
+    await on.test('two servers deliver what is owed', (test) => delivers(test, world));
+    await on.test('two servers answer as one', (test) => agree(test, world));
+  },
+  {
+    notGiven: 'the URL of the database is led through a proxy, which only a single server allows',
+    timeoutMs: 600_000,
+  },
+);

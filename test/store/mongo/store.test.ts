@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
 import { openServerClock } from '../../../src/store/mongo/server-clock.ts';
 import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';
-import { type MongoTestServer, noMongoServer, openMongoServer } from '../../support/mongo-server.ts';
+import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openTestStore } from './open-test-store.ts';
 
 /** Resolves with the first authority that is woken. */
@@ -13,7 +13,8 @@ function firstWoken(test: Test, watch: (wake: (authority: string) => void) => ()
   });
 }
 
-async function runTests(server: MongoTestServer): Promise<void> {
+async function runTests(t: Test, open: OpenServer): Promise<void> {
+  const server = await open(t);
   await t.test(
     'commits of AuditEvents at one time go to the database together; a bad one fails alone',
     async (test) => {
@@ -127,5 +128,4 @@ async function runTests(server: MongoTestServer): Promise<void> {
   });
 }
 
-if (noMongoServer !== undefined) t.plan(0, noMongoServer);
-else await runTests(await openMongoServer(t));
+await onEachServer(t, runTests);
