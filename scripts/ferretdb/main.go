@@ -1,7 +1,8 @@
 // Serves FerretDB with its SQLite backend for tests, on a loopback port and a folder, until its standard input ends.
 //
 // Arguments: folder, port (0: any that is free), and "as-it-is" to leave FerretDB as it is. Prints the port that it listens
-// on. FerretDB is embedded: that has no telemetry, and no state outside the folder.
+// on. FerretDB is embedded: that has no telemetry, and no state outside the folder. What it wrote is not forced to disk: no
+// test turns the machine off.
 //
 // FerretDB 1 finds what a command changes and then writes it, without a lock in between, so two commands at a time can
 // both change what only one of them should. In MongoDB each change of a document is atomic. Commands therefore go to
@@ -37,7 +38,7 @@ func main() {
 		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Logger:    slog.New(slog.DiscardHandler),
 		Handler:   "sqlite",
-		SQLiteURL: "file:" + folder + "/",
+		SQLiteURL: "file:" + folder + "/?_pragma=synchronous(off)",
 	})
 	if err != nil {
 		log.Fatal(err)

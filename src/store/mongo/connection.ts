@@ -50,7 +50,7 @@ export async function openConnection(options: MongoConnectionOptions): Promise<M
     };
   } catch (error) {
     await client.close().catch(() => undefined);
-    throw explainStart(error, options.timeoutMs);
+    throw explainStart(error, options.timeoutMs, client.options.tls);
   }
 }
 
@@ -147,7 +147,7 @@ For a trial on data that may be lost: CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE=
 }
 
 /** What an error at the start is told as; what is none of the database's stays as it is. */
-export function explainStart(error: unknown, timeoutMs: number): unknown {
+export function explainStart(error: unknown, timeoutMs: number, usesTls = false): unknown {
   if (error instanceof StoreStartError) return error;
   if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) {
     return new StoreStartError(
@@ -177,6 +177,12 @@ export function explainStart(error: unknown, timeoutMs: number): unknown {
     );
   }
   if (!(error instanceof MongoError)) return error;
+  if (usesTls && /ECONNRESET|connection .*closed/i.test(text)) {
+    return new StoreStartError(
+      'MongoDB ends the connection before TLS with it is agreed: look at tls in CPIS_MONGODB_URL. Does the server take TLS on this port? With --wait the server tries again.',
+      { cause, mayPass: true },
+    );
+  }
   if (error instanceof MongoServerError && mongoFailure(error) === 'rejected') {
     return new StoreStartError(`MongoDB refused to be used by the store (its error ${String(error.code)}).`, { cause });
   }
