@@ -3,11 +3,11 @@ import type { Teardown } from './running-server.ts';
 
 /**
  * `pass`: both ways. `lose-answers`: what is asked arrives, and instead of the next answer the connection ends. `hold`:
- * nothing is passed on. `cut`: connections end, and none is taken. `slow`: answers come two seconds late.
+ * nothing is passed on. `cut`: connections end, and none is taken. `slow`: answers come late.
  */
 type ProxyMode = 'pass' | 'lose-answers' | 'hold' | 'cut' | 'slow';
 
-const slowMs = 2_000;
+const slowMs = 300;
 
 export interface TcpProxy {
   readonly port: number;

@@ -8,10 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { Bundle } from 'fhir/r4.js';
+import { MongoClient } from 'mongodb';
 import t, { type Test } from 'tap';
-import type { FhirClient } from '../../../src/cli/demo/fhir-client.ts';
+import type { FhirClient, FhirResponse } from '../../../src/cli/demo/fhir-client.ts';
 import { openRefusingMongo } from '../../support/fake-mongo.ts';
 import { noMongoServer, noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
+import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openWorld } from '../../support/running-server.ts';
 import { makeServerHome, startServerProcess } from '../../support/server-process.ts';
 import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
@@ -81,12 +83,12 @@ async function verifiesTls(test: Test): Promise<void> {
 /** More than are let in at one time. */
 const requests = 1_100;
 
-async function sheds(test: Test): Promise<void> {
-  const mongo = await openMongoServer(test);
-  const direct = new URL(mongo.newDatabaseUrl());
+/** A server that reaches its database by a proxy, and the look-up of a child that it knows. */
+async function openBehindProxy(test: Test, open: OpenServer, timeoutMs: number) {
+  const direct = new URL((await open(test)).newDatabaseUrl());
   const proxy = await openTcpProxy(test, Number(direct.port));
   const url = `mongodb://127.0.0.1:${proxy.port}${direct.pathname}`;
-  const settings = { CPIS_MONGODB_URL: url, ...standalone, CPIS_MONGODB_TIMEOUT_MS: '6000' };
+  const settings = { CPIS_MONGODB_URL: url, ...standalone, CPIS_MONGODB_TIMEOUT_MS: String(timeoutMs) };
   const world = await openWorld(test, { settings });
   const [la] = world.authorities as [FhirClient];
   const [epr] = world.careProviders as [FhirClient];
@@ -94,15 +96,27 @@ async function sheds(test: Test): Promise<void> {
   await submit(la, plan);
   const lookUp = () => epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
   test.equal((await lookUp()).status, 200);
+  const ready = async () => (await fetch(`${world.server.origin}/health/ready`)).status;
+  return { proxy, lookUp, ready, nhsNumber: plan.nhsNumber, databaseUrl: direct.href };
+}
+
+type Answers = readonly FhirResponse<Bundle>[];
+
+function isShedding(test: Test, answers: Answers, nhsNumber: string): void {
+  const refused = answers.filter(({ status }) => status !== 200);
+  test.ok(refused.every(({ status }) => status === 503));
+  const shed = refused.filter(({ body }) => /too many requests/.test(JSON.stringify(body)));
+  test.ok(shed.length > 0, `${shed.length} were not let in`);
+  test.ok(refused.every(({ headers }) => Number(headers.get('retry-after')) > 0));
+  for (const { body } of refused) if (JSON.stringify(body).includes(nhsNumber)) test.fail('something is disclosed');
+}
+
+async function shedsWhileNothingIsAnswered(test: Test, open: OpenServer): Promise<void> {
+  const { proxy, lookUp, ready, nhsNumber } = await openBehindProxy(test, open, 6_000);
   proxy.set('hold');
   const answers = await Promise.all(Array.from({ length: requests }, lookUp));
   test.ok(answers.every(({ status }) => status === 503));
-  const shed = answers.filter(({ body }) => /too many requests/.test(JSON.stringify(body)));
-  test.ok(shed.length > 0, `${shed.length} were not let in`);
-  test.ok(shed.every(({ headers }) => Number(headers.get('retry-after')) > 0));
-  for (const { body } of answers)
-    if (JSON.stringify(body).includes(plan.nhsNumber)) test.fail('something is disclosed');
-  const ready = async () => (await fetch(`${world.server.origin}/health/ready`)).status;
+  isShedding(test, answers, nhsNumber);
   test.equal(await ready(), 503);
   proxy.set('cut');
   proxy.set('pass');
@@ -110,17 +124,46 @@ async function sheds(test: Test): Promise<void> {
   test.equal(resourcesOf(await lookUp()).length, 1, 'well again without a restart');
 }
 
-if (noMongoServer !== undefined) t.plan(0, noMongoServer);
-else if (noReplicaSet === undefined) t.plan(0, 'these put something between the server and its database');
-else {
-  t.setTimeout(120_000);
+/** The database answers all that it is asked, late. */
+async function shedsWhileAnswersAreSlow(test: Test, open: OpenServer): Promise<void> {
+  const { proxy, lookUp, ready, nhsNumber, databaseUrl } = await openBehindProxy(test, open, 20_000);
+  const database = new MongoClient(databaseUrl);
+  test.teardown(() => database.close());
+  const audits = database.db().collection('audit');
+  const before = await audits.countDocuments({ subtype: 'search-type' });
+  proxy.set('slow');
+  const answers = await Promise.all(Array.from({ length: requests }, lookUp));
+  isShedding(test, answers, nhsNumber);
+  const answered = answers.filter(({ status }) => status === 200);
+  test.ok(answered.length > 0, `${answered.length} were answered`);
+  test.ok(answered.every((answer) => resourcesOf(answer).length === 1));
+  test.equal(await ready(), 200, 'slow is not gone');
+  proxy.set('pass');
+  test.equal(resourcesOf(await lookUp()).length, 1);
+  const written = (await audits.countDocuments({ subtype: 'search-type', outcome: '0' })) - before;
+  test.ok(written >= answered.length, 'each answer has its AuditEvent');
+}
+
+const notGiven = 'these put something between the server and its database';
+
+await onEachServer(
+  t,
+  async (on, open) => {
+    await on.test(
+      'a database that does not answer: what is too much is turned away with Retry-After, the rest in bounded time',
+      (test) => shedsWhileNothingIsAnswered(test, open),
+    );
+    await on.test(
+      'a database that is slow: what is too much is turned away with Retry-After, what is let in is answered',
+      (test) => shedsWhileAnswersAreSlow(test, open),
+    );
+  },
+  { notGiven },
+);
+if (noMongoServer === undefined && noReplicaSet !== undefined) {
   await t.test('a user name and password that are refused are told in words, with status 2', refusesSecrets);
   await t.test(
     'TLS: a certificate that is not known, and a server without TLS, are refused; a known one is taken',
     verifiesTls,
-  );
-  await t.test(
-    'a database that does not answer: what is too much is turned away with Retry-After, the rest in bounded time',
-    sheds,
   );
 }
