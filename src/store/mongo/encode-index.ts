@@ -19,7 +19,8 @@ export function encodeIndex(
       dates[param] = [...(dates[param] ?? []), { startMs, endMs }];
     }
     const ends = endsOf(value);
-    if (ends === undefined) continue;
+    // Texts and typed identifiers are searched for, not sorted by; see `textParam`.
+    if (ends === undefined || value.param.includes(':')) continue;
     const before = order[value.param] ?? { low: ends[0], high: ends[1] };
     const low = compareValues(ends[0], before.low) < 0 ? ends[0] : before.low;
     const high = compareValues(ends[1], before.high) > 0 ? ends[1] : before.high;

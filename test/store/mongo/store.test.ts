@@ -54,6 +54,66 @@ async function runTests(t: Test, open: OpenServer): Promise<void> {
     },
   );
 
+  await t.test('texts are looked for as they are: no sign of one means anything to the server', async (test) => {
+    const { store } = await openTestStore(test, server);
+    const ascii = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));
+    const signs = ascii.filter((sign) => !/[A-Za-z0-9]/.test(sign));
+    const texts = [
+      'a',
+      'ab',
+      'aab',
+      '\\Qa\\E',
+      '[a]',
+      '(a|b)',
+      'a{2}',
+      '^a',
+      'a$',
+      ...signs.map((sign) => `a${sign}b`),
+    ];
+    const string = (text: string) => ({ kind: 'string', param: 'name', normalised: text, exact: text }) as const;
+    const writes = texts.map((text, i) => write(`t${String(i).padStart(3, '0')}`, { index: [string(text)] }));
+    await store.commit(unit({ writes }));
+    const idsOf = (isFound: (text: string) => boolean) =>
+      writes.flatMap(({ id }, i) => (isFound(texts[i] ?? '') ? [id] : []));
+    for (const text of texts) {
+      const find = (match: 'starts' | 'contains') =>
+        findIds(store, plan([{ kind: 'string', param: 'name', match, any: [text] }], { limit: 500 }));
+      test.same(
+        await find('contains'),
+        idsOf((each) => each.includes(text)),
+        JSON.stringify(text),
+      );
+      test.same(
+        await find('starts'),
+        idsOf((each) => each.startsWith(text)),
+        JSON.stringify(text),
+      );
+    }
+    const long = plan([{ kind: 'string', param: 'name', match: 'contains', any: ['a'.repeat(2_001)] }]);
+    await test.rejects(store.search(long), new FhirFault('invalid', []));
+    test.same(
+      await findIds(store, plan([{ kind: 'string', param: 'name', match: 'starts', any: ['a'.repeat(9_000)] }])),
+      [],
+    );
+  });
+
+  await t.test('more dates of one parameter than can be told apart are refused', async (test) => {
+    const { store } = await openTestStore(test, server);
+    const dates = (count: number) =>
+      Array.from(
+        { length: count },
+        (_, i) => ({ kind: 'date', param: 'date', startMs: 10 * i, endMs: 10 * i + 5 }) as const,
+      );
+    test.same(await store.commit(unit({ writes: [write('f1', { index: dates(8) })] })), { kind: 'committed' });
+    const searched = (startMs: number, endMs: number) =>
+      findIds(store, plan([{ kind: 'date', param: 'date', any: [{ prefix: 'eq', startMs, endMs }] }]));
+    test.same(await searched(70, 75), ['f1']);
+    test.same(await searched(71, 79), [], 'the start of one and the end of another are not enough');
+    const tooMany = store.commit(unit({ writes: [write('f2', { index: dates(9) })], audits: [audit('a2')] }));
+    await test.rejects(tooMany, new FhirFault('unprocessable', []));
+    test.same(await store.read('AuditEvent', 'a2'), { kind: 'absent' });
+  });
+
   await t.test(
     'two servers on one database: one sees what the other wrote, and is woken for what it left',
     async (test) => {
