@@ -1,4 +1,4 @@
-/** The number under which each store keeps a searchable value of this kind, and what its two fields hold. */
+/** The number under which the embedded store keeps a searchable value of this kind, and what its two fields hold. */
 export const indexKind = {
   /** code, system ('' for none) */
   token: 1,
