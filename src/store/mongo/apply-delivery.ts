@@ -22,6 +22,9 @@ import type { AuditDocument, Collections, DeliveryDocument } from './documents.t
 
 type Audits = Pick<Collections, 'audit'>;
 
+/** Rounds after the first are for what other servers took in between. */
+const mostRounds = 100;
+
 /** What waited for its time, or lost its lease, is made ready first; then the oldest that are ready are leased. */
 export async function applyClaim(
   collections: Audits,
@@ -36,7 +39,7 @@ export async function applyClaim(
   const isDue = ({ state, dueMs }: DeliveryDocument) => state === 'ready' && dueMs <= nowMs;
   const ids: string[] = [];
   let claimed = 0;
-  while (claimed < limit) {
+  for (let rounds = 0; claimed < limit && rounds < mostRounds; rounds++) {
     const filter = { queue: { $eq: ready }, 'deliveries.dueMs': { $lte: nowMs } };
     const due = await findOldest(collections, authority, filter, isDue, limit - claimed);
     if (due.length === 0) break;
@@ -85,10 +88,14 @@ export async function applySettle(
     $inc: { undelivered: -1 },
     ...acknowledge(position, settlement.acknowledgedBy),
   };
-  const wasOwed = await settle({ state: { $in: ['ready', 'waiting', 'leased'] } }, delivered);
-  const wasUnwanted = !wasOwed && (await settle({ state: { $eq: 'unwanted' } }, delivered));
-  if (wasOwed || wasUnwanted) counts.add(authority, 1, wasUnwanted ? -1 : 0);
-  return wasOwed || wasUnwanted;
+  // Two changes, for the counts; a third for one that is brought back between them.
+  for (const wasUnwanted of [false, true, false]) {
+    const states = wasUnwanted ? ['unwanted'] : ['ready', 'waiting', 'leased'];
+    if (!(await settle({ state: { $in: states } }, delivered))) continue;
+    counts.add(authority, 1, wasUnwanted ? -1 : 0);
+    return true;
+  }
+  return false;
 }
 
 function compileSettlement(

@@ -106,6 +106,7 @@ async function runTests(): Promise<void> {
       { $in: [tallyText('owed', 'E1'), tallyText('parked', 'E1')] },
       { $elemMatch: { $gte: taskText('waiting', 'E1'), $lte: timedText('waiting', 'E1', 1) } },
       { $elemMatch: beginning(taskText('waiting', 'E1')) },
+      { $elemMatch: { $gte: 'leased|', $lt: 'leased}' } },
     ];
     for (const queue of queued) {
       await check(
