@@ -159,7 +159,11 @@ export const auditTests: readonly ContractTest[] = [
         await finds('patient', patient, true);
         await finds('entity', patient, i >= 20);
         await finds('agent', patient, i === 39);
+        const anyType: SearchClause = { kind: 'reference', param: 'patient', any: [{ kind: 'literal', id: `${i}` }] };
+        t.same(await findIds(store, audits([anyType])), ['many'], `of any type: ${i}`);
       }
+      const between: SearchClause = { kind: 'reference', param: 'patient', any: [{ kind: 'literal', id: '1.5' }] };
+      t.same(await findIds(store, audits([between])), [], 'an id between others is none of them');
       await finds('entity', 'Flag/f1', true);
       await finds('patient', 'Flag/f1', false);
       await finds('agent', 'Organization/E1', true);

@@ -3,7 +3,7 @@ import type { Document } from 'mongodb';
 import { fault } from '../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../fhir/search/ast.ts';
 import { auditTokenSystems } from '../store.ts';
-import { anyOf, instantCondition, nothing } from './compile-value.ts';
+import { anyOf, beginning, instantCondition, nothing } from './compile-value.ts';
 import { auditReferenceKey } from './encode-unit.ts';
 
 export interface CompiledAuditSearch {
@@ -71,8 +71,7 @@ function compileReferences(param: string, any: readonly ReferenceValue[]): Docum
   for (const value of any) {
     if (value.kind === 'identifier') continue;
     if (value.type !== undefined) exact.push(auditReferenceKey(value.type, value.id));
-    // '0' follows '/'.
-    else ranges.push({ [field]: { $elemMatch: { $gte: `${value.id}/`, $lt: `${value.id}0` } } });
+    else ranges.push({ [field]: { $elemMatch: beginning(auditReferenceKey('', value.id)) } });
   }
   return anyOf([...(exact.length === 0 ? [] : [{ [field]: { $in: exact } }]), ...ranges]);
 }

@@ -8,6 +8,9 @@ export const currentOnly = { versions: 0, marks: 0, keys: 0, dates: 0, order: 0 
 /** Without what only searching needs. */
 export const withVersions = { marks: 0, keys: 0, dates: 0, order: 0 } as const;
 
+/** Of an AuditEvent. */
+export const withoutDeliveries = { deliveries: 0, queue: 0 } as const;
+
 /** The current version. */
 export async function readResource(collections: Collections, type: string, id: string): Promise<ReadResult> {
   if (type === 'AuditEvent') return readAudit(collections, id);
@@ -50,7 +53,7 @@ export function storedResource(found: ResourceDocument): StoredResource {
 }
 
 async function readAudit({ audit }: Collections, id: string): Promise<ReadResult> {
-  const found = await audit.findOne({ _id: { $eq: id } }, { projection: { deliveries: 0 } });
+  const found = await audit.findOne({ _id: { $eq: id } }, { projection: withoutDeliveries });
   return found === null ? { kind: 'absent' } : { kind: 'found', resource: storedAudit(found) };
 }
 

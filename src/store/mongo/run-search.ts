@@ -11,7 +11,7 @@ import {
   positionOf,
 } from './compile-search.ts';
 import type { AuditDocument, Collections } from './documents.ts';
-import { currentOnly, storedAudit, storedResource } from './read-resource.ts';
+import { currentOnly, storedAudit, storedResource, withoutDeliveries } from './read-resource.ts';
 
 type Page = Pick<SearchResult, 'matches' | 'next'>;
 
@@ -47,7 +47,7 @@ export async function findTwoIds(
 
 async function auditPage({ audit }: Collections, plan: SearchPlan, timeLimitMs: number): Promise<Page> {
   const { page, sort } = compileAuditSearch(plan);
-  const options = { projection: { deliveries: 0 }, sort, limit: plan.limit + 1, maxTimeMS: timeLimitMs };
+  const options = { projection: withoutDeliveries, sort, limit: plan.limit + 1, maxTimeMS: timeLimitMs };
   const matches: StoredResource[] = [];
   let last: AuditDocument | undefined;
   let length = 0;
