@@ -142,6 +142,16 @@ function renderInstant(ms: number): string {
  * with a custodian agent for each owning authority, so that `AuditEvent?agent=Organization/<id>` is plain R4.
  */
 export function buildAccessRecord(facts: AccessFacts, source: AuditSource): AccessRecord {
+  return new AccessRecord(facts, source);
+}
+
+interface RenderedRecord {
+  readonly pieces: readonly AuditPiece[];
+  readonly agents: readonly string[];
+  readonly entities: readonly string[];
+}
+
+function render(facts: AccessFacts, source: AuditSource): RenderedRecord {
   const recorded = renderInstant(facts.recordedMs);
   const agents = renderAgents(facts, source.baseUrl);
   const entities = renderEntities(facts);
@@ -155,45 +165,63 @@ export function buildAccessRecord(facts: AccessFacts, source: AuditSource): Acce
     ...entities.pieces,
     '}',
   ];
-  return new AccessRecord(facts, pieces, agents.references, entities.references);
+  return { pieces, agents: agents.references, entities: entities.references };
 }
 
-/** What the store's `AuditWrite` takes. A class, because most accesses never need the whole text. */
+/**
+ * What the store's `AuditWrite` takes. Its text is rendered when it is first asked for: a store that writes many together
+ * asks for them one after the other.
+ */
 class AccessRecord {
+  readonly #facts: AccessFacts;
+  readonly #source: AuditSource;
+  #rendered: RenderedRecord | undefined;
   readonly id: string;
   readonly recordedMs: number;
-  readonly pieces: readonly AuditPiece[];
-  readonly patients: readonly string[];
-  readonly agents: readonly string[];
-  readonly entities: readonly string[];
   readonly type = 'rest';
   readonly subtype: AuditedInteraction;
   readonly action: (typeof actions)[AuditedInteraction];
   readonly outcome: AccessFacts['outcome'];
-  readonly labels: readonly string[];
   readonly deliverTo: readonly string[];
 
-  constructor(
-    facts: AccessFacts,
-    pieces: readonly AuditPiece[],
-    agents: readonly string[],
-    entities: readonly string[],
-  ) {
+  constructor(facts: AccessFacts, source: AuditSource) {
+    this.#facts = facts;
+    this.#source = source;
     this.id = facts.id;
     this.recordedMs = facts.recordedMs;
-    this.pieces = pieces;
-    this.patients = facts.patientIds.map((id) => `Patient/${id}`);
-    this.agents = agents;
-    this.entities = entities;
     this.subtype = facts.interaction;
     this.action = actions[facts.interaction];
     this.outcome = facts.outcome;
-    this.labels = labelsOf(facts);
     this.deliverTo = facts.notifyIds;
+  }
+
+  get #text(): RenderedRecord {
+    this.#rendered ??= render(this.#facts, this.#source);
+    return this.#rendered;
+  }
+
+  get pieces(): readonly AuditPiece[] {
+    return this.#text.pieces;
   }
 
   get body(): string {
     return this.pieces.map((piece) => (typeof piece === 'string' ? piece : piece.text)).join('');
+  }
+
+  get patients(): readonly string[] {
+    return this.#facts.patientIds.map((id) => `Patient/${id}`);
+  }
+
+  get agents(): readonly string[] {
+    return this.#text.agents;
+  }
+
+  get entities(): readonly string[] {
+    return this.#text.entities;
+  }
+
+  get labels(): readonly string[] {
+    return labelsOf(this.#facts);
   }
 }
 

@@ -122,12 +122,19 @@ export function parseCallerSearch(
   handling: 'strict' | 'lenient',
   ports: InteractionPorts,
 ): SearchQuery {
-  const { parameters, ...served } = surfaceFor(type, caller);
+  const served = surfaceFor(type, caller);
   const registry = ports.registry();
   const query = parseSearch(type, params, {
-    ...served,
+    allowed: served.parameters,
+    sorts: served.sorts,
+    texts: served.texts,
+    literals: served.literals,
+    includes: served.includes,
+    revincludes: served.revincludes,
+    iterates: served.iterates,
+    chains: served.chains,
+    reverses: served.reverses,
     definitions: ports.searchDefinitions,
-    allowed: parameters,
     nowMs: ports.clock(),
     // A care provider's misspelt criterion must not widen its search.
     handling: caller.role === 'care-provider' ? 'strict' : handling,

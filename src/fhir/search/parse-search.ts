@@ -103,8 +103,21 @@ export function parseSearch(
     const unsupported = draft.issues.every((issue) => issue.code === 'not-supported');
     throw new FhirFault(unsupported ? 'not-supported' : 'invalid', draft.issues);
   }
-  const { sort = [], count = options.defaultCount, issues: _, ...parsed } = draft;
-  return { ...parsed, type, sort, count, summary: draft.summary === 'count' ? 'count' : undefined };
+  const { clauses, linked, sort, count, summary, total, include, revinclude, cursor, applied, ignored } = draft;
+  return {
+    type,
+    clauses,
+    linked,
+    sort: sort ?? [],
+    count: count ?? options.defaultCount,
+    summary: summary === 'count' ? 'count' : undefined,
+    total,
+    include,
+    revinclude,
+    cursor,
+    applied,
+    ignored,
+  };
 }
 
 function parseParameter(

@@ -9,7 +9,7 @@ import { getHeapStatistics } from 'node:v8';
 import { FhirFault } from '../../fhir/fault.ts';
 import type { ClaimedDelivery, DeliveryQueue, Store } from '../store.ts';
 import { storeUnavailable } from '../store-unavailable.ts';
-import { openTextEncoder } from './audit-text.ts';
+import { openTextEncoder, type TextRow } from './audit-text.ts';
 import { readsFew } from './compile-search.ts';
 import { openConnection } from './connection.ts';
 import { readBreaches } from './delivery-breach.ts';
@@ -76,11 +76,16 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     );
     return {
       commit: async (unit) => {
-        const { op, texts: brought } = encodeUnit(unit, encoder);
+        let brought: readonly TextRow[] = [];
+        const encode = (): WriteOp => {
+          const { op, texts } = encodeUnit(unit, encoder);
+          brought = texts;
+          return op;
+        };
         const written = unit.writes.length > 0 || unit.touches.length > 0 ? patients.begin(unit) : undefined;
         let result: Awaited<ReturnType<typeof writer.submit>> | undefined;
         try {
-          result = await writer.submit(op);
+          result = await writer.submit(encode);
         } finally {
           written?.(result === true);
         }

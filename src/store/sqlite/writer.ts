@@ -9,14 +9,17 @@ import type { ConnectionOptions } from './connection.ts';
 import type { OpFailure, OpResult, WriteOp, WriterReply, WriterRequest } from './write-op.ts';
 
 export interface Writer {
-  /** Durable when it resolves. Throws FhirFault `transient` when the store cannot take it, `exception` when it is wrong. */
-  submit(op: WriteOp): Promise<Exclude<OpResult, OpFailure>>;
+  /**
+   * Durable when it resolves. Throws FhirFault `transient` when the store cannot take it, `exception` when it is wrong. A
+   * function is called when the operation is handed over: many are then encoded one after the other.
+   */
+  submit(op: WriteOp | (() => WriteOp)): Promise<Exclude<OpResult, OpFailure>>;
   /** Takes nothing more, finishes what waits, checkpoints and ends the thread. */
   close(): Promise<void>;
 }
 
 interface Waiting {
-  readonly op: WriteOp;
+  readonly op: WriteOp | (() => WriteOp);
   readonly resolve: (result: Exclude<OpResult, OpFailure>) => void;
   readonly reject: (error: Error) => void;
 }
@@ -50,9 +53,10 @@ export function openWriter(
     scheduled = false;
     if (state === 'ended') return;
     while (inFlight.length < maxBatchesInFlight && waiting.length > 0) {
-      const batch = waiting.splice(0, batchOf(waiting.length));
+      const { batch, ops } = encode(waiting.splice(0, batchOf(waiting.length)));
+      if (ops.length === 0) continue;
       inFlight.push(batch);
-      send({ kind: 'batch', ops: batch.map(({ op }) => op) });
+      send({ kind: 'batch', ops });
     }
     if (inFlight.length === 0 && state === 'closing') send({ kind: 'close' });
   };
@@ -76,7 +80,7 @@ export function openWriter(
     else onLost(error);
   };
 
-  const submit = (op: WriteOp): Promise<Exclude<OpResult, OpFailure>> => {
+  const submit = (op: WriteOp | (() => WriteOp)): Promise<Exclude<OpResult, OpFailure>> => {
     if (state !== 'open') return Promise.reject(storeUnavailable('store-closed'));
     const unanswered = inFlight.reduce((sum, batch) => sum + batch.length, waiting.length);
     if (unanswered >= maxUnanswered) return Promise.reject(storeUnavailable('store-queue-full'));
@@ -119,6 +123,21 @@ export function openWriter(
   worker.on('error', (error) => lose(error instanceof Error ? error : new Error('The writer thread failed.')));
   worker.on('exit', () => lose(new Error('The writer thread ended.')));
   return opened.promise;
+}
+
+/** What can be encoded; the others are told why not. */
+function encode(batch: readonly Waiting[]): { readonly batch: Waiting[]; readonly ops: readonly WriteOp[] } {
+  const encoded: Waiting[] = [];
+  const ops: WriteOp[] = [];
+  for (const waiter of batch) {
+    try {
+      ops.push(typeof waiter.op === 'function' ? waiter.op() : waiter.op);
+      encoded.push(waiter);
+    } catch (error) {
+      waiter.reject(error instanceof Error ? error : new Error('the operation could not be encoded'));
+    }
+  }
+  return { batch: encoded, ops };
 }
 
 function settle({ resolve, reject }: Waiting, result: OpResult | undefined): void {
