@@ -15,7 +15,7 @@ import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
 import { openTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 
 /** 2,000 are asked for; fewer by default, as the stand-ins for MongoDB take tens of milliseconds for each. */
-const eventsOn = (isSlow: boolean): number => Number(process.env['CPIS_TEST_EVENTS'] ?? (isSlow ? 20 : 100));
+const eventsOn = (isSlow: boolean): number => (isSlow ? 20 : Number(process.env['CPIS_TEST_EVENTS'] ?? 100));
 const lookUpsAtOnce = 8;
 
 interface World {
