@@ -8,6 +8,8 @@ export interface ResourceWatchOptions {
 }
 
 const pollMs = 1_000;
+/** However long a look took: one that waited for a database that was away says nothing about the next. */
+const longestPollMs = 5_000;
 
 /**
  * Looks every second at the revisions of all resources of the type, deleted ones included, so it is for a type that has
@@ -39,7 +41,7 @@ export async function watchResources(
     } catch (error) {
       if (!stopped) onError(error);
     } finally {
-      schedule(Math.max(pollMs, 10 * (performance.now() - startedMs)));
+      schedule(Math.min(longestPollMs, Math.max(pollMs, 10 * (performance.now() - startedMs))));
     }
   };
 
