@@ -6,7 +6,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { applyClaim, applyExtend, applySettle } from './apply-delivery.ts';
 import { applyMakeDue } from './apply-make-due.ts';
-import { applyAudit, applyUnit, type BatchState } from './apply-unit.ts';
+import { applyUnit, type BatchState } from './apply-unit.ts';
 import { applyBreach } from './delivery-breach.ts';
 import { openAuditIndex } from './index-audits.ts';
 import { queueDeliveries, readQueued } from './queue-deliveries.ts';
@@ -47,7 +47,7 @@ export function openBatches(db: DatabaseSync): Batches {
   let purgedMs = Number.NEGATIVE_INFINITY;
 
   const apply = (op: WriteOp): OpResult => {
-    if (typeof op === 'string') return applyAudit(statements, state, op);
+    if (typeof op === 'string') return applyUnit(statements, state, [], [], [op]);
     switch (op[0]) {
       case 'unit':
         return applyUnit(statements, state, op[1], op[2], op[3]);

@@ -39,15 +39,6 @@ export function applyUnit(
   return true;
 }
 
-/** As `applyUnit`, for a unit of one AuditEvent and nothing else. */
-export function applyAudit(statements: Statements, state: BatchState, row: string): true | Refusal {
-  const audit = parseAuditRow(row);
-  const refusal = checkAuditIds(statements, [audit]);
-  if (refusal !== undefined) return refusal;
-  insertAudit(statements, state, audit);
-  return true;
-}
-
 /** Notes a change of the backlog counters, written at the end of the batch. */
 export function countDelivery(state: BatchState, authority: string, undelivered: number, delivered: number): void {
   const count = state.counts.get(authority);
