@@ -9,7 +9,7 @@ import { Registry } from 'prom-client';
 import t, { type Test } from 'tap';
 import { watchOverDelivery } from '../../src/notification/watch-over-delivery.ts';
 import type { DeliveryQueue } from '../../src/store/store.ts';
-import { openWorld, type World, type WorldOptions } from '../notification/delivery-world.ts';
+import { type World, world } from '../notification/delivery-world.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
 
@@ -20,15 +20,6 @@ const kent = 'E10000016';
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const startMs = Date.parse('2026-11-20T09:00:00Z');
-
-async function world(test: Test, options?: WorldOptions): Promise<World> {
-  const opened = await openWorld(options);
-  test.teardown(async () => {
-    await opened.stop();
-    opened.remove();
-  });
-  return opened;
-}
 
 async function receiver(test: Test): Promise<Receiver> {
   const opened = await openReceiver();

@@ -319,3 +319,16 @@ async function write(
   });
   if (result.kind !== 'committed') throw new Error(result.reason);
 }
+
+/** Opens a world that ends with the test. */
+export async function world(
+  test: { teardown(end: () => Promise<void>): unknown },
+  options?: WorldOptions,
+): Promise<World> {
+  const opened = await openWorld(options);
+  test.teardown(async () => {
+    await opened.stop();
+    opened.remove();
+  });
+  return opened;
+}

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { manualClock } from '../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
-import { openWorld, type World, type WorldOptions } from './delivery-world.ts';
+import { openWorld, world } from './delivery-world.ts';
 
 t.setTimeout(180_000);
 
@@ -10,15 +10,6 @@ const kent = 'E10000016';
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const startMs = Date.parse('2026-11-20T09:00:00Z');
-
-async function world(test: Test, options?: WorldOptions): Promise<World> {
-  const opened = await openWorld(options);
-  test.teardown(async () => {
-    await opened.stop();
-    opened.remove();
-  });
-  return opened;
-}
 
 async function receiver(test: Test): Promise<Receiver> {
   const opened = await openReceiver();

@@ -3,20 +3,11 @@ import t, { type Test } from 'tap';
 import { backport } from '../../src/fhir/subscription/backport.ts';
 import { manualClock } from '../support/manual-clock.ts';
 import { openReceiver } from '../support/receiver.ts';
-import { openWorld, type World, type WorldOptions } from './delivery-world.ts';
+import { openWorld, type World, world } from './delivery-world.ts';
 
 const leeds = 'E08000035';
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 const minuteMs = 60_000;
-
-async function world(test: Test, options?: WorldOptions): Promise<World> {
-  const opened = await openWorld(options);
-  test.teardown(async () => {
-    await opened.stop();
-    opened.remove();
-  });
-  return opened;
-}
 
 async function receiver(test: Test) {
   const opened = await openReceiver();

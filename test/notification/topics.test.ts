@@ -3,20 +3,11 @@ import t, { type Test } from 'tap';
 import { backport } from '../../src/fhir/subscription/backport.ts';
 import { manualClock } from '../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
-import { openWorld, type World, type WorldOptions } from './delivery-world.ts';
+import { openWorld, world } from './delivery-world.ts';
 
 const leeds = 'E08000035';
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
 const planTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/plan-by-another-authority';
-
-async function world(test: Test, options?: WorldOptions): Promise<World> {
-  const opened = await openWorld(options);
-  test.teardown(async () => {
-    await opened.stop();
-    opened.remove();
-  });
-  return opened;
-}
 
 async function receiver(test: Test): Promise<Receiver> {
   const opened = await openReceiver();

@@ -1,25 +1,16 @@
 /** Limits, bindings and back-pressure of WebSockets, on connections that a test holds the other end of. */
 import type { Bundle, Parameters } from 'fhir/r4.js';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { backport } from '../../src/fhir/subscription/backport.ts';
 import { type Binding, renderBindingToken } from '../../src/notification/binding-token.ts';
 import type { SocketChannel } from '../../src/notification/socket-session.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
-import { bindingKey, openWorld, type World, type WorldOptions } from './delivery-world.ts';
+import { bindingKey, type World, world } from './delivery-world.ts';
 
 const leeds = 'E08000035';
 const kent = 'E10000016';
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
-
-async function world(test: Test, options?: WorldOptions): Promise<World> {
-  const opened = await openWorld(options);
-  test.teardown(async () => {
-    await opened.stop();
-    opened.remove();
-  });
-  return opened;
-}
 
 const socketSubscription = (maxCount: number) => ({
   criteria: accessTopic,
