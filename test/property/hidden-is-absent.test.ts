@@ -334,7 +334,7 @@ const always: [Asked][] = [
   read((x) => `Subscription?_id=${x.subscription}`),
   read((x) => `Subscription/${x.subscription}/$events`),
   { ...read((x) => `Flag?_id=${x.flag}&nonsense=1`), headers: { prefer: 'handling=strict' } },
-  { method: 'DELETE', path: (x) => `Patient/${x.number}` },
+  { method: 'DELETE', path: (x: Named) => `Patient/${x.number}` },
   twice((x) => `Flag/${x.flag}`),
   twice((x) => `Flag?patient=${x.number}`),
 ].map((request) => [request]);
