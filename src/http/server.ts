@@ -13,6 +13,7 @@ import { buildAddressBudget } from './address-budget.ts';
 import { beginFhir } from './begin-fhir.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
+import { buildInStep } from './in-step.ts';
 import { registerRequestMetrics, registerThrottleMetric } from './metrics.ts';
 import { addOauthRoutes } from './oauth-routes.ts';
 import { addOperationRoutes } from './operation-routes.ts';
@@ -106,6 +107,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     );
   };
 
+  const inStep = buildInStep();
   const beginUnmatched = beginFhir(options, unmatchedRoute, undefined);
   app.addHook('onRequest', (request, reply, done) => {
     openExchange(request, reply, options.newId);
@@ -117,7 +119,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       done(error as Error);
       return;
     }
-    if (!request.is404) return done();
+    if (!request.is404) return inStep(done);
     const path = target.split('?', 1)[0] ?? '';
     if (path !== options.basePath && !path.startsWith(`${options.basePath}/`))
       return done(fault('not-found', 'Nothing is served at this path.'));
