@@ -51,6 +51,11 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
   return [...patients];
 }
 
+function searchVisibleFlags(patientId: string, ports: InteractionPorts): Promise<readonly StoredResource[]> {
+  const { today, endedPlanVisibleMonths } = visibilityRule(ports);
+  return searchFlagsOf(ports.store, patientId, visibilityClauses(today, endedPlanVisibleMonths));
+}
+
 /**
  * What a search concerns. A care provider's names its one patient, and every authority with a visible plan on it is
  * its custodian, whatever further criteria narrowed the answer. An authority's search over its own names each patient
@@ -74,10 +79,7 @@ export async function describeSearchAccess(
     };
   }
   const patientId = namedPatient(query.clauses) ?? '';
-  const rule = visibilityRule(ports);
-  const flags = isComplete(query, plan, result)
-    ? result.matches
-    : await searchFlagsOf(ports.store, patientId, visibilityClauses(rule.today, rule.endedPlanVisibleMonths));
+  const flags = isComplete(query, plan, result) ? result.matches : await searchVisibleFlags(patientId, ports);
   const holders = ownersOf(flags);
   const readsPlans = query.type === 'Flag';
   return {

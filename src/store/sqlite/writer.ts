@@ -25,9 +25,16 @@ interface Waiting {
 }
 
 const maxUnanswered = 10_000;
-/** While the thread writes one batch the next lies ready, so that it never waits for this side, nor all answers for one. */
+/**
+ * While the thread writes one batch the next lies ready, as soon as it is a full one: so the thread need not wait for this
+ * side, nor all answers for one fsync. A smaller one waits for the answer, and for those that will be written with it.
+ */
 const maxBatchesInFlight = 2;
-const batchOf = (waiting: number): number => Math.min(512, Math.max(32, waiting >> 1));
+const fullBatch = 32;
+const maxBatch = 512;
+const batchOf = (waiting: number): number => Math.min(maxBatch, Math.max(fullBatch, waiting >> 1));
+const isReady = (waiting: number, inFlight: number): boolean =>
+  inFlight === 0 ? waiting > 0 : inFlight < maxBatchesInFlight && waiting >= fullBatch;
 
 /**
  * Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. `onBatch` is
@@ -52,7 +59,7 @@ export function openWriter(
   const sendWaiting = (): void => {
     scheduled = false;
     if (state === 'ended') return;
-    while (inFlight.length < maxBatchesInFlight && waiting.length > 0) {
+    while (isReady(waiting.length, inFlight.length)) {
       const { batch, ops } = encode(waiting.splice(0, batchOf(waiting.length)));
       if (ops.length === 0) continue;
       inFlight.push(batch);
