@@ -111,7 +111,13 @@ export interface RenderedAgents {
 }
 
 const maxKept = 16;
-const callerAgents = new WeakMap<Caller, Map<string, RenderedAgents>>();
+
+interface KeptAgents extends Pick<AccessFacts, 'interaction' | 'clientAddress'> {
+  readonly baseUrl: string;
+  readonly rendered: RenderedAgents;
+}
+
+const callerAgents = new WeakMap<Caller, KeptAgents[]>();
 
 /**
  * A token makes many requests, whose own agents are the same: their text is kept as long as its Caller. The token's id
@@ -119,10 +125,11 @@ const callerAgents = new WeakMap<Caller, Map<string, RenderedAgents>>();
  */
 function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents {
   const { caller, interaction, clientAddress } = facts;
-  const kept = (caller === undefined ? undefined : callerAgents.get(caller)) ?? new Map<string, RenderedAgents>();
-  const key = `${interaction} ${clientAddress} ${baseUrl}`;
-  const known = kept.get(key);
-  if (known !== undefined) return known;
+  const kept = (caller === undefined ? undefined : callerAgents.get(caller)) ?? [];
+  for (const known of kept) {
+    if (known.interaction === interaction && known.clientAddress === clientAddress && known.baseUrl === baseUrl)
+      return known.rendered;
+  }
   const agents = buildCallerAgents(facts, baseUrl);
   const text = `[${agents.map((agent) => JSON.stringify(agent)).join()}`;
   const tokenId = caller === undefined ? '' : JSON.stringify(caller.tokenId).slice(1, -1);
@@ -134,8 +141,8 @@ function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents
         : [{ text: text.slice(0, at + 4) }, tokenId, { text: text.slice(at + 4 + tokenId.length) }],
     references: agents.flatMap((agent) => agent.who?.reference ?? []),
   };
-  if (kept.size === maxKept) kept.clear();
-  kept.set(key, rendered);
+  if (kept.length === maxKept) kept.shift();
+  kept.push({ interaction, clientAddress, baseUrl, rendered });
   if (caller !== undefined) callerAgents.set(caller, kept);
   return rendered;
 }

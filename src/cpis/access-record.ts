@@ -65,25 +65,15 @@ export interface AuditSource {
   readonly baseUrl: string;
 }
 
-/** The BALP profile whose shape the event has; a refusal and a deletion (several custodians) claim none. */
-function balpProfile(facts: AccessFacts): string | undefined {
-  if (facts.outcome !== '0') return undefined;
-  const onPatient = facts.patientIds.length === 1 ? 'Patient' : '';
-  switch (facts.interaction) {
-    case 'search-type':
-      return `${balpRoot}.${onPatient}Query`;
-    case 'read':
-    case 'vread':
-      return `${balpRoot}.${onPatient}Read`;
-    case 'create':
-      return `${balpRoot}.${onPatient}Create`;
-    case 'update':
-    case 'patch':
-      return `${balpRoot}.${onPatient}Update`;
-    default:
-      return undefined;
-  }
-}
+/** What BALP calls its profiles, of one patient and of others; a deletion (several custodians) and what is not here claim none. */
+const balpNames: { readonly [interaction in AuditedInteraction]?: string } = {
+  'search-type': 'Query',
+  read: 'Read',
+  vread: 'Read',
+  create: 'Create',
+  update: 'Update',
+  patch: 'Update',
+};
 
 const typeText = JSON.stringify({
   system: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
@@ -112,21 +102,33 @@ function renderSource({ baseUrl }: AuditSource): AuditPiece {
   return lastSource.piece;
 }
 
-const kinds = new Map<string, AuditPiece>();
+type Kind = 'of a patient' | 'of none or several' | 'without profile';
 
-/** From after `meta.lastUpdated` to before `recorded`: the same for each event of its kind. */
-function renderKind(interaction: AuditedInteraction, balp: string | undefined): AuditPiece {
-  const key = `${interaction} ${balp ?? ''}`;
-  const known = kinds.get(key);
+function kindOf({ interaction, outcome, patientIds }: AccessFacts): Kind {
+  if (outcome !== '0' || balpNames[interaction] === undefined) return 'without profile';
+  return patientIds.length === 1 ? 'of a patient' : 'of none or several';
+}
+
+const kinds = new Map<AuditedInteraction, Map<Kind, AuditPiece>>();
+
+/**
+ * From after `meta.lastUpdated` to before `recorded`: the same for each event of its kind. A refusal claims no profile of
+ * BALP.
+ */
+function renderKind(facts: AccessFacts): AuditPiece {
+  const { interaction } = facts;
+  const kind = kindOf(facts);
+  const known = kinds.get(interaction)?.get(kind);
   if (known !== undefined) return known;
-  const profile = balp === undefined ? [auditEventProfile] : [auditEventProfile, balp];
+  const balp = `${balpRoot}.${kind === 'of a patient' ? 'Patient' : ''}${balpNames[interaction]}`;
+  const profile = kind === 'without profile' ? [auditEventProfile] : [auditEventProfile, balp];
   const subtype: AuditEvent['subtype'] = [{ system: restful, code: interaction, display: interaction }];
   const piece = {
     text:
       `","profile":${JSON.stringify(profile)}},"type":${typeText},"subtype":${JSON.stringify(subtype)},` +
       `"action":"${actions[interaction]}","recorded":"`,
   };
-  kinds.set(key, piece);
+  kinds.set(interaction, (kinds.get(interaction) ?? new Map<Kind, AuditPiece>()).set(kind, piece));
   return piece;
 }
 
@@ -158,7 +160,7 @@ function render(facts: AccessFacts, source: AuditSource): RenderedRecord {
   const outcomeDesc = facts.outcomeReason === undefined ? '' : `,"outcomeDesc":${JSON.stringify(facts.outcomeReason)}`;
   const pieces: readonly AuditPiece[] = [
     `{"resourceType":"AuditEvent","id":${JSON.stringify(facts.id)},"meta":{"versionId":"1","lastUpdated":"${recorded}`,
-    renderKind(facts.interaction, balpProfile(facts)),
+    renderKind(facts),
     `${recorded}","outcome":"${facts.outcome}"${outcomeDesc},"agent":`,
     ...agents.pieces,
     renderSource(source),

@@ -28,7 +28,8 @@ export function parseQuery(text: string): QueryPair[] {
 function parsePair(text: string): QueryPair {
   const equals = text.indexOf('=');
   const name = decode(equals === -1 ? text : text.slice(0, equals));
-  if (!parameterName.test(name) || name in {}) throw fault('invalid', 'The name of a parameter is not valid.');
+  if (!parameterName.test(name) || name in Object.prototype)
+    throw fault('invalid', 'The name of a parameter is not valid.');
   return [name, equals === -1 ? '' : decode(text.slice(equals + 1))];
 }
 

@@ -92,26 +92,19 @@ export async function searchType(
     await describeSearchAccess(query, plan, result, included, context, ports),
     ports,
   );
-  const asked = (body: string): string => (shape === undefined ? body : ports.shape(body, shape));
+  const matches = new Set(result.matches);
   const entries = await inTurns(
-    result.matches,
-    (match): SearchsetEntry => ({
-      fullUrl: `${ports.baseUrl}/${match.type}/${match.id}`,
-      body: asked(shownTo(caller, match, ports)),
-      mode: 'match',
-    }),
+    [...result.matches, ...included],
+    (resource): SearchsetEntry => {
+      const shown = shownTo(caller, resource, ports);
+      return {
+        fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`,
+        body: shape === undefined ? shown : ports.shape(shown, shape),
+        mode: matches.has(resource) ? 'match' : 'include',
+      };
+    },
     ({ body }) => body.length,
   );
-  const includes = await inTurns(
-    included,
-    ({ type, id, body }): SearchsetEntry => ({
-      fullUrl: `${ports.baseUrl}/${type}/${id}`,
-      body: asked(body),
-      mode: 'include',
-    }),
-    ({ body }) => body.length,
-  );
-  entries.push(...includes);
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
   return {
     kind: 'ok',

@@ -207,13 +207,12 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   await Promise.all([...owners].map(load));
   return {
     usable: (authority) => {
-      if (stale.has(authority)) return [];
+      const held = heldOf(authority);
+      if (held.length === 0 || stale.has(authority)) return [];
       const nowMs = clock.now();
       const isUsable = (entry: Entry): boolean =>
         (entry.endMs === undefined || entry.endMs > nowMs) && isAllowed(authority, entry);
-      return heldOf(authority)
-        .filter(isUsable)
-        .map(({ usable }) => usable);
+      return held.filter(isUsable).map(({ usable }) => usable);
     },
     changed,
     reload: async () => {

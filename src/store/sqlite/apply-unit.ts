@@ -1,7 +1,7 @@
 /** Applies one write unit inside the batch's transaction. */
 import type { Touch } from '../store.ts';
 import { type AuditRow, parseAuditRow } from './audit-row.ts';
-import { checkAuditIds, checkUnit, type Refusal, resourceKey } from './check-unit.ts';
+import { checkAuditIds, checkUnit, duplicate, type Refusal, resourceKey } from './check-unit.ts';
 import { indexKind, labelParam } from './schema.ts';
 import type { Statements } from './statements.ts';
 import type { WriteRow } from './write-op.ts';
@@ -25,6 +25,10 @@ export function applyUnit(
   auditRows: readonly string[],
 ): true | Refusal {
   const audits = auditRows.map(parseAuditRow);
+  const [only] = audits;
+  if (only !== undefined && audits.length === 1 && writes.length === 0 && touches.length === 0) {
+    return insertAudit(statements, state, only) ? true : duplicate('AuditEvent', only.id, only.id);
+  }
   if (writes.length === 0 && touches.length === 0) {
     const refusal = checkAuditIds(statements, audits);
     if (refusal !== undefined) return refusal;
@@ -127,13 +131,12 @@ function insertHistoryKeys(statements: Statements, type: string, id: string, lab
   }
 }
 
-function insertAudit(statements: Statements, state: BatchState, audit: AuditRow): void {
+/** False when there is an AuditEvent of this id. */
+function insertAudit(statements: Statements, state: BatchState, audit: AuditRow): boolean {
   const { id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo } = audit;
   const seq = state.nextSeq;
-  state.nextSeq += 1;
-  for (const [key, text] of texts) statements.run('INSERT OR IGNORE INTO audit_text VALUES (?, ?)', key, text);
-  statements.run(
-    'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  const { changes } = statements.run(
+    'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
     seq,
     id,
     recordedMs,
@@ -146,4 +149,8 @@ function insertAudit(statements: Statements, state: BatchState, audit: AuditRow)
     body,
     deliverTo,
   );
+  if (changes === 0) return false;
+  for (const [key, text] of texts) statements.run('INSERT OR IGNORE INTO audit_text VALUES (?, ?)', key, text);
+  state.nextSeq += 1;
+  return true;
 }

@@ -27,18 +27,30 @@ export function carriesCodes(key: string): boolean {
   return !key.startsWith('r:');
 }
 
-const maxMembers = 5_000;
-const members = new Map<string, string>();
+const renderMember = (key: string): string => `,${JSON.stringify(key)}:`;
 
-/** `,"l:label":0`, kept: the same few labels stand in all events. */
-function labelMember(label: string): string {
-  const known = members.get(label);
-  if (known !== undefined) return known;
-  if (members.size === maxMembers) members.clear();
-  const member = `,${JSON.stringify(labelKey(label))}:0`;
-  members.set(label, member);
-  return member;
+function keyOfReference(reference: string): string {
+  const slash = reference.indexOf('/');
+  return referenceKey(reference.slice(0, slash), reference.slice(slash + 1));
 }
+
+const maxMembers = 5_000;
+
+/** `renderMember` of what stands in many events, kept. */
+function keepMembers(keyOf: (of: string) => string): (of: string) => string {
+  const members = new Map<string, string>();
+  return (of) => {
+    const known = members.get(of);
+    if (known !== undefined) return known;
+    if (members.size === maxMembers) members.clear();
+    const member = renderMember(keyOf(of));
+    members.set(of, member);
+    return member;
+  };
+}
+
+const labelMember = keepMembers(labelKey);
+const organizationMember = keepMembers(keyOfReference);
 
 /** All keys with their roles as one JSON object, and which of the reference parameters have a value. */
 export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; readonly present: number } {
@@ -54,10 +66,10 @@ export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; rea
   add(entities, auditRoles.entity);
   let keys = `{"${everyAudit}":0`;
   for (const [reference, role] of roles) {
-    const slash = reference.indexOf('/');
-    keys += `,${JSON.stringify(referenceKey(reference.slice(0, slash), reference.slice(slash + 1)))}:${role}`;
+    const isOrganization = reference.startsWith('Organization/');
+    keys += (isOrganization ? organizationMember(reference) : renderMember(keyOfReference(reference))) + role;
   }
-  for (const [at, label] of labels.entries()) if (labels.indexOf(label) === at) keys += labelMember(label);
+  for (const [at, label] of labels.entries()) if (labels.indexOf(label) === at) keys += `${labelMember(label)}0`;
   return { keys: `${keys}}`, present };
 }
 

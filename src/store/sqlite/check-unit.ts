@@ -97,6 +97,7 @@ function refused(reason: 'version-conflict', type: string, id: string): Check {
   return { kind: 'refused', refusal: { kind: 'refused', reason, type, id } };
 }
 
-function duplicate(type: string, id: string, existingId: string): Refusal {
+/** What is refused because its id or one of its unique keys is taken. */
+export function duplicate(type: string, id: string, existingId: string): Refusal {
   return { kind: 'refused', reason: 'duplicate-key', type, id, existingId };
 }

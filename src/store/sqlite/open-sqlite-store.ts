@@ -7,7 +7,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { FhirFault } from '../../fhir/fault.ts';
-import type { ClaimedDelivery, DeliveryQueue, Store } from '../store.ts';
+import type { SearchPlan } from '../../fhir/search/ast.ts';
+import type { ClaimedDelivery, DeliveryQueue, SearchResult, Store } from '../store.ts';
 import { storeUnavailable } from '../store-unavailable.ts';
 import { openTextEncoder, type TextRow } from './audit-text.ts';
 import { readsFew } from './compile-search.ts';
@@ -74,6 +75,10 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       (of) => readPatientRecords(statements, of),
       getHeapStatistics().heap_size_limit / keptRecordsShare,
     );
+    const search = (plan: SearchPlan): Promise<SearchResult> => {
+      if (readsFew(plan)) return read(() => patients.search(plan) ?? runSearch(statements, textOf, plan));
+      return ready ? searches.search(plan) : Promise.reject(storeUnavailable('store-closed'));
+    };
     return {
       commit: async (unit) => {
         let brought: readonly TextRow[] = [];
@@ -100,11 +105,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       },
       read: (type, id) => read(() => readResource(statements, textOf, type, id)),
       readVersion: (type, id, version) => read(() => readResourceVersion(statements, textOf, type, id, version)),
-      search: async (plan) => {
-        if (plan.type === 'AuditEvent') await index.done();
-        if (readsFew(plan)) return read(() => patients.search(plan) ?? runSearch(statements, textOf, plan));
-        return ready ? searches.search(plan) : Promise.reject(storeUnavailable('store-closed'));
-      },
+      search: (plan) => (plan.type === 'AuditEvent' ? index.done().then(() => search(plan)) : search(plan)),
       history: (plan) => {
         if (plan.id !== undefined && !plan.total) return read(() => runHistory(statements, plan));
         return ready ? searches.history(plan) : Promise.reject(storeUnavailable('store-closed'));
