@@ -30,10 +30,10 @@ const theStart: Position = ['', 0, 0];
 type Position = readonly [key: string, recordedMs: number, seq: number];
 
 /** Events whose keys are gathered in one step, and are enough to be written. */
-const gatheredAtOnce = 512;
+const gatheredAtOnce = 128;
 const enoughGathered = 4_096;
 /** Keys written in one step. */
-const keysAtOnce = 2_000;
+const keysAtOnce = 500;
 
 export interface AuditIndex {
   /** The sequence number up to which AuditEvents have their keys. */

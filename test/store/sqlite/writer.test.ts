@@ -1,0 +1,42 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import t from 'tap';
+import { openWriter } from '../../../src/store/sqlite/writer.ts';
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+t.test('a batch that is not full waits for the one before it, a full one lies ready', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'cpis-writer-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'store.sqlite');
+  const batches: number[] = [];
+  const onLost = (error: Error): void => t.fail(error.message);
+  const writer = await openWriter({ file, use: 'write' }, onLost, (operations) => batches.push(operations));
+  t.teardown(() => writer.close());
+  const other = new DatabaseSync(file, { timeout: 5_000 });
+  t.teardown(() => other.close());
+  let key = 0;
+  const submit = (count: number): Promise<unknown>[] =>
+    Array.from({ length: count }, () => {
+      key += 1;
+      return writer.submit(['once', `key ${key}`, 1, 0]);
+    });
+  /** While another connection holds the lock nothing is answered: what is submitted in several turns finds a batch under way. */
+  const whileHeld = async (counts: readonly number[]): Promise<number[]> => {
+    batches.length = 0;
+    other.exec('BEGIN IMMEDIATE');
+    const results: Promise<unknown>[] = [];
+    for (const count of counts) {
+      results.push(...submit(count));
+      await nextTurn();
+      await nextTurn();
+    }
+    other.exec('COMMIT');
+    t.ok((await Promise.all(results)).every(Boolean), 'each is written');
+    return [...batches];
+  };
+  t.strictSame(await whileHeld([1, 1, 5]), [1, 6], 'six that come after the first are written together');
+  t.strictSame(await whileHeld([1, 31, 1, 5]), [1, 32, 5], 'a full batch lies ready, what comes later waits');
+});
