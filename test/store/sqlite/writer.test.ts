@@ -12,7 +12,7 @@ t.test('a batch that is not full waits for the one before it, a full one lies re
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'store.sqlite');
   const batches: number[] = [];
-  const onLost = (error: Error): void => t.fail(error.message);
+  const onLost = (error: Error): void => void t.fail(error.message);
   const writer = await openWriter({ file, use: 'write' }, onLost, (operations) => batches.push(operations));
   t.teardown(() => writer.close());
   const other = new DatabaseSync(file, { timeout: 5_000 });
