@@ -26,6 +26,8 @@ const correlation = /^[A-Za-z0-9._:-]{1,128}$/;
 
 export class Exchange {
   readonly startMs: number = performance.now();
+  /** Read at the start: it is not known any more once the connection is gone. */
+  readonly clientAddress: string;
   readonly requestId: string;
   readonly correlationId: string | undefined;
   /** The first header whose value cannot be accepted, if any. */
@@ -44,6 +46,7 @@ export class Exchange {
   /** Takes the identifiers of the request from its headers; one that is absent or refused is replaced by `newId()`. */
   constructor(request: FastifyRequest, newId: () => string) {
     const { headers } = request;
+    this.clientAddress = request.ip;
     const requestId = headers['x-request-id'];
     const validId = typeof requestId === 'string' && uuid.test(requestId);
     this.requestId = validId ? requestId : newId();
@@ -63,7 +66,7 @@ export class Exchange {
       caller,
       requestId: this.requestId,
       correlationId: this.correlationId,
-      clientAddress: request.ip,
+      clientAddress: this.clientAddress,
       unscheduledAccess: unscheduledAccess(request) ?? undefined,
       handling,
       preferReturn,

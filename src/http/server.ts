@@ -176,7 +176,7 @@ async function auditRefusal(
   if (!exchange.audited || exchange.performed || refused.status >= 500) return refused;
   const anonymous = exchange.caller === undefined;
   if (anonymous && refused.category !== 'login') return refused;
-  if (anonymous && !admitAnonymous(request.ip)) {
+  if (anonymous && !admitAnonymous(exchange.clientAddress)) {
     return fault('throttled', 'Too many requests without a valid access token came from this address.');
   }
   const raw = `${request.method} ${(request.raw.url ?? '').slice(options.basePath.length + 1)}`;
@@ -186,7 +186,7 @@ async function auditRefusal(
       caller: exchange.caller,
       requestId: exchange.requestId,
       correlationId: exchange.correlationId,
-      clientAddress: request.ip,
+      clientAddress: exchange.clientAddress,
       interaction: exchange.route.interaction ?? suggested[request.method] ?? 'read',
       type: exchange.route.type,
       raw: anonymous ? raw.slice(0, anonymousRawLength) : raw,

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { buildInStep } from '../../src/http/in-step.ts';
+import { rawExchange, startServer, token } from './start-server.ts';
 
 t.test('what has arrived together goes on together, in order, each once', async (t) => {
   const inStep = buildInStep();
@@ -29,4 +30,15 @@ t.test('what arrives while others go on is of the next turn', async (t) => {
   t.strictSame(seen, ['first', 'also first']);
   await new Promise(setImmediate);
   t.strictSame(seen, ['first', 'also first', 'second']);
+});
+
+t.test('the address of a client is known of a request whose connection ends while it waits', async (t) => {
+  const server = await startServer();
+  t.teardown(server.close);
+  const request = (authorization: string): string =>
+    `GET /FHIR/R4/Flag?patient=9990000018 HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorization}\r\n\r\n`;
+  await rawExchange(server.port, [`${request(token)}\u0000 is no request\r\n\r\n`]);
+  await rawExchange(server.port, [`${request('Bearer of nothing')}\u0000 is no request\r\n\r\n`]);
+  t.match(server.performed, [{ context: { clientAddress: '127.0.0.1' } }]);
+  t.match(server.refused, [{ clientAddress: '127.0.0.1' }]);
 });

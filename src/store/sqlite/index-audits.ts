@@ -29,11 +29,21 @@ const theStart: Position = ['', 0, 0];
 
 type Position = readonly [key: string, recordedMs: number, seq: number];
 
-/** Events whose keys are gathered in one step, and are enough to be written. */
-const gatheredAtOnce = 128;
+/** Gathered events that are enough to be written. */
 const enoughGathered = 4_096;
-/** Keys written in one step. */
-const keysAtOnce = 500;
+
+interface Step {
+  /** Events whose keys are gathered in it. */
+  readonly events: number;
+  /** Or keys that are written in it. */
+  readonly keys: number;
+}
+
+/** Short, as batches wait for it. */
+const shortStep: Step = { events: 128, keys: 640 };
+/** Where so many events wait that the index would fall behind. */
+const longStep: Step = { events: 512, keys: 2_000 };
+const longFrom = 1_024;
 
 export interface AuditIndex {
   /** The sequence number up to which AuditEvents have their keys. */
@@ -90,15 +100,16 @@ export function openAuditIndex(statements: Statements): AuditIndex {
     indexed,
     isDue: (last) => {
       const { seq, writing } = progress();
-      return writing || last - seq >= gatheredAtOnce;
+      return writing || last - seq >= shortStep.events;
     },
     indexSome: (last) => {
       const { seq, writing, position } = progress();
+      const step = last - seq < longFrom ? shortStep : longStep;
       if (writing) {
-        write(position, seq, keysAtOnce);
+        write(position, seq, step.keys);
         return seq;
       }
-      const to = Math.min(last, seq + gatheredAtOnce);
+      const to = Math.min(last, seq + step.events);
       gatherUpTo(seq, to);
       if (to - indexed() >= enoughGathered) statements.run('UPDATE temp.gathered SET writing = 1');
       return to;
