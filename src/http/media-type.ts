@@ -6,8 +6,7 @@ export const fhirJson = 'application/fhir+json; charset=utf-8';
 
 /** The type of an answer: it says its version where Accept or `_format` asked for one. */
 export function answerType(accept: string | undefined, url: string): string {
-  const isVersioned =
-    (accept?.includes(';') === true && /;\s*fhirversion=/i.test(accept)) || /[?&]_format=[^&]*fhirversion/i.test(url);
+  const isVersioned = /;\s*fhirversion=/i.test(accept ?? '') || /[?&]_format=[^&]*fhirversion/i.test(url);
   return isVersioned ? `${fhirJson}; fhirVersion=4.0` : fhirJson;
 }
 

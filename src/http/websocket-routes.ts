@@ -25,7 +25,7 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
     handler: () => {
       throw fault('invalid', 'This path is a WebSocket.', { headers: { upgrade: 'websocket' } });
     },
-    wsHandler: (socket, request) => options.acceptSocket(openChannel(socket, request.ip)),
+    wsHandler: (socket, request) => options.acceptSocket(openChannel(socket, request.exchange.clientAddress)),
   });
 }
 
