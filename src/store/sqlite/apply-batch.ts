@@ -22,6 +22,8 @@ type BatchOutcome =
   | { readonly kind: 'lost'; readonly message: string };
 
 const purgeIntervalMs = 60_000;
+/** AuditEvents whose deliveries are queued at one time. */
+const enoughQueued = 1_024;
 
 export interface Batches {
   /** Applies one batch durably. */
@@ -32,11 +34,11 @@ export interface Batches {
   isLateDue(): boolean;
 }
 
-/** Batches on the one connection that writes. */
-export function openBatches(db: DatabaseSync): Batches {
+/** Batches on the one connection that writes. `nowMs` never goes backwards. */
+export function openBatches(db: DatabaseSync, nowMs = (): number => performance.now()): Batches {
   const statements = openStatements(db);
   const last = statements.row('SELECT coalesce(max(seq), 0) FROM audit');
-  const index = openAuditIndex(statements);
+  const index = openAuditIndex(statements, nowMs);
   let indexed = index.indexed();
   // What was undone may have taken numbers that were counted as indexed.
   const state: BatchState = {
@@ -44,6 +46,8 @@ export function openBatches(db: DatabaseSync): Batches {
     counts: new Map(),
     textOf: openTexts(statements),
   };
+  /** Up to which AuditEvent all are committed. */
+  let committed = state.nextSeq - 1;
   let purgedMs = Number.NEGATIVE_INFINITY;
 
   const apply = (op: WriteOp): OpResult => {
@@ -74,12 +78,15 @@ export function openBatches(db: DatabaseSync): Batches {
       case 'acknowledge':
         acknowledgeEvents(statements, op[1], op[2]);
         return true;
-      case 'index':
-        index.indexAll(state.nextSeq - 1);
-        queueDeliveries(statements, state.nextSeq - 1);
+      case 'index': {
+        const upTo = op[1] ?? committed;
+        if (!index.indexUpTo(upTo)) return upTo;
+        queueDeliveries(statements, committed);
         return true;
+      }
       case 'late':
-        queueDeliveries(statements, index.indexSome(state.nextSeq - 1));
+        index.indexSome(committed);
+        if (committed - readQueued(statements) >= enoughQueued) queueDeliveries(statements, committed);
         return true;
       case 'queue':
         queueDeliveries(statements, state.nextSeq - 1);
@@ -94,6 +101,7 @@ export function openBatches(db: DatabaseSync): Batches {
       const results = applyAll();
       writeCounts(statements, state);
       statements.run('COMMIT');
+      committed = state.nextSeq - 1;
       return results;
     } catch (error) {
       if (db.isTransaction) statements.run('ROLLBACK');
@@ -127,7 +135,7 @@ export function openBatches(db: DatabaseSync): Batches {
       return outcome;
     },
     unindexed: () => state.nextSeq - 1 - indexed,
-    isLateDue: () => index.isDue(state.nextSeq - 1),
+    isLateDue: () => index.isDue(committed),
   };
 }
 

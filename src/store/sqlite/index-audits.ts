@@ -1,131 +1,122 @@
 /**
  * Writes the search keys of AuditEvents that have none yet. Left to later and done for thousands at once, in the order of
  * the keys, they cost a fraction of what they would with each event: the events lie at the end of their table, the keys
- * all over theirs. They are gathered and sorted in memory first and then written part by part, with commits in between,
- * so that nobody waits for all of it. Until the last part is written `audit_progress` says that none of them is there, and
- * after a crash all are written again.
+ * all over theirs. They are gathered in memory, of committed events only, and then written part by part, with commits in
+ * between, so that nobody waits for all of it. Until the last part is written `audit_progress` says that none of them is
+ * there, and after a crash all are written again.
  */
-import { numberAt, type Row, type Statements, textAt } from './statements.ts';
+import { type GatheredKeys, gatheredColumns, gatherKeys, type KeyRow, keyColumns } from './gather-keys.ts';
+import { numberAt, type Statements } from './statements.ts';
 
-/** Rows of references carry no codes, and they alone have roles. */
-const code = (column: string): string => `iif(k.atom, NULL, a.${column})`;
+const read = `SELECT ${gatheredColumns} FROM audit WHERE seq > ? AND seq <= ? ORDER BY seq`;
+const write = `INSERT OR IGNORE INTO audit_key (${keyColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 
-const columns = 'key, recordedMs, seq, roles, type, subtype, action, outcome, present';
+/** Gathered events that are enough to be written: each page of the table is then written for many of them. */
+const enoughEvents = 16_384;
+/** Or the first of them has waited for so long. */
+const longestWaitMs = 2_000;
+/** Events that are gathered in one step. */
+const enoughToGather = 128;
+const mostToGather = 1_024;
+/** Keys that are written in one step: short, as batches wait for it; longer where the index would fall behind. */
+const shortPart = 640;
+const longPart = 2_000;
 
-const gather = `INSERT INTO temp.gathered_key (${columns})
-  SELECT k.key, a.recordedMs, a.seq, k.atom, ${['type', 'subtype', 'action', 'outcome', 'present'].map(code).join(', ')}
-  FROM audit a CROSS JOIN json_each(a.keys) k WHERE a.seq > ? AND a.seq <= ?`;
-
-/** The last row of a part that begins behind a position. */
-const partEnd = `SELECT key, recordedMs, seq FROM temp.gathered_key WHERE (key, recordedMs, seq) > (?, ?, ?)
-  ORDER BY key, recordedMs, seq LIMIT 1 OFFSET ?`;
-
-const writePart = `INSERT OR IGNORE INTO audit_key (${columns}) SELECT ${columns} FROM temp.gathered_key
-  WHERE (key, recordedMs, seq) > (?, ?, ?) AND (key, recordedMs, seq) <= (?, ?, ?) ORDER BY key, recordedMs, seq`;
-
-/** Behind every key: the rest of what is gathered. */
-const theEnd: Position = ['\u{10ffff}', 0, 0];
-const theStart: Position = ['', 0, 0];
-
-type Position = readonly [key: string, recordedMs: number, seq: number];
-
-/** Gathered events that are enough to be written. */
-const enoughGathered = 4_096;
-
-interface Step {
-  /** Events whose keys are gathered in it. */
-  readonly events: number;
-  /** Or keys that are written in it. */
-  readonly keys: number;
+/** The events behind one sequence number, up to another. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
 }
-
-/** Short, as batches wait for it. */
-const shortStep: Step = { events: 128, keys: 640 };
-/** Where so many events wait that the index would fall behind. */
-const longStep: Step = { events: 512, keys: 2_000 };
-const longFrom = 1_024;
+interface Gathering extends Span {
+  readonly keys: GatheredKeys;
+  /** Since when there has been an event for it. */
+  readonly sinceMs: number | undefined;
+}
+interface Writing extends Span {
+  readonly rows: readonly KeyRow[];
+}
 
 export interface AuditIndex {
   /** The sequence number up to which AuditEvents have their keys. */
   indexed(): number;
   /** Whether enough waits for a step to be worth it, of the events up to `last`. */
   isDue(last: number): boolean;
-  /** Inside a transaction: does a small part. Gives the sequence number up to which it has gathered. */
-  indexSome(last: number): number;
-  /** Inside a transaction: every event up to `last` has its keys. */
-  indexAll(last: number): void;
+  /** Inside a transaction: does a small part. All events up to `last` must be committed. */
+  indexSome(last: number): void;
+  /** The same, until every event up to `last` has its keys: true when they have. */
+  indexUpTo(last: number): boolean;
 }
 
-/** On the connection that writes; what it has gathered goes with it. */
-export function openAuditIndex(statements: Statements): AuditIndex {
-  statements.db.exec(`
-    CREATE TEMP TABLE gathered_key (
-      key TEXT NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL, roles INTEGER NOT NULL,
-      type TEXT, subtype TEXT, action TEXT, outcome TEXT, present INTEGER,
-      PRIMARY KEY (key, recordedMs, seq)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TEMP TABLE gathered (seq INTEGER NOT NULL, writing INTEGER NOT NULL, key TEXT, recordedMs INTEGER, keySeq INTEGER);
-    INSERT INTO temp.gathered SELECT indexed, 0, '', 0, 0 FROM audit_progress;
-  `);
-
-  const indexed = (): number => numberAt(one(statements, 'SELECT indexed FROM audit_progress'), 0);
-
-  /** What has been gathered, in the transaction's own sight: undone with it. */
-  const progress = () => {
-    const row = one(statements, 'SELECT seq, writing, key, recordedMs, keySeq FROM temp.gathered');
-    const position: Position = [textAt(row, 2), numberAt(row, 3), numberAt(row, 4)];
-    return { seq: numberAt(row, 0), writing: numberAt(row, 1) === 1, position };
+/** On the connection that writes. `nowMs` never goes backwards. */
+export function openAuditIndex(statements: Statements, nowMs: () => number): AuditIndex {
+  // How many rows of which span are there: undone with a transaction that is.
+  statements.db.exec(`CREATE TEMP TABLE part (start INTEGER NOT NULL, end INTEGER NOT NULL, rows INTEGER NOT NULL);
+    INSERT INTO temp.part VALUES (0, 0, 0);`);
+  const indexed = (): number => {
+    const row = statements.row('SELECT indexed FROM audit_progress');
+    if (row === undefined) throw new Error('audit_progress has no row');
+    return numberAt(row, 0);
   };
+  const gatherBehind = (seq: number): Gathering => ({ from: seq, to: seq, keys: gatherKeys(), sinceMs: undefined });
 
-  const gatherUpTo = (from: number, to: number): void => {
-    if (to <= from) return;
-    statements.run(gather, from, to);
-    statements.run('UPDATE temp.gathered SET seq = ?', to);
-  };
+  let writing: Writing | undefined;
+  let gathering = gatherBehind(indexed());
 
-  const write = (from: Position, seq: number, atMost: number): void => {
-    const end = statements.row(partEnd, ...from, atMost - 1);
-    const to: Position = end === undefined ? theEnd : [textAt(end, 0), numberAt(end, 1), numberAt(end, 2)];
-    statements.run(writePart, ...from, ...to);
-    if (end !== undefined) {
-      statements.run('UPDATE temp.gathered SET writing = 1, key = ?, recordedMs = ?, keySeq = ?', ...to);
-      return;
+  /** What is written is let go; what has been undone is gathered again. */
+  const catchUp = (last: number): void => {
+    const done = indexed();
+    if (writing !== undefined && done >= writing.to) writing = undefined;
+    if (done < (writing ?? gathering).from) {
+      writing = undefined;
+      gathering = gatherBehind(done);
     }
-    statements.run('DELETE FROM temp.gathered_key');
-    statements.run("UPDATE temp.gathered SET writing = 0, key = '', recordedMs = 0, keySeq = 0");
-    statements.run('UPDATE audit_progress SET indexed = ?', seq);
+    if (last > gathering.from) gathering = { ...gathering, sinceMs: gathering.sinceMs ?? nowMs() };
+  };
+
+  const gather = (last: number): void => {
+    const to = Math.min(last, gathering.to + mostToGather);
+    if (to <= gathering.to) return;
+    for (const event of statements.rows(read, gathering.to, to)) gathering.keys.add(event);
+    gathering = { ...gathering, to };
+  };
+
+  const isReady = (): boolean =>
+    gathering.keys.events >= enoughEvents || nowMs() - (gathering.sinceMs ?? nowMs()) >= longestWaitMs;
+
+  const startWriting = (): void => {
+    writing = { from: gathering.from, to: gathering.to, rows: gathering.keys.rows() };
+    gathering = gatherBehind(gathering.to);
+  };
+
+  const writePart = (atMost: number): void => {
+    if (writing === undefined) return;
+    const { from, to, rows } = writing;
+    const part = statements.row('SELECT rows FROM temp.part WHERE start = ? AND end = ?', from, to);
+    const start = part === undefined ? 0 : numberAt(part, 0);
+    for (const row of rows.slice(start, start + atMost)) statements.run(write, ...row);
+    if (start + atMost < rows.length)
+      statements.run('UPDATE temp.part SET start = ?, end = ?, rows = ?', from, to, start + atMost);
+    else statements.run('UPDATE audit_progress SET indexed = ?', to);
   };
 
   return {
     indexed,
-    isDue: (last) => {
-      const { seq, writing } = progress();
-      return writing || last - seq >= shortStep.events;
+    isDue(last) {
+      catchUp(last);
+      return writing !== undefined || last - gathering.to >= enoughToGather || isReady();
     },
-    indexSome: (last) => {
-      const { seq, writing, position } = progress();
-      const step = last - seq < longFrom ? shortStep : longStep;
-      if (writing) {
-        write(position, seq, step.keys);
-        return seq;
-      }
-      const to = Math.min(last, seq + step.events);
-      gatherUpTo(seq, to);
-      if (to - indexed() >= enoughGathered) statements.run('UPDATE temp.gathered SET writing = 1');
-      return to;
+    indexSome(last) {
+      catchUp(last);
+      gather(last);
+      if (writing === undefined && isReady()) startWriting();
+      writePart(gathering.keys.events < enoughEvents ? shortPart : longPart);
     },
-    indexAll: (last) => {
-      const { seq, writing, position } = progress();
-      // What is gathered now may belong before what has been written already.
-      if (writing) write(position, seq, Number.MAX_SAFE_INTEGER);
-      gatherUpTo(seq, last);
-      if (Math.max(seq, last) > indexed()) write(theStart, Math.max(seq, last), Number.MAX_SAFE_INTEGER);
+    indexUpTo(last) {
+      catchUp(last);
+      gather(last);
+      if (writing === undefined && (gathering.to >= last || gathering.keys.events >= enoughEvents)) startWriting();
+      writePart(longPart);
+      return indexed() >= last;
     },
   };
-}
-
-function one(statements: Statements, sql: string): Row {
-  const row = statements.row(sql);
-  if (row === undefined) throw new Error('the progress of the index has no row');
-  return row;
 }

@@ -69,8 +69,8 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     const textOf = openTexts(statements);
     const encoder = openTextEncoder();
     const read = reader(statements, () => ready, lose);
-    const index = lateWork(writer, ['index']);
-    const queue = lateWork(writer, ['queue']);
+    const index = lateWork(() => indexAll(writer));
+    const queue = lateWork(() => writer.submit(['queue']));
     const patients = openPatientRecords(
       (of) => readPatientRecords(statements, of),
       getHeapStatistics().heap_size_limit / keptRecordsShare,
@@ -160,7 +160,13 @@ interface LateWork {
   done(): Promise<void>;
 }
 
-function lateWork(writer: Writer, op: WriteOp): LateWork {
+/** Part by part, and what others write in between. */
+async function indexAll(writer: Writer): Promise<void> {
+  let left: Awaited<ReturnType<Writer['submit']>> = await writer.submit(['index', undefined]);
+  while (typeof left === 'number') left = await writer.submit(['index', left]);
+}
+
+function lateWork(work: () => Promise<unknown>): LateWork {
   let hasGrown = false;
   let working: Promise<unknown> = Promise.resolve();
   return {
@@ -170,7 +176,7 @@ function lateWork(writer: Writer, op: WriteOp): LateWork {
     async done() {
       if (hasGrown) {
         hasGrown = false;
-        working = writer.submit(op).catch((error: unknown) => {
+        working = work().catch((error: unknown) => {
           hasGrown = true;
           throw error;
         });

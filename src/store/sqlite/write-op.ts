@@ -43,11 +43,14 @@ export type WriteOp =
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number]
-  /** Makes every AuditEvent so far searchable, and queues its deliveries. */
-  | readonly ['index']
+  /**
+   * Does a part of what makes AuditEvents searchable: those up to a sequence number, or else all that are committed now.
+   * True when they are, and their deliveries queued; otherwise the sequence number, to be asked again with.
+   */
+  | readonly ['index', upTo: number | undefined]
   /** Queues the deliveries of every AuditEvent so far. */
   | readonly ['queue']
-  /** Does a part of both. */
+  /** Does a part of both where it is worth it. */
   | readonly ['late'];
 
 /** `failed`: this operation alone changed nothing, and why. */

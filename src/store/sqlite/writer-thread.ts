@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openBatches } from './apply-batch.ts';
 import { assertDurable, type ConnectionOptions, openConnection } from './connection.ts';
 import { openSchema } from './schema.ts';
-import type { WriteOp, WriterReply, WriterRequest } from './write-op.ts';
+import type { OpResult, WriteOp, WriterReply, WriterRequest } from './write-op.ts';
 
 if (parentPort === null) throw new Error('writer-thread.ts runs as a worker only');
 const port = parentPort;
@@ -17,11 +17,12 @@ db.exec('UPDATE delivery SET ready = 1, leaseToken = NULL WHERE leaseToken IS NO
 const batches = openBatches(db);
 
 /** Above so many AuditEvents without search keys they come before the next batch. */
-const maxUnindexed = 16_384;
+const maxUnindexed = 49_152;
 /** Without a batch for so long the rest is indexed too. */
 const indexAfterMs = 500;
 let indexTimer: NodeJS.Timeout | undefined;
 let lateTurn: NodeJS.Immediate | undefined;
+let restTurn: NodeJS.Immediate | undefined;
 
 /** After an I/O error nothing is written any more: what the file holds is known only when it is opened again. */
 let isLost = false;
@@ -43,7 +44,7 @@ port.on('message', (request: WriterRequest) => {
 function indexInTime(): void {
   if (batches.isLateDue()) lateTurn ??= setImmediate(workLate);
   if (indexTimer !== undefined) indexTimer.refresh();
-  else if (batches.unindexed() > 0) indexTimer = setTimeout(index, indexAfterMs);
+  else if (batches.unindexed() > 0) indexTimer = setTimeout(indexRest, indexAfterMs);
 }
 
 /**
@@ -53,30 +54,38 @@ function indexInTime(): void {
 function workLate(): void {
   lateTurn = undefined;
   let done: boolean;
-  do done = apply(['late']);
+  do done = apply(['late']) === true;
   while (done && batches.unindexed() > maxUnindexed && batches.isLateDue());
   if (done) indexInTime();
 }
 
-function index(): void {
+/** Batches that come in meanwhile go before the next part. */
+function indexRest(upTo?: number): void {
   indexTimer = undefined;
-  apply(['index']);
+  const left = apply(['index', upTo]);
+  restTurn = typeof left === 'number' ? setImmediate(indexRest, left) : undefined;
 }
 
-/** False: it failed, or nothing can be written any more. */
-function apply(op: WriteOp): boolean {
-  if (isLost) return false;
+function indexAll(): void {
+  let left = apply(['index', undefined]);
+  while (typeof left === 'number') left = apply(['index', left]);
+}
+
+/** Undefined: nothing can be written any more. */
+function apply(op: WriteOp): OpResult | undefined {
+  if (isLost) return undefined;
   const outcome = batches.apply([op]);
-  if (outcome.kind === 'done') return outcome.results[0] === true;
+  if (outcome.kind === 'done') return outcome.results[0];
   isLost = true;
   reply(outcome);
-  return false;
+  return undefined;
 }
 
 function close(): void {
   clearTimeout(indexTimer);
   clearImmediate(lateTurn);
-  index();
+  clearImmediate(restTurn);
+  indexAll();
   if (isLost) return;
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   db.close();
@@ -84,5 +93,5 @@ function close(): void {
   port.close();
 }
 
-index();
+indexAll();
 if (!isLost) reply({ kind: 'opened' });

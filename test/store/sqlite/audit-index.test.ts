@@ -24,10 +24,10 @@ function inPieces(id: string, changes: Partial<AuditWrite> = {}): AuditWrite {
   return audit(id, { body, pieces, ...changes });
 }
 
-const all = plan([], { type: 'AuditEvent', limit: 10_000 });
+const all = plan([], { type: 'AuditEvent', limit: 50_000 });
 const ofPatient = plan(
   [{ kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id: '9990000018' }] }],
-  { type: 'AuditEvent', limit: 10_000 },
+  { type: 'AuditEvent', limit: 50_000 },
 );
 
 /** The files as they lie there now, as kill -9 would leave them. */
@@ -112,14 +112,15 @@ t.test('a search sees each event that was committed before it, among many that a
   t.equal((await findIds(store, all)).length, 6_000);
 });
 
-const ofLabel = plan([{ kind: 'label', any: ['l1'] }], { type: 'AuditEvent', limit: 10_000 });
+const ofLabel = plan([{ kind: 'label', any: ['l1'] }], { type: 'AuditEvent', limit: 50_000 });
 
 /** A store without its thread, so that each step is taken when the test says so. */
 function openSteps(t: Test) {
   const folder = t.testdir();
   const db = openConnection({ file: join(folder, 'store.sqlite'), use: 'write' });
   openSchema(db);
-  const batches = openBatches(db);
+  let nowMs = 0;
+  const batches = openBatches(db, () => nowMs);
   const encoder = openTextEncoder();
   let written = 0;
   const numberOf = (sql: string): number => Number(db.prepare(sql).get()?.['n']);
@@ -128,6 +129,19 @@ function openSteps(t: Test) {
     batches,
     written: () => written,
     late: () => batches.apply([['late']]),
+    /** As a search does it. Gives the number of parts. */
+    index() {
+      let parts = 0;
+      for (let upTo: number | undefined; ; parts += 1) {
+        const outcome = batches.apply([['index', upTo]]);
+        const [left] = outcome.kind === 'done' ? outcome.results : [];
+        if (typeof left !== 'number') return left === true ? parts + 1 : undefined;
+        upTo = left;
+      }
+    },
+    pass(ms: number) {
+      nowMs += ms;
+    },
     keys: () => numberOf('SELECT count(*) AS n FROM audit_key'),
     indexed: () => numberOf('SELECT indexed AS n FROM audit_progress'),
     write(count: number) {
@@ -156,42 +170,71 @@ t.test('keys are written part by part, with commits in between; a crash among th
   steps.write(100);
   t.notOk(steps.batches.isLateDue(), 'few are left to wait');
   while (steps.keys() === 0) {
-    steps.write(300);
+    steps.write(500);
     t.equal(steps.indexed(), 0);
     if (steps.batches.isLateDue()) steps.late();
   }
   const written = steps.written();
   const first = steps.keys();
-  t.ok(written >= 4_096 && first < written, `${first} keys of ${written} events are one part`);
+  t.ok(written >= 16_384 && first < written, `${first} keys of ${written} events are one part`);
   const crashed = copyOf(t, steps.folder);
   steps.write(300);
   while (steps.indexed() === 0) steps.late();
-  t.ok(steps.indexed() >= 4_096 && steps.indexed() < steps.written());
-  steps.write(4_096);
+  t.ok(steps.indexed() >= 16_384 && steps.indexed() < steps.written());
+  for (let at = 0; at < 34; at += 1) steps.write(500);
   for (const before = steps.keys(); steps.keys() === before; ) steps.late();
   const writing = steps.keys();
   steps.write(10);
-  steps.batches.apply([['index']]);
+  const parts = steps.index() ?? 0;
+  t.ok(parts > 10, `${parts} parts of a search's`);
   t.equal(steps.indexed(), steps.written(), 'a search has all of them, those that were being written too');
   t.ok(steps.keys() > writing);
   t.notOk(steps.batches.isLateDue());
+  t.equal(steps.index(), 1, 'there is nothing to do');
   const total = steps.written();
   steps.close();
   await checkWhole(t, crashed, written);
   await checkWhole(t, steps.folder, total);
 });
 
-t.test('a part that is undone with its batch is done again', async (t) => {
+t.test('few are written when the first of them has waited long enough', async (t) => {
   const steps = openSteps(t);
-  while (steps.keys() === 0) {
-    steps.write(512);
-    steps.late();
-  }
-  const before = steps.keys();
+  steps.write(10);
+  t.notOk(steps.batches.isLateDue());
+  steps.pass(1_900);
+  steps.write(10);
+  t.notOk(steps.batches.isLateDue());
+  t.equal(steps.keys(), 0);
+  steps.pass(100);
+  t.ok(steps.batches.isLateDue());
+  steps.late();
+  t.equal(steps.indexed(), 20);
+  t.notOk(steps.batches.isLateDue());
+  steps.write(10);
+  steps.pass(1_900);
+  t.notOk(steps.batches.isLateDue(), 'the next have their own time');
+  steps.close();
+  await checkWhole(t, steps.folder, 30);
+});
+
+t.test('a part that is undone with its batch is done again, the last one too', async (t) => {
+  const steps = openSteps(t);
+  steps.write(1_024);
+  t.ok(steps.batches.isLateDue());
+  steps.pass(2_000);
   const broken = encodeUnit(unit({ audits: [audit('bad', { recordedMs: Number.NaN })] }), openTextEncoder()).op;
-  t.match(steps.batches.apply([['late'], broken, ['late']]), { results: [true, { failed: 'rejected' }, true] });
-  t.ok(steps.keys() > before);
-  t.match(steps.batches.apply([['late'], broken, ['index']]), { results: [true, { failed: 'rejected' }, true] });
+  let batches = 0;
+  for (; steps.indexed() < 1_024; batches += 1) {
+    const before = steps.keys();
+    const outcome = steps.batches.apply([['late'], broken, ['late']]);
+    t.match(outcome, { results: [true, { failed: 'rejected' }, true] });
+    t.ok(steps.keys() > before);
+  }
+  t.ok(batches > 1, `${batches} batches`);
+  steps.write(2_000);
+  const outcome = steps.batches.apply([['index', undefined], broken, ['index', undefined]]);
+  t.match(outcome, { results: [3_024, { failed: 'rejected' }, 3_024] });
+  t.ok((steps.index() ?? 0) > 1);
   const total = steps.written();
   steps.close();
   await checkWhole(t, steps.folder, total);
