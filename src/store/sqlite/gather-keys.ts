@@ -1,43 +1,86 @@
 /** The search keys of many AuditEvents in memory, to be written in the order in which they stand in their table. */
 import { carriesCodes, parseAuditKeys } from './audit-key.ts';
-import { numberAt, type Row, textAt } from './statements.ts';
+import { type Row, textAt } from './statements.ts';
 
 /** The columns of `audit` that are read of an event. */
-export const gatheredColumns = 'seq, recordedMs, type, subtype, action, outcome, present, keys';
+export const gatheredColumns = 'recordedMs, seq, type, subtype, action, outcome, present, keys';
+const keysAt = 7;
 
 /** The columns of audit_key. */
 export const keyColumns = 'key, recordedMs, seq, roles, type, subtype, action, outcome, present';
 
-export type KeyRow = readonly (string | number | null)[];
+type Value = Row[number];
+
+/** Behind which key, and which of its events, of those that are gathered. */
+export interface KeyPosition {
+  readonly key: number;
+  readonly event: number;
+}
+
+export const firstKey: KeyPosition = { key: 0, event: 0 };
+
+export interface SortedKeys {
+  /**
+   * Gives rows of audit_key from a position on, at most so many: those of a key together, keys in order. What it gives is
+   * the next position; undefined: there is no more.
+   */
+  write(from: KeyPosition, atMost: number, insert: (...row: Value[]) => unknown): KeyPosition | undefined;
+}
 
 export interface GatheredKeys {
   /** Of so many events. */
   readonly events: number;
   /** Takes the `gatheredColumns` of an event. */
   add(event: Row): void;
-  /** What is to be written: the rows of a key together, keys in order. */
-  rows(): readonly KeyRow[];
+  /** Nothing may be added after it. */
+  sort(): SortedKeys;
 }
 
+/** Roles are kept beside the number of the event. */
+const roleBits = 8;
+/** A part of another string would keep all of that in memory, and sort slowly. */
+const ownText = (text: string): string => JSON.parse(JSON.stringify(text));
+
 export function gatherKeys(): GatheredKeys {
-  const rowsOf = new Map<string, KeyRow[]>();
-  let events = 0;
+  const events: Row[] = [];
+  const eventsOf = new Map<string, number[]>();
+
+  const rowOf = (key: string, packed: number): readonly Value[] => {
+    const [recordedMs = null, seq = null, ...codes] = events[Math.floor(packed / roleBits)] ?? [];
+    return [key, recordedMs, seq, packed % roleBits, ...(carriesCodes(key) ? codes : noCodes)];
+  };
+
   return {
     get events() {
-      return events;
+      return events.length;
     },
     add(event) {
-      events += 1;
-      const [seq, recordedMs] = [numberAt(event, 0), numberAt(event, 1)];
-      const codes = [textAt(event, 2), textAt(event, 3), textAt(event, 4), textAt(event, 5), numberAt(event, 6)];
-      for (const [key, roles] of parseAuditKeys(textAt(event, 7))) {
-        const row = [key, recordedMs, seq, roles, ...(carriesCodes(key) ? codes : noCodes)];
-        const rows = rowsOf.get(key);
-        if (rows === undefined) rowsOf.set(key, [row]);
-        else rows.push(row);
+      for (const [key, roles] of parseAuditKeys(textAt(event, keysAt))) {
+        const packed = events.length * roleBits + roles;
+        const of = eventsOf.get(key);
+        if (of === undefined) eventsOf.set(ownText(key), [packed]);
+        else of.push(packed);
       }
+      events.push(event.slice(0, keysAt));
     },
-    rows: () => [...rowsOf.keys()].sort().flatMap((key) => rowsOf.get(key) ?? []),
+    sort() {
+      const keys = [...eventsOf.keys()].sort();
+      return {
+        write(from, atMost, insert) {
+          let left = atMost;
+          for (let at = from.key; at < keys.length; at += 1) {
+            const key = keys[at] ?? '';
+            const of = eventsOf.get(key) ?? [];
+            const start = at === from.key ? from.event : 0;
+            const end = Math.min(of.length, start + left);
+            for (const packed of of.slice(start, end)) insert(...rowOf(key, packed));
+            if (end < of.length) return { key: at, event: end };
+            left -= end - start;
+          }
+          return undefined;
+        },
+      };
+    },
   };
 }
 

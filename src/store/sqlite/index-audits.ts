@@ -5,7 +5,15 @@
  * between, so that nobody waits for all of it. Until the last part is written `audit_progress` says that none of them is
  * there, and after a crash all are written again.
  */
-import { type GatheredKeys, gatheredColumns, gatherKeys, type KeyRow, keyColumns } from './gather-keys.ts';
+import {
+  firstKey,
+  type GatheredKeys,
+  gatheredColumns,
+  gatherKeys,
+  type KeyPosition,
+  keyColumns,
+  type SortedKeys,
+} from './gather-keys.ts';
 import { numberAt, type Statements } from './statements.ts';
 
 const read = `SELECT ${gatheredColumns} FROM audit WHERE seq > ? AND seq <= ? ORDER BY seq`;
@@ -33,7 +41,7 @@ interface Gathering extends Span {
   readonly sinceMs: number | undefined;
 }
 interface Writing extends Span {
-  readonly rows: readonly KeyRow[];
+  readonly keys: SortedKeys;
 }
 
 export interface AuditIndex {
@@ -49,9 +57,9 @@ export interface AuditIndex {
 
 /** On the connection that writes. `nowMs` never goes backwards. */
 export function openAuditIndex(statements: Statements, nowMs: () => number): AuditIndex {
-  // How many rows of which span are there: undone with a transaction that is.
-  statements.db.exec(`CREATE TEMP TABLE part (start INTEGER NOT NULL, end INTEGER NOT NULL, rows INTEGER NOT NULL);
-    INSERT INTO temp.part VALUES (0, 0, 0);`);
+  // How far which span is written: undone with a transaction that is.
+  statements.db.exec(`CREATE TEMP TABLE part (start INTEGER, end INTEGER, key INTEGER, event INTEGER);
+    INSERT INTO temp.part VALUES (NULL, NULL, NULL, NULL);`);
   const indexed = (): number => {
     const row = statements.row('SELECT indexed FROM audit_progress');
     if (row === undefined) throw new Error('audit_progress has no row');
@@ -84,19 +92,21 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
     gathering.keys.events >= enoughEvents || nowMs() - (gathering.sinceMs ?? nowMs()) >= longestWaitMs;
 
   const startWriting = (): void => {
-    writing = { from: gathering.from, to: gathering.to, rows: gathering.keys.rows() };
+    writing = { from: gathering.from, to: gathering.to, keys: gathering.keys.sort() };
     gathering = gatherBehind(gathering.to);
+  };
+
+  const positionOf = ({ from, to }: Span): KeyPosition => {
+    const row = statements.row('SELECT key, event FROM temp.part WHERE start = ? AND end = ?', from, to);
+    return row === undefined ? firstKey : { key: numberAt(row, 0), event: numberAt(row, 1) };
   };
 
   const writePart = (atMost: number): void => {
     if (writing === undefined) return;
-    const { from, to, rows } = writing;
-    const part = statements.row('SELECT rows FROM temp.part WHERE start = ? AND end = ?', from, to);
-    const start = part === undefined ? 0 : numberAt(part, 0);
-    for (const row of rows.slice(start, start + atMost)) statements.run(write, ...row);
-    if (start + atMost < rows.length)
-      statements.run('UPDATE temp.part SET start = ?, end = ?, rows = ?', from, to, start + atMost);
-    else statements.run('UPDATE audit_progress SET indexed = ?', to);
+    const { from, to, keys } = writing;
+    const next = keys.write(positionOf(writing), atMost, (...row) => statements.run(write, ...row));
+    if (next === undefined) statements.run('UPDATE audit_progress SET indexed = ?', to);
+    else statements.run('UPDATE temp.part SET start = ?, end = ?, key = ?, event = ?', from, to, next.key, next.event);
   };
 
   return {
