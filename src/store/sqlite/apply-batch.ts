@@ -22,13 +22,13 @@ type BatchOutcome =
   | { readonly kind: 'lost'; readonly message: string };
 
 const purgeIntervalMs = 60_000;
-/** AuditEvents whose deliveries are queued at one time. */
+/** So many AuditEvents at least have their deliveries queued at one time. */
 const enoughQueued = 1_024;
 
 export interface Batches {
   /** Applies one batch durably. */
   apply(ops: readonly WriteOp[]): BatchOutcome;
-  /** How many AuditEvents have no search keys and queued deliveries yet. */
+  /** How many AuditEvents have no search keys yet. */
   unindexed(): number;
   /** Whether a `late` operation has something to do. */
   isLateDue(): boolean;
@@ -80,9 +80,9 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
         return true;
       case 'index': {
         const upTo = op[1] ?? committed;
-        if (!index.indexUpTo(upTo)) return upTo;
-        queueDeliveries(statements, committed);
-        return true;
+        const done = index.indexUpTo(upTo);
+        if (done >= upTo) queueDeliveries(statements, committed);
+        return { committed, indexed: done };
       }
       case 'late':
         index.indexSome(committed);

@@ -1,4 +1,4 @@
-/** The search keys of many AuditEvents in memory, to be written in the order in which they stand in their table. */
+/** The search keys of many AuditEvents in memory, to be written about in the order in which they stand in their table. */
 import { carriesCodes, parseAuditKeys } from './audit-key.ts';
 import { type Row, textAt } from './statements.ts';
 
@@ -11,7 +11,7 @@ export const keyColumns = 'key, recordedMs, seq, roles, type, subtype, action, o
 
 type Value = Row[number];
 
-/** Behind which key, and which of its events, of those that are gathered. */
+/** The next key to be written, and the next of its events. */
 export interface KeyPosition {
   readonly key: number;
   readonly event: number;
@@ -28,35 +28,41 @@ export interface SortedKeys {
 }
 
 export interface GatheredKeys {
-  /** Of so many events. */
   readonly events: number;
+  /** Of all events together. */
+  readonly keys: number;
   /** Takes the `gatheredColumns` of an event. */
   add(event: Row): void;
   /** Nothing may be added after it. */
   sort(): SortedKeys;
 }
 
-/** Roles are kept beside the number of the event. */
-const roleBits = 8;
+/** Roles are kept with the number of the event: they are less than this. */
+const rolesEnd = 8;
 /** A part of another string would keep all of that in memory, and sort slowly. */
 const ownText = (text: string): string => JSON.parse(JSON.stringify(text));
 
 export function gatherKeys(): GatheredKeys {
   const events: Row[] = [];
   const eventsOf = new Map<string, number[]>();
+  let count = 0;
 
   const rowOf = (key: string, packed: number): readonly Value[] => {
-    const [recordedMs = null, seq = null, ...codes] = events[Math.floor(packed / roleBits)] ?? [];
-    return [key, recordedMs, seq, packed % roleBits, ...(carriesCodes(key) ? codes : noCodes)];
+    const [recordedMs = null, seq = null, ...codes] = events[Math.floor(packed / rolesEnd)] ?? [];
+    return [key, recordedMs, seq, packed % rolesEnd, ...(carriesCodes(key) ? codes : noCodes)];
   };
 
   return {
     get events() {
       return events.length;
     },
+    get keys() {
+      return count;
+    },
     add(event) {
       for (const [key, roles] of parseAuditKeys(textAt(event, keysAt))) {
-        const packed = events.length * roleBits + roles;
+        count += 1;
+        const packed = events.length * rolesEnd + roles;
         const of = eventsOf.get(key);
         if (of === undefined) eventsOf.set(ownText(key), [packed]);
         else of.push(packed);

@@ -17,18 +17,24 @@ import {
 import { numberAt, type Statements } from './statements.ts';
 
 const read = `SELECT ${gatheredColumns} FROM audit WHERE seq > ? AND seq <= ? ORDER BY seq`;
-const write = `INSERT OR IGNORE INTO audit_key (${keyColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const write = `INSERT INTO audit_key (${keyColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (key, recordedMs, seq) DO NOTHING`;
 
 /** Gathered events that are enough to be written: each page of the table is then written for many of them. */
 const enoughEvents = 16_384;
+/** Or keys, where events have many. */
+const enoughKeys = 16 * enoughEvents;
 /** Or the first of them has waited for so long. */
 const longestWaitMs = 2_000;
-/** Events that are gathered in one step. */
+/** Events that are worth a step, the most of one, how many are read at one time; and keys. */
 const enoughToGather = 128;
 const mostToGather = 1_024;
-/** Keys that are written in one step: short, as batches wait for it; longer where the index would fall behind. */
+const eventsRead = 64;
+const mostKeysToGather = 8_192;
+/** Keys that are written in one step: short, as batches wait for it; longer where the index falls behind. */
 const shortPart = 640;
 const longPart = 2_000;
+const behind = 2 * enoughEvents;
 
 /** The events behind one sequence number, up to another. */
 interface Span {
@@ -51,8 +57,8 @@ export interface AuditIndex {
   isDue(last: number): boolean;
   /** Inside a transaction: does a small part. All events up to `last` must be committed. */
   indexSome(last: number): void;
-  /** The same, until every event up to `last` has its keys: true when they have. */
-  indexUpTo(last: number): boolean;
+  /** The same for those up to `last` alone. Gives the sequence number up to which events have their keys then. */
+  indexUpTo(last: number): number;
 }
 
 /** On the connection that writes. `nowMs` never goes backwards. */
@@ -81,15 +87,19 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
     if (last > gathering.from) gathering = { ...gathering, sinceMs: gathering.sinceMs ?? nowMs() };
   };
 
-  const gather = (last: number): void => {
-    const to = Math.min(last, gathering.to + mostToGather);
-    if (to <= gathering.to) return;
-    for (const event of statements.rows(read, gathering.to, to)) gathering.keys.add(event);
-    gathering = { ...gathering, to };
-  };
+  const isEnough = (): boolean => gathering.keys.events >= enoughEvents || gathering.keys.keys >= enoughKeys;
 
-  const isReady = (): boolean =>
-    gathering.keys.events >= enoughEvents || nowMs() - (gathering.sinceMs ?? nowMs()) >= longestWaitMs;
+  const isReady = (): boolean => isEnough() || nowMs() - (gathering.sinceMs ?? nowMs()) >= longestWaitMs;
+
+  const gather = (last: number): void => {
+    const end = Math.min(last, gathering.to + mostToGather);
+    const mostKeys = gathering.keys.keys + mostKeysToGather;
+    while (gathering.to < end && gathering.keys.keys < mostKeys && !isEnough()) {
+      const to = Math.min(end, gathering.to + eventsRead);
+      for (const event of statements.rows(read, gathering.to, to)) gathering.keys.add(event);
+      gathering = { ...gathering, to };
+    }
+  };
 
   const startWriting = (): void => {
     writing = { from: gathering.from, to: gathering.to, keys: gathering.keys.sort() };
@@ -113,20 +123,22 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
     indexed,
     isDue(last) {
       catchUp(last);
-      return writing !== undefined || last - gathering.to >= enoughToGather || isReady();
+      return writing !== undefined || isReady() || last - gathering.to >= enoughToGather;
     },
     indexSome(last) {
       catchUp(last);
       gather(last);
       if (writing === undefined && isReady()) startWriting();
-      writePart(gathering.keys.events < enoughEvents ? shortPart : longPart);
+      writePart(last - indexed() < behind ? shortPart : longPart);
     },
     indexUpTo(last) {
       catchUp(last);
+      const before = indexed();
+      if (before >= last) return before;
       gather(last);
-      if (writing === undefined && (gathering.to >= last || gathering.keys.events >= enoughEvents)) startWriting();
+      if (writing === undefined && (gathering.to >= last || isEnough())) startWriting();
       writePart(longPart);
-      return indexed() >= last;
+      return indexed();
     },
   };
 }

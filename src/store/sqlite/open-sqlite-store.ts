@@ -16,6 +16,7 @@ import { openConnection } from './connection.ts';
 import { readBreaches } from './delivery-breach.ts';
 import { encodeUnit } from './encode-unit.ts';
 import { lockFolder } from './folder-lock.ts';
+import { openIndexWaiters } from './index-waiters.ts';
 import { openPatientRecords } from './patient-records.ts';
 import { readBacklog, readOwed } from './read-backlog.ts';
 import { readPatientRecords } from './read-patient-records.ts';
@@ -27,7 +28,7 @@ import { openSearchThread, type SearchThread } from './search-thread.ts';
 import { sqliteFailure } from './sqlite-failure.ts';
 import { openStatements, type Statements } from './statements.ts';
 import { readAcknowledged, readEvents, readLastNumber } from './subscription-events.ts';
-import type { WriteOp } from './write-op.ts';
+import { isIndexProgress, type WriteOp } from './write-op.ts';
 import { openWriter, type Writer } from './writer.ts';
 
 export interface SqliteStoreOptions {
@@ -69,7 +70,11 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     const textOf = openTexts(statements);
     const encoder = openTextEncoder();
     const read = reader(statements, () => ready, lose);
-    const index = lateWork(() => indexAll(writer));
+    const index = openIndexWaiters(async (upTo) => {
+      const progress = await writer.submit(['index', upTo]);
+      if (!isIndexProgress(progress)) throw unexpectedAnswer();
+      return progress;
+    });
     const queue = lateWork(() => writer.submit(['queue']));
     const patients = openPatientRecords(
       (of) => readPatientRecords(statements, of),
@@ -160,14 +165,9 @@ interface LateWork {
   done(): Promise<void>;
 }
 
-/** Part by part, and what others write in between. */
-async function indexAll(writer: Writer): Promise<void> {
-  let left: Awaited<ReturnType<Writer['submit']>> = await writer.submit(['index', undefined]);
-  while (typeof left === 'number') left = await writer.submit(['index', left]);
-}
-
 function lateWork(work: () => Promise<unknown>): LateWork {
-  let hasGrown = false;
+  // What the last process left undone may have failed at the start too.
+  let hasGrown = true;
   let working: Promise<unknown> = Promise.resolve();
   return {
     grown() {

@@ -1,5 +1,7 @@
 /** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
+
 import type { ClaimedDelivery, CommitResult, DeliveryBreach, MakeDueOf, Settlement, Touch } from '../store.ts';
+import type { IndexProgress } from './index-waiters.ts';
 
 /** `kind, param, v1, v2`; see `indexKind`. */
 export type IndexRow = readonly [kind: number, param: string, v1: string | number, v2: string | number];
@@ -43,10 +45,7 @@ export type WriteOp =
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number]
-  /**
-   * Does a part of what makes AuditEvents searchable: those up to a sequence number, or else all that are committed now.
-   * True when they are, and their deliveries queued; otherwise the sequence number, to be asked again with.
-   */
+  /** Does a part of what makes AuditEvents searchable: those up to a sequence number, or else all that are committed now. */
   | readonly ['index', upTo: number | undefined]
   /** Queues the deliveries of every AuditEvent so far. */
   | readonly ['queue']
@@ -59,6 +58,11 @@ export interface OpFailure {
   readonly message: string;
 }
 
+/** Whether it is what `index` answers. */
+export function isIndexProgress(result: OpResult | undefined): result is IndexProgress {
+  return typeof result === 'object' && 'indexed' in result;
+}
+
 /** true: done (committed, first use, settled, ...); false: not (used before, stale); a number: how many. */
 export type OpResult =
   | boolean
@@ -66,6 +70,7 @@ export type OpResult =
   | Exclude<CommitResult, { kind: 'committed' }>
   | readonly ClaimedDelivery[]
   | readonly number[]
+  | IndexProgress
   | OpFailure;
 
 export type WriterRequest = { readonly kind: 'batch'; readonly ops: readonly WriteOp[] } | { readonly kind: 'close' };

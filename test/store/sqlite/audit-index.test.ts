@@ -10,6 +10,7 @@ import { encodeUnit } from '../../../src/store/sqlite/encode-unit.ts';
 import { openSqliteExport } from '../../../src/store/sqlite/open-sqlite-export.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
 import { openSchema } from '../../../src/store/sqlite/schema.ts';
+import { isIndexProgress } from '../../../src/store/sqlite/write-op.ts';
 import type { AuditWrite, SharedText, Store } from '../../../src/store/store.ts';
 import { audit, findIds, plan, token, unit, write } from '../../contract/fixtures.ts';
 import { openTestStore } from './open-test-store.ts';
@@ -129,14 +130,14 @@ function openSteps(t: Test) {
     batches,
     written: () => written,
     late: () => batches.apply([['late']]),
-    /** As a search does it. Gives the number of parts. */
-    index() {
-      let parts = 0;
-      for (let upTo: number | undefined; ; parts += 1) {
+    /** As a search has it done. Gives the number of parts. */
+    index(): number {
+      const upTo = numberOf('SELECT max(seq) AS n FROM audit');
+      for (let parts = 1; ; parts += 1) {
         const outcome = batches.apply([['index', upTo]]);
-        const [left] = outcome.kind === 'done' ? outcome.results : [];
-        if (typeof left !== 'number') return left === true ? parts + 1 : undefined;
-        upTo = left;
+        const [progress] = outcome.kind === 'done' ? outcome.results : [];
+        if (!isIndexProgress(progress)) throw new Error(JSON.stringify(outcome));
+        if (progress.indexed >= upTo) return parts;
       }
     },
     pass(ms: number) {
@@ -185,7 +186,7 @@ t.test('keys are written part by part, with commits in between; a crash among th
   for (const before = steps.keys(); steps.keys() === before; ) steps.late();
   const writing = steps.keys();
   steps.write(10);
-  const parts = steps.index() ?? 0;
+  const parts = steps.index();
   t.ok(parts > 10, `${parts} parts of a search's`);
   t.equal(steps.indexed(), steps.written(), 'a search has all of them, those that were being written too');
   t.ok(steps.keys() > writing);
@@ -233,11 +234,38 @@ t.test('a part that is undone with its batch is done again, the last one too', a
   t.ok(batches > 1, `${batches} batches`);
   steps.write(2_000);
   const outcome = steps.batches.apply([['index', undefined], broken, ['index', undefined]]);
-  t.match(outcome, { results: [3_024, { failed: 'rejected' }, 3_024] });
-  t.ok((steps.index() ?? 0) > 1);
+  const half = { committed: 3_024, indexed: 1_024 };
+  t.match(outcome, { results: [half, { failed: 'rejected' }, half] });
+  t.ok(steps.index() > 1);
   const total = steps.written();
   steps.close();
   await checkWhole(t, steps.folder, total);
+});
+
+t.test('I3: what a full disk kept from being indexed at the start is not taken for absent', async (t) => {
+  const { store, folder } = await openTestStore(t);
+  for (let at = 0; at < 100; at += 1) await store.commit(unit({ audits: [audit(`a${at}`, { deliverTo: ['E1'] })] }));
+  const crashed = copyOf(t, folder);
+  const db = new DatabaseSync(join(crashed, 'store.sqlite'));
+  const maxPages = Number(db.prepare('PRAGMA page_count').get()?.['page_count']);
+  db.close();
+  const full = await openSqliteStore({ folder: crashed, onFatal, maxPages });
+  t.match(await findIds(full, all).catch((error: unknown) => error), { category: 'transient' });
+  t.match(await full.deliveries.backlog(), [{ authority: 'E1', undelivered: 100 }], 'these rows have room');
+  await full.close();
+  await t.resolveMatch(findIds(await opened(t, crashed), all), { length: 100 });
+});
+
+t.test('events of many keys are gathered a few at a time', async (t) => {
+  const steps = openSteps(t);
+  const wide = Array.from({ length: 300 }, (_, at) => {
+    const patients = Array.from({ length: 200 }, (_, of) => `Patient/p${at}-${of}`);
+    return encodeUnit(unit({ audits: [audit(`w${at}`, { patients })] }), openTextEncoder()).op;
+  });
+  steps.batches.apply(wide);
+  t.ok(steps.index() > 10, 'no part has the keys of all');
+  t.equal(steps.indexed(), 300);
+  t.ok(steps.keys() > 300 * 200);
 });
 
 t.test('numbers that a refused unit took hide no event that comes after a restart', async (t) => {

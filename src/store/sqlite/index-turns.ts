@@ -1,0 +1,92 @@
+/**
+ * When the writing thread works on the index: after a batch where it is due, and on the rest when no batch has come for a
+ * while; a part at a time, so that batches go in between.
+ */
+export interface IndexWork {
+  /** Whether a part is worth it now. */
+  isDue(): boolean;
+  /** AuditEvents without search keys. */
+  unindexed(): number;
+  /** Does a part of what is due; false: it failed, or nothing can be written any more. */
+  workLate(): boolean;
+  /** Does a part of the rest, up to an event or up to the last. Gives what to ask for next; undefined: no more now. */
+  workRest(upTo: number | undefined): number | undefined;
+}
+
+export interface IndexTimers {
+  /** Milliseconds that never go backwards. */
+  now(): number;
+  /** Calls after so long; the function it gives takes that back. */
+  after(delayMs: number, run: () => void): () => void;
+  /** Calls in the next turn of the event loop. */
+  soon(run: () => void): () => void;
+}
+
+export interface IndexTurns {
+  /** A batch has been answered. */
+  batchDone(): void;
+  /** Nothing is called after it. */
+  close(): void;
+}
+
+/** Without a batch for so long the rest is indexed. */
+const restAfterMs = 500;
+/** Above so many AuditEvents without search keys several parts go before the next batch, */
+const maxUnindexed = 49_152;
+/** for so long. */
+const mostMs = 100;
+
+/** Never throws unless its work does. */
+export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns {
+  let cancelLate: (() => void) | undefined;
+  let cancelRest: (() => void) | undefined;
+  /** The rest is being indexed, or will be: by a timer until then. */
+  let isResting = false;
+  let lastBatchMs = timers.now();
+
+  const schedule = (): void => {
+    if (work.isDue()) cancelLate ??= timers.soon(late);
+    if (!isResting && work.unindexed() > 0) waitForRest(restAfterMs);
+  };
+
+  const waitForRest = (delayMs: number): void => {
+    isResting = true;
+    cancelRest = timers.after(delayMs, () => {
+      const leftMs = lastBatchMs + restAfterMs - timers.now();
+      if (leftMs > 0) waitForRest(leftMs);
+      else rest(undefined);
+    });
+  };
+
+  const late = (): void => {
+    cancelLate = undefined;
+    const endMs = timers.now() + mostMs;
+    let done: boolean;
+    do done = work.workLate();
+    while (done && work.unindexed() > maxUnindexed && work.isDue() && timers.now() < endMs);
+    if (done) schedule();
+  };
+
+  const rest = (upTo: number | undefined): void => {
+    const next = work.workRest(upTo);
+    if (next !== undefined) {
+      cancelRest = timers.soon(() => rest(next));
+      return;
+    }
+    isResting = false;
+    cancelRest = undefined;
+    // What came meanwhile, or what failed.
+    if (work.unindexed() > 0) waitForRest(restAfterMs);
+  };
+
+  return {
+    batchDone() {
+      lastBatchMs = timers.now();
+      schedule();
+    },
+    close() {
+      cancelLate?.();
+      cancelRest?.();
+    },
+  };
+}

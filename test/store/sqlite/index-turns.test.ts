@@ -1,0 +1,135 @@
+import t from 'tap';
+import { openIndexTurns } from '../../../src/store/sqlite/index-turns.ts';
+
+/** Work of so many events, and timers that the test lets run. */
+function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {}) {
+  let nowMs = 0;
+  let unindexed = 0;
+  let isDue = done.due ?? false;
+  const log: string[] = [];
+  const waiting = new Set<{ readonly atMs: number; readonly run: () => void }>();
+  const add = (atMs: number, run: () => void) => {
+    const entry = { atMs, run };
+    waiting.add(entry);
+    return () => void waiting.delete(entry);
+  };
+  const part = (size: number): void => {
+    nowMs += done.costMs ?? 1;
+    unindexed = Math.max(0, unindexed - size);
+  };
+  const turns = openIndexTurns(
+    {
+      isDue: () => isDue,
+      unindexed: () => unindexed,
+      workLate() {
+        log.push('late');
+        part(100);
+        return done.late ?? true;
+      },
+      workRest(upTo) {
+        log.push(`rest ${upTo}`);
+        part(400);
+        return unindexed > 0 ? 7 : undefined;
+      },
+    },
+    {
+      now: () => nowMs,
+      after: (delayMs, run) => add(nowMs + delayMs, run),
+      soon: (run) => add(nowMs, run),
+    },
+  );
+  return {
+    turns,
+    log,
+    waiting: () => waiting.size,
+    batch(events: number) {
+      unindexed += events;
+      turns.batchDone();
+    },
+    setDue(due: boolean) {
+      isDue = due;
+    },
+    /** Lets time pass, and what comes due in it run. */
+    pass(ms: number) {
+      const endMs = nowMs + ms;
+      for (;;) {
+        const [next] = [...waiting].sort((a, b) => a.atMs - b.atMs);
+        if (next === undefined || next.atMs > endMs) break;
+        nowMs = Math.max(nowMs, next.atMs);
+        waiting.delete(next);
+        next.run();
+      }
+      nowMs = Math.max(nowMs, endMs);
+    },
+  };
+}
+
+t.test('the rest is indexed part by part once no batch has come for a while, by one timer', async (t) => {
+  const work = openWork();
+  for (let at = 0; at < 20; at += 1) {
+    work.batch(50);
+    t.equal(work.waiting(), 1);
+    work.pass(100);
+  }
+  t.same(work.log, []);
+  work.pass(500);
+  t.same(work.log, ['rest undefined', 'rest 7', 'rest 7']);
+  t.equal(work.waiting(), 0);
+});
+
+t.test('batches among the parts start no second chain, and what they bring has its own time', async (t) => {
+  const work = openWork({ costMs: 100 });
+  work.batch(4_000);
+  work.pass(500);
+  t.same(work.log, ['rest undefined']);
+  for (let at = 0; at < 5; at += 1) {
+    work.batch(10);
+    t.equal(work.waiting(), 1);
+    work.pass(100);
+  }
+  work.pass(2_000);
+  const parts = work.log.length;
+  t.equal(work.waiting(), 0);
+  t.ok(parts >= 11 && parts <= 13, `${parts} parts`);
+  work.batch(10);
+  work.pass(400);
+  t.equal(work.log.length, parts);
+  work.pass(100);
+  t.equal(work.log.length, parts + 1);
+});
+
+t.test('what is due is done after a batch, and tried again with the next when it failed', async (t) => {
+  const work = openWork({ due: true });
+  work.batch(250);
+  work.batch(0);
+  t.equal(work.waiting(), 2, 'one turn and one timer');
+  work.pass(2);
+  t.same(work.log, ['late', 'late', 'late']);
+  work.setDue(false);
+  const failing = openWork({ due: true, late: false });
+  failing.batch(250);
+  failing.pass(10);
+  t.same(failing.log, ['late']);
+  failing.batch(0);
+  failing.pass(10);
+  t.same(failing.log, ['late', 'late']);
+});
+
+t.test('far behind, parts go before the next batch, but not for long', async (t) => {
+  const work = openWork({ due: true, costMs: 30 });
+  work.batch(60_000);
+  work.pass(0);
+  t.same(work.log, ['late', 'late', 'late', 'late']);
+});
+
+t.test('nothing is called after the close', async (t) => {
+  const work = openWork({ due: true });
+  work.batch(250);
+  work.turns.close();
+  t.equal(work.waiting(), 0);
+  const resting = openWork({ costMs: 100 });
+  resting.batch(4_000);
+  resting.pass(500);
+  resting.turns.close();
+  t.equal(resting.waiting(), 0);
+});

@@ -1,0 +1,70 @@
+import t from 'tap';
+import { type IndexProgress, openIndexWaiters } from '../../../src/store/sqlite/index-waiters.ts';
+
+/** An index that does a part whenever the test says so. */
+function openIndex() {
+  const asked: { readonly upTo: number | undefined; readonly answer: PromiseWithResolvers<IndexProgress> }[] = [];
+  const waiters = openIndexWaiters((upTo) => {
+    const answer = Promise.withResolvers<IndexProgress>();
+    asked.push({ upTo, answer });
+    return answer.promise;
+  });
+  const settled: string[] = [];
+  return {
+    ...waiters,
+    settled,
+    asked: () => asked.map(({ upTo }) => upTo),
+    search(name: string) {
+      waiters.done().then(
+        () => settled.push(name),
+        () => settled.push(`${name} failed`),
+      );
+    },
+    async answer(progress: IndexProgress | Error) {
+      const last = asked.at(-1);
+      if (progress instanceof Error) last?.answer.reject(progress);
+      else last?.answer.resolve(progress);
+      await new Promise(setImmediate);
+    },
+  };
+}
+
+t.test('each waits for what was committed before it, and one part is asked for at a time', async (t) => {
+  const index = openIndex();
+  index.search('first');
+  index.grown();
+  index.search('second');
+  t.same(index.asked(), [undefined], 'the second came after the part was asked for');
+  await index.answer({ committed: 100, indexed: 10 });
+  t.same(index.asked(), [undefined, undefined], 'how far the second must wait is not known yet');
+  await index.answer({ committed: 150, indexed: 60 });
+  t.same(index.asked(), [undefined, undefined, 150]);
+  await index.answer({ committed: 400, indexed: 100 });
+  t.same(index.settled, ['first']);
+  t.equal(index.asked().length, 4);
+  await index.answer({ committed: 500, indexed: 150 });
+  t.same(index.settled, ['first', 'second']);
+  t.equal(index.asked().length, 4, 'nobody waits any more');
+  await index.done();
+  t.equal(index.asked().length, 4, 'nothing was committed since');
+  index.grown();
+  index.search('third');
+  t.equal(index.asked().length, 5);
+  index.search('fourth, that nothing was committed before since');
+  await index.answer({ committed: 500, indexed: 500 });
+  t.same(index.settled, ['first', 'second', 'third']);
+  await index.answer({ committed: 500, indexed: 500 });
+  t.equal(index.settled.length, 4);
+});
+
+t.test('a failure is told to all who wait, and the next asks again', async (t) => {
+  const index = openIndex();
+  index.search('first');
+  index.search('second');
+  await index.answer(new Error('full'));
+  t.same(index.settled, ['first failed', 'second failed']);
+  index.search('third');
+  t.equal(index.asked().length, 2, 'though nothing was committed since');
+  await index.answer({ committed: 5, indexed: 5 });
+  t.same(index.settled, ['first failed', 'second failed', 'third']);
+});
