@@ -12,7 +12,7 @@ const busyTimeoutMs = 5_000;
 /** Small where it writes: SQLite walks the whole table of its cache at almost every commit. */
 const cacheKib = { read: 65_536, write: 16_384 } as const;
 /** Few: all commits wait for a checkpoint. */
-const checkpointPages = 1_000;
+const checkpointPages = 2_000;
 
 /** Opens one connection. Throws when SQLite would not keep the journal mode or the sync level. */
 export function openConnection({ file, use, maxPages }: ConnectionOptions): DatabaseSync {
