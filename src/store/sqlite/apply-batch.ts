@@ -22,15 +22,15 @@ type BatchOutcome =
   | { readonly kind: 'lost'; readonly message: string };
 
 const purgeIntervalMs = 60_000;
-/** So many AuditEvents at least have their deliveries queued at one time. */
+/** A `late` operation queues the deliveries of so many AuditEvents at least. */
 const enoughQueued = 1_024;
 
 export interface Batches {
   /** Applies one batch durably. */
   apply(ops: readonly WriteOp[]): BatchOutcome;
-  /** How many AuditEvents have no search keys yet. */
+  /** How many AuditEvents have no search keys yet, at most. */
   unindexed(): number;
-  /** Whether a `late` operation has something to do. */
+  /** Whether a `late` operation has search keys to gather or to write. */
   isLateDue(): boolean;
 }
 

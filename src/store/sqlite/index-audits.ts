@@ -23,15 +23,15 @@ const write = `INSERT INTO audit_key (${keyColumns}) VALUES (?, ?, ?, ?, ?, ?, ?
 /** Gathered events that are enough to be written: each page of the table is then written for many of them. */
 const enoughEvents = 16_384;
 /** Or keys, where events have many. */
-const enoughKeys = 16 * enoughEvents;
+const enoughKeys = 8 * enoughEvents;
 /** Or the first of them has waited for so long. */
 const longestWaitMs = 2_000;
-/** Events that are worth a step, the most of one, how many are read at one time; and keys. */
+/** Events that are worth a step, the most of one, and how many are read at one time; keys after which it ends. */
 const enoughToGather = 128;
 const mostToGather = 1_024;
 const eventsRead = 64;
 const mostKeysToGather = 8_192;
-/** Keys that are written in one step: short, as batches wait for it; longer where the index falls behind. */
+/** Keys that are written in one step: few, as batches wait for it; more where the index falls behind or somebody waits for it. */
 const shortPart = 640;
 const longPart = 2_000;
 const behind = 2 * enoughEvents;
@@ -43,7 +43,7 @@ interface Span {
 }
 interface Gathering extends Span {
   readonly keys: GatheredKeys;
-  /** Since when there has been an event for it. */
+  /** Since when an event for it has been known of. */
   readonly sinceMs: number | undefined;
 }
 interface Writing extends Span {
@@ -57,7 +57,7 @@ export interface AuditIndex {
   isDue(last: number): boolean;
   /** Inside a transaction: does a small part. All events up to `last` must be committed. */
   indexSome(last: number): void;
-  /** The same for those up to `last` alone. Gives the sequence number up to which events have their keys then. */
+  /** The same, without waiting for more than those up to `last`. Gives up to which event there are keys then. */
   indexUpTo(last: number): number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * When the writing thread works on the index: after a batch where it is due, and on the rest when no batch has come for a
- * while; a part at a time, so that batches go in between.
+ * When the writing thread works on the index: after a batch where it is due, and on the rest while no batch comes; a part at
+ * a time, so that batches go in between, unless the index is far behind.
  */
 export interface IndexWork {
   /** Whether a part is worth it now. */
@@ -43,6 +43,7 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
   /** The rest is being indexed, or will be: by a timer until then. */
   let isResting = false;
   let lastBatchMs = timers.now();
+  let hasBatchCome = false;
 
   const schedule = (): void => {
     if (work.isDue()) cancelLate ??= timers.soon(late);
@@ -54,7 +55,10 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
     cancelRest = timers.after(delayMs, () => {
       const leftMs = lastBatchMs + restAfterMs - timers.now();
       if (leftMs > 0) waitForRest(leftMs);
-      else rest(undefined);
+      else {
+        hasBatchCome = false;
+        rest(undefined);
+      }
     });
   };
 
@@ -69,19 +73,20 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
 
   const rest = (upTo: number | undefined): void => {
     const next = work.workRest(upTo);
-    if (next !== undefined) {
+    if (next !== undefined && !hasBatchCome) {
       cancelRest = timers.soon(() => rest(next));
       return;
     }
     isResting = false;
     cancelRest = undefined;
-    // What came meanwhile, or what failed.
+    // What a batch has put off, what came meanwhile, or what failed.
     if (work.unindexed() > 0) waitForRest(restAfterMs);
   };
 
   return {
     batchDone() {
       lastBatchMs = timers.now();
+      hasBatchCome = true;
       schedule();
     },
     close() {

@@ -17,7 +17,7 @@ export interface IndexProgress {
 }
 
 interface Waiter {
-  /** Unknown until a part has been done since it came. */
+  /** Unknown until a part has been asked for since it came, and done. */
   upTo: number | undefined;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;

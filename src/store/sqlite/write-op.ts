@@ -45,11 +45,14 @@ export type WriteOp =
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number]
-  /** Does a part of what makes AuditEvents searchable: those up to a sequence number, or else all that are committed now. */
+  /**
+   * Does a part of what makes AuditEvents searchable: those up to a sequence number, or else all that are committed now; the
+   * last part queues deliveries too.
+   */
   | readonly ['index', upTo: number | undefined]
   /** Queues the deliveries of every AuditEvent so far. */
   | readonly ['queue']
-  /** Does a part of both where it is worth it. */
+  /** Does a part of the index, and queues deliveries where enough wait. */
   | readonly ['late'];
 
 /** `failed`: this operation alone changed nothing, and why. */
