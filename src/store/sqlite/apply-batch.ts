@@ -9,7 +9,8 @@ import { applyMakeDue } from './apply-make-due.ts';
 import { applyUnit, type BatchState } from './apply-unit.ts';
 import { applyBreach } from './delivery-breach.ts';
 import { openAuditIndex } from './index-audits.ts';
-import { queueDeliveries, readQueued } from './queue-deliveries.ts';
+import { queueDeliveries } from './queue-deliveries.ts';
+import { readProgress } from './read-progress.ts';
 import { openTexts } from './read-text.ts';
 import { type SqliteFailure, sqliteFailure } from './sqlite-failure.ts';
 import { numberAt, openStatements, type Statements } from './statements.ts';
@@ -42,7 +43,7 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
   let indexed = index.indexed();
   // What was undone may have taken numbers that were counted as indexed.
   const state: BatchState = {
-    nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readQueued(statements)) + 1,
+    nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readProgress(statements, 'queued')) + 1,
     counts: new Map(),
     textOf: openTexts(statements),
   };
@@ -86,7 +87,7 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
       }
       case 'late':
         index.indexSome(committed);
-        if (committed - readQueued(statements) >= enoughQueued) queueDeliveries(statements, committed);
+        queueDeliveries(statements, committed, enoughQueued);
         return true;
       case 'queue':
         queueDeliveries(statements, state.nextSeq - 1);

@@ -87,7 +87,5 @@ export function parseAuditKeys(keys: string): readonly (readonly [key: string, r
 
 /** The access labels among the keys of an event, in the order in which they were given. */
 export function labelsOf(keys: string): readonly string[] {
-  return Object.keys(JSON.parse(keys) as object)
-    .filter((key) => key.startsWith(labelPrefix))
-    .map((key) => key.slice(labelPrefix.length));
+  return parseAuditKeys(keys).flatMap(([key]) => (key.startsWith(labelPrefix) ? [key.slice(labelPrefix.length)] : []));
 }

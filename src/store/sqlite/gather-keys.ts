@@ -37,6 +37,7 @@ export interface GatheredKeys {
   sort(): SortedKeys;
 }
 
+const noCodes = [null, null, null, null, null];
 /** Roles are kept with the number of the event: they are less than this. */
 const rolesEnd = 8;
 /** A part of another string would keep all of that in memory, and sort slowly. */
@@ -89,5 +90,3 @@ export function gatherKeys(): GatheredKeys {
     },
   };
 }
-
-const noCodes = [null, null, null, null, null];

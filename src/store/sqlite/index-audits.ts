@@ -14,6 +14,7 @@ import {
   keyColumns,
   type SortedKeys,
 } from './gather-keys.ts';
+import { readProgress } from './read-progress.ts';
 import { numberAt, type Statements } from './statements.ts';
 
 const read = `SELECT ${gatheredColumns} FROM audit WHERE seq > ? AND seq <= ? ORDER BY seq`;
@@ -66,18 +67,14 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
   // How far which span is written: undone with a transaction that is.
   statements.db.exec(`CREATE TEMP TABLE part (start INTEGER, end INTEGER, key INTEGER, event INTEGER);
     INSERT INTO temp.part VALUES (NULL, NULL, NULL, NULL);`);
-  const indexed = (): number => {
-    const row = statements.row('SELECT indexed FROM audit_progress');
-    if (row === undefined) throw new Error('audit_progress has no row');
-    return numberAt(row, 0);
-  };
+  const indexed = (): number => readProgress(statements, 'indexed');
   const gatherBehind = (seq: number): Gathering => ({ from: seq, to: seq, keys: gatherKeys(), sinceMs: undefined });
 
   let writing: Writing | undefined;
   let gathering = gatherBehind(indexed());
 
-  /** What is written is let go; what has been undone is gathered again. */
-  const catchUp = (last: number): void => {
+  /** What is written is let go; what has been undone is gathered again. Gives up to where events have their keys. */
+  const catchUp = (last: number): number => {
     const done = indexed();
     if (writing !== undefined && done >= writing.to) writing = undefined;
     if (done < (writing ?? gathering).from) {
@@ -85,6 +82,7 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
       gathering = gatherBehind(done);
     }
     if (last > gathering.from) gathering = { ...gathering, sinceMs: gathering.sinceMs ?? nowMs() };
+    return done;
   };
 
   const isEnough = (): boolean => gathering.keys.events >= enoughEvents || gathering.keys.keys >= enoughKeys;
@@ -126,15 +124,14 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
       return writing !== undefined || isReady() || last - gathering.to >= enoughToGather;
     },
     indexSome(last) {
-      catchUp(last);
+      const done = catchUp(last);
       gather(last);
       if (writing === undefined && isReady()) startWriting();
-      writePart(last - indexed() < behind ? shortPart : longPart);
+      writePart(last - done < behind ? shortPart : longPart);
     },
     indexUpTo(last) {
-      catchUp(last);
-      const before = indexed();
-      if (before >= last) return before;
+      const done = catchUp(last);
+      if (done >= last) return done;
       gather(last);
       if (writing === undefined && (gathering.to >= last || isEnough())) startWriting();
       writePart(longPart);

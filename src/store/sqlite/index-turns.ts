@@ -39,26 +39,21 @@ const mostMs = 100;
 /** Never throws unless its work does. */
 export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns {
   let cancelLate: (() => void) | undefined;
+  /** While the rest is being indexed, and before that, while it is waited for. */
   let cancelRest: (() => void) | undefined;
-  /** The rest is being indexed, or will be: by a timer until then. */
-  let isResting = false;
   let lastBatchMs = timers.now();
-  let hasBatchCome = false;
+  /** Until no batch has come for long enough. */
+  const leftMs = (): number => lastBatchMs + restAfterMs - timers.now();
 
   const schedule = (): void => {
     if (work.isDue()) cancelLate ??= timers.soon(late);
-    if (!isResting && work.unindexed() > 0) waitForRest(restAfterMs);
+    if (cancelRest === undefined && work.unindexed() > 0) waitForRest(restAfterMs);
   };
 
   const waitForRest = (delayMs: number): void => {
-    isResting = true;
     cancelRest = timers.after(delayMs, () => {
-      const leftMs = lastBatchMs + restAfterMs - timers.now();
-      if (leftMs > 0) waitForRest(leftMs);
-      else {
-        hasBatchCome = false;
-        rest(undefined);
-      }
+      if (leftMs() > 0) waitForRest(leftMs());
+      else rest(undefined);
     });
   };
 
@@ -73,11 +68,10 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
 
   const rest = (upTo: number | undefined): void => {
     const next = work.workRest(upTo);
-    if (next !== undefined && !hasBatchCome) {
+    if (next !== undefined && leftMs() <= 0) {
       cancelRest = timers.soon(() => rest(next));
       return;
     }
-    isResting = false;
     cancelRest = undefined;
     // What a batch has put off, what came meanwhile, or what failed.
     if (work.unindexed() > 0) waitForRest(restAfterMs);
@@ -86,7 +80,6 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
   return {
     batchDone() {
       lastBatchMs = timers.now();
-      hasBatchCome = true;
       schedule();
     },
     close() {

@@ -3,7 +3,8 @@
  * access is answered, who must be told of it; the rows of `delivery` follow, many at once, before any of them is asked
  * for. https://www.sqlite.org/json1.html#jeach
  */
-import { numberAt, type Statements } from './statements.ts';
+import { readProgress } from './read-progress.ts';
+import type { Statements } from './statements.ts';
 
 const owed = `audit a CROSS JOIN json_each(a.deliverTo) o WHERE a.seq > ?1 AND a.seq <= ?2 AND a.deliverTo <> '[]'`;
 
@@ -13,17 +14,10 @@ const insertDeliveries = `INSERT INTO delivery
 const countDeliveries = `INSERT INTO delivery_count SELECT o.value, count(*), 0 FROM ${owed} GROUP BY 1
   ON CONFLICT (authority) DO UPDATE SET undelivered = undelivered + excluded.undelivered`;
 
-/** The sequence number up to which deliveries are queued. */
-export function readQueued(statements: Statements): number {
-  const row = statements.row('SELECT queued FROM audit_progress');
-  if (row === undefined) throw new Error('audit_progress has no row');
-  return numberAt(row, 0);
-}
-
-/** Inside a transaction: queues the deliveries of all events up to `to` that are not queued yet. */
-export function queueDeliveries(statements: Statements, to: number): void {
-  const from = readQueued(statements);
-  if (to <= from) return;
+/** Inside a transaction: queues the deliveries of all events up to `to` that are not queued yet, where they are enough. */
+export function queueDeliveries(statements: Statements, to: number, enough = 1): void {
+  const from = readProgress(statements, 'queued');
+  if (to - from < enough) return;
   statements.run(insertDeliveries, from, to);
   statements.run(countDeliveries, from, to);
   statements.run('UPDATE audit_progress SET queued = ?', to);

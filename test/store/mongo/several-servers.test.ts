@@ -18,7 +18,7 @@ import { openTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 const eventsOn = (isSlow: boolean): number => (isSlow ? 20 : Number(process.env['CPIS_TEST_EVENTS'] ?? 100));
 const lookUpsAtOnce = 8;
 
-/** A stand-in that is too slow for so many at once has some of them told that nothing was stored, and to try again. */
+/** A stand-in that is too slow for so many at once has some of them told to try again. */
 async function untilDecided<Answer extends { readonly status: number }>(ask: () => Promise<Answer>): Promise<Answer> {
   for (let triesLeft = 10; ; triesLeft--) {
     const answer = await ask();

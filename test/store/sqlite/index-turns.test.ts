@@ -5,7 +5,6 @@ import { openIndexTurns } from '../../../src/store/sqlite/index-turns.ts';
 function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {}) {
   let nowMs = 0;
   let unindexed = 0;
-  let isDue = done.due ?? false;
   const log: string[] = [];
   const waiting = new Set<{ readonly atMs: number; readonly run: () => void }>();
   const add = (atMs: number, run: () => void) => {
@@ -19,7 +18,7 @@ function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {})
   };
   const turns = openIndexTurns(
     {
-      isDue: () => isDue,
+      isDue: () => done.due ?? false,
       unindexed: () => unindexed,
       workLate() {
         log.push('late');
@@ -45,9 +44,6 @@ function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {})
     batch(events: number) {
       unindexed += events;
       turns.batchDone();
-    },
-    setDue(due: boolean) {
-      isDue = due;
     },
     /** Lets time pass, and what comes due in it run. */
     pass(ms: number) {
@@ -102,7 +98,6 @@ t.test('what is due is done after a batch, and tried again with the next when it
   t.equal(work.waiting(), 2, 'one turn and one timer');
   work.pass(2);
   t.same(work.log, ['late', 'late', 'late']);
-  work.setDue(false);
   const failing = openWork({ due: true, late: false });
   failing.batch(250);
   failing.pass(10);
