@@ -17,7 +17,7 @@ import { buildFlag, buildPatient } from '../src/cli/demo/synthetic-child.ts';
 import { accessTable, definitionTypes } from '../src/cpis/access-policy.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
 import { backport } from '../src/fhir/subscription/backport.ts';
-import { searchSurfaces } from '../src/interactions/search-surface.ts';
+import { searchSurfaces } from '../src/interactions/search/allowed-parameters.ts';
 import { openWorld } from './support/running-server.ts';
 import { freshPlan, submit } from './support/submissions.ts';
 

@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../cpis/caller.ts';
 import type { FaultCategory } from '../fhir/fault.ts';
-import type { AccessContext, InteractionCode } from '../interactions/interaction.ts';
+import type { AccessContext, InteractionCode } from '../interactions/port/interaction.ts';
 import { parsePrefer } from './prefer.ts';
 
 declare module 'fastify' {

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequ
 import { fault } from '../fhir/fault.ts';
 import { parseJson } from '../fhir/json.ts';
 import { compartmentTypes } from '../fhir/patient-compartment.ts';
-import type { FhirRequest, InteractionCode } from '../interactions/interaction.ts';
+import type { FhirRequest, InteractionCode } from '../interactions/port/interaction.ts';
 import { type BodyContent, beginFhir, isJsonPatch } from './begin-fhir.ts';
 import type { ServedRoute } from './exchange.ts';
 import { buildGate, type Gate } from './gate.ts';

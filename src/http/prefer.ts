@@ -1,5 +1,5 @@
 /** The Prefer header, RFC 7240, as far as FHIR uses it. https://hl7.org/fhir/R4/http.html#ops */
-import type { AccessContext } from '../interactions/interaction.ts';
+import type { AccessContext } from '../interactions/port/interaction.ts';
 
 type Preferences = Pick<AccessContext, 'handling' | 'preferReturn'>;
 

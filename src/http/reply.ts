@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify';
 import { spineCodingFor } from '../cpis/spine-code.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
-import type { AccessContext, FhirAnswer } from '../interactions/interaction.ts';
+import type { AccessContext, FhirAnswer } from '../interactions/port/interaction.ts';
 import type { Exchange } from './exchange.ts';
 import { answerType } from './media-type.ts';
 import { indentJson, indentJsonInTurns } from './pretty.ts';

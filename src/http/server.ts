@@ -8,7 +8,7 @@ import {
   LogController,
 } from 'fastify';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
-import type { InteractionCode } from '../interactions/interaction.ts';
+import type { InteractionCode } from '../interactions/port/interaction.ts';
 import { buildAddressBudget } from './address-budget.ts';
 import { beginFhir } from './begin-fhir.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';

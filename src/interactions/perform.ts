@@ -1,21 +1,21 @@
 import { fault } from '../fhir/fault.ts';
-import { batch } from './batch.ts';
-import { refuseErrors } from './check-resource.ts';
-import { commitWrite } from './commit-write.ts';
-import { history } from './history.ts';
-import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './interaction.ts';
-import type { InteractionPorts } from './ports.ts';
-import { read } from './read.ts';
-import { plainAccess, recordAccess, recordRefusal } from './record-access.ts';
-import { refuseCostlyPatches } from './refuse-costly-patches.ts';
-import { replayDeliveries } from './replay-deliveries.ts';
-import { searchType } from './search-type.ts';
-import { subscriptionBinding } from './subscription-binding.ts';
-import { subscriptionEvents } from './subscription-events.ts';
-import { subscriptionStatus } from './subscription-status.ts';
-import { transaction } from './transaction.ts';
-import { validate } from './validate.ts';
-import { vread } from './vread.ts';
+import { plainAccess, recordAccess, recordRefusal } from './audit/record-access.ts';
+import { batch } from './bundle/batch.ts';
+import { refuseCostlyPatches } from './bundle/refuse-costly-patches.ts';
+import { transaction } from './bundle/transaction.ts';
+import { replayDeliveries } from './operations/replay-deliveries.ts';
+import { subscriptionBinding } from './operations/subscription-binding.ts';
+import { subscriptionEvents } from './operations/subscription-events.ts';
+import { subscriptionStatus } from './operations/subscription-status.ts';
+import { validate } from './operations/validate.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './port/interaction.ts';
+import type { InteractionPorts } from './port/ports.ts';
+import { history } from './read/history.ts';
+import { read } from './read/read.ts';
+import { vread } from './read/vread.ts';
+import { searchType } from './search/search-type.ts';
+import { refuseErrors } from './write/check-resource.ts';
+import { commitWrite } from './write/commit-write.ts';
 
 interface BatchOrTransaction {
   readonly type?: unknown;

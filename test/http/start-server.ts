@@ -8,7 +8,7 @@ import { fault } from '../../src/fhir/fault.ts';
 import { buildLogger } from '../../src/http/log.ts';
 import { buildServer } from '../../src/http/server.ts';
 import type { RefusedRequest, ServerOptions } from '../../src/http/server-options.ts';
-import type { AccessContext, FhirAnswer, FhirRequest } from '../../src/interactions/interaction.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from '../../src/interactions/port/interaction.ts';
 
 export const token = 'Bearer canary-token-7f3a';
 

@@ -4,7 +4,7 @@ import t from 'tap';
 import { openSigningKey } from '../../src/auth/signing-key.ts';
 import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
 import type { Caller } from '../../src/cpis/caller.ts';
-import { renderPageLinks } from '../../src/interactions/search-page.ts';
+import { renderPageLinks } from '../../src/interactions/resource/page-links.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {

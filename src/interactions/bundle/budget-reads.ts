@@ -1,0 +1,26 @@
+import { fault } from '../../fhir/fault.ts';
+import { recordRefusal } from '../audit/record-access.ts';
+import type { Perform } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+
+/** So long may be what the reads of one Bundle answer, in characters: its response is held in memory as a whole. */
+const maxReadLength = 8_000_000;
+
+/**
+ * Performs the reads of one Bundle. Once they have answered so much, each further one is refused, and audited as that:
+ * 400 `too-costly`.
+ */
+export function budgetReads(perform: Perform, ports: InteractionPorts): Perform {
+  let length = 0;
+  return async (request, context) => {
+    if (length >= maxReadLength) {
+      const refused = fault('invalid', 'The reads of this Bundle answer too much: send the rest in another one.', {
+        code: 'too-costly',
+      });
+      throw await recordRefusal(refused, request, context, ports);
+    }
+    const answer = await perform(request, context);
+    length += answer.body?.length ?? 0;
+    return answer;
+  };
+}

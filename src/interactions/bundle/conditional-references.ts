@@ -1,0 +1,66 @@
+import { authorise } from '../../cpis/access-policy.ts';
+import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
+import { fault } from '../../fhir/fault.ts';
+import { searchAnywhere } from '../directory/directory.ts';
+import type { AccessContext } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { planCriteria } from '../write/conditional.ts';
+
+/** A resource here refers to its subject and its author. */
+const mostReferences = 4;
+const conditionalReference = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
+
+function findReferences(value: unknown, found: Set<string>): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, member] of Object.entries(value)) {
+    if (key === 'reference' && typeof member === 'string' && conditionalReference.test(member)) found.add(member);
+    else findReferences(member, found);
+  }
+}
+
+/** The NHS number that the criteria consist of: it is the id of the Patient, known or not, and tells of nobody. */
+function nhsNumberIn(type: string, params: readonly (readonly [string, string])[]): string | undefined {
+  const [only, ...others] = params;
+  if (type !== 'Patient' || only?.[0] !== 'identifier' || others.length > 0) return undefined;
+  const [system, value = '', ...rest] = only[1].split('|');
+  if (system !== nhsNumberSystem || rest.length > 0) return undefined;
+  if (!isNhsNumber(value)) throw invalidNhsNumber('identifier');
+  return value;
+}
+
+async function resolve(reference: string, context: AccessContext, ports: InteractionPorts): Promise<string> {
+  const [, type = '', criteria = ''] = conditionalReference.exec(reference) ?? [];
+  const params = [...new URLSearchParams(criteria)];
+  authorise(context.caller, type, 'search-type');
+  const nhsNumber = nhsNumberIn(type, params);
+  if (nhsNumber !== undefined) return `Patient/${nhsNumber}`;
+  const plan = planCriteria(type, params, context, ports);
+  const { matches } = await searchAnywhere(plan, ports);
+  const [match, ...others] = matches;
+  if (match !== undefined && others.length === 0) return `${type}/${match.id}`;
+  throw fault('precondition', 'A conditional reference does not match exactly one resource.', {
+    code: others.length > 0 ? 'multiple-matches' : 'not-found',
+  });
+}
+
+/**
+ * The conditional references (`Type?criteria`) in a resource of a transaction, each with the one resource that it means
+ * among what the caller may search. Throws 412 for one that means none or several.
+ * https://hl7.org/fhir/R4/http.html#trules
+ */
+export async function resolveConditionalReferences(
+  body: unknown,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<ReadonlyMap<string, string>> {
+  const found = new Set<string>();
+  findReferences(body, found);
+  if (found.size > mostReferences) {
+    throw fault('unprocessable', `A resource has at most ${mostReferences} conditional references here.`, {
+      code: 'too-costly',
+    });
+  }
+  const resolved = new Map<string, string>();
+  for (const reference of found) resolved.set(reference, await resolve(reference, context, ports));
+  return resolved;
+}

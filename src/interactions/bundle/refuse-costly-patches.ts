@@ -1,0 +1,31 @@
+import { fault } from '../../fhir/fault.ts';
+
+/** What the FHIRPath Patches of one Bundle may ask for together. A thousand plans are ended by entries of two paths. */
+const maxPaths = 100;
+const maxOperations = 5_000;
+
+const membersOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
+const itemsOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+/** Throws 413 for a Bundle whose FHIRPath Patches would take long. What the entries hold may have any shape. */
+export function refuseCostlyPatches(entries: readonly unknown[]): void {
+  const paths = new Set<unknown>();
+  let operations = 0;
+  for (const entry of entries) {
+    const resource = membersOf(membersOf(entry)['resource']);
+    if (resource['resourceType'] !== 'Parameters') continue;
+    for (const operation of itemsOf(resource['parameter'])) {
+      operations += 1;
+      for (const part of itemsOf(membersOf(operation)['part']).map(membersOf)) {
+        if (part['name'] === 'path') paths.add(part['valueString']);
+      }
+    }
+  }
+  if (paths.size <= maxPaths && operations <= maxOperations) return;
+  throw fault(
+    'too-large',
+    `The FHIRPath Patches of one Bundle have at most ${maxPaths} different paths and ${maxOperations} operations here.`,
+    { code: 'too-costly', expression: ['Bundle.entry'] },
+  );
+}

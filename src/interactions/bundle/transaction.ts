@@ -1,0 +1,204 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { authorise, type TypeInteraction } from '../../cpis/access-policy.ts';
+import { FhirFault, fault } from '../../fhir/fault.ts';
+import type { AuditWrite, ResourceWrite, Touch } from '../../store/store.ts';
+import { buildAudit } from '../audit/record-access.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { overlayView, storeView } from '../resource/view.ts';
+import { checkRefusal, contended, maxPlans, planWrite } from '../write/commit-write.ts';
+import type { PlannedWrite } from '../write/planned-write.ts';
+import { renderResponseBundle } from './batch.ts';
+import { budgetReads } from './budget-reads.ts';
+import {
+  type BundleEntry,
+  isRead,
+  issuesInBundle,
+  parseEntry,
+  performEntry,
+  renderAnsweredEntry,
+} from './bundle-entry.ts';
+import { checkRead } from './check-read.ts';
+import { resolveConditionalReferences } from './conditional-references.ts';
+import { replaceReferences } from './replace-references.ts';
+
+/** DELETE, then Patients (plans refer to them), then POST, PUT, GET. */
+function rank(entry: BundleEntry): number {
+  if (entry.method === 'DELETE') return 0;
+  if (isRead(entry)) return 4;
+  if (entry.request.type === 'Patient') return 1;
+  return entry.method === 'POST' ? 2 : 3;
+}
+
+function inEntry<T>(entry: BundleEntry, act: () => T): T {
+  const move = (error: unknown): unknown =>
+    error instanceof FhirFault
+      ? new FhirFault(error.category, issuesInBundle(error.issues, entry), { headers: error.headers, cause: error })
+      : error;
+  try {
+    const result = act();
+    return result instanceof Promise ? (result.catch((error) => Promise.reject(move(error))) as T) : result;
+  } catch (error) {
+    throw move(error);
+  }
+}
+
+function parseEntries(entries: readonly unknown[], context: AccessContext, baseUrl: string): BundleEntry[] {
+  const parsed = entries.map((entry, index) => parseEntry(entry, index, baseUrl));
+  const fullUrls = new Set<string>();
+  for (const entry of parsed) {
+    if (entry.fullUrl !== undefined && fullUrls.has(entry.fullUrl)) {
+      throw fault('invalid', 'Two entries of a transaction have the same fullUrl.', {
+        expression: [`Bundle.entry[${entry.index}].fullUrl`],
+      });
+    }
+    if (entry.fullUrl !== undefined) fullUrls.add(entry.fullUrl);
+    const { interaction, type = '' } = entry.request;
+    if (isRead(entry) && interaction !== 'history-system') {
+      inEntry(entry, () => authorise(context.caller, type, interaction as TypeInteraction));
+    }
+  }
+  return parsed.sort((a, b) => rank(a) - rank(b) || a.index - b.index);
+}
+
+/** Entries that are planned before other requests have their turn. */
+const entriesPerTurn = 20;
+
+interface PlannedEntry {
+  readonly entry: BundleEntry;
+  readonly planned: PlannedWrite;
+}
+
+/** What an entry writes, or would write if it changed anything; a POST that found its resource names none. */
+function identitiesOf(request: FhirRequest, { writes, answer }: PlannedWrite): ReadonlySet<string> {
+  const identities = new Set(writes.map(({ type, id }) => `${type}/${id}`));
+  if (request.interaction === 'create') return identities;
+  if (request.id !== undefined) identities.add(`${request.type}/${request.id}`);
+  const location = locationOf(answer);
+  if (location !== undefined) identities.add(location);
+  return identities;
+}
+
+function locationOf({ location }: FhirAnswer): string | undefined {
+  return location?.split('/_history/')[0];
+}
+
+/** Plans all writes, and checks that no read fails on what they leave: one failing entry fails the transaction. */
+async function planAll(
+  entries: readonly BundleEntry[],
+  reads: readonly BundleEntry[],
+  newIds: ReadonlyMap<number, string>,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<PlannedEntry[]> {
+  const view = overlayView(storeView(ports.store));
+  const locations = new Map<string, string>();
+  const written = new Set<string>();
+  const conditions = new Set<string>();
+  const done: PlannedEntry[] = [];
+  for (const entry of entries) {
+    if (done.length % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
+    const conditional = await inEntry(entry, () => resolveConditionalReferences(entry.request.body, context, ports));
+    const body = replaceReferences(entry.request.body, new Map([...locations, ...conditional]));
+    const request = body === undefined ? entry.request : { ...entry.request, body };
+    const newId = newIds.get(entry.index) ?? '';
+    const planned = await inEntry(entry, () => planWrite(request, context, view, ports, newId));
+    for (const identity of identitiesOf(request, planned)) {
+      if (written.has(identity)) {
+        throw fault('invalid', 'Two entries of a transaction write the same resource.', {
+          expression: [`Bundle.entry[${entry.index}]`],
+        });
+      }
+      written.add(identity);
+    }
+    for (const { type, ifNoneExist } of planned.writes) {
+      const condition = ifNoneExist === undefined ? undefined : JSON.stringify([type, ifNoneExist.clauses]);
+      if (condition !== undefined && conditions.has(condition)) {
+        throw fault('invalid', 'Two entries of a transaction are created under the same condition.', {
+          expression: [`Bundle.entry[${entry.index}].request`],
+        });
+      }
+      if (condition !== undefined) conditions.add(condition);
+    }
+    view.add(planned.writes, planned.touches);
+    const location = locationOf(planned.answer);
+    if (entry.fullUrl !== undefined && location !== undefined) locations.set(entry.fullUrl, location);
+    done.push({ entry, planned });
+  }
+  for (const [count, entry] of reads.entries()) {
+    if (count % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
+    await inEntry(entry, () => checkRead(entry.request, context, view, ports));
+  }
+  return done;
+}
+
+/** One touch for each resource: guarded by the first, labelled by the last; a written resource takes the last labels. */
+function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[]; touches: Touch[] } {
+  const touches = new Map<string, Touch>();
+  for (const touch of planned.flatMap((entry) => entry.planned.touches)) {
+    const key = `${touch.type}/${touch.id}`;
+    const first = touches.get(key);
+    touches.set(key, first === undefined ? touch : { ...touch, expectRevision: first.expectRevision });
+  }
+  const writes = planned
+    .flatMap((entry) => entry.planned.writes)
+    .map((write) => {
+      const labels = touches.get(`${write.type}/${write.id}`)?.labels;
+      return labels === undefined ? write : { ...write, labels };
+    });
+  return { writes, touches: [...touches.values()] };
+}
+
+async function commitAll(
+  writes: readonly BundleEntry[],
+  reads: readonly BundleEntry[],
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<readonly PlannedEntry[]> {
+  const newIds = new Map(writes.map((entry) => [entry.index, ports.newId()]));
+  for (let round = 0; round < maxPlans; round += 1) {
+    const planned = await planAll(writes, reads, newIds, context, ports);
+    if (planned.length === 0) return [];
+    const audits: AuditWrite[] = planned.map((done) =>
+      buildAudit(done.entry.request, context, done.planned.access, ports),
+    );
+    const result = await ports.store.commit({ ...mergeUnit(planned), audits });
+    if (result.kind === 'committed') {
+      ports.committed(audits);
+      for (const done of planned) done.planned.committed?.();
+      return planned;
+    }
+    const refused = planned.find(({ planned: { writes } }) =>
+      writes.some(({ type, id }) => type === result.type && id === result.id),
+    );
+    if (refused === undefined) checkRefusal(result);
+    else inEntry(refused.entry, () => checkRefusal(result));
+  }
+  throw contended();
+}
+
+/**
+ * transaction: all writes or none, in one durable unit with an AuditEvent for each; then the reads, which see them. What
+ * would refuse a read refuses the whole.
+ * https://hl7.org/fhir/R4/http.html#transaction
+ */
+export async function transaction(
+  entries: readonly unknown[],
+  context: AccessContext,
+  perform: Perform,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const parsed = parseEntries(entries, context, ports.baseUrl);
+  const responses: string[] = new Array(entries.length);
+  const writes = parsed.filter((entry) => !isRead(entry));
+  const reads = parsed.filter(isRead);
+  for (const { entry, planned } of await commitAll(writes, reads, context, ports)) {
+    responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
+  }
+  // A read fails now only when something else has come between, or it is too much: its entry tells it, what is stored is stored.
+  const performRead = budgetReads(perform, ports);
+  for (const entry of reads) {
+    responses[entry.index] = await performEntry(entry, context, performRead, ports.baseUrl);
+  }
+  return { kind: 'ok', body: renderResponseBundle('transaction-response', responses) };
+}

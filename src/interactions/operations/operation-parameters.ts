@@ -1,0 +1,47 @@
+import { fault } from '../../fhir/fault.ts';
+import type { FhirRequest } from '../port/interaction.ts';
+
+/** The values of each in parameter of an operation, in the order given. */
+export type OperationParameters = ReadonlyMap<string, readonly string[]>;
+
+function fromBody(body: unknown): [string, string][] {
+  const { resourceType, parameter = [] } = body as { resourceType?: unknown; parameter?: unknown };
+  if (resourceType !== 'Parameters' || !Array.isArray(parameter)) {
+    throw fault('structure', 'The body of an operation is a Parameters resource.', { expression: ['Parameters'] });
+  }
+  return parameter.map((each: unknown, position) => {
+    const entries = typeof each === 'object' && each !== null ? Object.entries(each) : [];
+    const name = entries.find(([key]) => key === 'name')?.[1];
+    const [value, ...others] = entries.filter(([key]) => key.startsWith('value')).map((entry) => entry[1]);
+    if (typeof name !== 'string' || others.length > 0 || !['string', 'number', 'boolean'].includes(typeof value)) {
+      throw fault('invalid', 'A parameter has a name and one primitive value.', {
+        expression: [`Parameters.parameter[${position}]`],
+      });
+    }
+    return [name, String(value)];
+  });
+}
+
+/**
+ * The in parameters from the URL or the body; `repeats` tells for each known name whether it may come more than once.
+ * Throws 400 for any other name. https://hl7.org/fhir/R4/operations.html#request
+ */
+export function readOperationParameters(
+  { query, body }: Pick<FhirRequest, 'query' | 'body'>,
+  repeats: Readonly<Record<string, boolean>>,
+): OperationParameters {
+  const pairs = [...query, ...(body === undefined ? [] : fromBody(body))];
+  const found = new Map<string, string[]>();
+  for (const [name, value] of pairs) {
+    if (!Object.hasOwn(repeats, name)) {
+      const known = Object.keys(repeats).join(', ');
+      throw fault('not-supported', `The operation knows these parameters: ${known}.`);
+    }
+    const values = found.get(name) ?? [];
+    if (values.length > 0 && repeats[name] !== true) {
+      throw fault('invalid', 'The parameter may come once.', { expression: [name] });
+    }
+    found.set(name, [...values, value]);
+  }
+  return found;
+}

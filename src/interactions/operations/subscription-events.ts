@@ -1,0 +1,111 @@
+import { authorise, narrow } from '../../cpis/access-policy.ts';
+import { renderForAuthority } from '../../cpis/shared-event.ts';
+import { type FhirFault, fault } from '../../fhir/fault.ts';
+import { payloadContents } from '../../fhir/subscription/backport.ts';
+import { type NumberedEvent, renderNotification } from '../../fhir/subscription/notification-bundle.ts';
+import type { SubscriptionEvent } from '../../store/store.ts';
+import { plainAccess, recordAccess } from '../audit/record-access.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { extractPatients } from '../read/read.ts';
+import { visibleToAuthority } from '../resource/find-resource.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+import { readOperationParameters } from './operation-parameters.ts';
+import { readStanding } from './subscription-state.ts';
+
+/** Events in one answer at most: the client goes on behind the last one. */
+const mostEvents = 100;
+
+function invalid(name: string, diagnostics: string): FhirFault {
+  return fault('invalid', diagnostics, { expression: [name] });
+}
+
+function readRequest(request: FhirRequest) {
+  const parameters = readOperationParameters(request, {
+    eventsSinceNumber: false,
+    eventsUntilNumber: false,
+    content: false,
+  });
+  const numberOf = (name: string, otherwise: number): number => {
+    const text = parameters.get(name)?.[0];
+    if (text === undefined) return otherwise;
+    if (!/^\d{1,15}$/.test(text)) throw invalid(name, 'An event number has up to 15 digits.');
+    return Number(text);
+  };
+  const since = numberOf('eventsSinceNumber', 1);
+  const until = numberOf('eventsUntilNumber', Number.MAX_SAFE_INTEGER);
+  if (until < since) throw invalid('eventsUntilNumber', 'The range ends before it begins.');
+  const wanted = parameters.get('content')?.[0];
+  const content = payloadContents.find((each) => each === wanted);
+  if (wanted !== undefined && content === undefined) {
+    throw invalid('content', `The content is one of: ${payloadContents.join(', ')}.`);
+  }
+  return { since, until, content };
+}
+
+/** Those events that the caller may see now, as it may have them, in order of their numbers. */
+async function readVisible(
+  events: readonly SubscriptionEvent[],
+  { caller }: AccessContext,
+  ports: InteractionPorts,
+): Promise<readonly NumberedEvent[]> {
+  if (events.length === 0) return [];
+  const { matches } = await ports.store.search({
+    type: 'AuditEvent',
+    clauses: [
+      ...narrow(caller, 'AuditEvent', visibilityRule(ports)),
+      { kind: 'id', any: events.map(({ auditId }) => auditId) },
+    ],
+    sort: [],
+    limit: events.length,
+    total: false,
+  });
+  const byId = new Map(matches.map((match) => [match.id, match]));
+  return events.flatMap(({ number, auditId }) => {
+    const found = byId.get(auditId);
+    if (found === undefined) return [];
+    const body = renderForAuthority(found.body, caller.organisation.id);
+    return [{ number, type: 'AuditEvent', id: auditId, timestampMs: found.lastUpdatedMs, body }];
+  });
+}
+
+/**
+ * `$events` of one Subscription: what was, or should have been, notified, audited before it is answered.
+ * http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-events
+ */
+export async function subscriptionEvents(
+  request: FhirRequest,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  authorise(context.caller, 'Subscription', 'events');
+  authorise(context.caller, 'AuditEvent', 'read');
+  const { id = '' } = request;
+  const { caller } = context;
+  const { since, until, content: wanted } = readRequest(request);
+  const stored = visibleToAuthority(await ports.store.read('Subscription', id), 'Subscription', caller);
+  const owner = caller.organisation.id;
+  await ports.subscriptions.caughtUp(owner);
+  const { standing, content: own } = await readStanding(stored, ports);
+  if (standing.topic === undefined) {
+    throw fault('unprocessable', 'Only the events of a Subscription whose criteria are a topic have numbers.', {
+      code: 'not-supported',
+      expression: ['Subscription.criteria'],
+    });
+  }
+  const { lastNumber = 0 } = standing;
+  if (since > lastNumber + 1) ports.subscriptions.numbersBehind(owner, id, lastNumber, since - 1);
+  const numbered = await ports.store.subscriptionEvents.range(id, since, until, mostEvents);
+  const events = await readVisible(numbered, context, ports);
+  const content = wanted ?? own;
+  const { baseUrl, newId } = ports;
+  const body = renderNotification(standing, 'query-event', events, { baseUrl, newId, nowMs: ports.clock(), content });
+  const access = {
+    ...plainAccess,
+    patientIds: content === 'full-resource' ? [...new Set(events.flatMap((event) => extractPatients(event.body)))] : [],
+    custodianIds: [owner],
+    resource: `Subscription/${id}`,
+  };
+  await recordAccess(request, context, access, ports);
+  return { kind: 'ok', body };
+}

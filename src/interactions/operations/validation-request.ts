@@ -1,0 +1,90 @@
+import { fault } from '../../fhir/fault.ts';
+import type { FhirRequest } from '../port/interaction.ts';
+
+/** https://hl7.org/fhir/R4/valueset-resource-validation-mode.html */
+const modes = ['create', 'update', 'delete', 'profile'] as const;
+
+/** What `$validate` is asked. */
+export interface Validation {
+  readonly mode: (typeof modes)[number];
+  /** Canonical URL, without a version. */
+  readonly profile: string | undefined;
+  /** There unless the mode is `delete` or `profile`. */
+  readonly resource: unknown;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+const valueNames: Readonly<Record<string, readonly string[]>> = {
+  mode: ['valueCode', 'valueString'],
+  profile: ['valueUri', 'valueCanonical', 'valueString'],
+};
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function malformed(diagnostics: string, expression: string): Error {
+  return fault('structure', diagnostics, { expression: [expression] });
+}
+
+/** The values of the three parameters, wherever they came. */
+function collect(request: FhirRequest): Map<string, unknown> {
+  const found = new Map<string, unknown>();
+  const put = (name: string, value: unknown, at: string): void => {
+    if (found.has(name)) throw malformed('A parameter of $validate is given twice.', at);
+    found.set(name, value);
+  };
+  for (const [name, value] of request.query) {
+    if (!Object.hasOwn(valueNames, name)) {
+      throw fault('not-supported', 'In its URL $validate takes mode and profile only.');
+    }
+    put(name, value, name);
+  }
+  const { body } = request;
+  if (!isObject(body) || body['resourceType'] !== 'Parameters') {
+    if (body !== undefined) put('resource', body, 'resource');
+    return found;
+  }
+  const { parameter = [] } = body;
+  if (!Array.isArray(parameter)) throw malformed('Parameters has no list of parameters.', 'Parameters.parameter');
+  for (const [index, member] of parameter.entries()) {
+    const at = `Parameters.parameter[${index}]`;
+    const { name, resource } = isObject(member) ? member : {};
+    if (name === 'resource' && resource !== undefined) {
+      put(name, resource, at);
+      continue;
+    }
+    const key = typeof name === 'string' && Object.hasOwn(valueNames, name) ? valueNames[name] : undefined;
+    const value = key?.map((each) => (member as Json)[each]).find((each) => typeof each === 'string');
+    if (value === undefined) throw malformed('$validate takes resource, mode (code) and profile (uri).', at);
+    put(String(name), value, at);
+  }
+  return found;
+}
+
+/** Reads a `$validate` request, from Parameters or from a resource with the others in the URL. Throws 400. */
+export function parseValidation(request: FhirRequest): Validation {
+  const found = collect(request);
+  const given = found.get('mode');
+  const mode =
+    given === undefined ? (request.id === undefined ? 'create' : 'update') : modes.find((each) => each === given);
+  if (mode === undefined) {
+    throw fault('invalid', `The mode is one of: ${modes.join(', ')}.`, { code: 'code-invalid', expression: ['mode'] });
+  }
+  const resource = found.get('resource');
+  const isOnInstance = mode === 'delete' || mode === 'profile';
+  if (isOnInstance && request.id === undefined) {
+    throw fault('required', 'This mode is asked of one resource: [type]/[id]/$validate.', { expression: ['mode'] });
+  }
+  if (!isOnInstance && resource === undefined) {
+    throw fault('required', 'There is no resource to validate.', { expression: ['resource'] });
+  }
+  if (mode === 'profile' && resource !== undefined) {
+    throw fault('invalid', 'The mode profile validates what is stored: no resource is sent with it.', {
+      expression: ['resource'],
+    });
+  }
+  const profile = found.get('profile');
+  return { mode, resource, profile: typeof profile === 'string' ? profile.split('|')[0] : undefined };
+}

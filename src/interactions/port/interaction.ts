@@ -1,0 +1,82 @@
+/**
+ * What an interaction takes and gives, in FHIR's words. The HTTP layer and the Bundle interactions both build requests
+ * of this shape and render answers of this shape; no interaction knows a header or a status.
+ */
+import type { Caller } from '../../cpis/caller.ts';
+import type { Issue } from '../../fhir/fault.ts';
+
+/** https://hl7.org/fhir/R4/valueset-type-restful-interaction.html, those served. */
+export type InteractionCode =
+  | 'read'
+  | 'vread'
+  | 'history-instance'
+  | 'history-type'
+  | 'history-system'
+  | 'create'
+  | 'update'
+  | 'patch'
+  /** The operation `$validate`. */
+  | 'validate'
+  /** The operations of the Subscriptions R5 Backport IG, by their code. */
+  | 'status'
+  | 'events'
+  | 'get-ws-binding-token'
+  /** The operation `$replay-deliveries`. */
+  | 'replay-deliveries'
+  | 'delete'
+  | 'search-type'
+  | 'batch'
+  | 'transaction';
+
+/** What is asked for. */
+export interface FhirRequest {
+  readonly interaction: InteractionCode;
+  /** Resource type as it stands in the URL; undefined for batch, transaction and history of all types. */
+  readonly type?: string | undefined;
+  readonly id?: string | undefined;
+  readonly versionId?: string | undefined;
+  /** Decoded name-value pairs in request order: a search, or the criteria of a conditional update. */
+  readonly query: readonly (readonly [name: string, value: string])[];
+  /** The request as it came (`GET Flag?patient=...`), for the query entity of the AuditEvent. Never logged. */
+  readonly raw: string;
+  /** The parsed JSON body. */
+  readonly body?: unknown;
+  /** `If-Match` / `Bundle.entry.request.ifMatch`, verbatim. */
+  readonly ifMatch?: string | undefined;
+  /** `If-None-Match` and `If-Modified-Since` / the same in `Bundle.entry.request`, verbatim: conditional read. */
+  readonly ifNoneMatch?: string | undefined;
+  readonly ifModifiedSince?: string | undefined;
+  /** `If-None-Exist` / `Bundle.entry.request.ifNoneExist`, verbatim: search parameters. */
+  readonly ifNoneExist?: string | undefined;
+}
+
+/** Facts of the request that hold for each entry of a Bundle as well. */
+export interface AccessContext {
+  readonly caller: Caller;
+  /** `X-Request-ID`: a UUID, the client's or ours. */
+  readonly requestId: string;
+  readonly correlationId?: string | undefined;
+  /** The client's network address, for `AuditEvent.agent.network`. */
+  readonly clientAddress: string;
+  /** `IsUnscheduledAccessEvent` as sent; undefined when it was not. */
+  readonly unscheduledAccess: boolean | undefined;
+  /** `Prefer: handling=` */
+  readonly handling: 'strict' | 'lenient' | undefined;
+  /** `Prefer: return=` */
+  readonly preferReturn: 'minimal' | 'representation' | 'OperationOutcome' | undefined;
+}
+
+/** What is answered. `body` is JSON text, ready to send; it may leave because its AuditEvent is durable. */
+export interface FhirAnswer {
+  readonly kind: 'ok' | 'created' | 'deleted' | 'not-modified';
+  readonly body?: string;
+  readonly versionId?: string;
+  readonly lastUpdatedMs?: number;
+  /** `Flag/<id>/_history/<vid>`, relative to the base. */
+  readonly location?: string;
+  /** Warnings on a write that was accepted. */
+  readonly warnings?: readonly Issue[];
+}
+
+/** Performs one request, audited. Throws FhirFault; the refusal itself has been audited by then. */
+export type Perform = (request: FhirRequest, context: AccessContext) => Promise<FhirAnswer>;

@@ -1,0 +1,142 @@
+import type { Flag } from 'fhir/r4.js';
+import { authorise, bearsLabelFor, mayPerform } from '../../cpis/access-policy.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { extractPlan } from '../../cpis/plan.ts';
+import { versionAccess } from '../../cpis/version-access.ts';
+import { renderHistory } from '../../fhir/bundle/history.ts';
+import { type HistoryQuery, parseHistoryQuery } from '../../fhir/history-query.ts';
+import type { HistoryEntry, HistoryPlan } from '../../store/history.ts';
+import type { ReadResult } from '../../store/store.ts';
+import { type Access, plainAccess, recordAccess } from '../audit/record-access.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { checkId, notFound } from '../resource/find-resource.ts';
+import { openPage, renderPageLinks } from '../resource/page-links.ts';
+import { storeView, type View } from '../resource/view.ts';
+import { inTurns } from '../yielding/map-yielding.ts';
+import { shownTo } from './read.ts';
+
+/** Types whose versions are kept and told. */
+const versioned = ['Flag', 'Patient', 'Subscription'];
+
+/** The types that this history is of; throws 403 when there is none that the caller may have. */
+function typesOf({ interaction, type }: FhirRequest, caller: Caller): readonly string[] {
+  if (interaction === 'history-instance' || type !== undefined) {
+    authorise(caller, type ?? '', interaction === 'history-instance' ? interaction : 'history-type');
+    return [type ?? ''];
+  }
+  const types = versioned.filter((each) => mayPerform(caller, each, 'history-type'));
+  // Nothing at all is refused as its first type is.
+  if (types.length === 0) authorise(caller, versioned[0] ?? '', 'history-type');
+  return types;
+}
+
+/** The resource whose history is asked for; 404 when it is not there for the caller, now or as what it deleted. */
+async function findSubject(type: string, id: string, caller: Caller, view: View): Promise<ReadResult> {
+  checkId(type, id);
+  const found = await view.read(type, id);
+  const labels = found.kind === 'found' ? found.resource.labels : found.kind === 'deleted' ? found.labels : [];
+  if (!bearsLabelFor(caller, type, labels)) throw notFound();
+  return found;
+}
+
+function planHistory(
+  query: HistoryQuery,
+  types: readonly string[],
+  { id }: FhirRequest,
+  caller: Caller,
+  after: HistoryPlan['after'],
+): HistoryPlan {
+  const { sinceMs, at, count, countOnly } = query;
+  return {
+    scopes: types.map((type) => ({ type, ...versionAccess(caller, type) })),
+    limit: countOnly ? 0 : count,
+    total: countOnly || count === 0,
+    ...(id === undefined ? {} : { id }),
+    ...(sinceMs === undefined ? {} : { sinceMs }),
+    ...(at === undefined ? {} : { at }),
+    ...(after === undefined ? {} : { after }),
+  };
+}
+
+function patientOf({ type, id, body }: Pick<HistoryEntry, 'type' | 'id' | 'body'>): string[] {
+  if (type === 'Patient') return [id];
+  return type === 'Flag' && body !== null ? [extractPlan(JSON.parse(body) as Flag).patientId] : [];
+}
+
+/** What a page of history concerns: each patient that it tells of, and the one resource that was asked for. */
+function describeAccess(
+  { type = '', id }: FhirRequest,
+  subject: ReadResult | undefined,
+  entries: readonly HistoryEntry[],
+  caller: Caller,
+): Access {
+  const told = subject?.kind === 'found' ? [subject.resource, ...entries] : entries;
+  return {
+    ...plainAccess,
+    patientIds: [...new Set(told.flatMap(patientOf))],
+    custodianIds: [caller.organisation.id],
+    ...(id === undefined || type === 'Patient' ? {} : { resource: `${type}/${id}` }),
+  };
+}
+
+/** A history as it was understood, on a subject that the view shows. Throws what refuses it. */
+async function openHistory(request: FhirRequest, context: AccessContext, view: View, ports: InteractionPorts) {
+  const { caller } = context;
+  const { type, id } = request;
+  const types = typesOf(request, caller);
+  const query = parseHistoryQuery(request.query, {
+    handling: context.handling ?? 'lenient',
+    defaultCount: ports.searchDefaultCount,
+    maxCount: ports.searchMaxCount,
+  });
+  const page = {
+    type: [type, id, '_history'].filter((segment) => segment !== undefined).join('/'),
+    applied: query.applied,
+    cursor: query.cursor,
+  };
+  const after = openPage(page, caller, ports);
+  const subject = id === undefined ? undefined : await findSubject(type ?? '', id, caller, view);
+  return { types, query, page, after, subject };
+}
+
+/** Throws what refuses a history on what the view shows. */
+export async function checkHistory(
+  request: FhirRequest,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+): Promise<void> {
+  await openHistory(request, context, view, ports);
+}
+
+/**
+ * history of a resource, of a type or of all types: the versions that vread would give this caller, newest first, audited
+ * before they are told. Each page is authorised and audited anew. https://hl7.org/fhir/R4/http.html#history
+ */
+export async function history(
+  request: FhirRequest,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const { caller } = context;
+  const { types, query, page, after, subject } = await openHistory(request, context, storeView(ports.store), ports);
+  const plan = planHistory(query, types, request, caller, after);
+  const result = await ports.store.history(plan);
+  await recordAccess(request, context, describeAccess(request, subject, result.entries, caller), ports);
+  const { shape } = query;
+  const entries = await inTurns(result.entries, (entry) => {
+    if (entry.body === null) return entry;
+    const body = shownTo(caller, { type: entry.type, body: entry.body }, ports);
+    return { ...entry, body: shape === undefined ? body : ports.shape(body, shape) };
+  });
+  const isWhole = after === undefined && result.next === undefined;
+  const total = result.total ?? (isWhole ? entries.length : undefined);
+  return {
+    kind: 'ok',
+    body: renderHistory(
+      { ...(total === undefined ? {} : { total }), links: renderPageLinks(page, result.next, caller, ports), entries },
+      ports.baseUrl,
+    ),
+  };
+}

@@ -1,0 +1,29 @@
+import { fault } from '../../fhir/fault.ts';
+import { nameParameter } from '../../fhir/search/parse-search.ts';
+import { type Shape, takeShape } from '../../fhir/shape/shape.ts';
+import type { AccessContext, FhirRequest } from '../port/interaction.ts';
+import { type IsModified, parseReadConditions } from './conditional-read.ts';
+
+/** How a read or vread is to be answered. */
+export interface ReadOptions {
+  readonly isModified: IsModified;
+  /** Undefined: the whole resource. */
+  readonly shape: Shape | undefined;
+}
+
+const ofAnyRequest = new Set(['_format', '_pretty']);
+
+/**
+ * The conditions and parameters of a read. Throws 400 for malformed ones, and under strict handling for unknown ones;
+ * call it before anything is looked up, so that the refusal tells nothing.
+ */
+export function parseReadOptions(request: FhirRequest, { handling }: Pick<AccessContext, 'handling'>): ReadOptions {
+  const isModified = parseReadConditions(request);
+  const { shape, others } = takeShape(request.query);
+  for (const [name] of others) {
+    if (name === '_summary') throw fault('invalid', 'Only a search counts.', { expression: ['_summary'] });
+    if (handling !== 'strict' || ofAnyRequest.has(name)) continue;
+    throw fault('not-supported', 'The parameter is not supported for a read.', { expression: [nameParameter(name)] });
+  }
+  return { isModified, shape };
+}

@@ -1,0 +1,135 @@
+import type { Flag } from 'fhir/r4.js';
+import { renderAccessHistoryEntry } from '../../cpis/access-history.ts';
+import { authorise } from '../../cpis/access-policy.ts';
+import { isSilent, notifiedOfRead, visibleHolders } from '../../cpis/audience.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { extractPlan } from '../../cpis/plan.ts';
+import { renderForAuthority } from '../../cpis/shared-event.ts';
+import { isVisible } from '../../cpis/visibility.ts';
+import type { StoredResource } from '../../store/store.ts';
+import { type Access, plainAccess, recordAccess } from '../audit/record-access.ts';
+import { directoryOf } from '../directory/directory.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
+import { storeView, type View } from '../resource/view.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+import { unlessKnown } from './conditional-read.ts';
+import { parseReadOptions, type ReadOptions } from './read-options.ts';
+
+/** The JSON text of a resource as this caller may have it. */
+export function shownTo(
+  caller: Caller,
+  { type, body }: Pick<StoredResource, 'type' | 'body'>,
+  ports: InteractionPorts,
+): string {
+  if (type === 'Subscription') return ports.subscriptions.redact(body);
+  if (type !== 'AuditEvent') return body;
+  return caller.role === 'care-provider'
+    ? renderAccessHistoryEntry(body)
+    : renderForAuthority(body, caller.organisation.id);
+}
+
+/** The answer that carries a version, as its reader may see it and has asked for it. */
+export function answerRead(
+  resource: StoredResource,
+  caller: Caller,
+  { isModified, shape }: ReadOptions,
+  ports: InteractionPorts,
+): FhirAnswer {
+  const { version, lastUpdatedMs } = resource;
+  const shown = shownTo(caller, resource, ports);
+  const body = shape === undefined ? shown : ports.shape(shown, shape);
+  return unlessKnown({ kind: 'ok', body, versionId: String(version), lastUpdatedMs }, isModified);
+}
+
+/** NHS numbers of the patients that an AuditEvent is about: read off its text, where no quote stands unescaped. */
+export function extractPatients(auditEvent: string): string[] {
+  const found = new Set<string>();
+  for (const [, id = ''] of auditEvent.matchAll(/"reference":"Patient\/([^"\\]+)"/g)) found.add(id);
+  return [...found];
+}
+
+/** What an authority's read of its own resource concerns. */
+export function ownAccess(resource: StoredResource, caller: Caller): Access {
+  const { type, id, body } = resource;
+  const access = { ...plainAccess, custodianIds: [caller.organisation.id] };
+  switch (type) {
+    case 'Patient':
+      return { ...access, patientIds: [id] };
+    case 'Flag':
+      return { ...access, patientIds: [extractPlan(JSON.parse(body) as Flag).patientId], resource: `Flag/${id}` };
+    case 'AuditEvent':
+      return { ...access, patientIds: extractPatients(body), resource: `AuditEvent/${id}` };
+    default:
+      return { ...access, resource: `${type}/${id}` };
+  }
+}
+
+/** What a read finds, and whom that concerns. */
+interface Readable {
+  readonly resource: StoredResource;
+  readonly access: Access;
+}
+
+/** A Flag or Patient for NHS staff: only while a plan on the patient is visible, else as if nothing were there. */
+async function readForCareProvider(
+  type: string,
+  id: string,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+): Promise<Readable> {
+  const { caller } = context;
+  const rule = visibilityRule(ports);
+  const result = await view.read(type, id);
+  const found = result.kind === 'found' ? result.resource : undefined;
+  const plan = type === 'Flag' && found !== undefined ? extractPlan(JSON.parse(found.body) as Flag) : undefined;
+  const patientId = type === 'Patient' ? id : (plan?.patientId ?? id);
+  const holders = visibleHolders(await view.plansOf(patientId), rule);
+  const shown =
+    type === 'Patient'
+      ? holders.length > 0
+      : plan !== undefined && isVisible(plan, rule.today, rule.endedPlanVisibleMonths);
+  if (found === undefined || !shown) throw notFound();
+  return {
+    resource: found,
+    access: {
+      patientIds: [patientId],
+      ...(type === 'Flag' ? { resource: `Flag/${id}` } : {}),
+      custodianIds: holders,
+      notifyIds: notifiedOfRead(caller, holders, context.unscheduledAccess),
+      inAccessHistory: !isSilent(caller, context.unscheduledAccess),
+    },
+  };
+}
+
+/** What a read would answer with, on what the view shows. Throws what refuses it. */
+export async function findReadable(
+  request: FhirRequest,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+): Promise<Readable> {
+  const { caller } = context;
+  const { type = '', id = '' } = request;
+  authorise(caller, type, 'read');
+  checkId(type, id);
+  const directory = directoryOf(type, ports);
+  if (directory !== undefined) {
+    const resource = directory.read(id);
+    if (resource === undefined) throw notFound();
+    return { resource, access: { ...plainAccess, resource: `${type}/${id}` } };
+  }
+  if (caller.role === 'care-provider') return readForCareProvider(type, id, context, view, ports);
+  const resource = visibleToAuthority(await view.read(type, id), type, caller);
+  return { resource, access: ownAccess(resource, caller) };
+}
+
+/** read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */
+export async function read(request: FhirRequest, context: AccessContext, ports: InteractionPorts): Promise<FhirAnswer> {
+  const options = parseReadOptions(request, context);
+  const { resource, access } = await findReadable(request, context, storeView(ports.store), ports);
+  await recordAccess(request, context, access, ports);
+  return answerRead(resource, context.caller, options, ports);
+}

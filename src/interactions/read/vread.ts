@@ -1,0 +1,52 @@
+import { authorise, bearsLabelFor } from '../../cpis/access-policy.ts';
+import { versionAccess } from '../../cpis/version-access.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { StoredResource } from '../../store/store.ts';
+import { recordAccess } from '../audit/record-access.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { checkId, notFound } from '../resource/find-resource.ts';
+import { storeView, type View } from '../resource/view.ts';
+import { answerRead, ownAccess } from './read.ts';
+import { parseReadOptions } from './read-options.ts';
+
+const versionPattern = /^[1-9][0-9]{0,14}$/;
+
+/** The version that a vread would answer with; who may see it is decided on what the view shows. Throws what refuses it. */
+export async function findVersion(
+  request: FhirRequest,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+): Promise<StoredResource> {
+  const { caller } = context;
+  const { type = '', id = '', versionId = '' } = request;
+  authorise(caller, type, 'vread');
+  checkId(type, id);
+  // Who may see a version is decided on the resource as it is now, withdrawn or not.
+  const current = await view.read(type, id);
+  const labels = current.kind === 'found' ? current.resource.labels : current.kind === 'deleted' ? current.labels : [];
+  if (!bearsLabelFor(caller, type, labels) || !versionPattern.test(versionId)) throw notFound();
+  const wanted = Number(versionId);
+  const isCurrent = current.kind === 'found' && current.resource.version === wanted;
+  const stored = await ports.store.readVersion(type, id, wanted);
+  // Only a view with planned writes shows a version that the store has not.
+  const version = stored.kind === 'absent' && isCurrent ? current : stored;
+  if (version.kind === 'deleted') throw fault('gone', 'This version is the deletion of the resource.');
+  const { written } = versionAccess(caller, type);
+  if (version.kind === 'absent' || !written.some((label) => version.resource.labels.includes(label))) throw notFound();
+  return version.resource;
+}
+
+/** vread: an authority reads a version of its own resource. https://hl7.org/fhir/R4/http.html#vread */
+export async function vread(
+  request: FhirRequest,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const { caller } = context;
+  const options = parseReadOptions(request, context);
+  const version = await findVersion(request, context, storeView(ports.store), ports);
+  await recordAccess(request, context, ownAccess(version, caller), ports);
+  return answerRead(version, caller, options, ports);
+}

@@ -1,0 +1,121 @@
+import type { Flag } from 'fhir/r4.js';
+import { extractPlan, type Plan } from '../../cpis/plan.ts';
+import type { KeysetPosition, SearchClause } from '../../fhir/search/ast.ts';
+import type { ReadResult, ResourceWrite, Store, StoredResource, Touch } from '../../store/store.ts';
+
+/** What the planning of a write reads. A transaction lays its own earlier entries over the store. */
+export interface View {
+  read(type: string, id: string): Promise<ReadResult>;
+  /** Every plan on the patient that is not deleted, of whatever status and authority. */
+  plansOf(patientId: string): Promise<readonly Plan[]>;
+}
+
+const pageSize = 200;
+
+/** The clause that finds the Flags on a patient. */
+function onPatient(patientId: string): SearchClause {
+  return { kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id: patientId }] };
+}
+
+/** All Flags on a patient that also meet `clauses`. */
+export async function searchFlagsOf(
+  store: Store,
+  patientId: string,
+  clauses: readonly SearchClause[] = [],
+): Promise<readonly StoredResource[]> {
+  const found: StoredResource[] = [];
+  let after: KeysetPosition | undefined;
+  do {
+    const page = await store.search({
+      type: 'Flag',
+      clauses: [onPatient(patientId), ...clauses],
+      sort: [],
+      limit: pageSize,
+      total: false,
+      ...(after === undefined ? {} : { after }),
+    });
+    found.push(...page.matches);
+    after = page.next;
+  } while (after !== undefined);
+  return found;
+}
+
+export function storeView(store: Store): View {
+  return {
+    read: (type, id) => store.read(type, id),
+    async plansOf(patientId) {
+      const flags = await searchFlagsOf(store, patientId);
+      return flags.map((flag) => extractPlan(JSON.parse(flag.body) as Flag));
+    },
+  };
+}
+
+export interface OverlayView extends View {
+  /** Makes planned writes visible to what is planned after them; no resource is written twice. */
+  add(writes: readonly ResourceWrite[], touches: readonly Touch[]): void;
+}
+
+/** What `find` gave for a key, found once. */
+function remember<T>(find: (key: string) => Promise<T>): (key: string) => Promise<T> {
+  const found = new Map<string, Promise<T>>();
+  return (key) => {
+    const known = found.get(key) ?? find(key);
+    found.set(key, known);
+    return known;
+  };
+}
+
+/**
+ * A view in which planned, uncommitted writes are already seen. Revisions stay those of the base: the guard is one. What
+ * the base gave first is kept, Patients with their plans, so that no plans go with a revision that is younger than they.
+ */
+export function overlayView(base: View): OverlayView {
+  const written = new Map<string, ResourceWrite>();
+  const labels = new Map<string, readonly string[]>();
+  const ownPlans = new Map<string, Map<string, Plan>>();
+  const plansBelow = remember((patientId) => base.plansOf(patientId));
+  const readBelow = remember((key) => {
+    const [type = '', id = ''] = key.split('/');
+    return base.read(type, id);
+  });
+
+  async function read(type: string, id: string): Promise<ReadResult> {
+    const key = `${type}/${id}`;
+    const below = await readBelow(key);
+    const write = written.get(key);
+    const revision = below.kind === 'found' ? below.resource.revision : below.kind === 'deleted' ? below.revision : 0;
+    if (write !== undefined) {
+      const current = labels.get(key) ?? write.labels;
+      if (write.body === null) return { kind: 'deleted', version: write.version, revision, labels: current };
+      const { version, lastUpdatedMs, body } = write;
+      return { kind: 'found', resource: { type, id, version, lastUpdatedMs, body, labels: current, revision } };
+    }
+    const touched = labels.get(key);
+    if (below.kind !== 'found' || touched === undefined) return below;
+    return { kind: 'found', resource: { ...below.resource, labels: touched } };
+  }
+
+  function addPlan(write: ResourceWrite): void {
+    if (write.type !== 'Flag' || write.body === null) return;
+    const plan = extractPlan(JSON.parse(write.body) as Flag);
+    const ofPatient = ownPlans.get(plan.patientId) ?? new Map<string, Plan>();
+    ownPlans.set(plan.patientId, ofPatient.set(plan.id, plan));
+  }
+
+  return {
+    read,
+    async plansOf(patientId) {
+      const below = (await plansBelow(patientId)).filter((plan) => !written.has(`Flag/${plan.id}`));
+      return [...below, ...(ownPlans.get(patientId)?.values() ?? [])];
+    },
+    add(writes, touches) {
+      for (const write of writes) {
+        written.set(`${write.type}/${write.id}`, write);
+        labels.set(`${write.type}/${write.id}`, write.labels);
+        addPlan(write);
+      }
+      for (const touch of touches)
+        if (touch.labels !== undefined) labels.set(`${touch.type}/${touch.id}`, touch.labels);
+    },
+  };
+}

@@ -1,0 +1,199 @@
+import { definitionTypes } from '../../cpis/access-policy.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { SearchClause, SearchQuery } from '../../fhir/search/ast.ts';
+import type { LinkTarget } from '../../fhir/search/linked-criterion.ts';
+import { parseSearch } from '../../fhir/search/parse-search.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { resolveIdentifiers } from './resolve-identifiers.ts';
+
+/** What can be searched on a type. capability-statement.json says the same. */
+export interface SearchSurface {
+  /** By parameter code. */
+  readonly parameters: ReadonlySet<string>;
+  readonly sorts: ReadonlySet<string>;
+  /** Codes with `:text`. */
+  readonly texts: ReadonlySet<string>;
+  /** Codes of references without `:identifier`. */
+  readonly literals: ReadonlySet<string>;
+  readonly includes: ReadonlySet<string>;
+  readonly revincludes: ReadonlySet<string>;
+  /** What `:iterate` takes besides, either way. */
+  readonly iterates: ReadonlySet<string>;
+  readonly chains: ReadonlyMap<string, LinkTarget>;
+  /** What `_has` takes. */
+  readonly reverses: ReadonlyMap<string, LinkTarget>;
+}
+
+interface SurfaceParts {
+  readonly parameters: readonly string[];
+  readonly sorts?: readonly string[];
+  readonly texts?: readonly string[];
+  readonly literals?: readonly string[];
+  readonly includes?: readonly string[];
+  readonly revincludes?: readonly string[];
+  readonly iterates?: readonly string[];
+  readonly chains?: Readonly<Record<string, LinkTarget>>;
+  readonly reverses?: Readonly<Record<string, LinkTarget>>;
+}
+
+/** Sorted by all its parameters unless it says which. */
+function surface(parts: SurfaceParts): SearchSurface {
+  return {
+    parameters: new Set(parts.parameters),
+    sorts: new Set(parts.sorts ?? parts.parameters),
+    texts: new Set(parts.texts),
+    literals: new Set(parts.literals),
+    includes: new Set(parts.includes),
+    revincludes: new Set(parts.revincludes),
+    iterates: new Set(parts.iterates),
+    chains: new Map(Object.entries(parts.chains ?? {})),
+    reverses: new Map(Object.entries(parts.reverses ?? {})),
+  };
+}
+
+const common = ['_id', '_lastUpdated'];
+const ofFlag = [...common, 'author', 'code', 'date', 'identifier', 'patient', 'status', 'subject'];
+const ofPatient = [...common, 'birthdate', 'family', 'gender', 'given', 'identifier', 'name'];
+const ofOrganization = [...common, 'active', 'identifier', 'name', 'type'];
+const definitionSurface = surface({ parameters: [...common, 'name', 'url'] });
+const flagIncludes = ['Flag:author', 'Flag:patient', 'Flag:subject'];
+const toPatient: LinkTarget = { type: 'Patient', allowed: new Set(ofPatient) };
+const toOrganization: LinkTarget = { type: 'Organization', allowed: new Set(ofOrganization) };
+const fromFlag: LinkTarget = { type: 'Flag', allowed: new Set(ofFlag) };
+
+/** What is searched on each type by an authority, and by an operator where the access table lets it. */
+export const searchSurfaces: Readonly<Record<string, SearchSurface>> = {
+  Flag: surface({
+    parameters: ofFlag,
+    texts: ['code'],
+    includes: flagIncludes,
+    iterates: ['Flag:author', 'Flag:patient', 'Flag:subject'],
+    chains: { author: toOrganization, patient: toPatient, subject: toPatient },
+  }),
+  Patient: surface({
+    parameters: ofPatient,
+    revincludes: ['Flag:patient', 'Flag:subject'],
+    iterates: flagIncludes,
+    reverses: { 'Flag:patient': fromFlag, 'Flag:subject': fromFlag },
+  }),
+  Organization: surface({ parameters: ofOrganization, texts: ['type'] }),
+  AuditEvent: surface({
+    parameters: [...common, 'action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type'],
+    sorts: ['date', '_lastUpdated'],
+    literals: ['agent', 'entity'],
+    includes: ['AuditEvent:agent', 'AuditEvent:entity', 'AuditEvent:patient'],
+    iterates: flagIncludes,
+  }),
+  Subscription: surface({ parameters: [...common, 'criteria', 'payload', 'status', 'type', 'url'] }),
+  ...Object.fromEntries([...definitionTypes].map((type) => [type, definitionSurface])),
+};
+
+/** NHS staff name one patient: what chains, `_has` and `_revinclude` would tell of others is not theirs. */
+const careProviderFlagSurface = surface({ parameters: ofFlag, texts: ['code'], includes: flagIncludes });
+
+/**
+ * NHS staff search the access history by patient and time only: `agent` and `entity` would tell of custodian
+ * authorities, `subtype` of reads that found something, and so of plans that have been withdrawn.
+ */
+const accessHistorySurface = surface({
+  parameters: ['_lastUpdated', 'date', 'patient'],
+  sorts: ['date', '_lastUpdated'],
+});
+
+/** How many entries of the access history are answered when the client does not say. */
+const accessHistoryCount = 25;
+
+const nothing = surface({ parameters: [] });
+
+function surfaceFor(type: string, caller: Caller): SearchSurface {
+  if (caller.role === 'care-provider') {
+    if (type === 'AuditEvent') return accessHistorySurface;
+    if (type === 'Flag') return careProviderFlagSurface;
+  }
+  return searchSurfaces[type] ?? nothing;
+}
+
+/** Parses a search of this caller, with identifiers of patients and authorities resolved to their ids. */
+export function parseCallerSearch(
+  type: string,
+  params: readonly (readonly [string, string])[],
+  caller: Caller,
+  handling: 'strict' | 'lenient',
+  ports: InteractionPorts,
+): SearchQuery {
+  const served = surfaceFor(type, caller);
+  const registry = ports.registry();
+  const query = parseSearch(type, params, {
+    allowed: served.parameters,
+    sorts: served.sorts,
+    texts: served.texts,
+    literals: served.literals,
+    includes: served.includes,
+    revincludes: served.revincludes,
+    iterates: served.iterates,
+    chains: served.chains,
+    reverses: served.reverses,
+    definitions: ports.searchDefinitions,
+    nowMs: ports.clock(),
+    // A care provider's misspelt criterion must not widen its search.
+    handling: caller.role === 'care-provider' ? 'strict' : handling,
+    baseUrl: ports.baseUrl,
+    defaultCount: type === 'AuditEvent' ? accessHistoryCount : ports.searchDefaultCount,
+    maxCount: ports.searchMaxCount,
+  });
+  return {
+    ...query,
+    clauses: resolveIdentifiers(type, query.clauses, registry),
+    linked: query.linked.map((linked) => ({
+      ...linked,
+      clause: resolveIdentifiers(linked.target, [linked.clause], registry)[0] ?? linked.clause,
+    })),
+  };
+}
+
+/** Parses the criteria of a Subscription: criteria of a search on AuditEvent, taken strictly and without result parameters. */
+export function parseCriteriaSearch(
+  type: string,
+  params: readonly (readonly [string, string])[],
+  ports: Pick<InteractionPorts, 'searchDefinitions' | 'baseUrl' | 'registry'>,
+): SearchQuery {
+  const { parameters, literals } = searchSurfaces[type] ?? nothing;
+  const query = parseSearch(type, params, {
+    definitions: ports.searchDefinitions,
+    allowed: parameters,
+    literals,
+    includes: new Set(),
+    sorts: new Set(),
+    handling: 'strict',
+    baseUrl: ports.baseUrl,
+    maxCount: 1,
+  });
+  return { ...query, clauses: resolveIdentifiers(type, query.clauses, ports.registry()) };
+}
+
+const patientParams = new Set(['patient', 'subject']);
+
+/** The one patient that a search names with `patient` or `subject`; undefined when there is none, or several. */
+export function namedPatient(clauses: readonly SearchClause[]): string | undefined {
+  let named: string | undefined;
+  for (const clause of clauses) {
+    if (clause.kind !== 'reference' || !patientParams.has(clause.param)) continue;
+    const [value] = clause.any;
+    if (clause.any.length !== 1 || value === undefined || value.kind !== 'literal' || named !== undefined)
+      return undefined;
+    named = value.id;
+  }
+  return named;
+}
+
+/** The patient that a care provider's search names; without exactly one it is refused. */
+export function requirePatient(clauses: readonly SearchClause[]): string {
+  const named = namedPatient(clauses);
+  if (named === undefined) {
+    throw fault('required', 'A care provider names one patient: patient=<NHS number>, once and with one value.', {
+      expression: ['patient'],
+    });
+  }
+  return named;
+}

@@ -1,0 +1,16 @@
+import type { SearchsetEntry } from '../../fhir/bundle/searchset.ts';
+import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
+import { nameParameter } from '../../fhir/search/parse-search.ts';
+
+/** Tells a lenient client which search parameters were not understood and had no effect. */
+export function renderIgnored(names: readonly string[]): SearchsetEntry {
+  const body = renderOperationOutcome(
+    names.map((name) => ({
+      severity: 'warning',
+      code: 'not-supported',
+      diagnostics: 'This search parameter is not supported here and was ignored; Prefer: handling=strict refuses it.',
+      expression: [nameParameter(name)],
+    })),
+  );
+  return { body, mode: 'outcome' };
+}

@@ -1,0 +1,59 @@
+import type { Flag } from 'fhir/r4.js';
+import { authorise, narrow } from '../../cpis/access-policy.ts';
+import { extractPlan } from '../../cpis/plan.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { LinkedCriterion, SearchClause, SearchPlan, SearchQuery } from '../../fhir/search/ast.ts';
+import type { StoredResource } from '../../store/store.ts';
+import { searchAnywhere } from '../directory/directory.ts';
+import type { AccessContext } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+
+/** So many resources may stand at the other end of a chain or a `_has`. */
+const maxLinkedResources = 1000;
+
+/**
+ * The search with its chains and `_has` resolved to plain clauses: each is a search of its own, authorised and narrowed
+ * as if the caller had made it, so that what it may not see at the other end is as if it were not there. Throws 400
+ * `too-costly` when more than `maxLinkedResources` of what it may see are there.
+ */
+export async function resolveLinked(
+  query: SearchQuery,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<SearchQuery> {
+  const clauses = [...query.clauses];
+  for (const linked of query.linked) clauses.push(await resolve(linked, context, ports));
+  return { ...query, clauses, linked: [] };
+}
+
+async function resolve(
+  linked: LinkedCriterion,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<SearchClause> {
+  const { kind, param, target } = linked;
+  authorise(context.caller, target, 'search-type');
+  const plan: SearchPlan = {
+    type: target,
+    clauses: [linked.clause, ...narrow(context.caller, target, visibilityRule(ports))],
+    sort: [],
+    limit: maxLinkedResources,
+    total: false,
+  };
+  const result = await searchAnywhere(plan, ports);
+  if (result.next !== undefined) {
+    throw fault('invalid', `More than ${maxLinkedResources} resources meet this criterion: narrow it.`, {
+      code: 'too-costly',
+      expression: [kind === 'has' ? '_has' : param],
+    });
+  }
+  if (result.matches.length === 0) return { kind: 'label', any: [] };
+  if (kind === 'has') return { kind: 'id', any: [...new Set(result.matches.map(patientOf))] };
+  return { kind: 'reference', param, any: result.matches.map(({ id }) => ({ kind: 'literal', type: target, id })) };
+}
+
+/** `_has` is served over the references of Flag to Patient only. */
+function patientOf({ body }: StoredResource): string {
+  return extractPlan(JSON.parse(body) as Flag).patientId;
+}

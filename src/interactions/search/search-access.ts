@@ -1,0 +1,91 @@
+import type { Flag } from 'fhir/r4.js';
+import { isSilent, notifiedOfRead } from '../../cpis/audience.ts';
+import { ownerOf } from '../../cpis/labels.ts';
+import { extractPlan } from '../../cpis/plan.ts';
+import { visibilityClauses } from '../../cpis/visibility.ts';
+import type { SearchPlan, SearchQuery } from '../../fhir/search/ast.ts';
+import type { SearchResult, StoredResource } from '../../store/store.ts';
+import { type Access, plainAccess } from '../audit/record-access.ts';
+import { directoryOf } from '../directory/directory.ts';
+import type { AccessContext } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { extractPatients } from '../read/read.ts';
+import { searchFlagsOf } from '../resource/view.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+import { inTurns } from '../yielding/map-yielding.ts';
+import { namedPatient } from './allowed-parameters.ts';
+
+function ownersOf(flags: readonly StoredResource[]): string[] {
+  const owners = new Set<string>();
+  for (const flag of flags) {
+    const owner = ownerOf(flag.labels);
+    if (owner !== undefined) owners.add(owner);
+  }
+  return [...owners].sort();
+}
+
+/** Whether the result is all that is visible on the patient, so that its owners need no second search. */
+function isComplete(query: SearchQuery, plan: SearchPlan, result: SearchResult): boolean {
+  return (
+    query.type === 'Flag' &&
+    query.clauses.length === 1 &&
+    plan.after === undefined &&
+    plan.limit > 0 &&
+    result.next === undefined
+  );
+}
+
+async function disclosedPatients(query: SearchQuery, shown: readonly StoredResource[]): Promise<string[]> {
+  const patients = new Set<string>();
+  const named = namedPatient(query.clauses);
+  if (named !== undefined) patients.add(named);
+  await inTurns(
+    shown,
+    (match) => {
+      if (match.type === 'Patient') patients.add(match.id);
+      if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
+      if (match.type === 'AuditEvent') for (const id of extractPatients(match.body)) patients.add(id);
+    },
+    ({ body }) => body.length,
+  );
+  return [...patients];
+}
+
+function searchVisibleFlags(patientId: string, ports: InteractionPorts): Promise<readonly StoredResource[]> {
+  const { today, endedPlanVisibleMonths } = visibilityRule(ports);
+  return searchFlagsOf(ports.store, patientId, visibilityClauses(today, endedPlanVisibleMonths));
+}
+
+/**
+ * What a search concerns. A care provider's names its one patient, and every authority with a visible plan on it is
+ * its custodian, whatever further criteria narrowed the answer. An authority's search over its own names each patient
+ * disclosed, included ones too.
+ */
+export async function describeSearchAccess(
+  query: SearchQuery,
+  plan: SearchPlan,
+  result: SearchResult,
+  included: readonly StoredResource[],
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<Access> {
+  const { caller } = context;
+  if (directoryOf(query.type, ports) !== undefined) return plainAccess;
+  if (caller.role !== 'care-provider') {
+    return {
+      ...plainAccess,
+      patientIds: await disclosedPatients(query, [...result.matches, ...included]),
+      custodianIds: [caller.organisation.id],
+    };
+  }
+  const patientId = namedPatient(query.clauses) ?? '';
+  const flags = isComplete(query, plan, result) ? result.matches : await searchVisibleFlags(patientId, ports);
+  const holders = ownersOf(flags);
+  const readsPlans = query.type === 'Flag';
+  return {
+    patientIds: [patientId],
+    custodianIds: holders,
+    notifyIds: readsPlans ? notifiedOfRead(caller, holders, context.unscheduledAccess) : [],
+    inAccessHistory: readsPlans && !isSilent(caller, context.unscheduledAccess),
+  };
+}

@@ -1,0 +1,117 @@
+import { authorise, narrow } from '../../cpis/access-policy.ts';
+import { renderSearchset, type SearchsetEntry } from '../../fhir/bundle/searchset.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { SearchPlan, SearchQuery, TotalMode } from '../../fhir/search/ast.ts';
+import { type Shape, takeShape } from '../../fhir/shape/shape.ts';
+import type { SearchResult } from '../../store/store.ts';
+import { recordAccess } from '../audit/record-access.ts';
+import { directoryOf, searchAnywhere } from '../directory/directory.ts';
+import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { shownTo } from '../read/read.ts';
+import { openPage, renderPageLinks } from '../resource/page-links.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+import { inTurns } from '../yielding/map-yielding.ts';
+import { parseCallerSearch, requirePatient } from './allowed-parameters.ts';
+import { findIncluded } from './find-included.ts';
+import { renderIgnored } from './ignored-parameters.ts';
+import { resolveLinked } from './resolve-linked.ts';
+import { describeSearchAccess } from './search-access.ts';
+
+/** An AuditEvent of a page of 1,000 is long itself: no page of them is so long that rendering and sending it takes a while. */
+const maxAuditPageLength = 4_000_000;
+
+function planSearch(query: SearchQuery, context: AccessContext, ports: InteractionPorts): SearchPlan {
+  const after = openPage(query, context.caller, ports);
+  const plan = {
+    type: query.type,
+    clauses: [...query.clauses, ...narrow(context.caller, query.type, visibilityRule(ports))],
+    sort: query.sort,
+    limit: query.summary === 'count' ? 0 : (query.count ?? ports.searchDefaultCount),
+    total: query.summary === 'count' || query.count === 0,
+    ...(query.type === 'AuditEvent' ? { maxLength: maxAuditPageLength } : {}),
+  };
+  return after === undefined ? plan : { ...plan, after };
+}
+
+async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
+  const search = (wanted: SearchPlan) => searchAnywhere(wanted, ports);
+  // Counting all AuditEvents of an authority would cost more than the page: Bundle.total stands there when it is asked for.
+  const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
+  if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
+  const result = await search(plan);
+  if (mode === 'none') return result;
+  if (result.next === undefined) return { ...result, total: result.matches.length };
+  if (!counts) return result;
+  const { total } = await search({ ...plan, limit: 0, total: true });
+  return { ...result, total };
+}
+
+/** What is included has no narrative to give. https://hl7.org/fhir/R4/search.html#summary */
+function refuseIncludedText({ include, revinclude }: SearchQuery, shape: Shape | undefined): void {
+  if (shape?.kind !== 'text' || include.length + revinclude.length === 0) return;
+  throw fault('invalid', '_summary=text is not mixed with _include or _revinclude.', { expression: ['_summary'] });
+}
+
+/** A search as it was understood, before anything is looked up. Throws what refuses it. */
+function parseRequest(request: FhirRequest, context: AccessContext, ports: InteractionPorts) {
+  const { caller, handling = 'lenient' } = context;
+  const type = request.type ?? '';
+  authorise(caller, type, 'search-type');
+  const { shape, applied: shaped, others } = takeShape(request.query);
+  const understood = parseCallerSearch(type, others, caller, handling, ports);
+  const query = shaped.length === 0 ? understood : { ...understood, applied: [...understood.applied, ...shaped] };
+  refuseIncludedText(query, shape);
+  if (caller.role === 'care-provider' && directoryOf(type, ports) === undefined) requirePatient(query.clauses);
+  return { query, shape };
+}
+
+/** Throws what refuses a search whatever it would find. */
+export function checkSearch(request: FhirRequest, context: AccessContext, ports: InteractionPorts): void {
+  openPage(parseRequest(request, context, ports).query, context.caller, ports);
+}
+
+/**
+ * search-type: the exact result set first, then its AuditEvent, durable, and only then the Bundle. Each page is
+ * authorised and audited like a search of its own. https://hl7.org/fhir/R4/http.html#search
+ */
+export async function searchType(
+  request: FhirRequest,
+  context: AccessContext,
+  ports: InteractionPorts,
+): Promise<FhirAnswer> {
+  const { caller } = context;
+  const { query: parsed, shape } = parseRequest(request, context, ports);
+  const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
+  const plan = planSearch(query, context, ports);
+  const result = await find(plan, query.total, ports);
+  const included = await findIncluded(query, result.matches, caller, ports);
+  await recordAccess(
+    request,
+    context,
+    await describeSearchAccess(query, plan, result, included, context, ports),
+    ports,
+  );
+  const matches = new Set(result.matches);
+  const entries = await inTurns(
+    [...result.matches, ...included],
+    (resource): SearchsetEntry => {
+      const shown = shownTo(caller, resource, ports);
+      return {
+        fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`,
+        body: shape === undefined ? shown : ports.shape(shown, shape),
+        mode: matches.has(resource) ? 'match' : 'include',
+      };
+    },
+    ({ body }) => body.length,
+  );
+  if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
+  return {
+    kind: 'ok',
+    body: renderSearchset({
+      ...(result.total === undefined ? {} : { total: result.total }),
+      links: renderPageLinks(query, result.next, caller, ports),
+      entries: query.summary === 'count' ? [] : entries,
+    }),
+  };
+}

@@ -1,0 +1,30 @@
+import type { FhirResource } from 'fhir/r4.js';
+import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+
+/** The resource in a request body, valid against this server's profile of its type, or a fault with all issues at once. */
+export function checkResource<T extends FhirResource>(
+  body: unknown,
+  type: T['resourceType'],
+  ports: InteractionPorts,
+): T {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw fault('structure', `The request carries no resource: a JSON object of type ${type} is needed.`, {
+      expression: [type],
+    });
+  }
+  if (!('resourceType' in body) || body.resourceType !== type) {
+    throw fault('invalid', `The resource type of the body is not the one addressed (${type}).`, {
+      expression: [`${type}.resourceType`],
+    });
+  }
+  refuseErrors(ports.validate(body, type));
+  return body as T;
+}
+
+/** Throws 422 with all issues when one is an error; warnings alone pass. */
+export function refuseErrors(issues: readonly Issue[]): void {
+  if (issues.some((issue) => issue.severity === 'error' || issue.severity === 'fatal')) {
+    throw new FhirFault('unprocessable', issues);
+  }
+}

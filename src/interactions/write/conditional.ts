@@ -1,0 +1,49 @@
+import { narrow } from '../../cpis/access-policy.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { SearchPlan } from '../../fhir/search/ast.ts';
+import type { StoredResource } from '../../store/store.ts';
+import type { AccessContext } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+import { parseCallerSearch } from '../search/allowed-parameters.ts';
+
+/**
+ * The plan that finds what a conditional interaction means, among what the caller may see: a hidden match is no match.
+ * https://hl7.org/fhir/R4/http.html#ccreate Criteria are taken strictly and may not be empty.
+ */
+export function planCriteria(
+  type: string,
+  params: readonly (readonly [string, string])[],
+  context: AccessContext,
+  ports: InteractionPorts,
+): SearchPlan {
+  const query = parseCallerSearch(type, params, context.caller, 'strict', ports);
+  if (query.linked.length > 0) {
+    throw fault(
+      'not-supported',
+      'A conditional interaction takes criteria on the resource itself: no chain, no _has.',
+      {
+        expression: query.linked.map(({ kind, param }) => (kind === 'has' ? '_has' : param)),
+      },
+    );
+  }
+  if (query.clauses.length === 0 || query.cursor !== undefined || query.summary !== undefined) {
+    throw fault('required', 'A conditional interaction needs search criteria, and takes criteria only.');
+  }
+  return {
+    type,
+    clauses: [...query.clauses, ...narrow(context.caller, type, visibilityRule(ports))],
+    sort: [],
+    limit: 2,
+    total: false,
+  };
+}
+
+/** The one match of the criteria, or undefined; 412 when there are several. */
+export async function findOne(plan: SearchPlan, ports: InteractionPorts): Promise<StoredResource | undefined> {
+  const { matches } = await ports.store.search(plan);
+  if (matches.length > 1) {
+    throw fault('precondition', 'The criteria match more than one resource.', { code: 'multiple-matches' });
+  }
+  return matches[0];
+}

@@ -1,0 +1,75 @@
+import type { Flag, Patient, Subscription } from 'fhir/r4.js';
+import { authorise } from '../../cpis/access-policy.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { SearchPlan } from '../../fhir/search/ast.ts';
+import type { AccessContext, FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import type { View } from '../resource/view.ts';
+import { checkResource } from './check-resource.ts';
+import { findOne, planCriteria } from './conditional.ts';
+import { checkIfMatch } from './etag.ts';
+import { planFlagWrite } from './plan-flag-write.ts';
+import { planPatientWrite } from './plan-patient-write.ts';
+import { planSubscriptionWrite } from './plan-subscription-write.ts';
+import type { PlannedWrite } from './planned-write.ts';
+import { answerExisting } from './resource-write.ts';
+
+/**
+ * create and conditional create. https://hl7.org/fhir/R4/http.html#create
+ * `id` is the id that a new Flag or Subscription gets; a Patient's is its NHS number.
+ */
+export async function planCreate(
+  request: FhirRequest,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+  id: string,
+): Promise<PlannedWrite> {
+  const type = request.type ?? '';
+  authorise(context.caller, type, 'create');
+  // Nothing is there yet that it could name.
+  checkIfMatch(request.ifMatch, 0);
+  let ifNoneExist: SearchPlan | undefined;
+  if (request.ifNoneExist !== undefined) {
+    const params = [...new URLSearchParams(request.ifNoneExist.replace(/^\?/, ''))];
+    ifNoneExist = planCriteria(type, params, context, ports);
+    const existing = await findOne(ifNoneExist, ports);
+    if (existing !== undefined) return answerExisting(existing, context.caller, ports);
+  }
+  return planNew(request.body, type, context, view, ports, id, ifNoneExist);
+}
+
+/** Plans a new resource of the type from a body. */
+export async function planNew(
+  body: unknown,
+  type: string,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+  id: string,
+  ifNoneExist: SearchPlan | undefined,
+): Promise<PlannedWrite> {
+  const { caller } = context;
+  switch (type) {
+    case 'Patient': {
+      const patient = checkResource<Patient>(body, type, ports);
+      return planPatientWrite({ patient, requestedId: undefined, ifMatch: undefined }, caller, view, ports);
+    }
+    case 'Flag': {
+      const flag = checkResource<Flag>(body, type, ports);
+      return onlyIf(ifNoneExist, await planFlagWrite({ flag, id, current: undefined }, caller, view, ports));
+    }
+    case 'Subscription': {
+      const subscription = checkResource<Subscription>(body, type, ports);
+      return onlyIf(ifNoneExist, await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports));
+    }
+    default:
+      throw fault('not-supported', 'This resource type is not created here.');
+  }
+}
+
+/** The same write, refused at commit if anything meets the condition by then. */
+function onlyIf(ifNoneExist: SearchPlan | undefined, planned: PlannedWrite): PlannedWrite {
+  if (ifNoneExist === undefined) return planned;
+  return { ...planned, writes: planned.writes.map((write) => ({ ...write, ifNoneExist })) };
+}

@@ -1,0 +1,28 @@
+import { fault } from '../../fhir/fault.ts';
+
+const weakTag = /^W\/"([1-9][0-9]{0,15})"$/;
+
+/** The version that `If-Match` names; 400 for anything but one weak ETag of this server. */
+export function parseIfMatch(ifMatch: string | undefined): number | undefined {
+  if (ifMatch === undefined) return undefined;
+  const match = weakTag.exec(ifMatch);
+  if (match === null) {
+    throw fault('invalid', 'If-Match takes one weak ETag of this server: W/"<versionId>".', {
+      expression: ['http.If-Match'],
+    });
+  }
+  return Number(match[1]);
+}
+
+/**
+ * Checks `If-Match` against the current version (0: nothing is there). 400 unless it is one weak ETag of this server,
+ * 412 when it names another version. https://hl7.org/fhir/R4/http.html#concurrency
+ */
+export function checkIfMatch(ifMatch: string | undefined, currentVersion: number): void {
+  const version = parseIfMatch(ifMatch);
+  if (version !== undefined && version !== currentVersion) {
+    throw fault('precondition', 'The resource has another version than If-Match names.', {
+      expression: ['http.If-Match'],
+    });
+  }
+}

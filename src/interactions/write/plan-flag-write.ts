@@ -1,0 +1,199 @@
+import type { Flag, Patient } from 'fhir/r4.js';
+import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { ownerLabel, patientLabels, submittersOf } from '../../cpis/labels.ts';
+import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
+import { checkPlan, extractPlan, isHeld, type Plan } from '../../cpis/plan.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { ReadResult, StoredResource, Touch } from '../../store/store.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import type { View } from '../resource/view.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+import { refuseErrors } from './check-resource.ts';
+import type { PlannedWrite } from './planned-write.ts';
+import { answerWrite, buildDeletion, buildResourceWrite, contentOf } from './resource-write.ts';
+
+export interface FlagSubmission {
+  readonly flag: Flag;
+  /** The id that the new Flag will have, or of `current`. */
+  readonly id: string;
+  /** The version that is amended, owned by the caller; undefined: a new plan. */
+  readonly current: StoredResource | undefined;
+}
+
+/** The NHS number that Flag.subject names: `Patient/N`, or the same under this server's base URL. */
+function subjectOf(flag: Flag, baseUrl: string): string {
+  const reference = flag.subject.reference ?? '';
+  const local = reference.startsWith(`${baseUrl}/`) ? reference.slice(baseUrl.length + 1) : reference;
+  const [type, id, ...rest] = local.split('/');
+  if (type !== 'Patient' || id === undefined || rest.length > 0) {
+    throw fault('unprocessable', 'Flag.subject is a reference Patient/<NHS number> on this server.', {
+      code: 'value',
+      expression: ['Flag.subject.reference'],
+    });
+  }
+  if (!isNhsNumber(id)) throw invalidNhsNumber('Flag.subject.reference');
+  return id;
+}
+
+/** The author is the caller's authority; a body that names another one is refused. */
+function refuseForeignAuthor(flag: Flag, caller: Caller, baseUrl: string): void {
+  const named = flag.author?.reference;
+  const own = `Organization/${caller.organisation.id}`;
+  if (flag.author !== undefined && named !== own && named !== `${baseUrl}/${own}`) {
+    throw fault('forbidden', 'Flag.author is the authority that submits; another one may not be named.', {
+      expression: ['Flag.author'],
+    });
+  }
+}
+
+/** The labels of a Patient once `changed` has replaced (or, undefined, removed) the plan with its id. */
+function relabel(patient: StoredResource, plans: readonly Plan[], changedId: string, changed: Plan | undefined): Touch {
+  const remaining = plans.filter((plan) => plan.id !== changedId);
+  const holders = [...remaining, ...(changed === undefined ? [] : [changed])].filter(isHeld);
+  const labels = patientLabels(
+    holders.map((plan) => plan.authorityId),
+    submittersOf(patient.labels),
+  );
+  return { type: 'Patient', id: patient.id, expectRevision: patient.revision, labels };
+}
+
+function describeAccess(
+  caller: Caller,
+  plan: Plan,
+  plans: readonly Plan[],
+  ports: InteractionPorts,
+): PlannedWrite['access'] {
+  // What was withdrawn and stays so, or was never more than withdrawn, is no movement of a child.
+  const moves = isHeld(plan) || plans.some((known) => known.id === plan.id && isHeld(known));
+  const holders = moves ? visibleHolders(plans, visibilityRule(ports)) : [];
+  const notifyIds = notifiedOfWrite(caller.organisation.id, holders);
+  return {
+    patientIds: [plan.patientId],
+    resource: `Flag/${plan.id}`,
+    custodianIds: [...new Set([caller.organisation.id, ...notifyIds])].sort(),
+    notifyIds,
+    inAccessHistory: false,
+  };
+}
+
+/** The Patient that a plan is about, which the caller must have matched by its birth date. */
+function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Plan[]): StoredResource {
+  const own = caller.organisation.id;
+  const matched =
+    result.kind === 'found' &&
+    (submittersOf(result.resource.labels).includes(own) ||
+      plans.some((plan) => plan.authorityId === own && isHeld(plan)));
+  if (result.kind !== 'found' || !matched) {
+    throw fault(
+      'unprocessable',
+      'The Patient of this plan has not been accepted from this authority: submit the Patient, with the birth date, ' +
+        'before or together with the Flag.',
+      { code: 'business-rule', expression: ['Flag.subject'] },
+    );
+  }
+  return result.resource;
+}
+
+/** A plan as it was submitted, and what it replaces. */
+interface SubmittedFlag {
+  /** With the id, subject and author that it is stored with. */
+  readonly flag: Flag;
+  readonly known: Flag | undefined;
+  readonly plan: Plan;
+}
+
+/** The plan with its author and its subject, which are never another authority and never changed. */
+function submitFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): SubmittedFlag {
+  const { current, id } = submission;
+  refuseForeignAuthor(submission.flag, caller, ports.baseUrl);
+  const patientId = subjectOf(submission.flag, ports.baseUrl);
+  const flag: Flag = {
+    ...submission.flag,
+    id,
+    subject: { reference: `Patient/${patientId}` },
+    author: { reference: `Organization/${caller.organisation.id}` },
+  };
+  const known = current === undefined ? undefined : (JSON.parse(current.body) as Flag);
+  if (known !== undefined && known.subject.reference !== flag.subject.reference) {
+    throw fault('unprocessable', 'The subject of a plan is not changed: withdraw this one and submit a new plan.', {
+      code: 'business-rule',
+      expression: ['Flag.subject'],
+    });
+  }
+  return { flag, known, plan: extractPlan(flag) };
+}
+
+/** The rules of a plan that need no other record: author, subject, dates. Throws a fault when one is broken. */
+export function checkSubmittedFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): void {
+  const { plan } = submitFlag(submission, caller, ports);
+  // As if born when it starts: the age of the subject is a matter of its Patient.
+  refuseErrors(checkPlan(plan, plan.start, visibilityRule(ports).today));
+}
+
+/** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
+export async function planFlagWrite(
+  submission: FlagSubmission,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<PlannedWrite> {
+  const { current, id } = submission;
+  const { flag, known, plan } = submitFlag(submission, caller, ports);
+  const { patientId } = plan;
+  // The Patient is read before its plans: its revision then guards what is decided on them.
+  const subject = await view.read('Patient', patientId);
+  const plans = await view.plansOf(patientId);
+  const patient = refuseUnmatched(subject, caller, plans);
+  const { birthDate } = JSON.parse(patient.body) as Patient;
+  refuseErrors(checkPlan(plan, birthDate ?? '', visibilityRule(ports).today));
+  const access = describeAccess(caller, plan, plans, ports);
+  if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
+    const { version, lastUpdatedMs, body } = current;
+    return {
+      writes: [],
+      touches: [],
+      access: { ...access, notifyIds: [], custodianIds: [caller.organisation.id] },
+      answer: {
+        kind: 'ok',
+        body,
+        versionId: String(version),
+        lastUpdatedMs,
+        location: `Flag/${id}/_history/${version}`,
+      },
+    };
+  }
+  const write = buildResourceWrite(
+    flag,
+    id,
+    {
+      version: (current?.version ?? 0) + 1,
+      method: current === undefined ? 'POST' : 'PUT',
+      labels: [ownerLabel(caller.organisation.id)],
+      uniqueKeys: (flag.identifier ?? []).map((identifier) =>
+        JSON.stringify(['Flag', caller.organisation.id, identifier.system, identifier.value]),
+      ),
+    },
+    ports,
+  );
+  return { writes: [write], touches: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
+}
+
+/** Plans the withdrawal of a plan by deletion: gone for the NHS, its versions stay. */
+export async function planFlagDeletion(
+  current: StoredResource,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<PlannedWrite> {
+  const plan = extractPlan(JSON.parse(current.body) as Flag);
+  const patient = await view.read('Patient', plan.patientId);
+  const plans = await view.plansOf(plan.patientId);
+  if (patient.kind !== 'found') throw fault('exception', 'The Patient of this plan is missing.');
+  return {
+    writes: [buildDeletion(current, ports)],
+    touches: [relabel(patient.resource, plans, current.id, undefined)],
+    access: describeAccess(caller, plan, plans, ports),
+    answer: { kind: 'deleted', versionId: String(current.version + 1) },
+  };
+}

@@ -1,0 +1,186 @@
+import type { Patient } from 'fhir/r4.js';
+import { authorise, mayRead } from '../../cpis/access-policy.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { patientLabels, submittersOf } from '../../cpis/labels.ts';
+import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
+import { matchPatient } from '../../cpis/patient-match.ts';
+import { checkPlan, isHeld, type Plan } from '../../cpis/plan.ts';
+import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
+import type { StoredResource } from '../../store/store.ts';
+import type { FhirAnswer } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import type { View } from '../resource/view.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+import { refuseErrors } from './check-resource.ts';
+import { checkIfMatch } from './etag.ts';
+import type { PlannedWrite } from './planned-write.ts';
+import { answerWrite, buildResourceWrite, contentOf } from './resource-write.ts';
+
+const matchedOnly: Issue = {
+  severity: 'information',
+  code: 'informational',
+  diagnostics: 'The Patient is known under this NHS number and birth date: its recorded details stay as they are.',
+  expression: ['Patient'],
+};
+const birthDateCorrected: Issue = {
+  severity: 'warning',
+  code: 'business-rule',
+  diagnostics: 'The birth date recorded for this NHS number was another one: it was corrected.',
+  expression: ['Patient.birthDate'],
+};
+
+export interface PatientSubmission {
+  readonly patient: Patient;
+  /** The id that the request names; undefined on a create, where the NHS number makes it. */
+  readonly requestedId: string | undefined;
+  readonly ifMatch: string | undefined;
+  readonly patches?: boolean;
+}
+
+/** The NHS number of a submitted Patient, which is its id. */
+function nhsNumberOf(patient: Patient): string {
+  const index = (patient.identifier ?? []).findIndex((identifier) => identifier.system === nhsNumberSystem);
+  const value = patient.identifier?.[index]?.value ?? '';
+  if (!isNhsNumber(value)) throw invalidNhsNumber(`Patient.identifier[${Math.max(index, 0)}].value`);
+  return value;
+}
+
+/** Whether this authority may correct the Patient: it alone holds plans on it, or nobody does and it alone submitted it. */
+function mayCorrect(authorityId: string, holders: ReadonlySet<string>, submitters: readonly string[]): boolean {
+  if (holders.size > 0) return holders.size === 1 && holders.has(authorityId);
+  return submitters.every((id) => id === authorityId);
+}
+
+function refuseOtherId(
+  { requestedId, patient }: Pick<PatientSubmission, 'patient' | 'requestedId'>,
+  nhsNumber: string,
+): void {
+  const named = requestedId ?? patient.id ?? nhsNumber;
+  if (named !== nhsNumber || (patient.id !== undefined && patient.id !== nhsNumber)) {
+    throw fault('invalid', 'Patient.id is the NHS number: the id and the NHS number of this submission differ.', {
+      code: 'value',
+      expression: ['Patient.id'],
+    });
+  }
+}
+
+/** The rules of a Patient that need no other record: its number, its id, a birth date in the past. */
+export function checkSubmittedPatient(
+  submission: Pick<PatientSubmission, 'patient' | 'requestedId'>,
+  ports: InteractionPorts,
+): void {
+  refuseOtherId(submission, nhsNumberOf(submission.patient));
+  checkBirthDate(submission.patient, [], visibilityRule(ports).today);
+}
+
+/** What a submission has been decided on. */
+interface Known {
+  readonly current: StoredResource;
+  readonly patient: Patient;
+  /** Of the plans that are held. */
+  readonly holders: ReadonlySet<string>;
+  readonly submitters: readonly string[];
+}
+
+/**
+ * Compares a submission with what is known and gives its warnings. Throws 409 for another child: another birth date, or,
+ * from the authority that may correct it, another birth date and another name, unless it names the version it replaces.
+ */
+function match({ patient, ifMatch }: PatientSubmission, known: Patient, correctable: boolean): readonly Issue[] {
+  const { wrongChild, nameWarning } = matchPatient(patient, known);
+  const warnings = nameWarning === undefined ? [] : [nameWarning];
+  if (wrongChild === undefined) return warnings;
+  if (!correctable || (nameWarning !== undefined && ifMatch === undefined))
+    throw new FhirFault('conflict', [wrongChild]);
+  return [birthDateCorrected, ...warnings];
+}
+
+/** A birth date is not in the future, and a corrected one keeps the rules of the plans that stand on it. */
+function checkBirthDate(patient: Patient, plans: readonly Plan[], today: string): void {
+  const birthDate = patient.birthDate ?? '';
+  if (birthDate > today) {
+    throw fault('unprocessable', 'A birth date is not in the future.', { expression: ['Patient.birthDate'] });
+  }
+  const issues = plans.flatMap((plan) => checkPlan(plan, birthDate, today));
+  refuseErrors(issues.map((issue) => ({ ...issue, expression: ['Patient.birthDate'] })));
+}
+
+/** The answer to a submission that leaves the recorded details as they are. */
+function planMatched(
+  { current, holders, submitters }: Known,
+  warnings: readonly Issue[],
+  caller: Caller,
+  access: PlannedWrite['access'],
+): PlannedWrite {
+  const { id, version, lastUpdatedMs, body, revision } = current;
+  const own = caller.organisation.id;
+  const labels = patientLabels(holders, [...submitters, own]);
+  const touches = submitters.includes(own) ? [] : [{ type: 'Patient', id, expectRevision: revision, labels }];
+  // What the holders have recorded is not shown to an authority without a plan.
+  const shown = (holders.has(own) || (holders.size === 0 && warnings.length === 0)) && mayRead(caller, 'Patient');
+  const answer: FhirAnswer = shown
+    ? {
+        kind: 'ok',
+        body,
+        versionId: String(version),
+        lastUpdatedMs,
+        location: `Patient/${id}/_history/${version}`,
+        warnings,
+      }
+    : { kind: 'ok', location: `Patient/${id}`, warnings };
+  return { writes: [], touches, access, answer };
+}
+
+/**
+ * Plans the submission of a Patient: the first one creates `Patient/<NHS number>`, a later one is matched against it and
+ * corrects it where the authority may. Throws 409 when it tells of another child.
+ */
+export async function planPatientWrite(
+  submission: PatientSubmission,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<PlannedWrite> {
+  const { patient, ifMatch, requestedId, patches = false } = submission;
+  const own = caller.organisation.id;
+  const id = nhsNumberOf(patient);
+  refuseOtherId(submission, id);
+  const stored = await view.read('Patient', id);
+  const plans = (await view.plansOf(id)).filter(isHeld);
+  const holders = new Set(plans.map((plan) => plan.authorityId));
+  const current = stored.kind === 'found' ? stored.resource : undefined;
+  const submitters = current === undefined ? [] : submittersOf(current.labels);
+  // Who holds no plan submits unseen: only that another authority holds one is shared.
+  const custodianIds = holders.has(own) ? [...holders].sort() : [own];
+  const access = { patientIds: [id], custodianIds, notifyIds: [], inAccessHistory: false };
+  let warnings: readonly Issue[] = [];
+  let matched = submitters;
+  if (current !== undefined) {
+    const known: Known = { current, patient: JSON.parse(current.body) as Patient, holders, submitters };
+    const correctable = mayCorrect(own, holders, submitters);
+    warnings = match(submission, known.patient, correctable);
+    checkIfMatch(ifMatch, holders.has(own) || correctable ? current.version : 0);
+    const isSame = contentOf({ ...patient, id }) === contentOf(known.patient);
+    if (isSame || !correctable) {
+      const told = isSame && (holders.has(own) || holders.size === 0) ? [] : [...warnings, matchedOnly];
+      return planMatched(known, told, caller, access);
+    }
+    // Who had matched another birth date has to match again before it can hold a plan.
+    if (known.patient.birthDate !== patient.birthDate) matched = [];
+  } else checkIfMatch(ifMatch, 0);
+  authorise(caller, 'Patient', current === undefined ? 'create' : 'update');
+  checkBirthDate(patient, plans, visibilityRule(ports).today);
+  const labels = patientLabels(holders, [...matched, own]);
+  const method = requestedId === undefined ? 'POST' : 'PUT';
+  const version = (current?.version ?? 0) + 1;
+  const write = buildResourceWrite(patient, id, { version, method, labels, uniqueKeys: [] }, ports);
+  const touch = { type: 'Patient', id, expectRevision: current?.revision ?? 0, labels };
+  const effect = current === undefined ? 'create' : 'update';
+  return {
+    writes: [write],
+    touches: [touch],
+    // A patch stays one.
+    access: { ...access, ...(patches ? {} : { interaction: effect }) },
+    answer: { ...answerWrite(write), warnings },
+  };
+}

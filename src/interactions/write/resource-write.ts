@@ -1,0 +1,115 @@
+import type { FhirResource, Flag } from 'fhir/r4.js';
+import { mayRead } from '../../cpis/access-policy.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { extractPlan } from '../../cpis/plan.ts';
+import type { ResourceWrite, StoredResource } from '../../store/store.ts';
+import type { FhirAnswer } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import type { PlannedWrite } from './planned-write.ts';
+
+/** The content that a version has beside its meta, for telling whether a submission changes anything. */
+export function contentOf(resource: FhirResource): string {
+  const { meta: _, ...content } = resource;
+  return JSON.stringify(sortKeys(content));
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, member]) => [key, sortKeys(member)]),
+  );
+}
+
+export interface NewVersion {
+  readonly version: number;
+  readonly method: 'POST' | 'PUT';
+  readonly labels: readonly string[];
+  readonly uniqueKeys: readonly string[];
+}
+
+/** A new version of a resource: meta is the server's own, whatever was sent; everything else is the given content. */
+export function buildResourceWrite(
+  resource: FhirResource,
+  id: string,
+  next: NewVersion,
+  ports: InteractionPorts,
+): ResourceWrite {
+  const lastUpdatedMs = ports.clock();
+  const { resourceType, id: _, meta: _sent, ...content } = resource;
+  const versioned = {
+    resourceType,
+    id,
+    meta: {
+      versionId: String(next.version),
+      lastUpdated: new Date(lastUpdatedMs).toISOString(),
+    },
+    ...content,
+  };
+  return {
+    type: resourceType,
+    id,
+    lastUpdatedMs,
+    body: JSON.stringify(versioned),
+    index: ports.extract(versioned),
+    ...next,
+  };
+}
+
+/** The tombstone that follows the current version; its labels stay, so that the owner is told 410 and not 404. */
+export function buildDeletion(current: StoredResource, ports: InteractionPorts): ResourceWrite {
+  return {
+    type: current.type,
+    id: current.id,
+    version: current.version + 1,
+    lastUpdatedMs: ports.clock(),
+    body: null,
+    method: 'DELETE',
+    labels: current.labels,
+    index: [],
+    uniqueKeys: [],
+  };
+}
+
+/** The answer to a write that made this version. */
+export function answerWrite(write: ResourceWrite): FhirAnswer {
+  return {
+    kind: write.version === 1 ? 'created' : 'ok',
+    ...(write.body === null ? {} : { body: write.body }),
+    versionId: String(write.version),
+    lastUpdatedMs: write.lastUpdatedMs,
+    location: `${write.type}/${write.id}/_history/${write.version}`,
+  };
+}
+
+/**
+ * A conditional create that found its resource: nothing is written, the caller's own resource is answered where its
+ * scopes let it be read, and that is audited as a read.
+ */
+export function answerExisting(existing: StoredResource, caller: Caller, ports: InteractionPorts): PlannedWrite {
+  const { type, id, version, lastUpdatedMs } = existing;
+  const body = type === 'Subscription' ? ports.subscriptions.redact(existing.body) : existing.body;
+  const patientIds =
+    type === 'Patient' ? [id] : type === 'Flag' ? [extractPlan(JSON.parse(body) as Flag).patientId] : [];
+  return {
+    writes: [],
+    touches: [],
+    access: {
+      patientIds,
+      ...(type === 'Patient' ? {} : { resource: `${type}/${id}` }),
+      custodianIds: [caller.organisation.id],
+      notifyIds: [],
+      inAccessHistory: false,
+      interaction: 'read',
+    },
+    answer: {
+      kind: 'ok',
+      ...(mayRead(caller, type) ? { body } : {}),
+      versionId: String(version),
+      lastUpdatedMs,
+      location: `${type}/${id}/_history/${version}`,
+    },
+  };
+}

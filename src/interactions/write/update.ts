@@ -1,0 +1,85 @@
+import type { Flag, Patient, Subscription } from 'fhir/r4.js';
+import { authorise } from '../../cpis/access-policy.ts';
+import { fault } from '../../fhir/fault.ts';
+import type { AccessContext, FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { checkId, notCreatedByUpdate, visibleToAuthority } from '../resource/find-resource.ts';
+import type { View } from '../resource/view.ts';
+import { checkResource } from './check-resource.ts';
+import { findOne, planCriteria } from './conditional.ts';
+import { planNew } from './create.ts';
+import { checkIfMatch } from './etag.ts';
+import { planFlagWrite } from './plan-flag-write.ts';
+import { planPatientWrite } from './plan-patient-write.ts';
+import { planSubscriptionWrite } from './plan-subscription-write.ts';
+import type { PlannedWrite } from './planned-write.ts';
+
+/** Throws 400 for a body with another id, or without one where it is required. */
+export function refuseOtherId(body: unknown, id: string, type: string, isRequired: boolean): void {
+  // What is no resource at all is refused as that.
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return;
+  const named = 'id' in body ? body.id : undefined;
+  if (named === id || (named === undefined && !isRequired)) return;
+  throw fault('invalid', 'The id of the body is the id that is updated.', { expression: [`${type}.id`] });
+}
+
+/** Plans the update of the resource with this id to the body of the request. */
+export async function planReplacement(
+  request: FhirRequest,
+  id: string,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+): Promise<PlannedWrite> {
+  const type = request.type ?? '';
+  const { caller } = context;
+  if (type === 'Patient') {
+    refuseOtherId(request.body, id, type, request.id !== undefined);
+    const patient = checkResource<Patient>(request.body, type, ports);
+    const { ifMatch, interaction } = request;
+    const submission = { patient, requestedId: id, ifMatch, patches: interaction === 'patch' };
+    return planPatientWrite(submission, caller, view, ports);
+  }
+  // A client chooses no id: what is not there is not created, and answers as what is hidden.
+  const current = visibleToAuthority(await view.read(type, id), type, caller, notCreatedByUpdate);
+  checkIfMatch(request.ifMatch, current.version);
+  refuseOtherId(request.body, id, type, request.id !== undefined);
+  if (type === 'Flag') {
+    const flag = checkResource<Flag>(request.body, type, ports);
+    return planFlagWrite({ flag, id, current }, caller, view, ports);
+  }
+  const subscription = checkResource<Subscription>(request.body, 'Subscription', ports);
+  return planSubscriptionWrite({ subscription, id, current }, caller, ports);
+}
+
+/**
+ * update and conditional update. https://hl7.org/fhir/R4/http.html#update
+ * `newId` is the id that a conditional update without a match gives to what it creates.
+ */
+export async function planUpdate(
+  request: FhirRequest,
+  context: AccessContext,
+  view: View,
+  ports: InteractionPorts,
+  newId: string,
+): Promise<PlannedWrite> {
+  const type = request.type ?? '';
+  authorise(context.caller, type, 'update');
+  if (request.id !== undefined) {
+    checkId(type, request.id);
+    return planReplacement(request, request.id, context, view, ports);
+  }
+  const criteria = planCriteria(type, request.query, context, ports);
+  const existing = await findOne(criteria, ports);
+  if (existing !== undefined) {
+    return planReplacement(request, existing.id, context, view, ports);
+  }
+  authorise(context.caller, type, 'create');
+  if (request.ifMatch !== undefined) checkIfMatch(request.ifMatch, 0);
+  if (type !== 'Patient' && typeof request.body === 'object' && request.body !== null && 'id' in request.body) {
+    // An id of one's own choice must not tell whether it is taken by another authority.
+    throw notCreatedByUpdate();
+  }
+  const planned = await planNew(request.body, type, context, view, ports, newId, criteria);
+  return type === 'Patient' ? planned : { ...planned, access: { ...planned.access, interaction: 'create' } };
+}
