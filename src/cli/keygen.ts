@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
-import { rotateNotificationKeys } from '../notification/notification-keys.ts';
+import { rotateNotificationKeys } from '../notification/outbound-http/notification-keys.ts';
 import { createPrivateFile } from '../private-file.ts';
 import { clientAlgorithms } from '../registry/check-public-key.ts';
 import { CommandError, readArguments, required, UsageError } from './command-line.ts';

@@ -5,7 +5,7 @@ import {
   readPublicKeys,
   type VerificationKeys,
   verifyNotification,
-} from '../notification/verify-notification.ts';
+} from '../notification/outbound-http/verify-notification.ts';
 import { readArguments, required, UsageError, wholeNumber } from './command-line.ts';
 import { readFileOf, readWebhookSecrets } from './read-file.ts';
 

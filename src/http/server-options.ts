@@ -4,7 +4,7 @@ import type { Registry as MetricRegistry } from 'prom-client';
 import type { Caller } from '../cpis/caller.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import type { InteractionCode, Perform } from '../interactions/port/interaction.ts';
-import type { SocketChannel } from '../notification/socket-session.ts';
+import type { SocketChannel } from '../notification/channels/socket-session.ts';
 
 type SystemInteraction = 'batch' | 'transaction' | 'history-system';
 export type TypeInteraction = Exclude<InteractionCode, SystemInteraction>;

@@ -2,7 +2,7 @@
 import websocket, { type WebSocket } from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
-import type { SocketChannel } from '../notification/socket-session.ts';
+import type { SocketChannel } from '../notification/channels/socket-session.ts';
 import type { ServerOptions } from './server-options.ts';
 
 /** A message of a subscriber is a command of a few words. */

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { Registry } from 'prom-client';
 import t, { type Test } from 'tap';
-import { watchOverDelivery } from '../../src/notification/watch-over-delivery.ts';
+import { watchOverDelivery } from '../../src/notification/alarms/delivery-monitor.ts';
 import type { DeliveryQueue } from '../../src/store/store.ts';
 import { type World, world } from '../notification/delivery-world.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';

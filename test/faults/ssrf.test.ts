@@ -1,9 +1,9 @@
 /** Case 58 of the fault list: endpoints that lead into this server's own networks are refused at create and at connect. */
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { checkEndpoint, type ResolveHost } from '../../src/notification/address-guard.ts';
-import { isBlockedAddress } from '../../src/notification/blocked-address.ts';
-import { openSender } from '../../src/notification/sender.ts';
+import { checkEndpoint, type ResolveHost } from '../../src/notification/outbound-http/address-guard.ts';
+import { isBlockedAddress } from '../../src/notification/outbound-http/blocked-address.ts';
+import { openSender } from '../../src/notification/outbound-http/sender.ts';
 import { openReceiver } from '../support/receiver.ts';
 
 const blocked = [

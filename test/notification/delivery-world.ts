@@ -2,26 +2,26 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Clock, systemClock } from '../../src/clock/clock.ts';
 import { ownerLabel, viewerLabel } from '../../src/cpis/labels.ts';
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
 import { parseSearch } from '../../src/fhir/search/parse-search.ts';
-import type { ResolveHost } from '../../src/notification/address-guard.ts';
-import { protectSubscription } from '../../src/notification/channel-secrets.ts';
-import { type Clock, systemClock } from '../../src/notification/clock.ts';
-import type { ParseSearch } from '../../src/notification/criteria.ts';
+import { openTopicDelivery, type TopicDelivery } from '../../src/notification/channels/topic-delivery.ts';
 import {
   type Dispatcher,
   type DispatcherLimits,
   type DispatcherOptions,
   defaultDispatcherLimits,
   startDispatcher,
-} from '../../src/notification/dispatcher.ts';
-import { selectByCriteria } from '../../src/notification/select-event.ts';
-import { openSender } from '../../src/notification/sender.ts';
-import type { SubscriptionChange } from '../../src/notification/subscription-version.ts';
-import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions.ts';
-import { openTopicDelivery, type TopicDelivery } from '../../src/notification/topic-delivery.ts';
+} from '../../src/notification/delivery/dispatcher.ts';
+import type { ResolveHost } from '../../src/notification/outbound-http/address-guard.ts';
+import { openSender } from '../../src/notification/outbound-http/sender.ts';
+import { protectSubscription } from '../../src/notification/subscriptions/channel-secrets.ts';
+import type { ParseSearch } from '../../src/notification/subscriptions/criteria.ts';
+import { selectByCriteria } from '../../src/notification/subscriptions/select-event.ts';
+import type { SubscriptionChange } from '../../src/notification/subscriptions/subscription-version.ts';
+import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions/subscriptions.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store, StoredResource } from '../../src/store/store.ts';
 import { storeUnavailable } from '../../src/store/store-unavailable.ts';

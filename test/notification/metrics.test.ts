@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client';
 import t from 'tap';
-import { registerDeliveryMetrics } from '../../src/notification/metrics.ts';
+import { registerDeliveryMetrics } from '../../src/notification/alarms/metrics.ts';
 import { manualClock } from '../support/manual-clock.ts';
 import { openReceiver } from '../support/receiver.ts';
 import { openWorld } from './delivery-world.ts';

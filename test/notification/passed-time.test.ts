@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { openSteadyTime } from '../../src/notification/clock.ts';
-import { openPassedTime } from '../../src/notification/passed-time.ts';
+import { openSteadyTime } from '../../src/clock/clock.ts';
+import { openPassedTime } from '../../src/clock/elapsed-time.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;

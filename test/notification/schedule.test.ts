@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { openSteadyTime } from '../../src/clock/clock.ts';
 import {
   type Breaker,
   beginAttempt,
@@ -8,11 +9,10 @@ import {
   mostRefused,
   noteAttempt,
   stanceOf,
-} from '../../src/notification/breaker.ts';
-import { openSteadyTime } from '../../src/notification/clock.ts';
-import { fullRate, takeToken } from '../../src/notification/rate-limit.ts';
-import { longestDelayMs, parseRetryAfter, retryDelayMs } from '../../src/notification/schedule.ts';
-import { parkAfterAttempts, settle } from '../../src/notification/settlement.ts';
+} from '../../src/notification/delivery/breaker.ts';
+import { fullRate, takeToken } from '../../src/notification/delivery/rate-limit.ts';
+import { parkAfterAttempts, settle } from '../../src/notification/delivery/settlement.ts';
+import { longestDelayMs, parseRetryAfter, retryDelayMs } from '../../src/notification/outbound-http/schedule.ts';
 
 const middle = () => 0.5;
 

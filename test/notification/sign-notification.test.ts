@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Webhook } from 'standardwebhooks';
 import t, { type Test } from 'tap';
-import { openNotificationKeys, rotateNotificationKeys } from '../../src/notification/notification-keys.ts';
-import { openSender } from '../../src/notification/sender.ts';
-import { buildSignNotification } from '../../src/notification/sign-notification.ts';
-import { readPublicKeys, verifyNotification } from '../../src/notification/verify-notification.ts';
+import {
+  openNotificationKeys,
+  rotateNotificationKeys,
+} from '../../src/notification/outbound-http/notification-keys.ts';
+import { openSender } from '../../src/notification/outbound-http/sender.ts';
+import { buildSignNotification } from '../../src/notification/outbound-http/sign-notification.ts';
+import { readPublicKeys, verifyNotification } from '../../src/notification/outbound-http/verify-notification.ts';
 import { parseRegistry } from '../../src/registry/parse-registry.ts';
 import { parseWebhookSecret } from '../../src/registry/parse-webhook-secret.ts';
 import { openReceiver } from '../support/receiver.ts';

@@ -2,8 +2,8 @@
 import type { Bundle, Parameters } from 'fhir/r4.js';
 import t from 'tap';
 import { backport } from '../../src/fhir/subscription/backport.ts';
-import { type Binding, renderBindingToken } from '../../src/notification/binding-token.ts';
-import type { SocketChannel } from '../../src/notification/socket-session.ts';
+import { type Binding, renderBindingToken } from '../../src/notification/channels/binding-token.ts';
+import type { SocketChannel } from '../../src/notification/channels/socket-session.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
 import { bindingKey, type World, world } from './delivery-world.ts';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type CpisProcess, environmentWithoutSettings, startCpis } from '../../src/cli/demo/cpis-process.ts';
-import { buildSignNotification } from '../../src/notification/sign-notification.ts';
+import { buildSignNotification } from '../../src/notification/outbound-http/sign-notification.ts';
 import type { Teardown } from './running-server.ts';
 
 /** What the receivers ask for in the Authorization header. */

@@ -4,7 +4,7 @@ import {
   type Verification,
   type VerificationKeys,
   verifyNotification,
-} from '../../notification/verify-notification.ts';
+} from '../../notification/outbound-http/verify-notification.ts';
 
 /** Verifies notifications by the keys of now. Rejects when the keys cannot be had: then nothing can be said. */
 export type VerifyArrived = (headers: NotificationHeaders, body: Uint8Array) => Promise<Verification>;

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { NotificationHeaders } from '../../notification/verify-notification.ts';
+import type { NotificationHeaders } from '../../notification/outbound-http/verify-notification.ts';
 import type { Arrived, Recorded } from './inbox.ts';
 import type { VerifyArrived } from './keyring.ts';
 import { NotANotification, readNotification, type Told } from './read-notification.ts';

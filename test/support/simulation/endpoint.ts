@@ -1,4 +1,4 @@
-import type { SendResult } from '../../../src/notification/sender.ts';
+import type { SendResult } from '../../../src/notification/outbound-http/sender.ts';
 import { type EndpointTrouble, minuteMs, type PlannedEvent, secondMs } from './plan.ts';
 import type { Random } from './random.ts';
 

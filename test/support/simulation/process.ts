@@ -1,9 +1,13 @@
-import { type Clock, openSteadyTime } from '../../../src/notification/clock.ts';
-import { type Dispatcher, defaultDispatcherLimits, startDispatcher } from '../../../src/notification/dispatcher.ts';
-import { buildMessage } from '../../../src/notification/message.ts';
-import type { Send, SendResult } from '../../../src/notification/sender.ts';
-import type { UsableSubscription } from '../../../src/notification/subscriptions.ts';
-import { watchDeliveries } from '../../../src/notification/watch-deliveries.ts';
+import { type Clock, openSteadyTime } from '../../../src/clock/clock.ts';
+import { watchDeliveries } from '../../../src/notification/alarms/alarm-loop.ts';
+import { buildMessage } from '../../../src/notification/channels/message.ts';
+import {
+  type Dispatcher,
+  defaultDispatcherLimits,
+  startDispatcher,
+} from '../../../src/notification/delivery/dispatcher.ts';
+import type { Send, SendResult } from '../../../src/notification/outbound-http/sender.ts';
+import type { UsableSubscription } from '../../../src/notification/subscriptions/subscriptions.ts';
 import type { DeliveryQueue } from '../../../src/store/store.ts';
 import { minuteMs, secondMs } from './plan.ts';
 import type { Random } from './random.ts';

@@ -1,4 +1,4 @@
-import type { UsableSubscription } from '../../../src/notification/subscriptions.ts';
+import type { UsableSubscription } from '../../../src/notification/subscriptions/subscriptions.ts';
 import { openMemoryDeliveries } from '../memory-deliveries.ts';
 import { answerOf, promisedMs } from './endpoint.ts';
 import {

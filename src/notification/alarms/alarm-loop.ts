@@ -1,0 +1,63 @@
+import type { Clock } from '../../clock/clock.ts';
+import type { DeliveryBreach, DeliveryQueue } from '../../store/store.ts';
+import { type Alarm, judgeAlarms, type StandingAlarms } from './alarms.ts';
+
+export interface DeliveryWatchOptions {
+  readonly deliveries: Pick<DeliveryQueue, 'backlog' | 'recordBreach'>;
+  readonly clock: Clock;
+  readonly everyMs: number;
+  /** An alarm was raised, went further, or ended (level 0). */
+  readonly onAlarm: (alarm: Alarm) => void;
+  /** A breach has been recorded, for the first time. */
+  readonly onBreach: (breach: DeliveryBreach) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Looks after the promise, whatever the dispatcher does: it reads what the store is owed, and nothing else. */
+export interface DeliveryWatch {
+  /** The alarms that stand. */
+  standing(): readonly Alarm[];
+  stop(): void;
+}
+
+/** Starts looking, at once and then every `everyMs`. A breach that cannot be recorded now is recorded later. */
+export function watchDeliveries(options: DeliveryWatchOptions): DeliveryWatch {
+  const { deliveries, clock, everyMs, onAlarm, onBreach, onError } = options;
+  let standing: StandingAlarms = new Map();
+  let unrecorded: readonly DeliveryBreach[] = [];
+  let stopped = false;
+  let cancel: () => void;
+
+  async function look(): Promise<void> {
+    const verdict = judgeAlarms(standing, await deliveries.backlog(), clock.now(), clock.ageMs);
+    if (stopped) return;
+    ({ standing } = verdict);
+    unrecorded = [...unrecorded, ...verdict.breaches];
+    for (const alarm of verdict.changed) onAlarm(alarm);
+    while (unrecorded[0] !== undefined) {
+      const [breach] = unrecorded;
+      if (await deliveries.recordBreach(breach)) onBreach(breach);
+      unrecorded = unrecorded.slice(1);
+    }
+  }
+
+  function plan(delayMs: number): void {
+    cancel = clock.after(delayMs, () => {
+      void look()
+        .catch(onError)
+        .then(() => {
+          if (!stopped) plan(everyMs);
+        });
+    });
+  }
+  cancel = () => undefined;
+  plan(0);
+
+  return {
+    standing: () => [...standing.values()],
+    stop() {
+      stopped = true;
+      cancel();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { request } from 'undici';
+import type { Clock } from '../../clock/clock.ts';
+import type { Alarm } from './alarms.ts';
+
+export interface AlarmWebhook {
+  /** Returns at once. */
+  tell(alarm: Alarm): void;
+  close(): void;
+}
+
+export interface AlarmWebhookOptions {
+  /** The operator's own: neither the address guard nor the registry concerns it. */
+  readonly url: string;
+  readonly clock: Clock;
+  /** Each attempt that failed; the alarm stays in the log and in the metrics. */
+  readonly onError: (error: unknown) => void;
+}
+
+const waitsMs = [5_000, 30_000, 120_000, 600_000];
+const deadlineMs = 10_000;
+/** Alarms that wait to be told; beyond it they are in the log only. */
+const mostWaiting = 200;
+
+/** Tells an operator's endpoint of alarms: `POST` of JSON that names an authority and numbers, no event and no patient. */
+export function openAlarmWebhook({ url, clock, onError }: AlarmWebhookOptions): AlarmWebhook {
+  const waiting = new Set<() => void>();
+  let closed = false;
+
+  async function post(body: string, tries: number): Promise<void> {
+    try {
+      const response = await request(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+        signal: AbortSignal.timeout(deadlineMs),
+      });
+      await response.body.dump({ limit: 65_536 });
+      if (response.statusCode >= 200 && response.statusCode < 300) return;
+      throw new Error(`the alarm webhook answered ${response.statusCode}`);
+    } catch (error) {
+      onError(error);
+      const waitMs = waitsMs[tries];
+      if (closed || waitMs === undefined || waiting.size >= mostWaiting) return;
+      const cancel = clock.after(waitMs, () => {
+        waiting.delete(cancel);
+        void post(body, tries + 1);
+      });
+      waiting.add(cancel);
+    }
+  }
+
+  return {
+    tell({ authority, kind, level, undelivered, oldestRecordedMs }) {
+      const since =
+        oldestRecordedMs === undefined ? {} : { undeliveredSince: new Date(oldestRecordedMs).toISOString() };
+      const at = new Date(clock.now()).toISOString();
+      void post(
+        JSON.stringify({ event: 'delivery-alarm', authority, kind, hours: level, undelivered, ...since, at }),
+        0,
+      );
+    },
+    close() {
+      closed = true;
+      for (const cancel of waiting) cancel();
+    },
+  };
+}

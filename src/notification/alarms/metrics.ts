@@ -1,0 +1,111 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { DeliveryBacklog, DeliveryQueue } from '../../store/store.ts';
+import type { Dispatcher } from '../delivery/dispatcher.ts';
+import type { Alarm } from './alarms.ts';
+
+export interface DeliveryMetricsOptions {
+  readonly register: Registry;
+  readonly deliveries: Pick<DeliveryQueue, 'backlog'>;
+  readonly dispatcher: Pick<Dispatcher, 'snapshot'>;
+  /** How much time has really passed since a recorded moment. */
+  readonly ageMs: (recordedMs: number) => number;
+  readonly alarms: () => readonly Alarm[];
+  /** Recorded by this process since its start. */
+  readonly breaches: () => number;
+  /** How far the clock of this process is ahead of the machine's, in milliseconds. */
+  readonly aheadMs: () => number;
+}
+
+/**
+ * Registers what is owed and what was tried, read anew at each scrape: age of the oldest undelivered AuditEvent and counts
+ * by state per authority, failures in a row per authority, attempts by result.
+ */
+export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
+  const { register, deliveries, dispatcher, ageMs, alarms, breaches, aheadMs } = options;
+  const registers = [register];
+  let reading: Promise<readonly DeliveryBacklog[]> | undefined;
+  /** All gauges of one scrape share one query. */
+  const backlog = () => {
+    reading ??= deliveries.backlog().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
+
+  new Gauge({
+    name: 'cpis_delivery_oldest_undelivered_seconds',
+    help: 'Age of the oldest AuditEvent that an authority is owed and that is not parked; 0 when there is none',
+    labelNames: ['authority'],
+    registers,
+    async collect() {
+      this.reset();
+      for (const { authority, oldestRecordedMs } of await backlog()) {
+        this.set({ authority }, oldestRecordedMs === undefined ? 0 : ageMs(oldestRecordedMs) / 1000);
+      }
+    },
+  });
+  new Gauge({
+    name: 'cpis_deliveries',
+    help: 'Deliveries by authority and state: pending (parked ones not), leased, parked, unwanted, delivered',
+    labelNames: ['authority', 'state'],
+    registers,
+    async collect() {
+      this.reset();
+      for (const { authority, undelivered, leased, parked, unwanted, delivered } of await backlog()) {
+        this.set({ authority, state: 'pending' }, Math.max(0, undelivered - leased - parked));
+        this.set({ authority, state: 'leased' }, leased);
+        this.set({ authority, state: 'parked' }, parked);
+        this.set({ authority, state: 'unwanted' }, unwanted);
+        this.set({ authority, state: 'delivered' }, delivered);
+      }
+    },
+  });
+  new Gauge({
+    name: 'cpis_delivery_endpoint_failures',
+    help: 'Failures in a row of the endpoint of an authority; 0 while it answers',
+    labelNames: ['authority'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { authority, endpointFailures } of dispatcher.snapshot().lanes)
+        this.set({ authority }, endpointFailures);
+    },
+  });
+  new Gauge({
+    name: 'cpis_delivery_alarm_hours',
+    help: 'Standing alarms: hours (1, 4, 12, 20, 24) that something has been undelivered, by authority and kind',
+    labelNames: ['authority', 'kind'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { authority, kind, level } of alarms()) this.set({ authority, kind }, level);
+    },
+  });
+  new Counter({
+    name: 'cpis_delivery_breaches_total',
+    help: 'Breaches of the 24 hours recorded since the start',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(breaches());
+    },
+  });
+  new Gauge({
+    name: 'cpis_clock_ahead_seconds',
+    help: 'How far the clock of this process is ahead of the machine, which it follows without going back',
+    registers,
+    collect() {
+      this.set(aheadMs() / 1000);
+    },
+  });
+  new Counter({
+    name: 'cpis_delivery_attempts_total',
+    help: 'Notifications sent since the start, by result: acknowledged, or the class of the failure',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [result, count] of dispatcher.snapshot().attempts) this.inc({ result }, count);
+    },
+  });
+}

@@ -1,0 +1,72 @@
+import type { Clock } from '../../clock/clock.ts';
+import type { Store } from '../../store/store.ts';
+import { type EventNumbers, openEventNumbers } from '../events/event-numbers.ts';
+import { buildEventReader } from '../events/event-reader.ts';
+import type { Send } from '../outbound-http/sender.ts';
+import type { SelectEvent } from '../subscriptions/select-event.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
+import { buildDeliver, type Deliver } from './deliver.ts';
+import { startHeartbeats } from './heartbeats.ts';
+import { openTopicChannels } from './topic-channel.ts';
+import { openWebsockets, type Websockets } from './websockets.ts';
+
+export interface TopicDeliveryOptions {
+  readonly store: Store;
+  readonly subscriptions: Subscriptions;
+  readonly selectEvent: SelectEvent;
+  /** The JSON text of an AuditEvent as the authority may have it. */
+  readonly renderEvent: (body: string, authority: string) => string;
+  readonly send: Send;
+  readonly clock: Clock;
+  /** The public base URL, without a slash at its end. */
+  readonly baseUrl: string;
+  /** A UUID. */
+  readonly newId: () => string;
+  /** Whether the client belongs to the authority and may have its AuditEvents, now. */
+  readonly mayConnect: (owner: string, clientId: string) => boolean;
+  /** What binding tokens of WebSockets are made with; 32 bytes. */
+  readonly bindingKey: Uint8Array;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Numbers, channels and heartbeats of topic-based Subscriptions, and with them the way of every notification. */
+export interface TopicDelivery {
+  readonly deliver: Deliver;
+  readonly numbers: EventNumbers;
+  readonly websockets: Websockets;
+  close(): Promise<void>;
+}
+
+/** Puts them together and begins to shake hands. */
+export function openTopicDelivery(options: TopicDeliveryOptions): TopicDelivery {
+  const { store, subscriptions, send, clock, onError, renderEvent } = options;
+  const numbers = openEventNumbers(options);
+  const topics = openTopicChannels({ ...options, events: store.subscriptionEvents, numbers });
+  const reader = buildEventReader(store, renderEvent);
+  const websockets = openWebsockets({ ...options, numbers, reader });
+  const stopHeartbeats = startHeartbeats({
+    subscriptions,
+    clock,
+    lastSentMs: topics.lastSentMs,
+    send: (to) => (to.channel.type === 'websocket' ? websockets.heartbeat(to) : topics.heartbeat(to)),
+  });
+  subscriptions.handshakeBy(topics.handshake);
+  return {
+    numbers,
+    websockets,
+    deliver: buildDeliver({
+      send,
+      topics,
+      acknowledgedBy: async ({ id }, auditId) => {
+        const [number = Number.POSITIVE_INFINITY] = await numbers.numberOf(id, [auditId]);
+        return number <= (await store.subscriptionEvents.acknowledged(id));
+      },
+      onError,
+    }),
+    close: async () => {
+      stopHeartbeats();
+      websockets.close();
+      await numbers.close();
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto';
+import {
+  type NotificationContext,
+  type NotificationType,
+  type NumberedEvent,
+  renderNotification,
+  type SubscriptionStanding,
+} from '../../fhir/subscription/notification-bundle.ts';
+import type { Notification } from '../outbound-http/sender.ts';
+import type { UsableSubscription } from '../subscriptions/subscriptions.ts';
+
+/** Where a Subscription in use stands, `lastNumber` being its last event number. */
+export function standingOf(
+  { id, status, channel }: Pick<UsableSubscription, 'id' | 'status' | 'channel'>,
+  lastNumber: number,
+): SubscriptionStanding {
+  return { id, topic: channel.topic?.url, status, error: undefined, lastNumber };
+}
+
+/**
+ * The POST that tells the endpoint of a topic-based Subscription of these events, none for handshake and heartbeat.
+ * `webhook-id` is the AuditEvent's id for one event; for several it is made of their ids, the same for the same ones.
+ */
+export function buildTopicMessage(
+  to: UsableSubscription,
+  type: NotificationType,
+  events: readonly NumberedEvent[],
+  lastNumber: number,
+  context: Omit<NotificationContext, 'content'>,
+): Notification {
+  const { channel, secrets } = to;
+  const content = channel.topic?.content ?? 'empty';
+  const body = renderNotification(standingOf(to, lastNumber), type, events, { ...context, content });
+  const headers = [...channel.headers.flat(), 'content-type', channel.payload ?? 'application/fhir+json'];
+  const timeoutMs = channel.topic?.timeoutMs;
+  return {
+    method: 'POST',
+    url: channel.endpoint,
+    headers,
+    body,
+    signing: { id: webhookId(events, context), secrets },
+    ...(timeoutMs === undefined ? {} : { deadlineMs: timeoutMs }),
+  };
+}
+
+function webhookId(events: readonly NumberedEvent[], { newId }: Pick<NotificationContext, 'newId'>): string {
+  const [first, ...others] = events;
+  if (first === undefined) return newId();
+  if (others.length === 0) return first.id;
+  return createHash('sha256')
+    .update(events.map(({ id }) => id).join())
+    .digest('hex');
+}

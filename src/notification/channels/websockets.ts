@@ -1,0 +1,187 @@
+import type { Clock } from '../../clock/clock.ts';
+import type { DeliveryQueue, Store } from '../../store/store.ts';
+import type { EventNumbers } from '../events/event-numbers.ts';
+import type { EventReader } from '../events/event-reader.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import { type Binding, parseBindingToken } from './binding-token.ts';
+import { settleAcknowledged } from './settle-acknowledged.ts';
+import { type SocketChannel, SocketSession } from './socket-session.ts';
+
+/** The WebSockets of subscribers that cannot be reached: they connect to this server, and bind with a token. */
+export interface Websockets {
+  /** Takes a connection that is open. */
+  accept(channel: SocketChannel): void;
+  heartbeat(to: UsableSubscription): Promise<void>;
+  /** Closes every connection. */
+  close(): void;
+}
+
+export interface WebsocketsOptions {
+  readonly store: Pick<Store, 'useOnce' | 'subscriptionEvents'> & { readonly deliveries: DeliveryQueue };
+  readonly subscriptions: Pick<Subscriptions, 'usable' | 'onChange'>;
+  readonly numbers: Pick<EventNumbers, 'caughtUp' | 'onNumbered'>;
+  readonly reader: EventReader;
+  readonly clock: Clock;
+  readonly baseUrl: string;
+  readonly newId: () => string;
+  /** Whether the client belongs to the authority and may have its AuditEvents, now. */
+  readonly mayConnect: (owner: string, clientId: string) => boolean;
+  /** What binding tokens are made with. */
+  readonly bindingKey: Uint8Array;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Codes of RFC 6455 7.4.1. */
+const policyViolation = 1008;
+const tryAgainLater = 1013;
+const goingAway = 1001;
+
+/** A connection that has not bound by then is closed. */
+const bindWithinMs = 10_000;
+const mostUnbound = 1_000;
+/** The same from one address. */
+const mostUnboundOfAddress = 20;
+/** A Subscription that has just been written is in use a moment later. */
+const lookAgainMs = 250;
+const mostLooks = 8;
+const mostSessionsOfOwner = 10;
+/** How often events are looked for that another server has numbered. */
+const lookEveryMs = 5_000;
+
+export function openWebsockets(options: WebsocketsOptions): Websockets {
+  const { store, subscriptions, numbers, clock, mayConnect, bindingKey, onError } = options;
+  const sessions = new Set<SocketSession>();
+
+  const usableSockets = (owner: string): ReadonlyMap<string, UsableSubscription> =>
+    new Map(
+      subscriptions
+        .usable(owner)
+        .filter(({ channel }) => channel.type === 'websocket')
+        .map((usable) => [usable.id, usable]),
+    );
+
+  async function bind(session: SocketSession, token: string): Promise<void> {
+    const binding: Binding | undefined = parseBindingToken(token, bindingKey, clock.now());
+    const isOthers = session.owner !== undefined && session.owner !== binding?.owner;
+    if (binding === undefined || isOthers || !mayConnect(binding.owner, binding.clientId)) {
+      session.close(policyViolation, 'the token is not valid here');
+      return;
+    }
+    if (!(await store.useOnce(`ws-binding:${binding.nonce}`, binding.expiresAtMs, clock.now()))) {
+      session.close(policyViolation, 'the token was used before');
+      return;
+    }
+    const others = [...sessions].filter((each) => each !== session && each.owner === binding.owner);
+    if (others.length >= mostSessionsOfOwner) {
+      session.close(tryAgainLater, 'this authority has too many connections');
+      return;
+    }
+    const findBound = (): UsableSubscription[] => {
+      const usable = usableSockets(binding.owner);
+      return binding.subscriptionIds.flatMap((id) => usable.get(id) ?? []);
+    };
+    let bound = findBound();
+    for (let looks = 1; bound.length === 0 && looks < mostLooks && session.isOpen; looks += 1) {
+      await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
+      bound = findBound();
+    }
+    if (bound.length === 0) {
+      session.close(policyViolation, 'no Subscription of the token is in use');
+      return;
+    }
+    await numbers.caughtUp(binding.owner);
+    for (const to of bound) await session.bind(to, binding.clientId);
+  }
+
+  async function acknowledge(session: SocketSession, id: string, through: number): Promise<void> {
+    const to = session.owner === undefined ? undefined : usableSockets(session.owner).get(id);
+    if (to === undefined || through > session.toldThrough(id)) {
+      session.close(policyViolation, 'there was nothing to acknowledge');
+      return;
+    }
+    await settleAcknowledged(to, through, { ...store, subscriptions, clock });
+    await session.say(`acknowledged ${id} ${through}`);
+  }
+
+  function take(session: SocketSession, message: string): Promise<void> {
+    const [, token] = /^bind-with-token[ :]+(\S{1,4096})$/.exec(message) ?? [];
+    if (token !== undefined) return bind(session, token);
+    const [, id, number] = /^ack ([A-Za-z0-9.-]{1,64}) ([1-9]\d{0,14})$/.exec(message) ?? [];
+    if (id !== undefined) return acknowledge(session, id, Number(number));
+    session.close(policyViolation, 'the message is not understood');
+    return Promise.resolve();
+  }
+
+  numbers.onNumbered((owner, id) => {
+    for (const session of sessions) if (session.owner === owner) session.tell(id);
+  });
+  subscriptions.onChange((owner) => {
+    const usable = usableSockets(owner);
+    for (const session of sessions) {
+      if (session.owner !== owner) continue;
+      const mayStay = session.clientIds.every((clientId) => mayConnect(owner, clientId));
+      if (session.keep(mayStay ? usable : new Map()) === 0) {
+        session.close(policyViolation, 'no Subscription is in use any more');
+      }
+    }
+  });
+  let closed = false;
+  let cancelLook: (() => void) | undefined;
+  function lookLater(): void {
+    if (closed || cancelLook !== undefined || sessions.size === 0) return;
+    cancelLook = clock.after(lookEveryMs, () => {
+      cancelLook = undefined;
+      for (const session of sessions) session.tellAll();
+      lookLater();
+    });
+  }
+
+  return {
+    accept(channel) {
+      const unbound = [...sessions].filter(({ owner }) => owner === undefined);
+      const ofAddress = unbound.filter(({ address }) => address === channel.address);
+      const session = new SocketSession(channel, options);
+      if (closed || unbound.length >= mostUnbound || ofAddress.length >= mostUnboundOfAddress) {
+        session.close(tryAgainLater, 'too many connections');
+        return;
+      }
+      sessions.add(session);
+      lookLater();
+      const cancelBind = clock.after(bindWithinMs, () => {
+        if (session.owner === undefined) session.close(policyViolation, 'no token came in time');
+      });
+      /** One message after the other. */
+      let turn = Promise.resolve();
+      let waiting = 0;
+      channel.onMessage((message) => {
+        waiting += 1;
+        if (waiting > 100) {
+          session.close(policyViolation, 'too many messages');
+          return;
+        }
+        turn = turn
+          .then(() => (session.isOpen ? take(session, message) : undefined))
+          .catch((error: unknown) => {
+            onError(error);
+            session.close(tryAgainLater, 'the server cannot take it at present');
+          })
+          .finally(() => {
+            waiting -= 1;
+          });
+      });
+      channel.onClose(() => {
+        cancelBind();
+        session.ended();
+        sessions.delete(session);
+      });
+    },
+    async heartbeat(to) {
+      await Promise.all([...sessions].map((session) => session.heartbeat(to).catch(onError)));
+    },
+    close() {
+      closed = true;
+      cancelLook?.();
+      for (const session of sessions) session.close(goingAway, 'the server is going down');
+    },
+  };
+}

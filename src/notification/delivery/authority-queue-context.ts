@@ -1,0 +1,25 @@
+import type { DeliveryQueue } from '../../store/store.ts';
+import type { SelectEvent } from '../subscriptions/select-event.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
+import type { EndpointsContext } from './endpoints.ts';
+import type { SendSlots } from './send-slots.ts';
+
+/** What all lanes share. */
+export interface LaneContext extends EndpointsContext {
+  readonly deliveries: DeliveryQueue;
+  readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered'>;
+  readonly selectEvent: SelectEvent;
+  /** The JSON text of an AuditEvent as this authority may have it. */
+  readonly renderEvent: (body: string, authority: string) => string;
+  readonly slots: SendSlots;
+  readonly leaseMs: number;
+  readonly deadlineMs: number;
+  readonly pageSize: number;
+  /** Deliveries that one authority is sent in a second, on average. */
+  readonly perSecond: number;
+  readonly onError: (error: unknown) => void;
+  /** A delivery has been parked; `reason` is the class of its last failure. */
+  readonly onParked: (authority: string, auditId: string, reason: string) => void;
+  /** The lane has nothing due but may hold what comes due later: it wants `dueAt`. */
+  readonly askDue: () => void;
+}

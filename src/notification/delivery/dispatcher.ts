@@ -1,0 +1,210 @@
+import type { Clock } from '../../clock/clock.ts';
+import type { Store } from '../../store/store.ts';
+import type { Deliver } from '../channels/deliver.ts';
+import { longestDelayMs } from '../outbound-http/schedule.ts';
+import type { Sender } from '../outbound-http/sender.ts';
+import type { SelectEvent } from '../subscriptions/select-event.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
+import { Lane } from './authority-queue.ts';
+import type { LaneContext } from './authority-queue-context.ts';
+import { makeAllDue } from './requeue.ts';
+import { SendSlots } from './send-slots.ts';
+
+export interface DispatcherLimits {
+  /** Deliveries sent side by side to one authority. */
+  readonly perAuthority: number;
+  /** The same over all authorities, beside one for each authority that is always its own. */
+  readonly total: number;
+  /** Deliveries that one authority is sent in a second, on average. */
+  readonly perSecond: number;
+  /** Deliveries leased in one claim. */
+  readonly pageSize: number;
+  /** A lease must outlast the sender's deadline. */
+  readonly leaseMs: number;
+  readonly deadlineMs: number;
+  /** How often the store is asked what is due although nothing has told of it: another instance may have died. */
+  readonly queryEveryMs: number;
+  /** How long `stop` waits for what is being sent before it cuts the connections. */
+  readonly stopGraceMs: number;
+}
+
+export const defaultDispatcherLimits: DispatcherLimits = {
+  perAuthority: 8,
+  total: 256,
+  perSecond: 500,
+  pageSize: 64,
+  leaseMs: 90_000,
+  deadlineMs: 30_000,
+  queryEveryMs: 60_000,
+  stopGraceMs: 5_000,
+};
+
+export interface DispatcherOptions {
+  readonly store: Pick<Store, 'deliveries'>;
+  readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered' | 'onChange'>;
+  readonly selectEvent: SelectEvent;
+  /** The JSON text of an AuditEvent as the authority may have it; what is selected and sent. */
+  readonly renderEvent: (body: string, authority: string) => string;
+  readonly deliver: Deliver;
+  readonly sender: Pick<Sender, 'close'>;
+  readonly clock: Clock;
+  /** Numbers in [0, 1), for jitter. */
+  readonly random: () => number;
+  readonly limits: DispatcherLimits;
+  /** Called after each attempt; `result` is `acknowledged` or the class of the failure. */
+  readonly onAttempt?: (authority: string, result: string, durationMs: number) => void;
+  /** A delivery has been parked; `reason` is the class of its last failure. */
+  readonly onParked?: (authority: string, auditId: string, reason: string) => void;
+  /** Errors of the store: delivery goes on. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** What the dispatcher is doing, for metrics and the operator. */
+interface DispatcherSnapshot {
+  /** Attempts since the start, by result. */
+  readonly attempts: ReadonlyMap<string, number>;
+  readonly lanes: readonly {
+    readonly authority: string;
+    readonly sending: number;
+    /** Claims, attempts and settlements that have not ended. */
+    readonly underWay: number;
+    readonly endpointFailures: number;
+    /** The class of the last failure while an endpoint fails, such as `tls` or `status-503`. */
+    readonly lastFailure: string | undefined;
+  }[];
+}
+
+export interface Dispatcher {
+  /** Deliveries have been committed for this authority. Returns at once. */
+  wake(authority: string): void;
+  /** Makes everything of the authority that waits due now, parked ones as if new. How many it were; throws as the store. */
+  replay(authority: string): Promise<number>;
+  snapshot(): DispatcherSnapshot;
+  /** Gives leases back, lets what is being sent end within the grace, cuts the rest. */
+  stop(): Promise<void>;
+}
+
+const dueQueryGapMs = 1_000;
+const clockStepMs = 60_000;
+
+/** Starts delivering what the store holds. Never throws; a store that cannot be read is asked again. */
+export function startDispatcher(options: DispatcherOptions): Dispatcher {
+  const { store, subscriptions, sender, clock, limits, onError } = options;
+  const { deliveries } = store;
+  const lanes = new Map<string, Lane>();
+  const attempts = new Map<string, number>();
+  let stopped = false;
+  let cancelDueQuery: (() => void) | undefined;
+  let cancelNextQuery = (): void => undefined;
+  let lastDueQueryMs = Number.NEGATIVE_INFINITY;
+  /** At the start nobody knows whether what is unwanted was looked at with the Subscriptions of now. */
+  let sweepsAll = true;
+
+  const context: LaneContext = {
+    ...options,
+    ...limits,
+    deliveries,
+    slots: new SendSlots(limits.total, limits.perAuthority),
+    onAttempt: (authority, result, durationMs) => {
+      attempts.set(result, (attempts.get(result) ?? 0) + 1);
+      options.onAttempt?.(authority, result, durationMs);
+    },
+    onParked: (authority, auditId, reason) => options.onParked?.(authority, auditId, reason),
+    askDue: () => askDue(),
+  };
+
+  function laneOf(authority: string): Lane {
+    const known = lanes.get(authority);
+    if (known !== undefined) return known;
+    const lane = new Lane(authority, context);
+    lanes.set(authority, lane);
+    return lane;
+  }
+
+  /** One query serves all lanes that ask within the gap. */
+  function askDue(leastMs = 0): void {
+    if (stopped || cancelDueQuery !== undefined) return;
+    const waitMs = Math.max(0, lastDueQueryMs + dueQueryGapMs - clock.elapsed());
+    cancelDueQuery = clock.after(Math.max(waitMs, leastMs), () => void queryDue());
+  }
+
+  async function queryDue(): Promise<void> {
+    lastDueQueryMs = clock.elapsed();
+    cancelDueQuery = undefined;
+    try {
+      const backlog = await deliveries.backlog();
+      for (const { authority, nextDueMs, unwanted } of backlog) {
+        if (sweepsAll && unwanted > 0) laneOf(authority).sweepUnwanted();
+        if (sweepsAll && unwanted > 0 && !stopped) laneOf(authority).wake();
+        if (nextDueMs !== undefined && !stopped) await schedule(authority, nextDueMs);
+      }
+      sweepsAll = false;
+    } catch (error) {
+      onError(error);
+      askDue(5 * dueQueryGapMs);
+    }
+  }
+
+  /** Nothing is ever due later than the longest delay or a lease: if it is, the wall clock was set back. */
+  async function schedule(authority: string, nextDueMs: number): Promise<void> {
+    const nowMs = clock.now();
+    const lane = laneOf(authority);
+    if (nextDueMs <= nowMs + longestDelayMs + limits.leaseMs + clockStepMs) {
+      lane.dueAt(nextDueMs);
+      return;
+    }
+    await makeAllDue(deliveries, authority, nowMs, 'waiting');
+    lane.wake();
+  }
+
+  subscriptions.onChange((authority) => {
+    if (!stopped) laneOf(authority).restart();
+  });
+  function queryRegularly(): void {
+    askDue();
+    cancelNextQuery = clock.after(limits.queryEveryMs, queryRegularly);
+  }
+  queryRegularly();
+  const unwatch = deliveries.watch?.((authority) => {
+    if (!stopped) laneOf(authority).wake();
+  });
+
+  async function stop(): Promise<void> {
+    stopped = true;
+    const unwatched = unwatch?.();
+    cancelDueQuery?.();
+    cancelNextQuery();
+    for (const lane of lanes.values()) lane.halt();
+    const settled = Promise.all([...lanes.values()].map((lane) => lane.settled()));
+    const graceOver = Promise.withResolvers<void>();
+    const cancelGrace = clock.after(limits.stopGraceMs, graceOver.resolve);
+    await Promise.race([settled, graceOver.promise]);
+    cancelGrace();
+    await sender.close();
+    await settled;
+    await unwatched;
+  }
+
+  return {
+    wake: (authority) => {
+      if (!stopped) laneOf(authority).wake();
+    },
+    replay: async (authority) => {
+      const parked = await makeAllDue(deliveries, authority, clock.now(), 'parked');
+      const waiting = await makeAllDue(deliveries, authority, clock.now(), 'waiting');
+      if (!stopped) laneOf(authority).restart();
+      return parked + waiting;
+    },
+    snapshot: () => ({
+      attempts: new Map(attempts),
+      lanes: [...lanes.values()].map(({ authority, sending, underWay, endpoints }) => ({
+        authority,
+        sending,
+        underWay,
+        endpointFailures: endpoints.failures,
+        lastFailure: endpoints.lastFailure,
+      })),
+    }),
+    stop,
+  };
+}

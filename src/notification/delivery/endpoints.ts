@@ -1,0 +1,194 @@
+import type { Clock } from '../../clock/clock.ts';
+import type { ClaimedDelivery } from '../../store/store.ts';
+import type { Deliver } from '../channels/deliver.ts';
+import type { SendResult } from '../outbound-http/sender.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import {
+  type Breaker,
+  beginAttempt,
+  type EndpointAnswer,
+  freshBreaker,
+  mayTryAnother,
+  noteAttempt,
+  recencyOf,
+  stanceOf,
+  suspectBreaker,
+} from './breaker.ts';
+import type { Outcome } from './settlement.ts';
+
+export interface EndpointsContext {
+  readonly subscriptions: Pick<Subscriptions, 'failing' | 'recovered'>;
+  readonly deliver: Deliver;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** `result`: `acknowledged` or the class of the failure. */
+  readonly onAttempt: (authority: string, result: string, durationMs: number) => void;
+}
+
+/** Failures in a row after which a Subscription shows `error`. */
+const outageFailures = 3;
+
+/** The endpoints of one authority's Subscriptions, each with its breaker. */
+export class Endpoints {
+  readonly #authority: string;
+  readonly #context: EndpointsContext;
+  readonly #onRecovered: () => void;
+  readonly #breakers = new Map<string, Breaker>();
+  /** Subscriptions that something was held back from while their endpoint was shut. */
+  readonly #heldBack = new Set<string>();
+  #lastFailure: string | undefined;
+  #closing = false;
+  /** Grows when all start afresh: what was sent before says nothing of them. */
+  #generation = 0;
+
+  /** `onRecovered`: an endpoint answers again, and what was held back from it may be tried. */
+  constructor(authority: string, context: EndpointsContext, onRecovered: () => void) {
+    this.#authority = authority;
+    this.#context = context;
+    this.#onRecovered = onRecovered;
+  }
+
+  /** Failures in a row of the endpoint that has most of them. */
+  get failures(): number {
+    return Math.max(0, ...[...this.#breakers.values()].map(({ failures }) => failures));
+  }
+
+  /** The class of the last failure, while an endpoint fails. */
+  get lastFailure(): string | undefined {
+    return this.failures === 0 ? undefined : this.#lastFailure;
+  }
+
+  /** From now on results say nothing about an endpoint: connections are being cut. */
+  close(): void {
+    this.#closing = true;
+  }
+
+  /** The Subscriptions changed: every endpoint starts afresh, those in `error` with one probe. */
+  forget(): void {
+    this.#generation += 1;
+    this.#breakers.clear();
+    this.#heldBack.clear();
+  }
+
+  /**
+   * `all`: some endpoint is open; `one`: a probe may go; `another`: an event that has not failed may; `none`: each is shut
+   * or not in use yet, or there is none.
+   */
+  mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'another' | 'none' {
+    const atMs = this.#context.clock.elapsed();
+    const breakers = usable.filter(isSentTo).map((one) => this.#breakerOf(one));
+    const stances = breakers.map((breaker) => stanceOf(breaker, atMs));
+    if (stances.includes('open')) return 'all';
+    if (stances.includes('probe')) return 'one';
+    return breakers.some(mayTryAnother) ? 'another' : 'none';
+  }
+
+  /**
+   * The one to try next: the oldest. While an endpoint is shut the oldest that has not failed there; else, where a probe may
+   * go and `freshOnly` is not asked for, the one whose failure is longest ago, so that no event that always fails stands in
+   * the way of others.
+   */
+  pick(
+    usable: readonly UsableSubscription[],
+    claimed: readonly ClaimedDelivery[],
+    may: 'all' | 'one' | 'another' | 'none',
+    freshOnly: boolean,
+  ): ClaimedDelivery | undefined {
+    if (may === 'none') return undefined;
+    const atMs = this.#context.clock.elapsed();
+    const mayProbe = (breaker: Breaker): boolean =>
+      may === 'another' ? mayTryAnother(breaker) : stanceOf(breaker, atMs) === 'probe';
+    const ready = usable
+      .filter(isSentTo)
+      .map((one) => ({ id: one.id, breaker: this.#breakerOf(one) }))
+      .filter((one) => mayProbe(one.breaker));
+    if (may === 'all' && ready.length === 0) return claimed[0];
+    const recency = ({ auditId, acknowledgedBy }: ClaimedDelivery): number => {
+      const open = ready.filter(({ id }) => !acknowledgedBy.includes(id));
+      return Math.min(...open.map(({ breaker }) => recencyOf(breaker, auditId)));
+    };
+    const [next] = claimed
+      .map((delivery) => ({ delivery, failedAt: recency(delivery) }))
+      .sort((a, b) => (a.failedAt === b.failedAt ? 0 : a.failedAt - b.failedAt));
+    const mustBeFresh = may === 'another' || (may === 'one' && freshOnly);
+    return next === undefined || (mustBeFresh && next.failedAt >= 0) ? undefined : next.delivery;
+  }
+
+  /** Its endpoint has failed, and answers again. */
+  hasRecovered(subscriptionId: string): boolean {
+    const { failures, round } = this.#breakers.get(subscriptionId) ?? freshBreaker;
+    return failures === 0 && round > 0;
+  }
+
+  /** Milliseconds until the first shut endpoint may be probed; undefined while each waits for the result of a probe. */
+  nextProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
+    const atMs = this.#context.clock.elapsed();
+    const waits = usable.map((one) => this.#breakerOf(one).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
+    return waits.length === 0 ? undefined : Math.min(...waits);
+  }
+
+  /** The same of those that something is held back from. */
+  nextHeldBackProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
+    return this.nextProbeInMs(usable.filter(({ id }) => this.#heldBack.has(id)));
+  }
+
+  /** Sends one delivery to one Subscription, unless its endpoint is shut or not in use yet. Never rejects. */
+  async sendTo(subscription: UsableSubscription, delivery: ClaimedDelivery): Promise<Outcome> {
+    const { clock, deliver, onAttempt } = this.#context;
+    const subscriptionId = subscription.id;
+    if (!isSentTo(subscription)) return { subscriptionId, result: undefined, probeInMs: 0, isProbe: false };
+    const generation = this.#generation;
+    const before = this.#breakerOf(subscription);
+    const startMs = clock.elapsed();
+    const stance = stanceOf(before, startMs, delivery.auditId);
+    if (stance === 'shut') {
+      this.#heldBack.add(subscriptionId);
+      return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscription), isProbe: false };
+    }
+    this.#breakers.set(subscriptionId, beginAttempt(before));
+    const result = await deliver(subscription, delivery);
+    if (result === undefined) return { subscriptionId, result, probeInMs: 0, isProbe: false };
+    const label = result.kind === 'failed' ? result.reason : 'acknowledged';
+    onAttempt(this.#authority, label, Math.max(0, clock.elapsed() - startMs));
+    // What fails alone says nothing about an endpoint that answers others.
+    const failsAlone = delivery.parked && stance === 'open' && result.kind === 'failed';
+    const isOfNow = !this.#closing && generation === this.#generation;
+    if (isOfNow && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
+    return { subscriptionId, result, probeInMs: this.#probeInMs(subscription), isProbe: stance === 'probe' };
+  }
+
+  /** Keeps the breaker, and on transitions the status of the Subscription, in step with what the endpoint did. */
+  #note(round: number, to: UsableSubscription, event: string, result: SendResult): void {
+    const { subscriptions, clock, random } = this.#context;
+    const before = this.#breakerOf(to);
+    const attempt = { round, event, answer: answerOf(result), atMs: clock.elapsed() };
+    const after = noteAttempt(before, attempt, random);
+    this.#breakers.set(to.id, after);
+    if (result.kind === 'failed') {
+      this.#lastFailure = result.reason;
+      if (after.failures >= outageFailures) subscriptions.failing(this.#authority, to.id, result.reason);
+    } else if (to.status === 'error') subscriptions.recovered(this.#authority, to.id);
+    if (after.failures > 0) return;
+    const heldBack = this.#heldBack.delete(to.id);
+    if (before.failures > 0 || heldBack) this.#onRecovered();
+  }
+
+  #probeInMs(to: UsableSubscription): number {
+    const { failures, retryAtMs } = this.#breakerOf(to);
+    return failures === 0 ? 0 : Math.max(0, retryAtMs - this.#context.clock.elapsed());
+  }
+
+  /** One that is in `error` when nothing is known of it here is not taken to be well: many would wait for it at once. */
+  #breakerOf({ id, status }: UsableSubscription): Breaker {
+    return this.#breakers.get(id) ?? (status === 'error' ? suspectBreaker : freshBreaker);
+  }
+}
+
+/** One that is requested waits until its endpoint has been looked at. */
+const isSentTo = ({ status }: UsableSubscription): boolean => status !== 'requested';
+
+function answerOf(result: SendResult): EndpointAnswer {
+  if (result.kind === 'acknowledged') return { kind: 'acknowledged' };
+  if (result.endpointAlive) return { kind: 'refused' };
+  return { kind: 'failed', retryAfterMs: result.retryAfterMs, throttles: result.reason === 'status-429' };
+}

@@ -1,0 +1,27 @@
+import type { Clock } from '../../clock/clock.ts';
+import type { ClaimedDelivery, DeliveryQueue, Settlement } from '../../store/store.ts';
+
+const mostTries = 5;
+const firstWaitMs = 200;
+
+/**
+ * Tells the store what became of a delivery, and asks again when the store cannot take it now. `stale`: it changed nothing.
+ * `unknown`: the store never took it; the lease runs out then, and the delivery is repeated.
+ */
+export async function settleDelivery(
+  delivery: ClaimedDelivery,
+  settlement: Settlement,
+  deliveries: Pick<DeliveryQueue, 'settle'>,
+  clock: Clock,
+  onError: (error: unknown) => void,
+): Promise<'recorded' | 'stale' | 'unknown'> {
+  for (let tries = 1; tries <= mostTries; tries += 1) {
+    try {
+      return (await deliveries.settle(delivery, settlement)) ? 'recorded' : 'stale';
+    } catch (error) {
+      onError(error);
+      if (tries < mostTries) await new Promise<void>((resolve) => clock.after(firstWaitMs * 2 ** tries, resolve));
+    }
+  }
+  return 'unknown';
+}

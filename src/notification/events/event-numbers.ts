@@ -1,0 +1,126 @@
+import type { AuditWrite, OwedDelivery, Store } from '../../store/store.ts';
+import { openTurns } from '../subscriptions/keyed-queue.ts';
+import type { SelectEvent } from '../subscriptions/select-event.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+
+/**
+ * Counts the events of topic-based Subscriptions, whether or not their endpoints answer. Numbers are given as events are
+ * recorded; what was missed, because the process ended or another server recorded it, is numbered when somebody asks, and
+ * at the latest when it is sent.
+ */
+export interface EventNumbers {
+  /** To be called after a commit. Returns at once. */
+  recorded(audits: readonly AuditWrite[]): void;
+  /** Resolves when everything that is owed to the authority has its numbers. Throws as the store does. */
+  caughtUp(authority: string): Promise<void>;
+  /** The numbers of these events of one Subscription, in the same order. Throws as the store does. */
+  numberOf(subscriptionId: string, auditIds: readonly string[]): Promise<readonly number[]>;
+  /** Calls `listener` when events of a Subscription have been numbered. */
+  onNumbered(listener: (authority: string, subscriptionId: string) => void): void;
+  close(): Promise<void>;
+}
+
+export interface EventNumbersOptions {
+  readonly store: Pick<Store, 'read' | 'subscriptionEvents'> & {
+    readonly deliveries: Pick<Store['deliveries'], 'owed'>;
+  };
+  readonly subscriptions: Pick<Subscriptions, 'usable' | 'onChange'>;
+  readonly selectEvent: SelectEvent;
+  /** The JSON text of an AuditEvent as the authority may have it. */
+  readonly renderEvent: (body: string, authority: string) => string;
+  readonly onError: (error: unknown) => void;
+}
+
+interface RecordedEvent {
+  readonly id: string;
+  readonly body: string;
+}
+
+const pageSize = 500;
+/** How far back owed events are looked at again: another server's clock, and its commits under way. */
+const overlapMs = 120_000;
+
+export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
+  const { store, subscriptions, selectEvent, renderEvent, onError } = options;
+  const fresh = new Map<string, RecordedEvent[]>();
+  /** One piece of work on an authority at a time. */
+  const turns = openTurns();
+  /** Up to where owed events have been looked at for each Subscription of an authority. */
+  const positions = new Map<string, Map<string, OwedDelivery>>();
+  const listeners = new Set<(authority: string, subscriptionId: string) => void>();
+  let closed = false;
+
+  subscriptions.onChange((authority) => positions.delete(authority));
+
+  const topical = (authority: string): readonly UsableSubscription[] =>
+    subscriptions
+      .usable(authority)
+      .filter(({ status, channel }) => status !== 'requested' && channel.topic !== undefined);
+
+  async function append(authority: string, to: UsableSubscription, events: readonly RecordedEvent[]): Promise<void> {
+    const selected = events.filter(({ body }) => selectEvent(renderEvent(body, authority))(to.clauses));
+    if (selected.length === 0) return;
+    await store.subscriptionEvents.append(
+      to.id,
+      selected.map(({ id }) => id),
+    );
+    for (const listener of listeners) listener(authority, to.id);
+  }
+
+  async function numberFresh(authority: string): Promise<void> {
+    const events = fresh.get(authority) ?? [];
+    fresh.delete(authority);
+    if (events.length > 0) await Promise.all(topical(authority).map((to) => append(authority, to, events)));
+  }
+
+  async function read({ auditId }: OwedDelivery): Promise<RecordedEvent[]> {
+    const found = await store.read('AuditEvent', auditId);
+    return found.kind === 'found' ? [{ id: auditId, body: found.resource.body }] : [];
+  }
+
+  async function catchUp(authority: string, to: UsableSubscription): Promise<void> {
+    const known = positions.get(authority) ?? new Map<string, OwedDelivery>();
+    positions.set(authority, known);
+    const last = known.get(to.id);
+    let after = last === undefined ? undefined : { auditId: '', recordedMs: last.recordedMs - overlapMs };
+    while (!closed) {
+      const page = await store.deliveries.owed(authority, pageSize, after);
+      const events = await Promise.all(page.map(read));
+      await append(authority, to, events.flat());
+      after = page.at(-1);
+      if (after !== undefined && after.recordedMs >= (known.get(to.id)?.recordedMs ?? 0)) known.set(to.id, after);
+      if (page.length < pageSize) return;
+    }
+  }
+
+  return {
+    recorded(audits) {
+      for (const audit of audits) {
+        for (const authority of audit.deliverTo) {
+          if (closed || topical(authority).length === 0) continue;
+          const { id, body } = audit;
+          const waiting = fresh.get(authority);
+          if (waiting !== undefined) {
+            waiting.push({ id, body });
+            continue;
+          }
+          fresh.set(authority, [{ id, body }]);
+          turns.take(authority, () => numberFresh(authority)).catch(onError);
+        }
+      }
+    },
+    caughtUp: (authority) =>
+      turns.take(authority, async () => {
+        await numberFresh(authority);
+        for (const to of topical(authority)) await catchUp(authority, to);
+      }),
+    numberOf: (subscriptionId, auditIds) => store.subscriptionEvents.append(subscriptionId, auditIds),
+    onNumbered: (listener) => {
+      listeners.add(listener);
+    },
+    async close() {
+      closed = true;
+      await turns.idle();
+    },
+  };
+}

@@ -1,0 +1,27 @@
+import { viewerLabel } from '../../cpis/labels.ts';
+import type { NumberedEvent } from '../../fhir/subscription/notification-bundle.ts';
+import type { Store, SubscriptionEvent } from '../../store/store.ts';
+
+/** Reads events as their authority may have them. */
+export interface EventReader {
+  /** Those of them that the authority may see, in the same order. Throws as the store does. */
+  read(authority: string, events: readonly SubscriptionEvent[]): Promise<readonly NumberedEvent[]>;
+}
+
+/** `renderEvent` gives the JSON text of an AuditEvent as the authority may have it. */
+export function buildEventReader(
+  store: Pick<Store, 'read'>,
+  renderEvent: (body: string, authority: string) => string,
+): EventReader {
+  async function readOne(authority: string, { number, auditId }: SubscriptionEvent): Promise<NumberedEvent[]> {
+    const found = await store.read('AuditEvent', auditId);
+    if (found.kind !== 'found' || !found.resource.labels.includes(viewerLabel(authority))) return [];
+    const { lastUpdatedMs, body } = found.resource;
+    return [
+      { number, type: 'AuditEvent', id: auditId, timestampMs: lastUpdatedMs, body: renderEvent(body, authority) },
+    ];
+  }
+  return {
+    read: async (authority, events) => (await Promise.all(events.map((event) => readOne(authority, event)))).flat(),
+  };
+}

@@ -1,0 +1,65 @@
+import type { StoredResource } from '../../store/store.ts';
+import { RefusedAddress, type ResolveHost, resolveChecked } from '../outbound-http/address-guard.ts';
+import { type Channel, endOf, type ReadSubscription, type SubscriptionStatus } from './subscription.ts';
+
+/** What the server does with a stored Subscription: the status and error that it ought to have, and whether it is used. */
+export interface Verdict {
+  readonly status: SubscriptionStatus;
+  readonly error: string | undefined;
+  readonly usable: boolean;
+}
+
+/**
+ * The life cycle as far as nobody else has to be asked: what has ended becomes `off`; what may not be used any more, because
+ * the registry changed, becomes `error` and is not used; `requested` becomes `active` where the subscriber connects to us,
+ * and otherwise stays so until its endpoint has been looked at (`askEndpoint`). In `error` after failures it stays in use:
+ * deliveries are tried until one is acknowledged. `off` stays `off`.
+ */
+export function judgeSubscription(stored: StoredResource, read: ReadSubscription, nowMs: number): Verdict {
+  const { status, error, end }: { status: SubscriptionStatus; error?: string; end?: string } = JSON.parse(stored.body);
+  if (status === 'off') return { status, error, usable: false };
+  const endMs = endOf(end);
+  if (endMs !== undefined && !(endMs > nowMs)) return { status: 'off', error: undefined, usable: false };
+  const [issue] = read.issues;
+  if (issue !== undefined) return { status: 'error', error: issue.diagnostics, usable: false };
+  if (status === 'requested' && read.channel.type === 'websocket') {
+    return { status: 'active', error: undefined, usable: true };
+  }
+  return { status, error, usable: true };
+}
+
+const handshakeFailure = 'handshake-';
+
+/** Whether this error says that the endpoint has accepted no handshake yet. */
+export const isHandshakeFailure = (error: string | undefined): boolean => error?.startsWith(handshakeFailure) === true;
+
+/**
+ * What becomes of a requested Subscription: `active` when its endpoint resolves to public addresses and, where notifications
+ * are numbered, has accepted a handshake; otherwise `error`. Never rejects.
+ */
+export async function askEndpoint(
+  channel: Channel,
+  resolve: ResolveHost,
+  allowLoopback: boolean,
+  handshake: () => Promise<string | undefined>,
+): Promise<Verdict> {
+  const refusal = await resolveEndpoint(channel.endpoint, resolve, allowLoopback);
+  if (channel.topic === undefined) return verdictOf(refusal);
+  const failure = refusal ?? (await handshake());
+  return verdictOf(failure === undefined ? undefined : `${handshakeFailure}${failure}`);
+}
+
+const verdictOf = (error: string | undefined): Verdict => ({
+  status: error === undefined ? 'active' : 'error',
+  error,
+  usable: true,
+});
+
+async function resolveEndpoint(endpoint: string, resolve: ResolveHost, allowLoopback: boolean) {
+  try {
+    await resolveChecked(new URL(endpoint).hostname, resolve, allowLoopback);
+    return undefined;
+  } catch (cause) {
+    return cause instanceof RefusedAddress ? 'refused-address' : 'dns';
+  }
+}

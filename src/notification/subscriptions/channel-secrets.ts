@@ -1,0 +1,80 @@
+/** `channel.header` at rest: values are sealed with AES-256-GCM, bound to their Subscription and header name. */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { fault } from '../../fhir/fault.ts';
+import { redactedValue } from './channel-header.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const prefix = 'sealed:v1:';
+const ivBytes = 12;
+const tagBytes = 16;
+
+const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
+
+/** The value with everything that follows the colon, so that what is revealed is what was sent. */
+function partsOf(header: string): readonly [name: string, value: string] {
+  const colon = header.indexOf(':');
+  return colon < 0 ? [header, ''] : [header.slice(0, colon), header.slice(colon + 1)];
+}
+
+function seal(value: string, context: string, key: Uint8Array): string {
+  const iv = randomBytes(ivBytes);
+  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(context));
+  const sealed = Buffer.concat([iv, cipher.update(value, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  return `${prefix}${sealed.toString('base64url')}`;
+}
+
+/** Undefined: not sealed by this key for this context. */
+function unseal(value: string, context: string, key: Uint8Array): string | undefined {
+  if (!value.startsWith(prefix)) return undefined;
+  const sealed = Buffer.from(value.slice(prefix.length), 'base64url');
+  if (sealed.length < ivBytes + tagBytes) return undefined;
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, ivBytes), { authTagLength: tagBytes });
+    decipher.setAAD(Buffer.from(context)).setAuthTag(sealed.subarray(-tagBytes));
+    return decipher.update(sealed.subarray(ivBytes, -tagBytes), undefined, 'utf8') + decipher.final('utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function mapHeaders(resource: unknown, change: (header: string, context: string, position: number) => string): unknown {
+  const subscription = recordOf(resource);
+  const channel = recordOf(subscription['channel']);
+  if (!Array.isArray(channel['header'])) return resource;
+  const header = channel['header'].map((text: unknown, position: number) => {
+    const whole = typeof text === 'string' ? text : '';
+    return change(whole, `${String(subscription['id'])}/${partsOf(whole)[0].toLowerCase()}`, position);
+  });
+  return { ...subscription, channel: { ...channel, header } };
+}
+
+/**
+ * A Subscription as it is stored: `id` set, header values sealed. A value that comes back redacted, as it was read, keeps
+ * what is stored under that name, as long as the endpoint is the same; otherwise FhirFault `unprocessable`.
+ * `key` has 32 bytes. The result is for the store only.
+ */
+export function protectSubscription(resource: unknown, stored: string | undefined, key: Uint8Array): unknown {
+  const before = stored === undefined ? {} : recordOf(recordOf(JSON.parse(stored))['channel']);
+  const sameEndpoint = before['endpoint'] === recordOf(recordOf(resource)['channel'])['endpoint'];
+  const kept: readonly string[] = sameEndpoint && Array.isArray(before['header']) ? before['header'] : [];
+  return mapHeaders(resource, (header, context, position) => {
+    const [name, value] = partsOf(header);
+    if (!header.includes(':')) return header;
+    if (value.trim() !== redactedValue) return `${name}: ${seal(value, context, key)}`;
+    const same = kept.find((text) => partsOf(text)[0].toLowerCase() === name.toLowerCase());
+    if (same !== undefined) return `${name}:${partsOf(same)[1]}`;
+    throw fault('unprocessable', 'The header has no value that could be kept: send the value itself.', {
+      expression: [`Subscription.channel.header[${position}]`],
+    });
+  });
+}
+
+/** A stored Subscription with its header values in plain. A value that cannot be opened leaves no valid header. */
+export function revealSubscription(resource: unknown, key: Uint8Array): unknown {
+  return mapHeaders(resource, (header, context) => {
+    const [name, value] = partsOf(header);
+    const plain = unseal(value.trim(), context, key);
+    return plain === undefined ? '' : `${name}:${plain}`;
+  });
+}

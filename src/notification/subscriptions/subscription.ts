@@ -1,0 +1,144 @@
+/**
+ * The R4 Subscription as this server serves it, for AuditEvents: rest-hook with criteria that are a search, or, with those
+ * that are a topic, rest-hook and websocket. https://hl7.org/fhir/R4/subscription.html
+ */
+import { fault, type Issue, type IssueCode } from '../../fhir/fault.ts';
+import type { SearchClause } from '../../fhir/search/ast.ts';
+import { isTopicCriteria } from '../../fhir/subscription/backport.ts';
+import { checkEndpoint, type EndpointPolicy } from '../outbound-http/address-guard.ts';
+import { mostHeaders, type ParsedHeader, parseChannelHeader, redactHeader } from './channel-header.ts';
+import { type ParseSearch, parseCriteria } from './criteria.ts';
+import { readTopic, refuseExtensions, type TopicChannel } from './topic.ts';
+
+export type SubscriptionStatus = 'requested' | 'active' | 'error' | 'off';
+
+/** What delivery needs of a Subscription. */
+export interface Channel {
+  readonly type: 'rest-hook' | 'websocket';
+  /** Empty for websocket: the subscriber connects to this server. */
+  readonly endpoint: string;
+  /** The MIME type that the AuditEvent is sent as; undefined: an empty notification. */
+  readonly payload: string | undefined;
+  readonly headers: readonly ParsedHeader[];
+  /** Present when the criteria are a topic: notifications are Bundles with event numbers. */
+  readonly topic?: TopicChannel;
+}
+
+export interface SubscriptionRules extends EndpointPolicy {
+  readonly parseSearch: ParseSearch;
+  readonly nowMs: number;
+}
+
+export interface CheckedSubscription {
+  /** Empty: it is accepted. */
+  readonly issues: readonly Issue[];
+  /** The criteria, parsed; empty when every AuditEvent of the authority is wanted. */
+  readonly clauses: readonly SearchClause[];
+}
+
+export interface ReadSubscription extends CheckedSubscription {
+  readonly channel: Channel;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+const payloadForm = /^application\/fhir\+json(?:[ \t]*;[ \t]*(?:charset=utf-8|fhirVersion=4\.0(?:\.1)?))*$/i;
+
+function issue(path: string, diagnostics: string, code: IssueCode = 'business-rule'): readonly Issue[] {
+  return fault('unprocessable', diagnostics, { code, expression: [`Subscription.${path}`] }).issues;
+}
+
+/**
+ * Reads criteria and channel of a Subscription, whatever its status, and reports what makes it unusable. The status is not
+ * looked at, nor whether it has ended.
+ */
+export function readSubscription(resource: unknown, rules: SubscriptionRules): ReadSubscription {
+  const { criteria, channel: rawChannel } = recordOf(resource);
+  const channel = recordOf(rawChannel);
+  const issues: Issue[] = [];
+
+  const asked = isTopicCriteria(criteria) ? readTopic(resource, rules.parseSearch) : undefined;
+  const parsed = asked ?? parseCriteria(criteria, rules.parseSearch);
+  if (asked === undefined) issues.push(...refuseExtensions(resource));
+  if ('issues' in parsed) issues.push(...parsed.issues);
+
+  const isWebsocket = channel['type'] === 'websocket' && asked !== undefined;
+  if (channel['type'] !== 'rest-hook' && !isWebsocket) {
+    const served = asked === undefined ? 'rest-hook channels are' : 'rest-hook and websocket channels are';
+    issues.push(...issue('channel.type', `Only ${served} served for these criteria.`, 'not-supported'));
+  }
+  const refusal = isWebsocket ? undefined : checkEndpoint(channel['endpoint'], rules);
+  if (refusal !== undefined) issues.push(...issue('channel.endpoint', `The endpoint is ${refusal}.`));
+  if (isWebsocket && channel['endpoint'] !== undefined) {
+    issues.push(...issue('channel.endpoint', 'A websocket channel has no endpoint: the subscriber connects to us.'));
+  }
+
+  const payload = textOf(channel['payload']);
+  if (asked !== undefined && payload === undefined) {
+    issues.push(...issue('channel.payload', 'A topic-based Subscription says its payload.', 'required'));
+  }
+  if (channel['payload'] !== undefined && !(payload !== undefined && payloadForm.test(payload))) {
+    issues.push(...issue('channel.payload', 'The payload is application/fhir+json, or absent.', 'not-supported'));
+  }
+
+  const headers: ParsedHeader[] = [];
+  const rawHeaders: readonly unknown[] = Array.isArray(channel['header']) ? channel['header'] : [];
+  if (isWebsocket && rawHeaders.length > 0) {
+    issues.push(...issue('channel.header', 'A websocket channel sends no headers.', 'not-supported'));
+  }
+  if (rawHeaders.length > mostHeaders) {
+    issues.push(...issue('channel.header', `At most ${mostHeaders} headers can be sent.`, 'too-long'));
+  }
+  for (const [position, rawHeader] of rawHeaders.slice(0, mostHeaders).entries()) {
+    const header = parseChannelHeader(rawHeader);
+    if (typeof header !== 'string') headers.push(header);
+    else issues.push(...issue(`channel.header[${position}]`, `The header ${header}.`, 'value'));
+  }
+
+  return {
+    issues,
+    clauses: 'clauses' in parsed ? parsed.clauses : [],
+    channel: {
+      type: isWebsocket ? 'websocket' : 'rest-hook',
+      endpoint: textOf(channel['endpoint']) ?? '',
+      payload,
+      headers,
+      ...(asked === undefined ? {} : { topic: asked.channel }),
+    },
+  };
+}
+
+/**
+ * Checks a Subscription that a client creates or updates, all problems at once. A client may only ask for `requested` or
+ * `off`: the server alone moves it to `active` and `error`.
+ */
+export function checkSubscription(resource: unknown, rules: SubscriptionRules): CheckedSubscription {
+  const { issues, clauses } = readSubscription(resource, rules);
+  const { status, end } = recordOf(resource);
+  const refusals = [...issues];
+  if (status !== 'requested' && status !== 'off') {
+    refusals.push(
+      ...issue('status', 'A client sends a Subscription as "requested" or "off"; the server does the rest.'),
+    );
+  }
+  const endMs = endOf(end);
+  if (status === 'requested' && endMs !== undefined && !(endMs > rules.nowMs)) {
+    refusals.push(...issue('end', 'A Subscription that is requested ends in the future.'));
+  }
+  return { issues: refusals, clauses };
+}
+
+/** `Subscription.end` in epoch milliseconds; undefined: it does not end. What cannot be read has ended (NaN). */
+export function endOf(end: unknown): number | undefined {
+  return end === undefined ? undefined : Date.parse(textOf(end) ?? '');
+}
+
+/** The JSON text of a Subscription as it may be shown: the values of `channel.header` replaced. */
+export function redactSubscription(body: string): string {
+  const resource: Json = JSON.parse(body);
+  const channel = recordOf(resource['channel']);
+  if (!Array.isArray(channel['header'])) return body;
+  const header = channel['header'].map((value: unknown) => redactHeader(textOf(value) ?? ''));
+  return JSON.stringify({ ...resource, channel: { ...channel, header } });
+}
