@@ -12,7 +12,7 @@ import type { Caller } from '../src/cpis/caller.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
 import type { InteractionPorts } from '../src/interactions/port/ports.ts';
 import { parseCallerSearch } from '../src/interactions/search/allowed-parameters.ts';
-import { compileSearch } from '../src/store/sqlite/compile-search.ts';
+import { compileSearch } from '../src/store/sqlite/search/compile-search.ts';
 import { openWorld } from '../test/support/running-server.ts';
 import { freshPlan, submit } from '../test/support/submissions.ts';
 import type { Fetched, FetchRequest } from './fetch-thread.ts';

@@ -2,7 +2,7 @@
 import type { MongodbSettings } from './config.ts';
 import { type MigrationOptions, migrateStore } from './migrate-store.ts';
 import { openMongoImport } from './store/mongo/open-mongo-import.ts';
-import { openSqliteExport } from './store/sqlite/open-sqlite-export.ts';
+import { openSqliteExport } from './store/sqlite/export/open-sqlite-export.ts';
 import type { CopyKind } from './store/store-copy.ts';
 
 /**

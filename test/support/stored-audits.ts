@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import { labelsOf } from '../../src/store/sqlite/audit-key.ts';
-import { expandText } from '../../src/store/sqlite/audit-text.ts';
+import { labelsOf } from '../../src/store/sqlite/audit-index/audit-key.ts';
+import { expandText } from '../../src/store/sqlite/encoding/audit-text.ts';
 
 /** An AuditEvent as it lies in the database file, its text whole. */
 export interface StoredAudit {

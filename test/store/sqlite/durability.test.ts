@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
-import { assertDurable, openConnection } from '../../../src/store/sqlite/connection.ts';
+import { assertDurable, openConnection } from '../../../src/store/sqlite/connection/connection.ts';
+import { openSchema, schemaVersion } from '../../../src/store/sqlite/connection/schema.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
-import { openSchema, schemaVersion } from '../../../src/store/sqlite/schema.ts';
 import { audit, findIds, plan, readFound, token, unit, write } from '../../contract/fixtures.ts';
 import { openTestStore } from './open-test-store.ts';
 

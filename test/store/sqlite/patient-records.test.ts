@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import type { IndexValue, SearchClause, SearchPlan } from '../../../src/fhir/search/ast.ts';
-import { openConnection } from '../../../src/store/sqlite/connection.ts';
-import { openPatientRecords, type PatientRecord } from '../../../src/store/sqlite/patient-records.ts';
-import { runSearch } from '../../../src/store/sqlite/run-search.ts';
-import { openStatements } from '../../../src/store/sqlite/statements.ts';
+import { openConnection } from '../../../src/store/sqlite/connection/connection.ts';
+import { openStatements } from '../../../src/store/sqlite/connection/statements.ts';
+import { openPatientRecords, type PatientRecord } from '../../../src/store/sqlite/search/patient-records.ts';
+import { runSearch } from '../../../src/store/sqlite/search/run-search.ts';
 import { plan, token, unit, write } from '../../contract/fixtures.ts';
 import { openTestStore } from './open-test-store.ts';
 

@@ -1,0 +1,150 @@
+/** Leases and settlements of deliveries, inside the batch's transaction. */
+import type { ClaimedDelivery, Settlement } from '../../store.ts';
+import { listAt, numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
+import { limit as limitClause } from '../search/compile-search.ts';
+import { type BatchState, countDelivery } from '../write/apply-unit.ts';
+import { countUnwanted, promoteExpired } from './apply-requeue.ts';
+
+/** How many of those that have waited long enough one claim brings back at most, and at least what it may lease. */
+const mostPromoted = 512;
+
+const oldestDue = `SELECT d.recordedMs, d.seq, a.id, a.body, d.attempts, d.acknowledgedBy, d.parked
+  FROM delivery d CROSS JOIN audit a ON a.seq = d.seq
+  WHERE d.authority = ? AND d.ready = 1 AND d.dueMs <= ? ORDER BY d.recordedMs, d.seq ${limitClause}`;
+
+const lease = `UPDATE delivery SET ready = 0, waitUntilMs = ?, leaseToken = ?
+  WHERE authority = ? AND ready = 1 AND recordedMs = ? AND seq = ?`;
+
+/** What waited for its time, or lost its lease, is made ready first; then the oldest that are ready are leased. */
+export function applyClaim(
+  statements: Statements,
+  state: BatchState,
+  authority: string,
+  limit: number,
+  nowMs: number,
+  leaseUntilMs: number,
+  leaseToken: string,
+): readonly ClaimedDelivery[] {
+  promoteExpired(statements, authority, nowMs, leaseUntilMs, Math.max(limit, mostPromoted));
+  const rows = statements.rows(oldestDue, authority, nowMs, limit);
+  return rows.map((row) => {
+    const recordedMs = numberAt(row, 0);
+    statements.run(lease, leaseUntilMs, leaseToken, authority, recordedMs, numberAt(row, 1));
+    const acknowledgedBy = listAt(row, 5);
+    const auditId = textAt(row, 2);
+    return {
+      auditId,
+      authority,
+      recordedMs,
+      body: state.textOf(textAt(row, 3)),
+      attempts: numberAt(row, 4),
+      acknowledgedBy,
+      parked: numberAt(row, 6) === 1,
+      leaseToken,
+    };
+  });
+}
+
+/** False: stale, nothing changed. */
+export function applySettle(
+  statements: Statements,
+  state: BatchState,
+  authority: string,
+  auditId: string,
+  leaseToken: string,
+  settlement: Settlement,
+): boolean {
+  const found = findDelivery(statements, authority, auditId);
+  if (found === undefined) return false;
+  if (settlement.kind === 'delivered') {
+    const { key, attempts } = found;
+    statements.run('DELETE FROM delivery WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?', ...key);
+    const acknowledgedBy = union(found.acknowledgedBy, settlement.acknowledgedBy);
+    const sql = 'INSERT INTO delivered VALUES (?, ?, ?, ?, ?)';
+    statements.run(sql, authority, key[3], settlement.atMs, attempts, acknowledgedBy);
+    countDelivery(state, authority, key[1] === unwantedState ? 0 : -1, 1);
+    if (key[1] === unwantedState) countUnwanted(statements, authority, -1);
+    return true;
+  }
+  if (found.leaseToken !== leaseToken) return false;
+  if (settlement.kind === 'released') {
+    statements.run(
+      `UPDATE delivery SET ready = 1, leaseToken = NULL
+       WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?`,
+      ...found.key,
+    );
+    return true;
+  }
+  if (settlement.kind === 'unwanted') {
+    statements.run(
+      `UPDATE delivery SET ready = ${unwantedState}, leaseToken = NULL, parked = 0, waitUntilMs = ?
+       WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?`,
+      settlement.atMs,
+      ...found.key,
+    );
+    countDelivery(state, authority, -1, 0);
+    countUnwanted(statements, authority, 1);
+    return true;
+  }
+  statements.run(
+    `UPDATE delivery SET ready = 0, leaseToken = NULL, dueMs = ?1, waitUntilMs = ?1, attempts = ?2, acknowledgedBy = ?3,
+       reason = ?4, parked = max(parked, ?5)
+     WHERE authority = ?6 AND ready = ?7 AND recordedMs = ?8 AND seq = ?9`,
+    settlement.dueMs,
+    found.attempts + (settlement.spendAttempt ? 1 : 0),
+    union(found.acknowledgedBy, settlement.acknowledgedBy),
+    settlement.reason,
+    settlement.park === true ? 1 : 0,
+    ...found.key,
+  );
+  return true;
+}
+
+/** False: the lease is not held any more. */
+export function applyExtend(
+  statements: Statements,
+  authority: string,
+  auditId: string,
+  leaseToken: string,
+  leaseUntilMs: number,
+): boolean {
+  const found = findDelivery(statements, authority, auditId);
+  if (found === undefined || found.leaseToken !== leaseToken) return false;
+  statements.run(
+    'UPDATE delivery SET waitUntilMs = ? WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?',
+    leaseUntilMs,
+    ...found.key,
+  );
+  return true;
+}
+
+/** `ready` of those that no Subscription asks for. */
+const unwantedState = 2;
+
+interface FoundDelivery {
+  readonly key: readonly [authority: string, ready: number, recordedMs: number, seq: number];
+  readonly leaseToken: string | undefined;
+  readonly attempts: number;
+  readonly acknowledgedBy: readonly string[];
+}
+
+function findDelivery(statements: Statements, authority: string, auditId: string): FoundDelivery | undefined {
+  const row: Row | undefined = statements.row(
+    `SELECT d.ready, d.recordedMs, d.seq, d.leaseToken, d.attempts, d.acknowledgedBy
+     FROM audit a CROSS JOIN delivery d
+     WHERE a.id = ? AND d.authority = ? AND d.ready IN (0, 1, 2) AND d.recordedMs = a.recordedMs AND d.seq = a.seq`,
+    auditId,
+    authority,
+  );
+  if (row === undefined) return undefined;
+  return {
+    key: [authority, numberAt(row, 0), numberAt(row, 1), numberAt(row, 2)],
+    leaseToken: row[3] === null ? undefined : textAt(row, 3),
+    attempts: numberAt(row, 4),
+    acknowledgedBy: listAt(row, 5),
+  };
+}
+
+function union(before: readonly string[], added: readonly string[]): string {
+  return JSON.stringify([...new Set([...before, ...added])]);
+}

@@ -1,0 +1,84 @@
+/** Brings deliveries back that wait, inside the batch's transaction: a bounded number of them each time. */
+import type { MakeDueOf } from '../../store.ts';
+import { numberAt, type Row, type Statements } from '../connection/statements.ts';
+import { limit as limitClause } from '../search/compile-search.ts';
+import { type BatchState, countDelivery } from '../write/apply-unit.ts';
+
+type Key = readonly [authority: string, ready: number, recordedMs: number, seq: number];
+
+/** Each takes authority, the time and how many at most, and gives `ready`, `recordedMs` and `seq`, oldest first. */
+const backingOff = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND ready = 0 AND leaseToken IS NULL AND ?2 IS NOT NULL ORDER BY recordedMs, seq ${limitClause}`;
+const ahead = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND ready = 1 AND recordedMs > ?2 AND dueMs > ?2 ORDER BY recordedMs, seq ${limitClause}`;
+const parked = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND parked = 1 AND leaseToken IS NULL AND ?2 IS NOT NULL ORDER BY recordedMs, seq ${limitClause}`;
+const unwanted = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND ready = 2 AND waitUntilMs < ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
+const unwantedAhead = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND ready = 2 AND waitUntilMs > ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
+const expired = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND ready = 0 AND waitUntilMs <= ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
+const setApart = { parked, unwanted, 'unwanted-ahead': unwantedAhead } as const;
+const leasedAhead = `SELECT ready, recordedMs, seq FROM delivery
+  WHERE authority = ?1 AND leaseToken IS NOT NULL AND ready = 0 AND waitUntilMs > ?2 ORDER BY recordedMs, seq ${limitClause}`;
+
+const at = 'WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?';
+
+function find(statements: Statements, sql: string, authority: string, nowMs: number, limit: number): readonly Key[] {
+  const keyOf = (row: Row): Key => [authority, numberAt(row, 0), numberAt(row, 1), numberAt(row, 2)];
+  return statements.rows(sql, authority, nowMs, limit).map(keyOf);
+}
+
+/** What `DeliveryQueue.makeDue` says. */
+export function applyMakeDue(
+  statements: Statements,
+  state: BatchState,
+  authority: string,
+  nowMs: number,
+  of: MakeDueOf,
+  limit: number,
+): number {
+  if (of === 'waiting') {
+    const keys = find(statements, backingOff, authority, nowMs, limit);
+    for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, dueMs = ? ${at}`, nowMs, ...key);
+    const keysAhead = find(statements, ahead, authority, nowMs, limit - keys.length);
+    for (const key of keysAhead) statements.run(`UPDATE delivery SET dueMs = ? ${at}`, nowMs, ...key);
+    return keys.length + keysAhead.length;
+  }
+  const keys = find(statements, setApart[of], authority, nowMs, limit);
+  if (of === 'parked') {
+    const change = 'ready = 1, dueMs = ?, parked = 0, attempts = 0';
+    for (const key of keys) statements.run(`UPDATE delivery SET ${change} ${at}`, nowMs, ...key);
+  } else if (keys.length > 0) {
+    for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, dueMs = recordedMs ${at}`, ...key);
+    countDelivery(state, authority, keys.length, 0);
+    countUnwanted(statements, authority, -keys.length);
+  }
+  return keys.length;
+}
+
+/** Makes what has waited long enough, or whose lease has run out, ready to be claimed: `limit` of each at most. */
+export function promoteExpired(
+  statements: Statements,
+  authority: string,
+  nowMs: number,
+  leaseUntilMs: number,
+  limit: number,
+): void {
+  const aheadMs = leaseUntilMs + (leaseUntilMs - nowMs);
+  const keys = [
+    ...find(statements, expired, authority, nowMs, limit),
+    ...find(statements, leasedAhead, authority, aheadMs, limit),
+  ];
+  for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, leaseToken = NULL ${at}`, ...key);
+}
+
+/** Adds to the number of unwanted deliveries of an authority. */
+export function countUnwanted(statements: Statements, authority: string, by: number): void {
+  statements.run(
+    'INSERT INTO delivery_unwanted VALUES (?, ?) ON CONFLICT (authority) DO UPDATE SET count = count + excluded.count',
+    authority,
+    by,
+  );
+}

@@ -1,0 +1,32 @@
+/** Promises of delivery that were not kept. */
+import type { DeliveryBreach } from '../../store.ts';
+import { numberAt, type Statements, textAt } from '../connection/statements.ts';
+import { limit as limitClause } from '../search/compile-search.ts';
+
+/** False: it is there already. */
+export function applyBreach(statements: Statements, breach: DeliveryBreach): boolean {
+  const { authority, kind, oldestRecordedMs, atMs, undelivered } = breach;
+  const sql = 'INSERT OR IGNORE INTO delivery_breach VALUES (?, ?, ?, ?, ?)';
+  return statements.run(sql, authority, kind, oldestRecordedMs, atMs, undelivered).changes === 1;
+}
+
+/** The latest ones, newest first. */
+export function readBreaches(
+  statements: Statements,
+  limit: number,
+  authority: string | undefined,
+): readonly DeliveryBreach[] {
+  const columns = 'authority, kind, oldestRecordedMs, atMs, undelivered';
+  const order = `ORDER BY atMs DESC, authority, kind, oldestRecordedMs ${limitClause}`;
+  const rows =
+    authority === undefined
+      ? statements.rows(`SELECT ${columns} FROM delivery_breach ${order}`, limit)
+      : statements.rows(`SELECT ${columns} FROM delivery_breach WHERE authority = ? ${order}`, authority, limit);
+  return rows.map((row) => ({
+    authority: textAt(row, 0),
+    kind: textAt(row, 1) === 'parked' ? 'parked' : 'overdue',
+    oldestRecordedMs: numberAt(row, 2),
+    atMs: numberAt(row, 3),
+    undelivered: numberAt(row, 4),
+  }));
+}

@@ -1,0 +1,182 @@
+/** Compiles a search plan over AuditEvents. One key drives in the order of time; the rest are probes of exact keys. */
+
+import { fault } from '../../../fhir/fault.ts';
+import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
+import { auditTokenSystems } from '../../store.ts';
+import { auditRoles, carriesCodes, everyAudit, labelKey, referenceKey } from '../audit-index/audit-key.ts';
+import type { CompiledSql } from '../write/write-op.ts';
+import { type CompiledSearch, limit } from './compile-search.ts';
+import { anyOf, instantCondition, nothing } from './compile-value.ts';
+
+/** Lower drives first; the rank of a label, and what drives in its absence. */
+const driverRanks: Readonly<Record<string, number>> = { patient: 1, entity: 2, agent: 4 };
+const labelRank = 3;
+const lastRank = 4;
+
+/** Columns of a page: recordedMs, seq. The only order is by time, with the sequence as tie-breaker. */
+export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
+  const descending = plan.sort[0]?.descending ?? true;
+  if (plan.sort.some(({ param }) => param !== 'date' && param !== '_lastUpdated')) {
+    throw fault('not-supported', 'AuditEvents are sorted by date only.', { expression: ['_sort'] });
+  }
+  const driver = chooseDriver(plan.clauses);
+  const driverKeys = driver === undefined ? undefined : exactKeys(driver);
+  const driving = driverKeys?.length === 1 ? driverKeys[0] : undefined;
+  const key = driving ?? everyAudit;
+  const codes = carriesCodes(key) ? 'd' : 'a';
+  const conditions: CompiledSql[] = [{ sql: 'd.key = ?', params: [key] }];
+  for (const clause of plan.clauses) {
+    if (clause !== driver || driving === undefined) conditions.push(condition(clause, codes));
+    else if (clause.kind === 'reference') conditions.push(hasRole('d', clause.param));
+  }
+  const named = plan.clauses.some(({ kind }) => kind === 'id');
+  const keysSuffice = !named && !(codes === 'a' && plan.clauses.some(({ kind }) => readsCodes(kind)));
+  const joined = named ? 'audit a CROSS JOIN audit_key d' : 'audit_key d CROSS JOIN audit a';
+  const from = keysSuffice ? 'audit_key d' : joined;
+  if (!keysSuffice) conditions.push({ sql: 'd.recordedMs = a.recordedMs AND d.seq = a.seq', params: [] });
+  const where = conditions.map(({ sql }) => sql).join(' AND ');
+  const params = conditions.flatMap((compiled) => compiled.params);
+  const keyset = plan.after === undefined ? '' : ` AND (d.recordedMs, d.seq) ${descending ? '<' : '>'} (?, ?)`;
+  const position = plan.after === undefined ? [] : [plan.after[0] ?? null, plan.after[1] ?? null];
+  const direction = descending ? 'DESC' : 'ASC';
+  return {
+    count: { sql: `SELECT count(*) FROM ${from} WHERE ${where}`, params },
+    page: {
+      sql: `SELECT d.recordedMs, d.seq FROM ${from} WHERE ${where}${keyset}
+        ORDER BY d.recordedMs ${direction}, d.seq ${direction} ${limit}`,
+      params: [...params, ...position, plan.limit + 1],
+    },
+  };
+}
+
+/**
+ * The range of a label holds what the caller may see, and that of an agent may hold all that another authority does: it
+ * drives only where no label narrows. The ranges of a patient and of a record are short.
+ */
+function chooseDriver(clauses: readonly SearchClause[]): SearchClause | undefined {
+  if (clauses.some(({ kind }) => kind === 'id')) return undefined;
+  let best: SearchClause | undefined;
+  let bestRank = lastRank + 1;
+  for (const clause of clauses) {
+    const rank = rankOf(clause);
+    // Of several keys none gives the order of time: then what the caller may see is read, and never all that there is.
+    if (rank >= bestRank || exactKeys(clause)?.length !== 1) continue;
+    best = clause;
+    bestRank = rank;
+  }
+  return best;
+}
+
+function rankOf(clause: SearchClause): number {
+  if (clause.kind === 'label') return labelRank;
+  if (clause.kind !== 'reference') return lastRank + 1;
+  const isLong = (value: ReferenceValue) =>
+    value.kind === 'literal' && (value.type === undefined || value.type === 'Organization');
+  return clause.any.some(isLong) ? lastRank : (driverRanks[clause.param] ?? lastRank + 1);
+}
+
+/** Whether it asks for a column of `audit` that stands in the rows of labels as well. */
+function readsCodes(kind: SearchClause['kind']): boolean {
+  return kind === 'token' || kind === 'missing';
+}
+
+/** The keys that the clause asks for; undefined when it is not a list of exact keys. */
+function exactKeys(clause: SearchClause): readonly string[] | undefined {
+  if (clause.kind === 'label') return [...new Set(clause.any.map(labelKey))];
+  if (clause.kind !== 'reference') return undefined;
+  if (roleOf(clause.param) === undefined) return [];
+  const keys = new Set<string>();
+  for (const value of clause.any) {
+    if (value.kind === 'identifier') continue;
+    if (value.type === undefined) return undefined;
+    keys.add(referenceKey(value.type, value.id));
+  }
+  return [...keys];
+}
+
+/** `codes`: the row that carries the event's codes. */
+function condition(clause: SearchClause, codes: 'a' | 'd'): CompiledSql {
+  switch (clause.kind) {
+    case 'label':
+      return clause.any.length === 0 ? nothing : someKey(clause.any.map(labelKey));
+    case 'reference': {
+      const keys = exactKeys(clause);
+      if (keys === undefined) return anyTypeCondition(clause.param, clause.any);
+      return keys.length === 0 ? nothing : someKey(keys, hasRole('k', clause.param));
+    }
+    case 'id':
+      if (clause.any.length === 0) return nothing;
+      return { sql: `a.id IN (${clause.any.map(() => '?').join(', ')})`, params: clause.any };
+    case 'date':
+      return clause.param === 'date' ? instants(clause.any) : nothing;
+    case 'last-updated':
+      return instants(clause.any);
+    case 'token':
+      return tokenCondition(clause.param, clause.negated, clause.any, codes);
+    case 'missing':
+      return missingCondition(clause.param, clause.missing, codes);
+    default:
+      return nothing;
+  }
+}
+
+/** The event has one of these keys too. */
+function someKey(keys: readonly string[], role: CompiledSql = { sql: '1', params: [] }): CompiledSql {
+  return {
+    sql: `EXISTS (SELECT 1 FROM audit_key k WHERE k.key IN (${keys.map(() => '?').join(', ')})
+      AND k.recordedMs = d.recordedMs AND k.seq = d.seq AND ${role.sql})`,
+    params: [...keys, ...role.params],
+  };
+}
+
+function hasRole(row: 'd' | 'k', param: string): CompiledSql {
+  return { sql: `(${row}.roles & ?) <> 0`, params: [roleOf(param) ?? 0] };
+}
+
+function instants(any: Extract<SearchClause, { kind: 'date' }>['any']): CompiledSql {
+  const { sql, params } = anyOf(any, instantCondition('d.recordedMs'));
+  return { sql: `(${sql})`, params };
+}
+
+/** Some literal names no type: all keys of that id are one range. */
+function anyTypeCondition(param: string, any: readonly ReferenceValue[]): CompiledSql {
+  const role = hasRole('k', param);
+  const { sql, params } = anyOf(any, (value): CompiledSql => {
+    if (value.kind === 'identifier') return nothing;
+    if (value.type !== undefined) return { sql: 'k.key = ?', params: [referenceKey(value.type, value.id)] };
+    // '0' follows '/'.
+    return { sql: 'k.key >= ? AND k.key < ?', params: [referenceKey('', value.id), `r:${value.id}0`] };
+  });
+  return {
+    sql: `d.seq IN (SELECT k.seq FROM audit_key k WHERE (${sql}) AND ${role.sql})`,
+    params: [...params, ...role.params],
+  };
+}
+
+function tokenCondition(param: string, negated: boolean, any: readonly TokenValue[], codes: 'a' | 'd'): CompiledSql {
+  if (!isTokenParam(param)) return negated ? { sql: '1', params: [] } : nothing;
+  const system = auditTokenSystems[param];
+  const { sql, params } = anyOf(any, (value): CompiledSql => {
+    if (value.system !== undefined && value.system !== system) return nothing;
+    return value.code === undefined
+      ? { sql: `${codes}.${param} <> ''`, params: [] }
+      : { sql: `${codes}.${param} = ?`, params: [value.code] };
+  });
+  return { sql: negated ? `NOT (${sql})` : `(${sql})`, params };
+}
+
+function missingCondition(param: string, missing: boolean, codes: 'a' | 'd'): CompiledSql {
+  const role = roleOf(param);
+  if (role !== undefined) return { sql: `(${codes}.present & ${role}) ${missing ? '=' : '<>'} 0`, params: [] };
+  if (isTokenParam(param)) return { sql: `${codes}.${param} ${missing ? '=' : '<>'} ''`, params: [] };
+  const known = param === 'date' || param === '_lastUpdated' || param === '_id';
+  return { sql: known !== missing ? '1' : '0', params: [] };
+}
+
+function isTokenParam(param: string): param is keyof typeof auditTokenSystems {
+  return Object.hasOwn(auditTokenSystems, param);
+}
+
+function roleOf(param: string): number | undefined {
+  return Object.hasOwn(auditRoles, param) ? auditRoles[param as keyof typeof auditRoles] : undefined;
+}

@@ -1,0 +1,36 @@
+import type { Statements } from '../connection/statements.ts';
+import { readIndexValues } from '../encoding/read-index-values.ts';
+import { compileSearch } from './compile-search.ts';
+import { type PatientRecord, patientParam, type RecordsOf } from './patient-records.ts';
+import { resourceMatch } from './run-search.ts';
+
+/** Records of one patient beyond this are not kept in memory. */
+const maxRecords = 64;
+
+/** All current records of a type that refer to the patient, of one moment; undefined when they are too many. */
+export function readPatientRecords(
+  statements: Statements,
+  { type, reference }: RecordsOf,
+): readonly PatientRecord[] | undefined {
+  const slash = reference.indexOf('/');
+  const patient = { kind: 'literal', type: reference.slice(0, slash), id: reference.slice(slash + 1) } as const;
+  const plan = {
+    type,
+    clauses: [{ kind: 'reference', param: patientParam, any: [patient] } as const],
+    sort: [],
+    limit: maxRecords,
+    total: false,
+  };
+  const { page } = compileSearch(plan);
+  statements.run('BEGIN');
+  try {
+    const rows = statements.rows(page.sql, ...page.params);
+    if (rows.length > maxRecords) return undefined;
+    return rows.map((row) => {
+      const resource = resourceMatch(statements, plan, row);
+      return { resource, values: readIndexValues(statements, type, resource.id) };
+    });
+  } finally {
+    statements.run('COMMIT');
+  }
+}

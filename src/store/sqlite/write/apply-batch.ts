@@ -1,0 +1,181 @@
+/**
+ * Group commit: one transaction, so one fsync, for all operations that waited. Operations check before they change
+ * anything, so the fast way needs no savepoints; when something throws, the batch is undone and done again with a
+ * savepoint for each operation, so that a bad one fails alone.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import { openAuditIndex } from '../audit-index/index-audits.ts';
+import { readProgress } from '../audit-index/read-progress.ts';
+import { type SqliteFailure, sqliteFailure } from '../connection/sqlite-failure.ts';
+import { numberAt, openStatements, type Statements } from '../connection/statements.ts';
+import { applyClaim, applyExtend, applySettle } from '../delivery/apply-delivery.ts';
+import { applyMakeDue } from '../delivery/apply-requeue.ts';
+import { applyBreach } from '../delivery/delivery-breach.ts';
+import { queueDeliveries } from '../delivery/queue-deliveries.ts';
+import { acknowledgeEvents, appendEvents } from '../delivery/subscription-events.ts';
+import { openTexts } from '../encoding/read-text.ts';
+import { applyUnit, type BatchState } from './apply-unit.ts';
+import type { OpFailure, OpResult, WriteOp } from './write-op.ts';
+
+/** `lost`: SQLite reported an I/O error or a damaged file; whether the batch is in the file is unknown. */
+type BatchOutcome =
+  | { readonly kind: 'done'; readonly results: readonly OpResult[] }
+  | { readonly kind: 'lost'; readonly message: string };
+
+const purgeIntervalMs = 60_000;
+/** A `late` operation queues the deliveries of so many AuditEvents at least. */
+const enoughQueued = 1_024;
+
+export interface Batches {
+  /** Applies one batch durably. */
+  apply(ops: readonly WriteOp[]): BatchOutcome;
+  /** How many AuditEvents have no search keys yet, at most. */
+  unindexed(): number;
+  /** Whether a `late` operation has search keys to gather or to write. */
+  isLateDue(): boolean;
+}
+
+/** Batches on the one connection that writes. `nowMs` never goes backwards. */
+export function openBatches(db: DatabaseSync, nowMs = (): number => performance.now()): Batches {
+  const statements = openStatements(db);
+  const last = statements.row('SELECT coalesce(max(seq), 0) FROM audit');
+  const index = openAuditIndex(statements, nowMs);
+  let indexed = index.indexed();
+  // What was undone may have taken numbers that were counted as indexed.
+  const state: BatchState = {
+    nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readProgress(statements, 'queued')) + 1,
+    counts: new Map(),
+    textOf: openTexts(statements),
+  };
+  /** Up to which AuditEvent all are committed. */
+  let committed = state.nextSeq - 1;
+  let purgedMs = Number.NEGATIVE_INFINITY;
+
+  const apply = (op: WriteOp): OpResult => {
+    if (typeof op === 'string') return applyUnit(statements, state, [], [], [op]);
+    switch (op[0]) {
+      case 'unit':
+        return applyUnit(statements, state, op[1], op[2], op[3]);
+      case 'once':
+        if (op[3] - purgedMs >= purgeIntervalMs) {
+          statements.run('DELETE FROM used_once WHERE expiresAtMs < ?', op[3]);
+          purgedMs = op[3];
+        }
+        return statements.run('INSERT OR IGNORE INTO used_once VALUES (?, ?)', op[1], op[2]).changes === 1;
+      case 'claim':
+        queueDeliveries(statements, state.nextSeq - 1);
+        return applyClaim(statements, state, op[1], op[2], op[3], op[4], op[5]);
+      case 'settle':
+        return applySettle(statements, state, op[1], op[2], op[3], op[4]);
+      case 'extend':
+        return applyExtend(statements, op[1], op[2], op[3], op[4]);
+      case 'due':
+        queueDeliveries(statements, state.nextSeq - 1);
+        return applyMakeDue(statements, state, op[1], op[2], op[3], op[4]);
+      case 'breach':
+        return applyBreach(statements, op[1]);
+      case 'number':
+        return appendEvents(statements, op[1], op[2]);
+      case 'acknowledge':
+        acknowledgeEvents(statements, op[1], op[2]);
+        return true;
+      case 'index': {
+        const upTo = op[1] ?? committed;
+        const done = index.indexUpTo(upTo);
+        if (done >= upTo) queueDeliveries(statements, committed);
+        return { committed, indexed: done };
+      }
+      case 'late':
+        index.indexSome(committed);
+        queueDeliveries(statements, committed, enoughQueued);
+        return true;
+      case 'queue':
+        queueDeliveries(statements, state.nextSeq - 1);
+        return true;
+    }
+  };
+
+  const inTransaction = (applyAll: () => OpResult[]): OpResult[] => {
+    state.counts.clear();
+    statements.run('BEGIN IMMEDIATE');
+    try {
+      const results = applyAll();
+      writeCounts(statements, state);
+      statements.run('COMMIT');
+      committed = state.nextSeq - 1;
+      return results;
+    } catch (error) {
+      if (db.isTransaction) statements.run('ROLLBACK');
+      throw error;
+    }
+  };
+
+  const applyOps = (ops: readonly WriteOp[]): BatchOutcome => {
+    try {
+      return { kind: 'done', results: inTransaction(() => ops.map(apply)) };
+    } catch (error) {
+      const failure = sqliteFailure(error);
+      if (failure === 'lost') return lost(error);
+      // The whole busy timeout has been waited for already.
+      if (failure === 'busy') return { kind: 'done', results: ops.map(() => failed(failure, error)) };
+    }
+    try {
+      return { kind: 'done', results: inTransaction(() => ops.map((op) => applyAlone(statements, () => apply(op)))) };
+    } catch (error) {
+      const failure = sqliteFailure(error);
+      if (failure === 'lost') return lost(error);
+      return { kind: 'done', results: ops.map(() => failed(failure, error)) };
+    }
+  };
+
+  return {
+    apply(ops) {
+      const outcome = applyOps(ops);
+      if (outcome.kind === 'done' && ops.some(([kind]) => kind === 'index' || kind === 'late'))
+        indexed = index.indexed();
+      return outcome;
+    },
+    unindexed: () => state.nextSeq - 1 - indexed,
+    isLateDue: () => index.isDue(committed),
+  };
+}
+
+function applyAlone(statements: Statements, apply: () => OpResult): OpResult {
+  statements.run('SAVEPOINT op');
+  try {
+    const result = apply();
+    statements.run('RELEASE op');
+    return result;
+  } catch (error) {
+    const failure = sqliteFailure(error);
+    // SQLite may have undone the whole transaction: then no operation of this batch is applied.
+    if (failure === 'lost' || !statements.db.isTransaction) throw error;
+    statements.run('ROLLBACK TO op');
+    statements.run('RELEASE op');
+    return failed(failure, error);
+  }
+}
+
+function writeCounts(statements: Statements, state: BatchState): void {
+  for (const [authority, { undelivered, delivered }] of state.counts) {
+    statements.run(
+      `INSERT INTO delivery_count VALUES (?, ?, ?) ON CONFLICT (authority) DO UPDATE
+       SET undelivered = undelivered + excluded.undelivered, delivered = delivered + excluded.delivered`,
+      authority,
+      undelivered,
+      delivered,
+    );
+  }
+}
+
+function failed(failure: Exclude<SqliteFailure, 'lost'>, error: unknown): OpFailure {
+  return { failed: failure, message: messageOf(error) };
+}
+
+function lost(error: unknown): BatchOutcome {
+  return { kind: 'lost', message: messageOf(error) };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown error';
+}

@@ -1,0 +1,156 @@
+/** Applies one write unit inside the batch's transaction. */
+import type { Touch } from '../../store.ts';
+import { indexKind, labelParam } from '../connection/schema.ts';
+import type { Statements } from '../connection/statements.ts';
+import { type AuditRow, parseAuditRow } from '../encoding/audit-row.ts';
+import { checkAuditIds, checkUnit, duplicate, type Refusal, resourceKey } from './check-unit.ts';
+import type { WriteRow } from './write-op.ts';
+
+/** What a batch keeps in memory between its operations. */
+export interface BatchState {
+  /** The sequence number that the next AuditEvent takes. */
+  nextSeq: number;
+  /** Changes of delivery_count that the batch still has to write, by authority. */
+  readonly counts: Map<string, { undelivered: number; delivered: number }>;
+  /** Gives the whole text of a stored AuditEvent. */
+  readonly textOf: (body: string) => string;
+}
+
+/** True when applied; else the refusal, and nothing was changed. */
+export function applyUnit(
+  statements: Statements,
+  state: BatchState,
+  writes: readonly WriteRow[],
+  touches: readonly Touch[],
+  auditRows: readonly string[],
+): true | Refusal {
+  const audits = auditRows.map(parseAuditRow);
+  const [only] = audits;
+  if (only !== undefined && audits.length === 1 && writes.length === 0 && touches.length === 0) {
+    return insertAudit(statements, state, only) ? true : duplicate('AuditEvent', only.id, only.id);
+  }
+  if (writes.length === 0 && touches.length === 0) {
+    const refusal = checkAuditIds(statements, audits);
+    if (refusal !== undefined) return refusal;
+  } else {
+    const check = checkUnit(statements, writes, touches, audits);
+    if (check.kind === 'refused') return check.refusal;
+    applyWrites(statements, writes, check.revisions);
+    for (const touch of touches)
+      if (!check.revisions.has(resourceKey(touch.type, touch.id))) applyTouch(statements, touch);
+  }
+  for (const audit of audits) insertAudit(statements, state, audit);
+  return true;
+}
+
+/** Notes a change of the backlog counters, written at the end of the batch. */
+export function countDelivery(state: BatchState, authority: string, undelivered: number, delivered: number): void {
+  const count = state.counts.get(authority);
+  if (count === undefined) state.counts.set(authority, { undelivered, delivered });
+  else {
+    count.undelivered += undelivered;
+    count.delivered += delivered;
+  }
+}
+
+function applyWrites(
+  statements: Statements,
+  writes: readonly WriteRow[],
+  revisions: ReadonlyMap<string, number>,
+): void {
+  for (const { type, id, version } of writes) {
+    if (version === 1) continue;
+    statements.run('DELETE FROM index_value WHERE type = ? AND id = ?', type, id);
+    statements.run('DELETE FROM unique_key WHERE type = ? AND id = ?', type, id);
+  }
+  for (const write of writes) insertVersion(statements, write, revisions.get(resourceKey(write.type, write.id)) ?? 0);
+}
+
+function insertVersion(statements: Statements, write: WriteRow, revision: number): void {
+  const { type, id, version, lastUpdatedMs, body, method } = write;
+  const labels = JSON.stringify(write.labels);
+  const { lastInsertRowid } = statements.run(
+    'INSERT INTO version (type, id, version, lastUpdatedMs, method, labels, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    type,
+    id,
+    version,
+    lastUpdatedMs,
+    method,
+    labels,
+    body,
+  );
+  statements.run(
+    'INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    type,
+    id,
+    version,
+    revision + 1,
+    lastUpdatedMs,
+    body === null ? 1 : 0,
+    labels,
+    lastInsertRowid,
+  );
+  insertHistoryKeys(statements, type, id, write.labels);
+  if (body === null) return;
+  for (const [kind, param, v1, v2] of write.index) {
+    statements.run('INSERT OR IGNORE INTO index_value VALUES (?, ?, ?, ?, ?, ?)', type, id, param, kind, v1, v2);
+  }
+  insertLabels(statements, type, id, write.labels);
+  for (const key of new Set(write.uniqueKeys)) {
+    statements.run('INSERT INTO unique_key VALUES (?, ?, ?)', key, type, id);
+  }
+}
+
+function applyTouch(statements: Statements, { type, id, expectRevision, labels }: Touch): void {
+  const revision = expectRevision + 1;
+  if (labels === undefined) {
+    statements.run('UPDATE resource SET revision = ? WHERE type = ? AND id = ?', revision, type, id);
+    return;
+  }
+  const text = JSON.stringify(labels);
+  statements.run('UPDATE resource SET revision = ?, labels = ? WHERE type = ? AND id = ?', revision, text, type, id);
+  insertHistoryKeys(statements, type, id, labels);
+  statements.run('DELETE FROM index_value WHERE type = ? AND id = ? AND param = ?', type, id, labelParam);
+  const live = statements.row('SELECT 1 FROM resource WHERE type = ? AND id = ? AND deleted = 0', type, id);
+  if (live !== undefined) insertLabels(statements, type, id, labels);
+}
+
+function insertLabels(statements: Statements, type: string, id: string, labels: readonly string[]): void {
+  for (const label of labels) {
+    const sql = 'INSERT OR IGNORE INTO index_value VALUES (?, ?, ?, ?, ?, ?)';
+    statements.run(sql, type, id, labelParam, indexKind.label, label, '');
+  }
+}
+
+/** Keys of the current version under these labels. */
+function insertHistoryKeys(statements: Statements, type: string, id: string, labels: readonly string[]): void {
+  for (const label of labels) {
+    const sql = `INSERT OR IGNORE INTO version_label
+      SELECT ?, type, lastUpdatedMs, versionRow FROM resource WHERE type = ? AND id = ?`;
+    statements.run(sql, label, type, id);
+  }
+}
+
+/** False when there is an AuditEvent of this id. */
+function insertAudit(statements: Statements, state: BatchState, audit: AuditRow): boolean {
+  const { id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo } = audit;
+  const seq = state.nextSeq;
+  const { changes } = statements.run(
+    'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
+    seq,
+    id,
+    recordedMs,
+    type,
+    subtype,
+    action,
+    outcome,
+    present,
+    keys,
+    body,
+    deliverTo,
+  );
+  if (changes === 0) return false;
+  for (const [key, text] of texts) statements.run('INSERT OR IGNORE INTO audit_text VALUES (?, ?)', key, text);
+  state.nextSeq += 1;
+  return true;
+}

@@ -1,0 +1,55 @@
+/** A write unit as the writer thread takes it: index values as rows, conditions compiled. */
+import type { IndexValue } from '../../../fhir/search/ast.ts';
+import type { ResourceWrite, WriteUnit } from '../../store.ts';
+import { indexKind } from '../connection/schema.ts';
+import { renderAuditRow } from '../encoding/audit-row.ts';
+import type { TextEncoder, TextRow } from '../encoding/audit-text.ts';
+import { compileSearch } from '../search/compile-search.ts';
+import type { IndexRow, UnitOp, WriteRow } from './write-op.ts';
+
+export interface EncodedUnit {
+  readonly op: string | UnitOp;
+  /** The shared texts that it brings. */
+  readonly texts: readonly TextRow[];
+}
+
+/** Throws TypeError for an AuditEvent among `writes`: those go in `audits`, and nowhere else. */
+export function encodeUnit({ writes, touches, audits }: WriteUnit, encoder: TextEncoder): EncodedUnit {
+  const [first] = audits;
+  if (first !== undefined && audits.length === 1 && writes.length === 0 && touches.length === 0) {
+    const { row, texts } = renderAuditRow(first, encoder);
+    return { op: row, texts };
+  }
+  const rendered = audits.map((audit) => renderAuditRow(audit, encoder));
+  return {
+    op: ['unit', writes.map(encodeWrite), touches, rendered.map(({ row }) => row)],
+    texts: rendered.flatMap(({ texts }) => texts),
+  };
+}
+
+function encodeWrite(write: ResourceWrite): WriteRow {
+  if (write.type === 'AuditEvent') throw new TypeError('An AuditEvent is written as an audit, not as a resource.');
+  const { type, id, version, lastUpdatedMs, body, method, labels, uniqueKeys } = write;
+  const ifNoneExist =
+    write.ifNoneExist === undefined ? undefined : compileSearch({ ...write.ifNoneExist, sort: [], limit: 2 }).page;
+  const index = write.index.map(encodeIndexValue);
+  return { type, id, version, lastUpdatedMs, body, method, labels, index, uniqueKeys, ifNoneExist };
+}
+
+function encodeIndexValue(value: IndexValue): IndexRow {
+  const kind = indexKind[value.kind];
+  switch (value.kind) {
+    case 'token':
+      return [kind, value.param, value.code, value.system ?? ''];
+    case 'reference':
+      return [kind, value.param, value.id, value.type];
+    case 'reference-identifier':
+      return [kind, value.param, value.value, value.system ?? ''];
+    case 'date':
+      return [kind, value.param, value.startMs, value.endMs];
+    case 'string':
+      return [kind, value.param, value.normalised, value.exact];
+    case 'uri':
+      return [kind, value.param, value.value, ''];
+  }
+}
