@@ -1,7 +1,7 @@
 /** From a data folder to a MongoDB database: the only file that knows both ends. */
 import type { MongodbSettings } from './config.ts';
 import { type MigrationOptions, migrateStore } from './migrate-store.ts';
-import { openMongoImport } from './store/mongo/open-mongo-import.ts';
+import { openMongoImport } from './store/mongo/import/open-mongo-import.ts';
 import { openSqliteExport } from './store/sqlite/export/open-sqlite-export.ts';
 import type { CopyKind } from './store/store-copy.ts';
 

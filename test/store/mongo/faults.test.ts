@@ -1,8 +1,8 @@
 import { MongoClient, type ServerHeartbeatStartedEvent } from 'mongodb';
 import t, { type Test } from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
-import { reconnectWhenStuck } from '../../../src/store/mongo/connection.ts';
-import { openCollections } from '../../../src/store/mongo/documents.ts';
+import { reconnectWhenStuck } from '../../../src/store/mongo/connection/connection.ts';
+import { openCollections } from '../../../src/store/mongo/encoding/documents.ts';
 import { openMongoStore } from '../../../src/store/mongo/open-mongo-store.ts';
 import { StoreStartError } from '../../../src/store/store-start-error.ts';
 import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';

@@ -2,13 +2,22 @@
 import { type Document, MongoClient } from 'mongodb';
 import t, { type Test } from 'tap';
 import type { SearchClause, SearchPlan, SortKey } from '../../../src/fhir/search/ast.ts';
-import { compileAuditSearch } from '../../../src/store/mongo/compile-audit-search.ts';
-import { compileCurrent, compilePast, compilePastPage, newestFirst } from '../../../src/store/mongo/compile-history.ts';
-import { compileFilter, compileSortedPage, compileUnsortedPage } from '../../../src/store/mongo/compile-search.ts';
-import { beginning } from '../../../src/store/mongo/compile-value.ts';
-import { oldestFirst, tallyText, taskText, timedText } from '../../../src/store/mongo/delivery-place.ts';
-import { openCollections } from '../../../src/store/mongo/documents.ts';
+import { oldestFirst, tallyText, taskText, timedText } from '../../../src/store/mongo/encoding/delivery-place.ts';
+import { openCollections } from '../../../src/store/mongo/encoding/documents.ts';
 import { openMongoStore } from '../../../src/store/mongo/open-mongo-store.ts';
+import { compileAuditSearch } from '../../../src/store/mongo/search/compile-audit-search.ts';
+import {
+  compileCurrent,
+  compilePast,
+  compilePastPage,
+  newestFirst,
+} from '../../../src/store/mongo/search/compile-history.ts';
+import {
+  compileFilter,
+  compileSortedPage,
+  compileUnsortedPage,
+} from '../../../src/store/mongo/search/compile-search.ts';
+import { beginning } from '../../../src/store/mongo/search/compile-value.ts';
 import { audit, plan, readFound, unit, write } from '../../contract/fixtures.ts';
 import { noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
 import { openTestStore } from './open-test-store.ts';

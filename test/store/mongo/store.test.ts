@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
-import { openServerClock } from '../../../src/store/mongo/server-clock.ts';
+import { openServerClock } from '../../../src/store/mongo/connection/server-clock.ts';
 import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';
 import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openTestStore } from './open-test-store.ts';

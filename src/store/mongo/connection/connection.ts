@@ -1,0 +1,209 @@
+/** The connection to a MongoDB deployment: what has to hold for writes to be durable, and what its servers can do. */
+import {
+  MongoClient,
+  MongoError,
+  MongoServerError,
+  MongoServerSelectionError,
+  type TopologyDescription,
+} from 'mongodb';
+import { StoreStartError } from '../../store-start-error.ts';
+import { mongoFailure } from './mongo-failure.ts';
+
+export interface MongoConnectionOptions {
+  /** `mongodb://` or `mongodb+srv://`, with the database that it names and what TLS and authentication need. */
+  readonly url: string;
+  /** How long one operation waits for a server, and for its answer. */
+  readonly timeoutMs: number;
+  readonly dangerouslyAllowStandalone: boolean;
+}
+
+export interface MongoConnection {
+  readonly client: MongoClient;
+  /** False: a standalone server, which has neither transactions nor change streams. */
+  readonly hasTransactions: boolean;
+  /** Whether there is a server now that takes writes. */
+  isWritable(): boolean;
+  close(): Promise<void>;
+}
+
+/** Throws StoreStartError with what to change. No message of it holds the URL, which may hold a password. */
+export async function openConnection(options: MongoConnectionOptions): Promise<MongoConnection> {
+  const client = buildClient(options);
+  let described: TopologyDescription | undefined;
+  client.on('topologyDescriptionChanged', ({ newDescription }) => {
+    described = newDescription;
+  });
+  try {
+    await client.connect();
+    await client.db().command({ ping: 1 });
+    const hasTransactions = described !== undefined && typesOf(described).some((type) => type !== 'Standalone');
+    if (!hasTransactions && !options.dangerouslyAllowStandalone) throw standaloneRefused();
+    const stopWatching = reconnectWhenStuck(client, 2 * options.timeoutMs);
+    return {
+      client,
+      hasTransactions,
+      isWritable: () => described !== undefined && typesOf(described).length > 0,
+      async close() {
+        await stopWatching();
+        await client.close();
+      },
+    };
+  } catch (error) {
+    await client.close().catch(() => undefined);
+    throw explainStart(error, options.timeoutMs, client.options.tls);
+  }
+}
+
+/**
+ * The driver (7.9.0) waits for ever when it writes to a connection that has just been reset: for room in a buffer of a
+ * socket that is no more. When that befalls the one that watches a server, that server is never found again. Watching
+ * that has begun and not ended in time is ended by connecting anew. Returns the way to stop.
+ */
+export function reconnectWhenStuck(client: MongoClient, limitMs: number): () => Promise<void> {
+  const begun = new Map<string, number>();
+  const end = ({ connectionId }: { readonly connectionId: string }): void => void begun.delete(connectionId);
+  client.on('serverHeartbeatStarted', ({ connectionId, awaited }) => {
+    // One that awaits a change takes as long as nothing changes, and has a limit of its own.
+    if (!awaited && !begun.has(connectionId)) begun.set(connectionId, performance.now());
+  });
+  client.on('serverHeartbeatSucceeded', end);
+  client.on('serverHeartbeatFailed', end);
+  client.on('serverClosed', ({ address }) => end({ connectionId: address }));
+  let reconnecting: Promise<unknown> = Promise.resolve();
+  let stopped = false;
+  let isReconnecting = false;
+  const timer = setInterval(() => {
+    const isStuck = [...begun.values()].some((sinceMs) => performance.now() - sinceMs > limitMs);
+    if (!isStuck || stopped || isReconnecting) return;
+    isReconnecting = true;
+    reconnecting = reconnect().finally(() => {
+      isReconnecting = false;
+    });
+  }, limitMs / 4).unref();
+
+  async function reconnect(): Promise<void> {
+    await client.close().catch(() => undefined);
+    begun.clear();
+    while (!stopped) {
+      try {
+        await client.connect();
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
+  }
+  return async () => {
+    stopped = true;
+    clearInterval(timer);
+    await reconnecting;
+  };
+}
+
+const notAuthorised = 13;
+
+function buildClient(options: MongoConnectionOptions): MongoClient {
+  const client = parseUrl(options);
+  const { writeConcern, readConcern, readPreference, retryWrites } = client.options;
+  const isDurable = writeConcern?.w === 'majority' && writeConcern.journal === true && retryWrites;
+  if (isDurable && readConcern?.level === 'majority' && readPreference.mode === 'primary') return client;
+  throw new StoreStartError(
+    'CPIS_MONGODB_URL: must not say how durable writes are or what is read (w, journal, readConcernLevel, readPreference, retryWrites): that is decided by the store.',
+  );
+}
+
+function parseUrl({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
+  try {
+    return new MongoClient(url, {
+      appName: 'cpis-fhir',
+      writeConcern: { w: 'majority', journal: true, wtimeoutMS: timeoutMs },
+      readConcern: { level: 'majority' },
+      retryReads: true,
+      serverSelectionTimeoutMS: timeoutMs,
+      connectTimeoutMS: timeoutMs,
+      socketTimeoutMS: timeoutMs,
+      waitQueueTimeoutMS: timeoutMs,
+      heartbeatFrequencyMS: Math.min(timeoutMs, 2_000),
+      maxPoolSize: 50,
+      ignoreUndefined: false,
+    });
+  } catch {
+    throw new StoreStartError('CPIS_MONGODB_URL: is not a MongoDB connection string, or has options that do not fit.');
+  }
+}
+
+/** Types of the servers that take writes. */
+function typesOf({ servers }: TopologyDescription): string[] {
+  const writable = new Set<string>(['Standalone', 'RSPrimary', 'Mongos', 'LoadBalancer']);
+  return [...servers.values()].map(({ type }) => type).filter((type) => writable.has(type));
+}
+
+function standaloneRefused(): StoreStartError {
+  return new StoreStartError(
+    `MongoDB runs as a standalone server. It has no transactions, so a failure could leave a record without its audit.
+Make it a replica set of one member: start mongod with --replSet rs0, then run once: mongosh --eval 'rs.initiate()'
+For a trial on data that may be lost: CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE=true`,
+  );
+}
+
+/** What an error at the start is told as; what is none of the database's stays as it is. */
+export function explainStart(error: unknown, timeoutMs: number, usesTls = false): unknown {
+  if (error instanceof StoreStartError) return error;
+  if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) {
+    return new StoreStartError(
+      'A file that CPIS_MONGODB_URL names (tlsCAFile, tlsCertificateKeyFile) cannot be read.',
+      {
+        cause: error,
+      },
+    );
+  }
+  if (error instanceof MongoServerError && error.code === notAuthorised) {
+    return new StoreStartError(
+      'The user of CPIS_MONGODB_URL lacks rights: it has to read, write and create indexes in the database.',
+      { cause: error },
+    );
+  }
+  const cause = error instanceof MongoServerSelectionError ? (error.cause ?? error) : error;
+  const text = messagesOf(error).join(' ');
+  if (/auth|credential/i.test(text)) {
+    return new StoreStartError('MongoDB refuses the user name and password (or certificate) of CPIS_MONGODB_URL.', {
+      cause,
+    });
+  }
+  if (/\b(tls|ssl|certificate|self-signed|EPROTO|wrong version number)\b/i.test(text)) {
+    return new StoreStartError(
+      'TLS with MongoDB failed: look at tls, tlsCAFile and tlsCertificateKeyFile in CPIS_MONGODB_URL, and at the names in the certificate of the server.',
+      { cause },
+    );
+  }
+  if (!(error instanceof MongoError)) return error;
+  if (usesTls && /ECONNRESET|connection .*closed/i.test(text)) {
+    return new StoreStartError(
+      'MongoDB ends the connection before TLS with it is agreed: look at tls in CPIS_MONGODB_URL. Does the server take TLS on this port? With --wait the server tries again.',
+      { cause, mayPass: true },
+    );
+  }
+  if (error instanceof MongoServerError && mongoFailure(error) === 'rejected') {
+    return new StoreStartError(`MongoDB refused to be used by the store (its error ${String(error.code)}).`, { cause });
+  }
+  return new StoreStartError(
+    `MongoDB cannot be reached within ${timeoutMs} ms (CPIS_MONGODB_URL). Is it running, and is there a primary? With --wait the server waits for it.`,
+    { cause, mayPass: true },
+  );
+}
+
+/** Of the error and of what caused it, those of each server included. */
+function messagesOf(error: unknown): string[] {
+  const texts: string[] = [];
+  const add = (from: unknown, depth: number): void => {
+    if (!(from instanceof Error) || depth > 4) return;
+    texts.push(from.name, from.message);
+    add(from.cause, depth + 1);
+    if ('reason' in from && typeof from.reason === 'object' && from.reason !== null && 'servers' in from.reason) {
+      const { servers } = from.reason;
+      if (servers instanceof Map) for (const server of servers.values()) add(server?.error, depth + 1);
+    }
+  };
+  add(error, 0);
+  return texts;
+}

@@ -1,0 +1,111 @@
+/** Brings deliveries back that wait: a bounded number of them each time, the oldest first. */
+import type { MakeDueOf } from '../../store.ts';
+import { afterAllThatStartWith } from '../../text-range.ts';
+import {
+  atPlace,
+  changePlaces,
+  type DeliveryPlace,
+  findOldest,
+  placeOf,
+  setState,
+  tallyText,
+  taskText,
+  timedText,
+} from '../encoding/delivery-place.ts';
+import type { Collections, DeliveryDocument } from '../encoding/documents.ts';
+import { beginning } from '../search/compile-value.ts';
+import type { DeliveryCounts } from './delivery-counts.ts';
+
+type Audits = Pick<Collections, 'audit'>;
+
+/** What `DeliveryQueue.makeDue` says; `nowMs` by the clock of the database. */
+export async function applyMakeDue(
+  collections: Audits,
+  counts: DeliveryCounts,
+  authority: string,
+  nowMs: number,
+  of: MakeDueOf,
+  limit: number,
+): Promise<number> {
+  const makeReady = (position: number, fields: Parameters<typeof setState>[3]) =>
+    setState(position, authority, { state: 'ready' }, fields);
+  switch (of) {
+    case 'waiting': {
+      const filter = { queue: { $elemMatch: beginning(taskText('waiting', authority)) } };
+      const isWaiting = ({ state }: DeliveryDocument) => state === 'waiting';
+      const waiting = await findOldest(collections, authority, filter, isWaiting, limit);
+      const backing = await changePlaces(
+        collections,
+        waiting,
+        (position) => atPlace(position, { state: { $eq: 'waiting' } }),
+        (position) => makeReady(position, { dueMs: nowMs }),
+      );
+      if (backing >= limit) return backing;
+      // Recorded by a clock that has been set back since.
+      const later = { dueMs: { $gt: nowMs } };
+      const ahead = await findOldest(
+        collections,
+        authority,
+        { queue: { $eq: taskText('ready', authority) }, 'deliveries.dueMs': later.dueMs },
+        ({ state, dueMs }) => state === 'ready' && dueMs > nowMs,
+        limit - backing,
+      );
+      const broughtForward = await changePlaces(
+        collections,
+        ahead,
+        (position) => atPlace(position, { state: { $eq: 'ready' }, ...later }),
+        (position) => makeReady(position, { dueMs: nowMs }),
+      );
+      return backing + broughtForward;
+    }
+    case 'parked': {
+      const filter = { queue: { $eq: tallyText('parked', authority) } };
+      const isParked = ({ state, parked }: DeliveryDocument) => parked && (state === 'ready' || state === 'waiting');
+      const parked = await findOldest(collections, authority, filter, isParked, limit);
+      return changePlaces(
+        collections,
+        parked,
+        (position) => atPlace(position, { state: { $in: ['ready', 'waiting'] }, parked: { $eq: true } }),
+        (position) => makeReady(position, { dueMs: nowMs, tally: 'owed', parked: false, attempts: 0 }),
+      );
+    }
+    case 'unwanted':
+    case 'unwanted-ahead': {
+      const bound = of === 'unwanted' ? '$lt' : '$gt';
+      const longestAgo = await findLongestApart(collections, authority, bound, nowMs, limit);
+      const made = await changePlaces(
+        collections,
+        longestAgo,
+        (position) => atPlace(position, { state: { $eq: 'unwanted' }, waitUntilMs: { [bound]: nowMs } }),
+        (position) => makeReady(position, { tally: 'owed' }),
+      );
+      counts.add(authority, 0, -made);
+      return made;
+    }
+  }
+}
+
+/** By when they were set apart, which their texts are in the order of. */
+async function findLongestApart(
+  { audit }: Audits,
+  authority: string,
+  bound: '$lt' | '$gt',
+  atMs: number,
+  limit: number,
+): Promise<readonly DeliveryPlace[]> {
+  const all = taskText('unwanted', authority);
+  const at = timedText('unwanted', authority, atMs);
+  const apart = bound === '$lt' ? { $gte: all, $lt: at } : { $gt: at, $lt: afterAllThatStartWith(all) ?? '' };
+  const stages = [
+    { $match: { undelivered: { $gt: 0 }, queue: { $elemMatch: apart } } },
+    { $project: { queue: 1 } },
+    { $unwind: '$queue' },
+    { $match: { queue: apart } },
+    { $sort: { queue: 1, _id: 1 } },
+    { $limit: limit },
+  ];
+  const found = await audit.aggregate<{ _id: string }>(stages, { allowDiskUse: true }).toArray();
+  const ids = found.map(({ _id }) => _id);
+  const documents = await audit.find({ _id: { $in: ids } }, { projection: { deliveries: 1 } }).toArray();
+  return documents.flatMap((document) => placeOf(document, authority) ?? []);
+}

@@ -1,0 +1,28 @@
+/** Promises of delivery that were not kept. */
+import type { DeliveryBreach } from '../../store.ts';
+import { isDuplicateKey } from '../connection/mongo-failure.ts';
+import type { Collections } from '../encoding/documents.ts';
+
+/** False: it is there already. */
+export async function applyBreach({ breach }: Pick<Collections, 'breach'>, made: DeliveryBreach): Promise<boolean> {
+  const { authority, kind, oldestRecordedMs, atMs, undelivered } = made;
+  const _id = `${authority}/${kind}/${oldestRecordedMs}`;
+  try {
+    await breach.insertOne({ _id, authority, kind, oldestRecordedMs, atMs, undelivered });
+    return true;
+  } catch (error) {
+    if (isDuplicateKey(error)) return false;
+    throw error;
+  }
+}
+
+/** The latest ones, newest first. */
+export async function readBreaches(
+  { breach }: Pick<Collections, 'breach'>,
+  limit: number,
+  authority: string | undefined,
+): Promise<readonly DeliveryBreach[]> {
+  const filter = authority === undefined ? {} : { authority: { $eq: authority } };
+  const sort = { atMs: -1, _id: 1 } as const;
+  return breach.find(filter, { projection: { _id: 0 }, sort, limit }).toArray();
+}

@@ -1,0 +1,80 @@
+/** The records of another store as they stand in the collections. */
+import type { CopiedAudit, CopiedResource, CopyKind, CopyRecords } from '../../store-copy.ts';
+import { queueTexts } from '../encoding/delivery-place.ts';
+import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
+import { encodeIndex } from '../encoding/encode-index.ts';
+import { encodeMark, encodeReference } from '../write/encode-unit.ts';
+
+/** A document of a collection that is copied. */
+export type CopyDocument = Readonly<Record<string, unknown>> & { readonly _id: string };
+
+/** The collection that holds the records of a kind. */
+export const collectionOf = {
+  resource: 'resource',
+  audit: 'audit',
+  usedOnce: 'usedOnce',
+  deliveryCount: 'deliveryCount',
+  breach: 'breach',
+  subscriptionEvent: 'subscriptionEvent',
+  acknowledged: 'subscriptionAcknowledged',
+} as const satisfies Record<CopyKind, keyof Collections>;
+
+/** `toServer` turns this machine's time into that of the database, by which deliveries come due. */
+export function buildCopyEncoder(toServer: (ms: number) => number): {
+  readonly [K in CopyKind]: (record: CopyRecords[K]) => CopyDocument;
+} {
+  return {
+    resource: (record) => ({ ...encodeResource(record) }),
+    audit: (record) => ({ ...encodeCopiedAudit(record, toServer) }),
+    usedOnce: ({ key, expiresAtMs }) => ({ _id: key, expiresAtMs, use: 'copied' }),
+    deliveryCount: ({ authority, delivered, unwanted }) => ({ _id: authority, delivered, unwanted }),
+    breach: (record) => ({ _id: `${record.authority}/${record.kind}/${record.oldestRecordedMs}`, ...record }),
+    subscriptionEvent: (record) => ({ _id: `${record.subscription}/${record.number}`, ...record }),
+    acknowledged: ({ subscription, number }) => ({ _id: subscription, number }),
+  };
+}
+
+function encodeResource({ type, id, revision, labels, versions, index }: CopiedResource): ResourceDocument {
+  const current = versions.at(-1);
+  if (current === undefined) throw new TypeError('a resource of the store has no version');
+  const { version, lastUpdatedMs, method, body } = current;
+  return {
+    _id: resourceKey(type, id),
+    type,
+    id,
+    version,
+    revision,
+    lastUpdatedMs,
+    method,
+    deleted: body === null,
+    body,
+    labels,
+    versionLabels: current.labels,
+    ...encodeIndex(type, index),
+    versions: versions.slice(0, -1),
+    marks: versions.slice(0, -1).map(encodeMark),
+    bodyBytes: versions.reduce((sum, each) => sum + Buffer.byteLength(each.body ?? ''), 0),
+  };
+}
+
+/** Behind them in order come those that a server writes: their `seq` begins with the time. */
+function encodeCopiedAudit(audit: CopiedAudit, toServer: (ms: number) => number): AuditDocument {
+  const { id, seq, patients, agents, entities, ...rest } = audit;
+  const deliveries = audit.deliveries.map(({ dueMs, waitUntilMs, ...delivery }) => ({
+    ...delivery,
+    dueMs: toServer(dueMs),
+    waitUntilMs: toServer(waitUntilMs),
+    leaseToken: null,
+  }));
+  return {
+    _id: id,
+    ...rest,
+    seq: String(seq).padStart(20, '0'),
+    patients: patients.map(encodeReference),
+    agents: agents.map(encodeReference),
+    entities: entities.map(encodeReference),
+    deliveries,
+    queue: deliveries.flatMap(queueTexts),
+    undelivered: deliveries.filter(({ state }) => state !== 'delivered').length,
+  };
+}

@@ -1,0 +1,96 @@
+/** Compiles a search plan over AuditEvents. The only order is by time, with `seq` as tie-breaker. */
+import type { Document } from 'mongodb';
+import { fault } from '../../../fhir/fault.ts';
+import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
+import { auditTokenSystems } from '../../store.ts';
+import { auditReferenceKey } from '../write/encode-unit.ts';
+import { anyOf, beginning, instantCondition, nothing } from './compile-value.ts';
+
+export interface CompiledAuditSearch {
+  /** All matches, over all pages. */
+  readonly filter: Document;
+  readonly page: Document;
+  readonly sort: { readonly recordedMs: 1 | -1; readonly seq: 1 | -1 };
+}
+
+const referenceFields: Readonly<Record<string, 'patients' | 'agents' | 'entities'>> = {
+  patient: 'patients',
+  agent: 'agents',
+  entity: 'entities',
+};
+
+export function compileAuditSearch(plan: SearchPlan): CompiledAuditSearch {
+  if (plan.sort.some(({ param }) => param !== 'date' && param !== '_lastUpdated')) {
+    throw fault('not-supported', 'AuditEvents are sorted by date only.', { expression: ['_sort'] });
+  }
+  const descending = plan.sort[0]?.descending ?? true;
+  const conditions = plan.clauses.map(compileClause);
+  const filter = conditions.length === 0 ? {} : { $and: conditions };
+  const direction = descending ? -1 : 1;
+  return { filter, page: afterPosition(filter, plan, descending), sort: { recordedMs: direction, seq: direction } };
+}
+
+function afterPosition(filter: Document, { after }: SearchPlan, descending: boolean): Document {
+  if (after === undefined) return filter;
+  const [recordedMs = null, seq = null] = after;
+  const beyond = descending ? '$lt' : '$gt';
+  const keyset = {
+    $or: [{ recordedMs: { [beyond]: recordedMs } }, { recordedMs: { $eq: recordedMs }, seq: { [beyond]: seq } }],
+  };
+  return { $and: [keyset, filter] };
+}
+
+function compileClause(clause: SearchClause): Document {
+  switch (clause.kind) {
+    case 'label':
+      return { labels: { $in: [...clause.any] } };
+    case 'reference':
+      return compileReferences(clause.param, clause.any);
+    case 'id':
+      return { _id: { $in: [...clause.any] } };
+    case 'date':
+      return clause.param === 'date'
+        ? anyOf(clause.any.map((value) => instantCondition('recordedMs', value)))
+        : nothing;
+    case 'last-updated':
+      return anyOf(clause.any.map((value) => instantCondition('recordedMs', value)));
+    case 'token':
+      return compileTokens(clause.param, clause.negated, clause.any);
+    case 'missing':
+      return compileMissing(clause.param, clause.missing);
+    default:
+      return nothing;
+  }
+}
+
+function compileReferences(param: string, any: readonly ReferenceValue[]): Document {
+  const field = referenceFields[param];
+  if (field === undefined) return nothing;
+  const exact: string[] = [];
+  const ranges: Document[] = [];
+  for (const value of any) {
+    if (value.kind === 'identifier') continue;
+    if (value.type !== undefined) exact.push(auditReferenceKey(value.type, value.id));
+    else ranges.push({ [field]: { $elemMatch: beginning(auditReferenceKey('', value.id)) } });
+  }
+  return anyOf([...(exact.length === 0 ? [] : [{ [field]: { $in: exact } }]), ...ranges]);
+}
+
+function compileTokens(param: string, negated: boolean, any: readonly TokenValue[]): Document {
+  if (!isTokenParam(param)) return negated ? {} : nothing;
+  const ofSystem = any.filter(({ system }) => system === undefined || system === auditTokenSystems[param]);
+  const found = anyOf(ofSystem.map(({ code }) => ({ [param]: code === undefined ? { $ne: '' } : { $eq: code } })));
+  return negated ? { $nor: [found] } : found;
+}
+
+function compileMissing(param: string, missing: boolean): Document {
+  const field = referenceFields[param];
+  if (field !== undefined) return { [field]: missing ? { $size: 0 } : { $not: { $size: 0 } } };
+  if (isTokenParam(param)) return { [param]: { [missing ? '$eq' : '$ne']: '' } };
+  const known = param === 'date' || param === '_lastUpdated' || param === '_id';
+  return known !== missing ? {} : nothing;
+}
+
+function isTokenParam(param: string): param is keyof typeof auditTokenSystems {
+  return Object.hasOwn(auditTokenSystems, param);
+}

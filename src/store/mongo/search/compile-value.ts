@@ -1,0 +1,138 @@
+/**
+ * One clause as filters on the searchable values of a resource, by the rules of https://hl7.org/fhir/R4/search.html.
+ * Whatever a client has sent stands in a filter as the operand of an operator. The one pattern there is matches its text
+ * and nothing else.
+ */
+import type { Document, Filter } from 'mongodb';
+import { fault } from '../../../fhir/fault.ts';
+import type { DateValue, SearchClause } from '../../../fhir/search/ast.ts';
+import { asFolder } from '../../../fhir/search/matches.ts';
+import { afterAllThatStartWith } from '../../text-range.ts';
+import type { ResourceDocument } from '../encoding/documents.ts';
+import { mostDates } from '../encoding/encode-index.ts';
+import { literalPattern } from '../encoding/key-text.ts';
+import { exactKey, folderKey, paramKey, referenceKey, textKey, tokenKey, uriKey } from '../encoding/search-key.ts';
+
+/** The clauses that are answered by searchable values. */
+export type ValueClause = Exclude<SearchClause, { kind: 'missing' | 'id' | 'last-updated' | 'label' }>;
+
+type ResourceFilter = Filter<ResourceDocument>;
+
+export const nothing = { _id: { $in: [] } };
+
+/** A pattern may not be longer than 32,764 bytes; a character takes six of them at most. */
+const mostPatternCharacters = 2_000;
+
+/** A clause without values matches nothing. Throws FhirFault `invalid` for a text that is too long to look for. */
+export function compileValues(type: string, clause: ValueClause): ResourceFilter {
+  const p = paramKey(type, clause.param);
+  switch (clause.kind) {
+    case 'token':
+      return hasKey(clause.any.map((value) => tokenKey(p, value)));
+    case 'reference':
+      return hasKey(clause.any.map((value) => referenceKey(p, value)));
+    case 'date':
+      return anyOf(clause.any.map((value) => dateCondition(clause.param, value)));
+    case 'uri': {
+      const below = clause.match === 'exact' ? [] : clause.any.map((uri) => folderKey(p, asFolder(uri)));
+      return hasKey([...clause.any.map((uri) => uriKey(p, uri)), ...below]);
+    }
+    case 'string':
+      if (clause.match === 'exact') return hasKey(clause.any.map((text) => exactKey(p, text)));
+      return anyOf(clause.any.map((text) => (clause.match === 'starts' ? startsWith(p, text) : contains(p, text))));
+  }
+}
+
+/** `$or` of the filters; nothing when there is none. */
+export function anyOf(filters: readonly Document[]): Document {
+  const [first] = filters;
+  if (first === undefined) return nothing;
+  return filters.length === 1 ? first : { $or: filters };
+}
+
+/** A date value against the instant in `field`, whose interval is that millisecond. */
+export function instantCondition(field: string, { prefix, startMs, endMs }: DateValue): Document {
+  switch (prefix) {
+    case 'eq':
+    case 'ap':
+      return { [field]: { $gte: startMs, $lt: endMs } };
+    case 'ne':
+      return { $or: [{ [field]: { $lt: startMs } }, { [field]: { $gte: endMs } }] };
+    case 'ge':
+      return { [field]: { $gte: startMs } };
+    case 'gt':
+    case 'sa':
+      return { [field]: { $gte: endMs } };
+    case 'lt':
+    case 'eb':
+      return { [field]: { $lt: startMs } };
+    case 'le':
+      return { [field]: { $lt: endMs } };
+  }
+}
+
+/** Has one of these keys. */
+export function hasKey(keys: readonly string[]): ResourceFilter {
+  const [first] = keys;
+  if (first === undefined) return nothing;
+  return { keys: keys.length === 1 ? { $eq: first } : { $in: [...new Set(keys)] } };
+}
+
+function startsWith(p: string, text: string): ResourceFilter {
+  return { keys: { $elemMatch: beginning(textKey(p, text), '') } };
+}
+
+/** The index leads to the texts of this parameter only. */
+function contains(p: string, text: string): ResourceFilter {
+  if ([...text].length > mostPatternCharacters) {
+    throw fault('invalid', `A text of more than ${mostPatternCharacters} characters is not looked for within others.`, {
+      code: 'too-costly',
+    });
+  }
+  return { keys: { $elemMatch: beginning(textKey(p, ''), `[\\s\\S]*${literalPattern(text)}`) } };
+}
+
+/**
+ * One element that begins with the text. The range says it all, and an index serves it; FerretDB takes the two ends of a
+ * range for conditions on any two elements, and the pattern for one on one.
+ */
+export function beginning(text: string, furtherPattern = ''): Document {
+  const end = afterAllThatStartWith(text);
+  const start = [...text].slice(0, mostPatternCharacters).join('');
+  return {
+    $gte: text,
+    ...(end === undefined ? {} : { $lt: end }),
+    $regex: `^${literalPattern(start)}${furtherPattern}`,
+  };
+}
+
+function dateCondition(param: string, { prefix, startMs, endMs }: DateValue): Document {
+  const start = `dates.${param}.startMs`;
+  const end = `dates.${param}.endMs`;
+  switch (prefix) {
+    case 'eq':
+      return ofOneDate(param, { $gte: startMs }, { $lte: endMs });
+    case 'ap':
+      return ofOneDate(param, { $lt: endMs }, { $gt: startMs });
+    case 'ne':
+      return { $or: [{ [start]: { $lt: startMs } }, { [end]: { $gt: endMs } }] };
+    case 'ge':
+      return { [end]: { $gt: startMs } };
+    case 'gt':
+      return { [end]: { $gt: endMs } };
+    case 'lt':
+      return { [start]: { $lt: startMs } };
+    case 'le':
+      return { [start]: { $lt: endMs } };
+    case 'sa':
+      return { [start]: { $gte: endMs } };
+    case 'eb':
+      return { [end]: { $lte: startMs } };
+  }
+}
+
+/** Both conditions on the same date of the parameter: by its place, for `$elemMatch` with fields is not to be had everywhere. */
+function ofOneDate(param: string, start: Document, end: Document): Document {
+  const places = Array.from({ length: mostDates }, (_, place) => `dates.${param}.${place}`);
+  return { $or: places.map((date) => ({ [`${date}.startMs`]: start, [`${date}.endMs`]: end })) };
+}

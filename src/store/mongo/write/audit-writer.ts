@@ -1,0 +1,152 @@
+/**
+ * The hot path: an AuditEvent with its deliveries is one document. Those that are committed at one time go to the
+ * database in one `insertMany`; a bad one fails alone.
+ */
+import { MongoBulkWriteError } from 'mongodb';
+import { fault } from '../../../fhir/fault.ts';
+import { storeUnavailable } from '../../store-unavailable.ts';
+import { asFault, mongoFailure, withinLimit } from '../connection/mongo-failure.ts';
+import type { AuditDocument, Collections } from '../encoding/documents.ts';
+
+export interface AuditWriter {
+  /** Durable when it resolves. False: there is another AuditEvent with this id. Throws FhirFault as `Store.commit` does. */
+  insert(audit: AuditDocument): Promise<boolean>;
+  /** Resolves when nothing is under way any more. */
+  settled(): Promise<void>;
+}
+
+interface Waiting {
+  readonly audit: AuditDocument;
+  readonly resolve: (inserted: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface AuditWriterOptions {
+  readonly collections: Pick<Collections, 'audit'>;
+  /** How long a group is tried while its outcome is unknown. */
+  readonly timeLimitMs: number;
+  /** Told how many AuditEvents each group held. */
+  readonly onBatch?: (audits: number) => void;
+}
+
+const maxGroup = 512;
+const maxGroupsUnderWay = 4;
+const maxUnanswered = 10_000;
+const firstPauseMs = 20;
+const longestPauseMs = 500;
+
+export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWriterOptions): AuditWriter {
+  let waiting: Waiting[] = [];
+  let unanswered = 0;
+  let scheduled = false;
+  const underWay = new Set<Promise<void>>();
+
+  const sendGroups = (): void => {
+    scheduled = false;
+    while (waiting.length > 0 && underWay.size < maxGroupsUnderWay) {
+      const group = waiting.slice(0, maxGroup);
+      waiting = waiting.slice(maxGroup);
+      const sent = sendGroup(group).then(() => {
+        underWay.delete(sent);
+        unanswered -= group.length;
+        onBatch?.(group.length);
+        sendGroups();
+      });
+      underWay.add(sent);
+    }
+  };
+
+  async function sendGroup(group: readonly Waiting[]): Promise<void> {
+    try {
+      let open = group;
+      const deadlineMs = performance.now() + timeLimitMs;
+      for (let tries = 1, pauseMs = firstPauseMs; ; tries++, pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+        const unknown = await tryGroup(open, tries > 1);
+        if (unknown.length === 0) return;
+        if (performance.now() + pauseMs > deadlineMs) throw storeUnavailable('mongo-outcome-unknown');
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        open = await findUnwritten(unknown);
+        if (open.length === 0) return;
+      }
+    } catch (error) {
+      // The driver refuses a whole group for one that is too large.
+      if (group.length > 1 && mongoFailure(error) === 'rejected')
+        await Promise.all(group.map((one) => sendGroup([one])));
+      else for (const { reject } of group) reject(asFault(error));
+    }
+  }
+
+  /** Answers those whose outcome is known; the others are given back. */
+  async function tryGroup(group: readonly Waiting[], isAgain: boolean): Promise<readonly Waiting[]> {
+    try {
+      await withinLimit(
+        collections.audit.insertMany(
+          group.map(({ audit }) => audit),
+          { ordered: false },
+        ),
+        2 * timeLimitMs,
+      );
+      for (const { resolve } of group) resolve(true);
+      return [];
+    } catch (error) {
+      if (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() === undefined) {
+        const failed = [error.writeErrors].flat();
+        // The whole command failed, not members of it.
+        if (failed.length > 0) return answerEach(group, failed, isAgain);
+      }
+      if (mongoFailure(error) !== 'unknown') throw error;
+      return group;
+    }
+  }
+
+  /** Those that are there, majority and journal, are answered; a duplicate of one's own is a success. */
+  async function findUnwritten(group: readonly Waiting[]): Promise<readonly Waiting[]> {
+    const ids = group.map(({ audit }) => audit._id);
+    const finding = collections.audit
+      .find({ _id: { $in: ids } }, { projection: { body: 1 }, maxTimeMS: timeLimitMs })
+      .toArray();
+    const found = await withinLimit(finding, timeLimitMs);
+    const bodies = new Map(found.map(({ _id, body }) => [_id, body]));
+    return group.filter(({ audit, resolve }) => {
+      if (!bodies.has(audit._id)) return true;
+      resolve(bodies.get(audit._id) === audit.body);
+      return false;
+    });
+  }
+
+  return {
+    insert(audit) {
+      if (unanswered >= maxUnanswered) return Promise.reject(storeUnavailable('store-queue-full'));
+      unanswered += 1;
+      return new Promise((resolve, reject) => {
+        waiting.push({ audit, resolve, reject });
+        if (scheduled) return;
+        scheduled = true;
+        setImmediate(sendGroups);
+      });
+    },
+    async settled() {
+      while (scheduled || waiting.length > 0 || underWay.size > 0) {
+        await new Promise((resolve) => setImmediate(resolve));
+        await Promise.all(underWay);
+      }
+    },
+  };
+}
+
+/** A duplicate is given back when it may be of the try before: then it is durable only once the majority has it. */
+function answerEach(
+  group: readonly Waiting[],
+  failed: readonly { readonly index: number; readonly code: number }[],
+  isAgain: boolean,
+): readonly Waiting[] {
+  const codes = new Map(failed.map(({ index, code }) => [index, code]));
+  return group.filter(({ resolve, reject }, index) => {
+    const code = codes.get(index);
+    if (code === 11_000 && isAgain) return true;
+    if (code === undefined) resolve(true);
+    else if (code === 11_000) resolve(false);
+    else reject(fault('exception', 'The store could not apply this write.', { detail: `mongo-rejected-${code}` }));
+    return false;
+  });
+}

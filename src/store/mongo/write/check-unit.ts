@@ -1,0 +1,152 @@
+/** Whether a unit's preconditions hold now, by reading only. Writing holds them again, in its filters. */
+import type { ClientSession } from 'mongodb';
+import { fault } from '../../../fhir/fault.ts';
+import type { CommitResult, ResourceWrite, WriteUnit } from '../../store.ts';
+import { type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
+import { mostDates } from '../encoding/encode-index.ts';
+import { findTwoIds } from '../search/run-search.ts';
+
+type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
+
+/** What a unit is applied to: documents by their `_id`, holders by unique key. */
+export interface UnitState {
+  readonly current: ReadonlyMap<string, ResourceDocument>;
+  readonly holders: ReadonlyMap<string, string>;
+}
+
+export type Check =
+  | { readonly kind: 'holds'; readonly state: UnitState }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/** The most versions of one resource, and the most bytes of their texts: its document must stay below 16 MB. */
+export interface VersionLimits {
+  readonly versions: number;
+  readonly bytes: number;
+}
+
+export const defaultVersionLimits: VersionLimits = { versions: 1_000, bytes: 12 * 1024 * 1024 };
+
+/** Throws FhirFault `unprocessable` when a resource would have too many versions, or too many dates to search by. */
+export async function checkUnit(
+  collections: Collections,
+  unit: WriteUnit,
+  limits: VersionLimits,
+  session: ClientSession | undefined,
+): Promise<Check> {
+  const { writes, touches, audits } = unit;
+  // One after the other: a session allows one operation at a time.
+  const state: UnitState = {
+    current: await readCurrent(collections, unit, session),
+    holders: await readHolders(collections, writes, session),
+  };
+  const { current, holders } = state;
+  for (const { type, id, expectRevision } of touches) {
+    if ((current.get(resourceKey(type, id))?.revision ?? 0) !== expectRevision) return conflict(type, id);
+  }
+  const written = new Set<string>();
+  for (const { type, id, version } of writes) {
+    const key = resourceKey(type, id);
+    if ((current.get(key)?.version ?? 0) !== version - 1 || written.has(key)) return conflict(type, id);
+    written.add(key);
+  }
+  for (const { type, id, ifNoneExist } of writes) {
+    if (ifNoneExist === undefined) continue;
+    const [existingId, ...others] = await findTwoIds(collections, ifNoneExist, session);
+    if (others.length > 0) return refused({ kind: 'refused', reason: 'multiple-matches', type, id });
+    if (existingId !== undefined) return refused({ kind: 'refused', reason: 'exists', type, id, existingId });
+  }
+  const claimed = new Map<string, string>();
+  for (const { type, id, uniqueKeys } of writes) {
+    for (const key of uniqueKeys) {
+      const other = claimed.get(key);
+      if (other !== undefined && other !== id) return duplicate(type, id, other);
+      claimed.set(key, id);
+      const holder = holders.get(key);
+      // A resource that is written too gives up its old keys in this very unit.
+      if (holder !== undefined && !written.has(holder))
+        return duplicate(type, id, holder.slice(holder.indexOf('/') + 1));
+    }
+  }
+  const ids = audits.map(({ id }) => id);
+  const known = await readKnownAudits(collections, ids, session);
+  for (const [index, id] of ids.entries()) {
+    if (known.has(id) || ids.indexOf(id) < index) return duplicate('AuditEvent', id, id);
+  }
+  for (const write of writes) {
+    checkVersionLimits(write, current.get(resourceKey(write.type, write.id)), limits);
+    checkDates(write);
+  }
+  return { kind: 'holds', state };
+}
+
+/** A deletion is always taken: it has no text, and the limits leave room for it. */
+function checkVersionLimits(write: ResourceWrite, current: ResourceDocument | undefined, limits: VersionLimits): void {
+  if (write.body === null) return;
+  const bytes = (current?.bodyBytes ?? 0) + Buffer.byteLength(write.body);
+  if (write.version <= limits.versions && bytes <= limits.bytes) return;
+  throw fault(
+    'unprocessable',
+    `This resource has as many versions as the store keeps of one: ${limits.versions} at most, of ${limits.bytes} bytes together. It can be deleted, and what replaces it be created.`,
+    { code: 'too-costly' },
+  );
+}
+
+function checkDates({ index }: ResourceWrite): void {
+  const counts = new Map<string, number>();
+  for (const { kind, param } of index) if (kind === 'date') counts.set(param, (counts.get(param) ?? 0) + 1);
+  const [param] = [...counts].find(([, count]) => count > mostDates) ?? [];
+  if (param === undefined) return;
+  throw fault('unprocessable', `The store keeps ${mostDates} dates of one search parameter at most (${param}).`, {
+    code: 'too-costly',
+  });
+}
+
+async function readCurrent(
+  { resource }: Collections,
+  { writes, touches }: WriteUnit,
+  session: ClientSession | undefined,
+): Promise<ReadonlyMap<string, ResourceDocument>> {
+  const keys = [...new Set([...writes, ...touches].map(({ type, id }) => resourceKey(type, id)))];
+  const options = { projection: { versions: 0, marks: 0 }, ...(session === undefined ? {} : { session }) };
+  const found = await resource.find({ _id: { $in: keys } }, options).toArray();
+  return new Map(found.map((document) => [document._id, document]));
+}
+
+async function readHolders(
+  { uniqueKey }: Collections,
+  writes: readonly ResourceWrite[],
+  session: ClientSession | undefined,
+): Promise<ReadonlyMap<string, string>> {
+  const keys = [...new Set(writes.flatMap(({ uniqueKeys }) => uniqueKeys))];
+  const ofWritten = writes.filter(({ version }) => version > 1).map(({ type, id }) => resourceKey(type, id));
+  const alternatives = [
+    ...(keys.length === 0 ? [] : [{ _id: { $in: keys } }]),
+    ...(ofWritten.length === 0 ? [] : [{ holder: { $in: ofWritten } }]),
+  ];
+  if (alternatives.length === 0) return new Map();
+  const found = await uniqueKey.find({ $or: alternatives }, session === undefined ? {} : { session }).toArray();
+  return new Map(found.map(({ _id, holder }) => [_id, holder]));
+}
+
+async function readKnownAudits(
+  { audit }: Collections,
+  ids: readonly string[],
+  session: ClientSession | undefined,
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const options = { projection: { _id: 1 }, ...(session === undefined ? {} : { session }) };
+  const found = await audit.find({ _id: { $in: [...ids] } }, options).toArray();
+  return new Set(found.map(({ _id }) => _id));
+}
+
+function conflict(type: string, id: string): Check {
+  return refused({ kind: 'refused', reason: 'version-conflict', type, id });
+}
+
+function duplicate(type: string, id: string, existingId: string): Check {
+  return refused({ kind: 'refused', reason: 'duplicate-key', type, id, existingId });
+}
+
+function refused(refusal: Refusal): Check {
+  return { kind: 'refused', refusal };
+}

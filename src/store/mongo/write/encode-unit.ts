@@ -1,0 +1,89 @@
+/** The parts of a write unit as they stand in the collections. */
+import type { AuditWrite, ResourceWrite } from '../../store.ts';
+import { queueTexts } from '../encoding/delivery-place.ts';
+import type {
+  AuditDocument,
+  DeliveryDocument,
+  PastVersion,
+  ResourceDocument,
+  VersionMark,
+} from '../encoding/documents.ts';
+import { encodeIndex } from '../encoding/encode-index.ts';
+
+/** `id/Type` of a reference `Type/id`. */
+export function auditReferenceKey(type: string, id: string): string {
+  return `${id}/${type}`;
+}
+
+/** What a write sets in the document of its resource; the revision is not part of it. */
+export function encodeWrite(
+  write: ResourceWrite,
+): Omit<ResourceDocument, '_id' | 'revision' | 'versions' | 'marks' | 'bodyBytes'> {
+  const { type, id, version, lastUpdatedMs, body, method, labels } = write;
+  return {
+    type,
+    id,
+    version,
+    lastUpdatedMs,
+    method,
+    deleted: body === null,
+    body,
+    labels: [...labels],
+    versionLabels: [...labels],
+    ...encodeIndex(type, body === null ? [] : write.index),
+  };
+}
+
+/** The current version as it stands among the past ones when another follows it. */
+export function encodePastVersion(current: ResourceDocument): PastVersion {
+  const { version, lastUpdatedMs = 0, method = 'PUT', versionLabels = [], body = null } = current;
+  return { version, lastUpdatedMs, method, labels: versionLabels, body };
+}
+
+/** Of such a version. */
+export function encodeMark({ version, lastUpdatedMs, body, labels }: PastVersion): VersionMark {
+  return { version, ms: lastUpdatedMs, deleted: body === null, labels };
+}
+
+/** `seq` orders those of one millisecond; `dueMs` is when it was recorded by the clock of the database. */
+export function encodeAudit(audit: AuditWrite, seq: string, dueMs: number): AuditDocument {
+  const { id, recordedMs, body, type, subtype, action, outcome, labels } = audit;
+  const deliveries = [...new Set(audit.deliverTo)].map((authority) => encodeDelivery(authority, dueMs));
+  return {
+    _id: id,
+    recordedMs,
+    seq,
+    body,
+    type,
+    subtype,
+    action,
+    outcome,
+    patients: audit.patients.map(encodeReference),
+    agents: audit.agents.map(encodeReference),
+    entities: audit.entities.map(encodeReference),
+    labels: [...labels],
+    deliveries,
+    queue: deliveries.flatMap(queueTexts),
+    undelivered: deliveries.length,
+  };
+}
+
+export function encodeReference(reference: string): string {
+  const slash = reference.indexOf('/');
+  return auditReferenceKey(reference.slice(0, slash), reference.slice(slash + 1));
+}
+
+function encodeDelivery(authority: string, dueMs: number): DeliveryDocument {
+  return {
+    authority,
+    state: 'ready',
+    dueMs,
+    waitUntilMs: dueMs,
+    leaseToken: null,
+    attempts: 0,
+    acknowledgedBy: [],
+    parked: false,
+    reason: null,
+    deliveredMs: null,
+  };
+}
