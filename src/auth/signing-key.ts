@@ -1,7 +1,7 @@
 import { generateKeyPairSync, hkdfSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose';
-import { createPrivateFile } from '../private-file.ts';
+import { createPrivateFile } from '../files/private-file.ts';
 
 /** The server's own ES256 key, which signs access tokens. */
 export interface SigningKey {

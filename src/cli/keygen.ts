@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
+import { createPrivateFile } from '../files/private-file.ts';
 import { rotateNotificationKeys } from '../notification/outbound-http/notification-keys.ts';
-import { createPrivateFile } from '../private-file.ts';
 import { clientAlgorithms } from '../registry/check-public-key.ts';
 import { CommandError, readArguments, required, UsageError } from './command-line.ts';
 

@@ -1,5 +1,5 @@
-import { loadSettings, SettingsError } from '../config.ts';
-import type { MigrationProgress } from '../migrate-store.ts';
+import type { MigrationProgress } from '../migration/migrate-store.ts';
+import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { type CopyKind, copyKinds } from '../store/store-copy.ts';
 import { StoreStartError } from '../store/store-start-error.ts';
 import { CommandError, readArguments, required, wholeNumber } from './command-line.ts';
@@ -45,7 +45,7 @@ export async function migrate(args: readonly string[]): Promise<void> {
   const from = required(values.from, '--from');
   const pageRecords = wholeNumber(values.page, '--page', 1, 5_000, 500);
   const mongodb = readDatabase(values.to);
-  const { migrateFolder } = await import('../migrate-folder.ts');
+  const { migrateFolder } = await import('../migration/migrate-folder.ts');
   let differing: readonly CopyKind[];
   try {
     differing = await migrateFolder(from, mongodb, { pageRecords, onProgress: tell });

@@ -1,8 +1,8 @@
 import closeWithGrace from 'close-with-grace';
-import { openServer } from '../compose.ts';
-import { loadSettings, SettingsError } from '../config.ts';
-import { buildLogger } from '../http/log.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
+import { buildLogger } from '../server/logger.ts';
+import { openServer } from '../server/open-server.ts';
+import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { StoreStartError } from '../store/store-start-error.ts';
 import { readArguments } from './command-line.ts';
 

@@ -9,15 +9,15 @@ import {
 } from 'fastify';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
 import type { InteractionCode } from '../interactions/port/interaction.ts';
-import { buildAddressBudget } from './address-budget.ts';
 import { beginFhir } from './begin-fhir.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
-import { buildInStep } from './in-step.ts';
 import { registerRequestMetrics, registerThrottleMetric } from './metrics.ts';
 import { addOauthRoutes } from './oauth-routes.ts';
 import { addOperationRoutes } from './operation-routes.ts';
+import { buildAddressBudget } from './rate-limit.ts';
 import { sendFault, sendOptions, setCommonHeaders } from './reply.ts';
+import { buildInStep } from './request-batching.ts';
 import { toFault } from './request-fault.ts';
 import { checkSingleHeaders, checkTarget } from './request-target.ts';
 import { buildServedPaths, notServed } from './served-paths.ts';

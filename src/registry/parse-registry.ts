@@ -1,10 +1,10 @@
 import { Ajv } from 'ajv';
 import type { LocalAuthority, Organisation, Role } from '../cpis/caller.ts';
+import { describeProblem, formKeyword } from '../json-schema/describe-problem.ts';
 import { checkPublicKey } from './check-public-key.ts';
 import { parseWebhookSecret } from './parse-webhook-secret.ts';
 import type { Client, Registry } from './registry.ts';
 import { registrySchema } from './registry-schema.ts';
-import { describeProblem, formKeyword } from './schema-problem.ts';
 
 /** Every problem of a registry file at once, each with its place, none with a value. */
 export class RegistryError extends Error {

@@ -1,5 +1,5 @@
 /** The form of the registry file. What JSON Schema cannot say is in parse-registry.ts. */
-import { formKeyword } from './schema-problem.ts';
+import { formKeyword } from '../json-schema/describe-problem.ts';
 
 /** Form of a registered scope; src/auth/smart-scope.ts gives it its meaning. A test holds both together. */
 export const registeredScopePattern = '^system/(\\*|[A-Z][A-Za-z]{1,63})\\.((?=[cruds])c?r?u?d?s?|read|write|\\*)$';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { buildAddressBudget } from '../../src/http/address-budget.ts';
+import { buildAddressBudget } from '../../src/http/rate-limit.ts';
 import { issueOf, rawExchange, startServer, token } from './start-server.ts';
 
 const authorization = { authorization: token };

@@ -5,10 +5,10 @@ import { Writable } from 'node:stream';
 import { Registry } from 'prom-client';
 import type { Caller } from '../../src/cpis/caller.ts';
 import { fault } from '../../src/fhir/fault.ts';
-import { buildLogger } from '../../src/http/log.ts';
 import { buildServer } from '../../src/http/server.ts';
 import type { RefusedRequest, ServerOptions } from '../../src/http/server-options.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../../src/interactions/port/interaction.ts';
+import { buildLogger } from '../../src/server/logger.ts';
 
 export const token = 'Bearer canary-token-7f3a';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
 import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/cli/demo/synthetic-registry.ts';
-import { openServer, type RunningServer } from '../../src/compose.ts';
-import { loadSettings } from '../../src/config.ts';
-import { buildLogger } from '../../src/http/log.ts';
+import { buildLogger } from '../../src/server/logger.ts';
+import { openServer, type RunningServer } from '../../src/server/open-server.ts';
+import { loadSettings } from '../../src/settings/settings.ts';
 import type { Store } from '../../src/store/store.ts';
 import { checkResponses } from './check-responses.ts';
 

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { replacePrivateFile } from '../../private-file.ts';
+import { replacePrivateFile } from '../../files/private-file.ts';
 import { openAccessTokenSource } from '../access-token-source.ts';
 import { baseUrlOf, readArguments, required, UsageError, wholeNumber } from '../command-line.ts';
 import { readPrivateKey } from '../read-file.ts';

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { calculateJwkThumbprint, type JWK } from 'jose';
-import { createPrivateFile, replacePrivateFile } from '../../private-file.ts';
+import { createPrivateFile, replacePrivateFile } from '../../files/private-file.ts';
 
 /** The Ed25519 keys that notifications are signed with: one, or several while one takes the place of another. */
 export interface NotificationKeys {

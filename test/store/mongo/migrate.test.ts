@@ -11,7 +11,7 @@ import type { AuditEvent, Bundle, Flag } from 'fhir/r4.js';
 import { MongoClient } from 'mongodb';
 import t, { type Test } from 'tap';
 import { type FhirClient, openFhirClient } from '../../../src/cli/demo/fhir-client.ts';
-import { migrateFolder } from '../../../src/migrate-folder.ts';
+import { migrateFolder } from '../../../src/migration/migrate-folder.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { audit, plan, token, unit, write } from '../../contract/fixtures.ts';

@@ -1,10 +1,10 @@
 /** Opens the store that the settings name. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Settings } from './config.ts';
-import { openSqliteStore } from './store/sqlite/open-sqlite-store.ts';
-import type { Store } from './store/store.ts';
-import { StoreStartError } from './store/store-start-error.ts';
+import type { Settings } from '../settings/settings.ts';
+import { openSqliteStore } from '../store/sqlite/open-sqlite-store.ts';
+import type { Store } from '../store/store.ts';
+import { StoreStartError } from '../store/store-start-error.ts';
 
 export interface OpenStoreOptions {
   readonly logger: Logger;
@@ -36,7 +36,7 @@ export async function openStore(settings: Settings, options: OpenStoreOptions): 
     const { onFatal, onBatch } = options;
     return { store: await openSqliteStore({ folder: settings.dataFolder, onFatal, onBatch }), notes: [] };
   }
-  const { openMongoStore } = await import('./store/mongo/open-mongo-store.ts');
+  const { openMongoStore } = await import('../store/mongo/open-mongo-store.ts');
   const { logger, onBatch, onError, wait } = options;
   while (true) {
     try {

@@ -2,7 +2,7 @@
  * The settings, one JSON Schema: name -> type, limits, default, unit. docs/settings.md has the same rows; a test holds
  * both together, both ways.
  */
-import { formKeyword } from './registry/schema-problem.ts';
+import { formKeyword } from '../json-schema/describe-problem.ts';
 
 const url = { type: 'string', minLength: 1, maxLength: 1000 };
 const file = { type: 'string', minLength: 1, maxLength: 1000 };

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { buildInStep } from '../../src/http/in-step.ts';
+import { buildInStep } from '../../src/http/request-batching.ts';
 import { rawExchange, startServer, token } from './start-server.ts';
 
 t.test('what has arrived together goes on together, in order, each once', async (t) => {

@@ -7,7 +7,7 @@ import {
   type CopySource,
   type CopyTarget,
   copyKinds,
-} from './store/store-copy.ts';
+} from '../store/store-copy.ts';
 
 /** How far it is; `verified`: the kind is the same in both. */
 export interface MigrationProgress {

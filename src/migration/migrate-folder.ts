@@ -1,9 +1,9 @@
 /** From a data folder to a MongoDB database: the only file that knows both ends. */
-import type { MongodbSettings } from './config.ts';
+import type { MongodbSettings } from '../settings/settings.ts';
+import { openMongoImport } from '../store/mongo/import/open-mongo-import.ts';
+import { openSqliteExport } from '../store/sqlite/export/open-sqlite-export.ts';
+import type { CopyKind } from '../store/store-copy.ts';
 import { type MigrationOptions, migrateStore } from './migrate-store.ts';
-import { openMongoImport } from './store/mongo/import/open-mongo-import.ts';
-import { openSqliteExport } from './store/sqlite/export/open-sqlite-export.ts';
-import type { CopyKind } from './store/store-copy.ts';
 
 /**
  * Copies everything and compares it; a try that was cut off is gone on with. The kinds that differ at the end: with none

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
-import type { TrustedIssuer } from './auth/access-token.ts';
-import { type EndpointTlsMap, readEndpointTls } from './notification/outbound-http/endpoint-tls.ts';
-import { describeProblem, formKeyword } from './registry/schema-problem.ts';
+import type { TrustedIssuer } from '../auth/access-token.ts';
+import { describeProblem, formKeyword } from '../json-schema/describe-problem.ts';
+import { type EndpointTlsMap, readEndpointTls } from '../notification/outbound-http/endpoint-tls.ts';
 import { type SettingName, settingsSchema, trustedIssuersSchema } from './settings-schema.ts';
 
 export interface Settings {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'tap';
-import { loadSettings, resolvePublicBaseUrl, SettingsError } from '../src/config.ts';
-import { settingsSchema } from '../src/settings-schema.ts';
+import { loadSettings, resolvePublicBaseUrl, SettingsError } from '../../src/settings/settings.ts';
+import { settingsSchema } from '../../src/settings/settings-schema.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -124,7 +124,7 @@ test('all problems at once', async (t) => {
 });
 
 test('docs/settings.md and the schema hold the same settings, both ways', async (t) => {
-  const page = readFileSync(new URL('../docs/settings.md', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8');
   const rows = page
     .split('\n')
     .filter((line) => line.startsWith('| `CPIS_'))
