@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { openFhirClient } from '../src/cli/demo/fhir-client.ts';
+import { openFhirClient } from '../src/synthetic/fhir-client.ts';
 import { makeServerHome, startServerProcess } from '../test/support/server-process.ts';
 import { startChild } from './child.ts';
 import { loadPlans } from './plans.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BSON, MongoClient } from 'mongodb';
-import { openFhirClient } from '../src/cli/demo/fhir-client.ts';
+import { openFhirClient } from '../src/synthetic/fhir-client.ts';
 import { type ServerHome, startServerProcess } from '../test/support/server-process.ts';
 import { openCommandMeter } from './command-meter.ts';
 

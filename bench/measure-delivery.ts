@@ -1,6 +1,6 @@
 /** Notifications to one healthy receiver: the backlog is made first, then the Subscription that lets it flow. */
-import { openFhirClient } from '../src/cli/demo/fhir-client.ts';
-import type { SyntheticClient } from '../src/cli/demo/synthetic-registry.ts';
+import { openFhirClient } from '../src/synthetic/fhir-client.ts';
+import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import type { ServerHome } from '../test/support/server-process.ts';
 import { type Child, startChild } from './child.ts';
 import type { LoadJob, LoadResult } from './load-generator.ts';

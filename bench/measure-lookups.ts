@@ -1,5 +1,5 @@
 /** Look-ups against the yardstick: both in the same minute, in turns, from the same clients. */
-import { openFhirClient } from '../src/cli/demo/fhir-client.ts';
+import { openFhirClient } from '../src/synthetic/fhir-client.ts';
 import type { ServerHome } from '../test/support/server-process.ts';
 import type { BareAnswer } from './bare-server.ts';
 import { startChild } from './child.ts';

@@ -5,8 +5,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Bundle } from 'fhir/r4.js';
-import type { FhirClient } from '../src/cli/demo/fhir-client.ts';
-import { buildFlag } from '../src/cli/demo/synthetic-child.ts';
+import type { FhirClient } from '../src/synthetic/fhir-client.ts';
+import { buildFlag } from '../src/synthetic/synthetic-child.ts';
 import { openWorld } from '../test/support/running-server.ts';
 import { freshNhsNumber, freshPlan, idIn, referenceSystem, resourcesOf, submit } from '../test/support/submissions.ts';
 

@@ -6,13 +6,13 @@
 import { once } from 'node:events';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
-import type { FhirClient } from '../src/cli/demo/fhir-client.ts';
 import { narrow } from '../src/cpis/access-policy.ts';
 import type { Caller } from '../src/cpis/caller.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
 import type { InteractionPorts } from '../src/interactions/port/ports.ts';
 import { parseCallerSearch } from '../src/interactions/search/allowed-parameters.ts';
 import { compileSearch } from '../src/store/sqlite/search/compile-search.ts';
+import type { FhirClient } from '../src/synthetic/fhir-client.ts';
 import { openWorld } from '../test/support/running-server.ts';
 import { freshPlan, submit } from '../test/support/submissions.ts';
 import type { Fetched, FetchRequest } from './fetch-thread.ts';

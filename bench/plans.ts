@@ -1,7 +1,7 @@
 /** The synthetic population, submitted as local authorities submit it. */
-import { openFhirClient } from '../src/cli/demo/fhir-client.ts';
-import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../src/cli/demo/synthetic-child.ts';
-import type { SyntheticClient } from '../src/cli/demo/synthetic-registry.ts';
+import { openFhirClient } from '../src/synthetic/fhir-client.ts';
+import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../src/synthetic/synthetic-child.ts';
+import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import type { ServerHome } from '../test/support/server-process.ts';
 
 const kinds = [

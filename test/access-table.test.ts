@@ -1,10 +1,10 @@
 import type { OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
-import { type FhirClient, openFhirClient } from '../src/cli/demo/fhir-client.ts';
-import { buildFlag, buildPatient } from '../src/cli/demo/synthetic-child.ts';
-import type { SyntheticClient } from '../src/cli/demo/synthetic-registry.ts';
 import { accessTable, definitionTypes, type TypeInteraction } from '../src/cpis/access-policy.ts';
 import type { Role } from '../src/cpis/caller.ts';
+import { type FhirClient, openFhirClient } from '../src/synthetic/fhir-client.ts';
+import { buildFlag, buildPatient } from '../src/synthetic/synthetic-child.ts';
+import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
 import { openWorld } from './support/running-server.ts';
 import { freshPlan, idIn, postBundle, statusesOf, submit } from './support/submissions.ts';

@@ -12,12 +12,12 @@ import type {
 import fhirpath from 'fhirpath';
 import r4Model from 'fhirpath/fhir-context/r4';
 import t from 'tap';
-import type { FhirClient } from '../src/cli/demo/fhir-client.ts';
-import { buildFlag, buildPatient } from '../src/cli/demo/synthetic-child.ts';
 import { accessTable, definitionTypes } from '../src/cpis/access-policy.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
 import { backport } from '../src/fhir/subscription/backport.ts';
 import { searchSurfaces } from '../src/interactions/search/allowed-parameters.ts';
+import type { FhirClient } from '../src/synthetic/fhir-client.ts';
+import { buildFlag, buildPatient } from '../src/synthetic/synthetic-child.ts';
 import { openWorld } from './support/running-server.ts';
 import { freshPlan, submit } from './support/submissions.ts';
 

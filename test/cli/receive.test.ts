@@ -5,7 +5,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import t, { type Test } from 'tap';
-import { waitFor } from '../../src/cli/demo/wait-for.ts';
+import { waitFor } from '../../src/synthetic/wait-for.ts';
 import { makeClientKeys } from '../support/keys.ts';
 import { type Desk, openDesk } from '../support/receiver-desk.ts';
 import { runCpis } from '../support/run-cpis.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { isServerReady } from '../../src/cli/demo/cpis-process.ts';
+import { isServerReady } from '../../src/synthetic/cpis-process.ts';
 import { findFreePort, makeServerHome, startServerProcess } from '../support/server-process.ts';
 
 t.test(

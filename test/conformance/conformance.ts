@@ -4,7 +4,7 @@ import { MedplumClient } from '@medplum/core';
 import type { Resource } from 'fhir/r4.js';
 import { Client } from 'fhir-kit-client';
 import t, { type Test } from 'tap';
-import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
 import { openWorld, type RunningWorld, type WorldOptions } from '../support/running-server.ts';
 
 /** What is used of fhirclient, whose own types would bring those of a browser into all tests. */

@@ -3,7 +3,7 @@ import { cpSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
 import { freshPlan, submit } from '../support/submissions.ts';

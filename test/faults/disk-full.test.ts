@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bundle, OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
-import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/cli/demo/synthetic-child.ts';
+import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
 import { whyNoTracing } from '../support/may-trace.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Bundle } from 'fhir/r4.js';
 import t from 'tap';
-import { type FhirResponse, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildBatch, buildFlag, type SyntheticPlan, syntheticNhsNumbers } from '../../src/cli/demo/synthetic-child.ts';
+import { type FhirResponse, openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { buildBatch, buildFlag, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
 import { whyNoTracing } from '../support/may-trace.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 

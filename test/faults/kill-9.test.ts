@@ -4,8 +4,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent, Bundle } from 'fhir/r4.js';
 import t from 'tap';
-import { openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/cli/demo/synthetic-child.ts';
+import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
 import { openOwed, readStoredAudits } from '../support/stored-audits.ts';
 

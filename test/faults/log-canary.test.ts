@@ -3,8 +3,8 @@ import { createConnection } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
-import { openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildBatch, buildFlag, buildPatient, type SyntheticPlan } from '../../src/cli/demo/synthetic-child.ts';
+import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { buildBatch, buildFlag, buildPatient, type SyntheticPlan } from '../../src/synthetic/synthetic-child.ts';
 import { openReceiver } from '../support/receiver.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 

@@ -5,11 +5,11 @@ import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent, Subscription } from 'fhir/r4.js';
 import t from 'tap';
-import { requestIdOf } from '../../src/cli/demo/audit-facts.ts';
-import { openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { startReceiver } from '../../src/cli/demo/receiver-process.ts';
-import { findServerPort } from '../../src/cli/demo/server-process.ts';
-import { waitFor } from '../../src/cli/demo/wait-for.ts';
+import { requestIdOf } from '../../src/synthetic/audit-facts.ts';
+import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { startReceiver } from '../../src/synthetic/receiver-process.ts';
+import { findServerPort } from '../../src/synthetic/server-process.ts';
+import { waitFor } from '../../src/synthetic/wait-for.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 import { freshPlan, submit } from '../support/submissions.ts';
 

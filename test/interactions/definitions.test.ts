@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bundle, FhirResource, Flag, OperationDefinition } from 'fhir/r4.js';
 import t from 'tap';
-import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
+import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import { freshPlan, postBundle, resourcesOf, statusesOf, submit } from '../support/submissions.ts';

@@ -1,8 +1,8 @@
 /** The third way to learn of accesses: a search by `_lastUpdated`, as docs/interactions/subscriptions.md says. */
 import type { AuditEvent, Bundle } from 'fhir/r4.js';
 import t from 'tap';
-import type { FhirResponse } from '../../src/cli/demo/fhir-client.ts';
-import { buildRecord } from '../../src/cli/demo/synthetic-child.ts';
+import type { FhirResponse } from '../../src/synthetic/fhir-client.ts';
+import { buildRecord } from '../../src/synthetic/synthetic-child.ts';
 import { openWorld } from '../support/running-server.ts';
 import { freshPlan, postBundle, resourcesOf, submit } from '../support/submissions.ts';
 

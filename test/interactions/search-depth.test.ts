@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import type { Bundle, Flag, OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
 import { openSigningKey } from '../../src/auth/signing-key.ts';
-import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
 import type { Caller } from '../../src/cpis/caller.ts';
 import { renderPageLinks } from '../../src/interactions/resource/page-links.ts';
+import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {

@@ -1,8 +1,8 @@
 import type { Bundle, Flag, OperationOutcome, Organization, Patient } from 'fhir/r4.js';
 import t from 'tap';
-import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildPatient } from '../../src/cli/demo/synthetic-child.ts';
 import { addMonths, londonDate } from '../../src/cpis/london-date.ts';
+import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
+import { buildPatient } from '../../src/synthetic/synthetic-child.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent, Bundle, BundleEntry, Subscription } from 'fhir/r4.js';
 import t from 'tap';
-import type { FhirClient } from '../../src/cli/demo/fhir-client.ts';
+import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openReceiver } from '../support/receiver.ts';
 import { openWorld } from '../support/running-server.ts';

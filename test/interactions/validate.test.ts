@@ -1,8 +1,8 @@
 /** https://hl7.org/fhir/R4/resource-operation-validate.html */
 import type { OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
-import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { buildFlag, buildPatient } from '../../src/cli/demo/synthetic-child.ts';
+import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-child.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import { daysFromNow, freshPlan, idIn, submit } from '../support/submissions.ts';

@@ -2,8 +2,8 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypt
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CpisProcess, environmentWithoutSettings, startCpis } from '../../src/cli/demo/cpis-process.ts';
 import { buildSignNotification } from '../../src/notification/outbound-http/sign-notification.ts';
+import { type CpisProcess, environmentWithoutSettings, startCpis } from '../../src/synthetic/cpis-process.ts';
 import type { Teardown } from './running-server.ts';
 
 /** What the receivers ask for in the Authorization header. */

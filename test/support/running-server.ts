@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { type FhirClient, openFhirClient } from '../../src/cli/demo/fhir-client.ts';
-import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/cli/demo/synthetic-registry.ts';
 import { buildLogger } from '../../src/server/logger.ts';
 import { openServer, type RunningServer } from '../../src/server/open-server.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
 import type { Store } from '../../src/store/store.ts';
+import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/synthetic/synthetic-registry.ts';
 import { checkResponses } from './check-responses.ts';
 
 /** What a test needs of tap's `t`. */

@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CpisProcess, isServerReady, startCpis } from '../../src/cli/demo/cpis-process.ts';
+import { type CpisProcess, isServerReady, startCpis } from '../../src/synthetic/cpis-process.ts';
 import {
   makeSyntheticRegistry,
   type SyntheticOptions,
   type SyntheticRegistry,
-} from '../../src/cli/demo/synthetic-registry.ts';
+} from '../../src/synthetic/synthetic-registry.ts';
 import { checkResponses, watchFetch } from './check-responses.ts';
 
 /** What a server needs to be started, and to be started again, on: a fresh folder, a registry, a port. */

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Bundle, BundleEntry, FhirResource, Flag, OperationOutcome } from 'fhir/r4.js';
-import type { FhirClient, FhirResponse } from '../../src/cli/demo/fhir-client.ts';
-import { buildRecord, type SyntheticPlan, syntheticNhsNumbers } from '../../src/cli/demo/synthetic-child.ts';
 import { planKinds } from '../../src/cpis/plan.ts';
+import type { FhirClient, FhirResponse } from '../../src/synthetic/fhir-client.ts';
+import { buildRecord, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
 
 const numbers = syntheticNhsNumbers();
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Bundle } from 'fhir/r4.js';
 import { MongoClient } from 'mongodb';
 import t, { type Test } from 'tap';
-import type { FhirClient, FhirResponse } from '../../../src/cli/demo/fhir-client.ts';
+import type { FhirClient, FhirResponse } from '../../../src/synthetic/fhir-client.ts';
 import { openRefusingMongo } from '../../support/fake-mongo.ts';
 import { noMongoServer, noReplicaSet, openMongoServer } from '../../support/mongo-server.ts';
 import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';

@@ -1,4 +1,4 @@
-import { professionalOf, searchAllEvents } from '../audit-facts.ts';
+import { professionalOf, searchAllEvents } from '../../../synthetic/audit-facts.ts';
 import type { Stage } from '../stage.ts';
 import type { LookUp } from './look-up.ts';
 

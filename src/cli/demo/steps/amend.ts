@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { addMonths, londonDate } from '../../../cpis/london-date.ts';
-import { actingAuthorityOf } from '../audit-facts.ts';
+import { actingAuthorityOf } from '../../../synthetic/audit-facts.ts';
+import { buildFlag, type SyntheticPlan } from '../../../synthetic/synthetic-child.ts';
+import { waitFor } from '../../../synthetic/wait-for.ts';
 import type { DemoChildren } from '../demo-children.ts';
 import type { Stage } from '../stage.ts';
-import { buildFlag, type SyntheticPlan } from '../synthetic-child.ts';
-import { waitFor } from '../wait-for.ts';
 import { lookUp } from './look-up.ts';
 import { arrivalOf } from './notifications.ts';
 

@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditEvent } from 'fhir/r4.js';
-import { custodiansOf, requestIdOf, searchAllEvents } from '../audit-facts.ts';
+import { custodiansOf, requestIdOf, searchAllEvents } from '../../../synthetic/audit-facts.ts';
+import { waitFor } from '../../../synthetic/wait-for.ts';
 import type { DemoChildren } from '../demo-children.ts';
 import { type LoadCounts, startLoad } from '../load.ts';
 import type { Stage } from '../stage.ts';
-import { waitFor } from '../wait-for.ts';
 import { countStrayArrivals } from './notifications.ts';
 
 const concurrency = 16;

@@ -1,8 +1,8 @@
-import { custodiansOf, professionalOf, requestIdOf } from '../audit-facts.ts';
+import { custodiansOf, professionalOf, requestIdOf } from '../../../synthetic/audit-facts.ts';
+import type { Arrival } from '../../../synthetic/receiver-process.ts';
+import { waitFor } from '../../../synthetic/wait-for.ts';
 import type { DemoWorld } from '../demo-world.ts';
-import type { Arrival } from '../receiver-process.ts';
 import type { Stage } from '../stage.ts';
-import { waitFor } from '../wait-for.ts';
 import type { LookUp } from './look-up.ts';
 
 const arrivalLimitMs = 10_000;

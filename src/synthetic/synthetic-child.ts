@@ -1,5 +1,5 @@
 import type { Bundle, BundleEntry, Flag, Patient } from 'fhir/r4.js';
-import { nhsNumberSystem } from '../../cpis/nhs-number.ts';
+import { nhsNumberSystem } from '../cpis/nhs-number.ts';
 
 /**
  * The n-th NHS number of the range that is kept for tests (999 000 0000 to 999 999 9999) and never issued; numbers

@@ -1,5 +1,5 @@
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
-import type { IuaClaims } from '../../auth/iua.ts';
+import type { IuaClaims } from '../auth/iua.ts';
 
 /** A client of the synthetic registry with the private half of its key. */
 export interface SyntheticClient {

@@ -1,5 +1,5 @@
-import type { IuaClaims } from '../../auth/iua.ts';
-import { openAccessTokenSource } from '../access-token-source.ts';
+import type { IuaClaims } from '../auth/iua.ts';
+import { openAccessTokenSource } from '../cli/access-token-source.ts';
 import type { SyntheticClient } from './synthetic-registry.ts';
 
 export interface FhirResponse<T> {

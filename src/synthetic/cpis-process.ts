@@ -42,7 +42,7 @@ export interface CpisProcessOptions {
   readonly onStdout?: (chunk: Buffer) => void;
 }
 
-const program = fileURLToPath(new URL('../../../bin/cpis.js', import.meta.url));
+const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));
 const askEveryMs = 5;
 
 /** The environment of this process without the settings of a server. */
