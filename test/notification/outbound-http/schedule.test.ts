@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { openSteadyTime } from '../../src/clock/clock.ts';
+import { openSteadyTime } from '../../../src/clock/clock.ts';
 import {
   type Breaker,
   beginAttempt,
@@ -9,10 +9,10 @@ import {
   mostRefused,
   noteAttempt,
   stanceOf,
-} from '../../src/notification/delivery/breaker.ts';
-import { fullRate, takeToken } from '../../src/notification/delivery/rate-limit.ts';
-import { parkAfterAttempts, settle } from '../../src/notification/delivery/settlement.ts';
-import { longestDelayMs, parseRetryAfter, retryDelayMs } from '../../src/notification/outbound-http/schedule.ts';
+} from '../../../src/notification/delivery/breaker.ts';
+import { fullRate, takeToken } from '../../../src/notification/delivery/rate-limit.ts';
+import { parkAfterAttempts, settle } from '../../../src/notification/delivery/settlement.ts';
+import { longestDelayMs, parseRetryAfter, retryDelayMs } from '../../../src/notification/outbound-http/schedule.ts';
 
 const middle = () => 0.5;
 

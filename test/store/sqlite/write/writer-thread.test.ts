@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
+import { openSqliteStore } from '../../../../src/store/sqlite/open-sqlite-store.ts';
 
 t.test('I3: leases of a process that is gone hold nothing back when the folder is opened again', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-leases-'));

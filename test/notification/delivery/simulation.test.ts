@@ -3,8 +3,8 @@
  * of its plan, `SIMULATION_SEEDS=100000` runs more of them.
  */
 import t from 'tap';
-import type { SimulationPlan } from '../support/simulation/plan.ts';
-import { simulateDelivery } from '../support/simulation/simulate-delivery.ts';
+import type { SimulationPlan } from '../../support/simulation/plan.ts';
+import { simulateDelivery } from '../../support/simulation/simulate-delivery.ts';
 
 t.setTimeout(600_000);
 const { SIMULATION_SEED: one, SIMULATION_SEEDS: many = '2000' } = process.env;

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import type { IndexValue, SearchClause, SearchPlan } from '../../../src/fhir/search/ast.ts';
-import { openConnection } from '../../../src/store/sqlite/connection/connection.ts';
-import { openStatements } from '../../../src/store/sqlite/connection/statements.ts';
-import { openPatientRecords, type PatientRecord } from '../../../src/store/sqlite/search/patient-records.ts';
-import { runSearch } from '../../../src/store/sqlite/search/run-search.ts';
-import { plan, token, unit, write } from '../../contract/fixtures.ts';
-import { openTestStore } from './open-test-store.ts';
+import type { IndexValue, SearchClause, SearchPlan } from '../../../../src/fhir/search/ast.ts';
+import { openConnection } from '../../../../src/store/sqlite/connection/connection.ts';
+import { openStatements } from '../../../../src/store/sqlite/connection/statements.ts';
+import { openPatientRecords, type PatientRecord } from '../../../../src/store/sqlite/search/patient-records.ts';
+import { runSearch } from '../../../../src/store/sqlite/search/run-search.ts';
+import { plan, token, unit, write } from '../../../contract/fixtures.ts';
+import { openTestStore } from '../open-test-store.ts';
 
 const patients = ['9990000018', '9990000026', '9990000034'];
 const flags = ['f1', 'f2', 'f3', 'f4'];

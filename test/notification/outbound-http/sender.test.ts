@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { openSender, type SenderOptions } from '../../src/notification/outbound-http/sender.ts';
-import { findServerPort } from '../../src/synthetic/server-process.ts';
-import { openReceiver } from '../support/receiver.ts';
+import { openSender, type SenderOptions } from '../../../src/notification/outbound-http/sender.ts';
+import { findServerPort } from '../../../src/synthetic/server-process.ts';
+import { openReceiver } from '../../support/receiver.ts';
 
 function sender(test: Test, more: Partial<SenderOptions> = {}) {
   const opened = openSender({

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type IndexProgress, openIndexWaiters } from '../../../src/store/sqlite/audit-index/index-barrier.ts';
+import { type IndexProgress, openIndexWaiters } from '../../../../src/store/sqlite/audit-index/index-barrier.ts';
 
 /** An index that does a part whenever the test says so. */
 function openIndex() {

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { FhirFault } from '../../../src/fhir/fault.ts';
-import type { SearchClause, SearchPlan } from '../../../src/fhir/search/ast.ts';
-import { readsFew } from '../../../src/store/sqlite/search/compile-search.ts';
-import { plan, token, unit, write } from '../../contract/fixtures.ts';
-import { openTestStore } from './open-test-store.ts';
+import { FhirFault } from '../../../../src/fhir/fault.ts';
+import type { SearchClause, SearchPlan } from '../../../../src/fhir/search/ast.ts';
+import { readsFew } from '../../../../src/store/sqlite/search/compile-search.ts';
+import { plan, token, unit, write } from '../../../contract/fixtures.ts';
+import { openTestStore } from '../open-test-store.ts';
 
 const own: SearchClause = { kind: 'label', any: ['owner:E1'] };
 const literal = (param: string, ...ids: readonly string[]): SearchClause => ({

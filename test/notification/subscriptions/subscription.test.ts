@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { buildMessage } from '../../src/notification/channels/message.ts';
-import { parseChannelHeader } from '../../src/notification/subscriptions/channel-header.ts';
-import { protectSubscription, revealSubscription } from '../../src/notification/subscriptions/channel-secrets.ts';
+import { buildMessage } from '../../../src/notification/channels/message.ts';
+import { parseChannelHeader } from '../../../src/notification/subscriptions/channel-header.ts';
+import { protectSubscription, revealSubscription } from '../../../src/notification/subscriptions/channel-secrets.ts';
 import {
   checkSubscription,
   readSubscription,
   redactSubscription,
-} from '../../src/notification/subscriptions/subscription.ts';
-import { parseAuditSearch, secretsKey } from './delivery-world.ts';
+} from '../../../src/notification/subscriptions/subscription.ts';
+import { parseAuditSearch, secretsKey } from '../delivery-world.ts';
 
 const rules = {
   allowedOrigins: ['https://la.example.org'],

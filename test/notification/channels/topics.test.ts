@@ -1,9 +1,9 @@
 import type { Bundle, Parameters } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
-import { backport } from '../../src/fhir/subscription/backport.ts';
-import { manualClock } from '../support/manual-clock.ts';
-import { openReceiver, type Receiver } from '../support/receiver.ts';
-import { openWorld, world } from './delivery-world.ts';
+import { backport } from '../../../src/fhir/subscription/backport.ts';
+import { manualClock } from '../../support/manual-clock.ts';
+import { openReceiver, type Receiver } from '../../support/receiver.ts';
+import { openWorld, world } from '../delivery-world.ts';
 
 const leeds = 'E08000035';
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';

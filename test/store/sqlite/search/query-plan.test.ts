@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
-import type { SearchClause, SearchPlan, SortKey } from '../../../src/fhir/search/ast.ts';
-import { openSchema } from '../../../src/store/sqlite/connection/schema.ts';
-import { compileAuditSearch } from '../../../src/store/sqlite/search/compile-audit-search.ts';
-import { compileSearch } from '../../../src/store/sqlite/search/compile-search.ts';
-import type { CompiledSql } from '../../../src/store/sqlite/write/write-op.ts';
-import { audit, plan, unit } from '../../contract/fixtures.ts';
-import { openTestStore } from './open-test-store.ts';
+import type { SearchClause, SearchPlan, SortKey } from '../../../../src/fhir/search/ast.ts';
+import { openSchema } from '../../../../src/store/sqlite/connection/schema.ts';
+import { compileAuditSearch } from '../../../../src/store/sqlite/search/compile-audit-search.ts';
+import { compileSearch } from '../../../../src/store/sqlite/search/compile-search.ts';
+import type { CompiledSql } from '../../../../src/store/sqlite/write/write-op.ts';
+import { audit, plan, unit } from '../../../contract/fixtures.ts';
+import { openTestStore } from '../open-test-store.ts';
 
 const interval = { startMs: 1, endMs: 2 };
 const prefixes = ['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'] as const;

@@ -1,11 +1,11 @@
 /** Limits, bindings and back-pressure of WebSockets, on connections that a test holds the other end of. */
 import type { Bundle, Parameters } from 'fhir/r4.js';
 import t from 'tap';
-import { backport } from '../../src/fhir/subscription/backport.ts';
-import { type Binding, renderBindingToken } from '../../src/notification/channels/binding-token.ts';
-import type { SocketChannel } from '../../src/notification/channels/socket-session.ts';
-import { type ManualClock, manualClock } from '../support/manual-clock.ts';
-import { bindingKey, type World, world } from './delivery-world.ts';
+import { backport } from '../../../src/fhir/subscription/backport.ts';
+import { type Binding, renderBindingToken } from '../../../src/notification/channels/binding-token.ts';
+import type { SocketChannel } from '../../../src/notification/channels/socket-session.ts';
+import { type ManualClock, manualClock } from '../../support/manual-clock.ts';
+import { bindingKey, type World, world } from '../delivery-world.ts';
 
 const leeds = 'E08000035';
 const kent = 'E10000016';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { SendSlots } from '../../src/notification/delivery/send-slots.ts';
+import { SendSlots } from '../../../src/notification/delivery/send-slots.ts';
 
 t.test('a slot that comes free goes on to the next lane when the first has no use for it', async (t) => {
   const slots = new SendSlots(1, 4);

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
-import { manualClock } from '../support/manual-clock.ts';
-import { openReceiver, type Receiver } from '../support/receiver.ts';
-import { openWorld, world } from './delivery-world.ts';
+import { manualClock } from '../../support/manual-clock.ts';
+import { openReceiver, type Receiver } from '../../support/receiver.ts';
+import { openWorld, world } from '../delivery-world.ts';
 
 t.setTimeout(180_000);
 

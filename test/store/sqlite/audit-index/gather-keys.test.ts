@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseAuditKeys, renderAuditKeys } from '../../../src/store/sqlite/audit-index/audit-key.ts';
-import { firstKey, gatherKeys, type KeyPosition } from '../../../src/store/sqlite/audit-index/gather-keys.ts';
-import { audit } from '../../contract/fixtures.ts';
+import { parseAuditKeys, renderAuditKeys } from '../../../../src/store/sqlite/audit-index/audit-key.ts';
+import { firstKey, gatherKeys, type KeyPosition } from '../../../../src/store/sqlite/audit-index/gather-keys.ts';
+import { audit } from '../../../contract/fixtures.ts';
 
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 20 }),

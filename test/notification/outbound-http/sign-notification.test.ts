@@ -8,16 +8,16 @@ import t, { type Test } from 'tap';
 import {
   openNotificationKeys,
   rotateNotificationKeys,
-} from '../../src/notification/outbound-http/notification-keys.ts';
-import { openSender } from '../../src/notification/outbound-http/sender.ts';
-import { buildSignNotification } from '../../src/notification/outbound-http/sign-notification.ts';
-import { readPublicKeys, verifyNotification } from '../../src/notification/outbound-http/verify-notification.ts';
-import { parseRegistry } from '../../src/registry/parse-registry.ts';
-import { parseWebhookSecret } from '../../src/registry/parse-webhook-secret.ts';
-import { openReceiver } from '../support/receiver.ts';
-import { runCpis } from '../support/run-cpis.ts';
-import { openWorld } from '../support/running-server.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
+} from '../../../src/notification/outbound-http/notification-keys.ts';
+import { openSender } from '../../../src/notification/outbound-http/sender.ts';
+import { buildSignNotification } from '../../../src/notification/outbound-http/sign-notification.ts';
+import { readPublicKeys, verifyNotification } from '../../../src/notification/outbound-http/verify-notification.ts';
+import { parseRegistry } from '../../../src/registry/parse-registry.ts';
+import { parseWebhookSecret } from '../../../src/registry/parse-webhook-secret.ts';
+import { openReceiver } from '../../support/receiver.ts';
+import { runCpis } from '../../support/run-cpis.ts';
+import { openWorld } from '../../support/running-server.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
 
 const secretOf = (fill: number, bytes = 32): string => `whsec_${Buffer.alloc(bytes, fill).toString('base64')}`;
 const decode = (text: string): Buffer => parseWebhookSecret(text) ?? Buffer.alloc(0);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { openIndexTurns } from '../../../src/store/sqlite/audit-index/index-scheduler.ts';
+import { openIndexTurns } from '../../../../src/store/sqlite/audit-index/index-scheduler.ts';
 
 /** Work of so many events, and timers that the test lets run. */
 function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {}) {
