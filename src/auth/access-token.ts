@@ -1,4 +1,5 @@
 /** Access tokens as JWTs (RFC 9068): our own, and those of trusted issuers. */
+
 import { createHash } from 'node:crypto';
 import {
   type CryptoKey,
@@ -9,6 +10,7 @@ import {
   type FetchImplementation,
   type JWSHeaderParameters,
 } from 'jose';
+import { defined } from '../fhir/defined.ts';
 import { type FhirFault, fault } from '../fhir/fault.ts';
 import { checkTimes, type JsonRecord, type ParsedJwt, parseJwt } from './jwt.ts';
 import type { ServerUrls } from './server-urls.ts';
@@ -57,7 +59,7 @@ const trustedMaxLifetimeS = 3600;
 export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: IssuerOptions): ReadonlyMap<string, Issuer> {
   const issuers = new Map<string, Issuer>();
   for (const { issuer, jwksUrl, algorithms, audience } of trustedIssuers) {
-    const getKey = createRemoteJWKSet(new URL(jwksUrl), fetch === undefined ? {} : { [customFetch]: fetch });
+    const getKey = createRemoteJWKSet(new URL(jwksUrl), defined({ [customFetch]: fetch }));
     issuers.set(issuer, { algorithms, audience, types: ['at+jwt', 'jwt'], maxAheadS: trustedMaxLifetimeS, getKey });
   }
   issuers.set(urls.issuer, {

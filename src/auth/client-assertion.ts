@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { importJWK, type JWK, SignJWT } from 'jose';
+import { defined } from '../fhir/defined.ts';
 import type { IuaClaims } from './iua.ts';
 
 interface ClientAssertionOptions {
@@ -24,7 +25,7 @@ export async function signClientAssertion(options: ClientAssertionOptions): Prom
   const alg = options.alg ?? privateJwk.alg;
   if (alg === undefined || privateJwk.kid === undefined) throw new TypeError('the key needs alg and kid');
   const now = Math.floor(nowMs / 1000);
-  return new SignJWT(iua === undefined ? {} : { extensions: { ihe_iua: iua } })
+  return new SignJWT(defined({ extensions: iua && { ihe_iua: iua } }))
     .setProtectedHeader({ alg, kid: privateJwk.kid, typ: 'JWT' })
     .setIssuer(clientId)
     .setSubject(clientId)

@@ -2,7 +2,9 @@
  * The IHE IUA claims that name the person behind a request, `extensions.ihe_iua` of a JWT:
  * https://profiles.ihe.net/ITI/IUA/index.html#3714221-json-web-token-option
  */
+
 import type { Professional } from '../cpis/caller.ts';
+import { defined } from '../fhir/defined.ts';
 import { odsCodeSystem } from '../registry/build-organization.ts';
 import { isRecord } from './jwt.ts';
 
@@ -37,22 +39,20 @@ export function parseIua(claims: Readonly<Record<string, unknown>>): Professiona
     return 'invalid';
   }
   if (iua['subject_id'] !== undefined && id === undefined) return 'invalid';
-  return { ...(id === undefined ? {} : { id }), name, role, organisationName, organisationId };
+  return { ...defined({ id }), name, role, organisationName, organisationId };
 }
 
 /** The normalised claims. */
 export function formatIua(professional: Professional): IuaClaims {
   const { id, name, role, organisationName, organisationId } = professional;
   const coded =
-    role.code === undefined
-      ? role.text
-      : { ...(role.system === undefined ? {} : { system: role.system }), code: role.code, display: role.text };
+    role.code === undefined ? role.text : { ...defined({ system: role.system }), code: role.code, display: role.text };
   return {
     subject_name: name,
     subject_role: coded,
     subject_organization: organisationName,
     subject_organization_id: organisationId,
-    ...(id === undefined ? {} : { subject_id: id.system === undefined ? id.value : `${id.system}|${id.value}` }),
+    ...defined({ subject_id: id?.system === undefined ? id?.value : `${id.system}|${id.value}` }),
   };
 }
 
@@ -75,7 +75,7 @@ function roleOf(value: unknown): Professional['role'] | undefined {
   if (code === undefined || display === undefined || (value['system'] !== undefined && system === undefined)) {
     return undefined;
   }
-  return { ...(system === undefined ? {} : { system }), code, text: display };
+  return { ...defined({ system }), code, text: display };
 }
 
 /** An ODS code, alone or as `system|code`, or an array of just one. */

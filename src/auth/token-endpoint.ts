@@ -1,7 +1,9 @@
 /** The OAuth 2.0 token endpoint of SMART Backend Services, without a web framework. RFC 6749 sections 4.4 and 5. */
+
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import type { Professional } from '../cpis/caller.ts';
+import { defined } from '../fhir/defined.ts';
 import type { Client, Registry } from '../registry/registry.ts';
 import type { Store } from '../store/store.ts';
 import { clientAssertionType } from './client-assertion.ts';
@@ -139,7 +141,7 @@ function signAccessToken(
   const claims: JsonRecord = {
     client_id: client.clientId,
     scope,
-    ...(professional === undefined ? {} : { extensions: { ihe_iua: formatIua(professional) } }),
+    ...defined({ extensions: professional && { ihe_iua: formatIua(professional) } }),
   };
   return new SignJWT({ ...claims })
     .setProtectedHeader({ alg: 'ES256', kid: signingKey.kid, typ: 'at+jwt' })

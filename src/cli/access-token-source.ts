@@ -1,6 +1,7 @@
 import type { JWK } from 'jose';
 import { buildTokenRequest, signClientAssertion } from '../auth/client-assertion.ts';
 import type { IuaClaims } from '../auth/iua.ts';
+import { defined } from '../fhir/defined.ts';
 
 export interface TokenClient {
   readonly clientId: string;
@@ -44,7 +45,7 @@ export function openAccessTokenSource(baseUrl: string, client: TokenClient): Acc
     const tokenUrl = discovered.ok ? textOf(await readJson(discovered), 'token_endpoint') : undefined;
     if (tokenUrl === undefined) throw new TokenRefused(discovered.status, 'the SMART configuration');
     const { clientId, privateJwk, scope, iua } = client;
-    const identity = { clientId, tokenUrl, privateJwk, nowMs: Date.now(), ...(iua === undefined ? {} : { iua }) };
+    const identity = { clientId, tokenUrl, privateJwk, nowMs: Date.now(), ...defined({ iua }) };
     const body = buildTokenRequest(await signClientAssertion(identity), scope);
     const response = await fetch(tokenUrl, { method: 'POST', body, signal });
     const answer = await readJson(response);

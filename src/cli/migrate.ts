@@ -1,3 +1,4 @@
+import { defined } from '../fhir/defined.ts';
 import type { MigrationProgress } from '../migration/migrate-store.ts';
 import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { type CopyKind, copyKinds } from '../store/store-copy.ts';
@@ -70,7 +71,7 @@ export async function migrate(args: readonly string[]): Promise<void> {
 
 function readDatabase(to: string | undefined) {
   try {
-    const { mongodb } = loadSettings({ ...process.env, ...(to === undefined ? {} : { CPIS_MONGODB_URL: to }) });
+    const { mongodb } = loadSettings({ ...process.env, ...defined({ CPIS_MONGODB_URL: to }) });
     if (mongodb !== undefined) return mongodb;
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;

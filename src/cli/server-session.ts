@@ -1,3 +1,4 @@
+import { defined } from '../fhir/defined.ts';
 import { type AccessTokenSource, TokenRefused } from './access-token-source.ts';
 import { type BackOffOptions, type Failure, failureOf, isTransient, withBackOff } from './back-off.ts';
 import { CommandError } from './command-line.ts';
@@ -33,11 +34,11 @@ export function openServerSession({ baseUrl, tokens, requestTimeoutMs }: Session
       headers: {
         authorization: `Bearer ${await tokens.token()}`,
         accept: 'application/fhir+json',
-        ...(body === undefined ? {} : { 'content-type': 'application/fhir+json' }),
+        ...defined({ 'content-type': body === undefined ? undefined : 'application/fhir+json' }),
       },
       redirect: 'error',
       signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...defined({ body: body === undefined ? undefined : JSON.stringify(body) }),
     });
     const text = await response.text();
     if (isTransient(response.status)) return failureOf(response);

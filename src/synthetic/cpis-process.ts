@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { defined } from '../fhir/defined.ts';
 
 /** A command of the command line that runs on as a process of its own. */
 export interface CpisProcess {
@@ -59,7 +60,7 @@ export async function startCpis(options: CpisProcessOptions): Promise<CpisProces
   const child = spawn(command, rest, {
     env,
     stdio: ['ignore', log, log],
-    ...(cwd === undefined ? {} : { cwd }),
+    ...defined({ cwd }),
   });
   if (typeof log === 'number') closeSync(log);
   const chunks: Buffer[] = [];

@@ -1,5 +1,6 @@
 import type { IuaClaims } from '../auth/iua.ts';
 import { openAccessTokenSource } from '../cli/access-token-source.ts';
+import { defined } from '../fhir/defined.ts';
 import type { SyntheticClient } from './synthetic-registry.ts';
 
 export interface FhirResponse<T> {
@@ -37,10 +38,10 @@ export function openFhirClient(
         headers: {
           authorization: `Bearer ${await token()}`,
           accept: 'application/fhir+json',
-          ...(body === undefined ? {} : { 'content-type': 'application/fhir+json' }),
+          ...defined({ 'content-type': body === undefined ? undefined : 'application/fhir+json' }),
           ...headers,
         },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...defined({ body: body === undefined ? undefined : JSON.stringify(body) }),
       });
       const text = await response.text();
       return {

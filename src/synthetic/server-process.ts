@@ -1,4 +1,3 @@
-import { createServer } from 'node:net';
 import { type CpisProcess, environmentWithoutSettings, isServerReady, startCpis } from './cpis-process.ts';
 
 /** `cpis serve` as a process of its own, which can be killed and started again. */
@@ -56,24 +55,4 @@ export function buildServerProcess({ settings, logFile, origin }: ServerProcessO
       running?.killNow();
     },
   };
-}
-
-/**
- * A port of 127.0.0.1 that is free, below the range that operating systems give to outgoing connections: otherwise a
- * client that tries again while the server is down could be given the server's own port.
- */
-export async function findServerPort(): Promise<number> {
-  for (let attempt = 0; attempt < 50; attempt += 1) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (await isFree(port)) return port;
-  }
-  throw new Error('no free port was found');
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-  });
 }

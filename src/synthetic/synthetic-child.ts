@@ -1,5 +1,6 @@
 import type { Bundle, BundleEntry, Flag, Patient } from 'fhir/r4.js';
 import { nhsNumberSystem } from '../cpis/nhs-number.ts';
+import { defined } from '../fhir/defined.ts';
 
 /**
  * The n-th NHS number of the range that is kept for tests (999 000 0000 to 999 999 9999) and never issued; numbers
@@ -47,7 +48,7 @@ export function buildFlag({ nhsNumber, kind, start, end, reference, referenceSys
     status: end === undefined ? 'active' : 'inactive',
     code: { coding: [{ system: snomed, ...kind }] },
     subject: { reference: `Patient/${nhsNumber}` },
-    period: { start, ...(end === undefined ? {} : { end }) },
+    period: defined({ start, end }),
   };
 }
 

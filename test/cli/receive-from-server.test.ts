@@ -3,7 +3,7 @@ import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
-import { findServerPort } from '../../src/synthetic/server-process.ts';
+import { findFreePort } from '../../src/net/find-free-port.ts';
 import { waitFor } from '../../src/synthetic/wait-for.ts';
 import { openDesk, receiverAuthorization } from '../support/receiver-desk.ts';
 import { runCpis } from '../support/run-cpis.ts';
@@ -54,7 +54,7 @@ t.test('the real server tells it, from the Subscription to the line', async (t) 
 
 t.test('an inbox that was restored from a backup fetches what it has missed from the real server', async (t) => {
   const desk = openDesk(t);
-  const port = await findServerPort();
+  const port = await findFreePort();
   const world = await openWorld(t, { subscriptionOrigins: [`http://127.0.0.1:${port}`] });
   const keys = await fetch(`${world.server.origin}/.well-known/notification-keys.json`);
   writeFileSync(join(desk.folder, 'keys.json'), await keys.text());

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { findFreePort } from '../../src/net/find-free-port.ts';
 import { isServerReady } from '../../src/synthetic/cpis-process.ts';
-import { findFreePort, makeServerHome, startServerProcess } from '../support/server-process.ts';
+import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 
 t.test(
   'a second server on one data folder ends at once, in words; SIGHUP reads the registry and ends nothing',

@@ -5,10 +5,10 @@ import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent, Subscription } from 'fhir/r4.js';
 import t from 'tap';
+import { findFreePort } from '../../src/net/find-free-port.ts';
 import { requestIdOf } from '../../src/synthetic/audit-facts.ts';
 import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { startReceiver } from '../../src/synthetic/receiver-process.ts';
-import { findServerPort } from '../../src/synthetic/server-process.ts';
 import { waitFor } from '../../src/synthetic/wait-for.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 import { freshPlan, submit } from '../support/submissions.ts';
@@ -20,7 +20,7 @@ const arrivalLimitMs = 40_000;
 
 t.test('case 21: kill -9 of server and receiver: each acknowledged look-up stands once in the output', async (t) => {
   t.setTimeout(300_000);
-  const port = await findServerPort();
+  const port = await findFreePort();
   const home = await makeServerHome({
     subscriptionOrigins: [`http://127.0.0.1:${port}`],
     settings: { CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true', CPIS_LOG_LEVEL: 'warn' },
@@ -109,7 +109,7 @@ t.test(
   'case 32: a server that was restored from a backup gives numbers anew: both sides say so, and nothing is lost',
   async (t) => {
     t.setTimeout(120_000);
-    const port = await findServerPort();
+    const port = await findFreePort();
     const home = await makeServerHome({
       subscriptionOrigins: [`http://127.0.0.1:${port}`],
       settings: { CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true', CPIS_LOG_LEVEL: 'warn' },

@@ -1,11 +1,6 @@
 import { join } from 'node:path';
-import {
-  findFreePort,
-  makeServerHome,
-  type ServerHome,
-  type ServerProcess,
-  startServerProcess,
-} from './server-process.ts';
+import { findFreePort } from '../../src/net/find-free-port.ts';
+import { makeServerHome, type ServerHome, type ServerProcess, startServerProcess } from './server-process.ts';
 
 /** Two homes of servers that share a database, a registry, keys and the base URL that clients know. */
 export interface ServerPair {

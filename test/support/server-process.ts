@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFreePort } from '../../src/net/find-free-port.ts';
 import { type CpisProcess, isServerReady, startCpis } from '../../src/synthetic/cpis-process.ts';
 import {
   makeSyntheticRegistry,
@@ -86,14 +86,4 @@ export function startServerProcess(home: ServerHome, options: StartOptions = {})
     isReady: () => isServerReady(home.origin),
     ...options,
   });
-}
-
-/** A port of 127.0.0.1 that nothing listens on now. */
-export async function findFreePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port was found');
-  return address.port;
 }

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFreePort } from '../../net/find-free-port.ts';
 import { type FhirClient, openFhirClient } from '../../synthetic/fhir-client.ts';
 import { type ReceiverProcess, startReceiver } from '../../synthetic/receiver-process.ts';
-import { buildServerProcess, findServerPort, type ServerProcess } from '../../synthetic/server-process.ts';
+import { buildServerProcess, type ServerProcess } from '../../synthetic/server-process.ts';
 import { makeSyntheticRegistry, type SyntheticClient } from '../../synthetic/synthetic-registry.ts';
 
 /** A local authority of the demo: its case system and its endpoint. */
@@ -55,7 +56,7 @@ const careProviders = [
 export async function openDemoWorld(): Promise<DemoWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-demo-'));
   const tokens = authorityNames.map(() => `Bearer ${randomBytes(24).toString('base64url')}`);
-  const port = await findServerPort();
+  const port = await findFreePort();
   const origin = `http://127.0.0.1:${port}`;
   const keysUrl = `${origin}/.well-known/notification-keys.json`;
   const receivers = await Promise.all(

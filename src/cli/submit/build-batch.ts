@@ -1,6 +1,7 @@
 import type { Bundle, BundleEntry, Flag, Patient } from 'fhir/r4.js';
 import { nhsNumberSystem } from '../../cpis/nhs-number.ts';
 import { planKinds } from '../../cpis/plan.ts';
+import { defined } from '../../fhir/defined.ts';
 import type { ExtractedPlan } from './read-plan.ts';
 
 function buildPatient({ nhsNumber, familyName, givenNames, birthDate }: ExtractedPlan): Patient {
@@ -26,7 +27,7 @@ function buildFlag(plan: ExtractedPlan, referenceSystem: string): Flag {
     status: statusOf(plan),
     code: { coding: [{ system: 'http://snomed.info/sct', code: kind, display: planKinds[kind].display }] },
     subject: { reference: `Patient/${nhsNumber}` },
-    period: { start, ...(end === undefined ? {} : { end }) },
+    period: defined({ start, end }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts';
 import type { SearchParameter, SearchParameterType } from './search-parameters.ts';
 
 /** The elements of an R4 SearchParameter resource that are read. https://hl7.org/fhir/R4/searchparameter.html */
@@ -44,7 +45,7 @@ export function slimSearchParameter(
     expression,
     targets: resolved.size > 0 ? [...resolved].sort() : [...(resource.target ?? [])].sort(),
     narrowed: resolved.size > 0,
-    ...(system === undefined ? {} : { system }),
+    ...defined({ system }),
   };
 }
 

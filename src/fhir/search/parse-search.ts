@@ -1,4 +1,5 @@
 /** Search requests, from name-value pairs to the AST. https://hl7.org/fhir/R4/search.html */
+import { defined } from '../defined.ts';
 import type { SearchParameterDefinitions } from '../definitions/search-parameters.ts';
 import { FhirFault, fault, type Issue } from '../fault.ts';
 import type { Include, LinkedCriterion, SearchClause, SearchQuery, SortKey, TotalMode } from './ast.ts';
@@ -262,6 +263,6 @@ function toIssue(problem: Problem, param: string | undefined): Issue {
     severity: 'error',
     code: problem.code,
     diagnostics: problem.diagnostics,
-    ...(param === undefined ? {} : { expression: [param] }),
+    ...defined({ expression: param === undefined ? undefined : [param] }),
   };
 }

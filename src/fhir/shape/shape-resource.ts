@@ -1,4 +1,5 @@
 /** Resources with elements left out. Mandatory elements stay, and so does what changes the meaning of the rest. */
+import { defined } from '../defined.ts';
 import type { Definitions, ElementRecord } from '../definitions/definitions.ts';
 import type { Shape } from './shape.ts';
 
@@ -114,5 +115,5 @@ function tag(resource: Json): Json {
   const tags = Array.isArray(meta['tag']) ? (meta['tag'] as readonly Json[]) : [];
   const isTagged = tags.some(({ system, code }) => system === subsetted.system && code === subsetted.code);
   const tagged = { ...meta, tag: isTagged ? tags : [...tags, subsetted] };
-  return { resourceType, ...(id === undefined ? {} : { id }), meta: tagged, ...others };
+  return { resourceType, ...defined({ id }), meta: tagged, ...others };
 }

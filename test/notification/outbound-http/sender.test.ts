@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { findFreePort } from '../../../src/net/find-free-port.ts';
 import { openSender, type SenderOptions } from '../../../src/notification/outbound-http/sender.ts';
-import { findServerPort } from '../../../src/synthetic/server-process.ts';
 import { openReceiver } from '../../support/receiver.ts';
 
 function sender(test: Test, more: Partial<SenderOptions> = {}) {
@@ -297,7 +297,7 @@ t.test('case 20: a client certificate that the authority has revoked', { skip: o
 
   // An endpoint of another make, which says why it refuses, in TLS 1.3 after the handshake.
   for (const version of ['-tls1_2', '-tls1_3']) {
-    const otherPort = await findServerPort();
+    const otherPort = await findFreePort();
     const args = [
       ...['s_server', '-accept', `127.0.0.1:${otherPort}`, '-cert', 'la.pem', '-key', 'la.key', '-CAfile', 'ca.pem'],
       ...['-Verify', '1', '-verify_return_error', '-crl_check', '-CRL', 'crl.pem', '-quiet', version],
