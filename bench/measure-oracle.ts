@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Bundle } from 'fhir/r4.js';
 import type { FhirClient } from '../src/synthetic/fhir-client.ts';
-import { buildFlag } from '../src/synthetic/synthetic-child.ts';
+import { buildFlag } from '../src/synthetic/synthetic-plan.ts';
 import { openWorld } from '../test/support/running-server.ts';
 import { freshNhsNumber, freshPlan, idIn, referenceSystem, resourcesOf, submit } from '../test/support/submissions.ts';
 

@@ -1,6 +1,6 @@
 /** The synthetic population, submitted as local authorities submit it. */
 import { openFhirClient } from '../src/synthetic/fhir-client.ts';
-import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../src/synthetic/synthetic-child.ts';
+import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../src/synthetic/synthetic-plan.ts';
 import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import type { ServerHome } from '../test/support/server-process.ts';
 

@@ -3,7 +3,7 @@ import t from 'tap';
 import { accessTable, definitionTypes, type TypeInteraction } from '../src/cpis/access-policy.ts';
 import type { Role } from '../src/cpis/caller.ts';
 import { type FhirClient, openFhirClient } from '../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient } from '../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient } from '../src/synthetic/synthetic-plan.ts';
 import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
 import { openWorld } from './support/running-server.ts';

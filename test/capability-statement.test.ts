@@ -17,7 +17,7 @@ import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.
 import { backport } from '../src/fhir/subscription/backport.ts';
 import { searchSurfaces } from '../src/interactions/search/allowed-parameters.ts';
 import type { FhirClient } from '../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient } from '../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient } from '../src/synthetic/synthetic-plan.ts';
 import { openWorld } from './support/running-server.ts';
 import { freshPlan, submit } from './support/submissions.ts';
 

@@ -10,7 +10,7 @@ import { buildLogger } from '../src/server/logger.ts';
 import { openServer, type RunningServer } from '../src/server/open-server.ts';
 import { loadSettings } from '../src/settings/settings.ts';
 import { type FhirClient, openFhirClient } from '../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient, buildRecord } from '../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient, buildRecord } from '../src/synthetic/synthetic-plan.ts';
 import { makeSyntheticRegistry } from '../src/synthetic/synthetic-registry.ts';
 import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
 import { openReceiver } from './support/receiver.ts';

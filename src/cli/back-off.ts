@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseRetryAfter } from '../notification/outbound-http/schedule.ts';
+import { parseRetryAfter } from '../notification/outbound-http/parse-retry-after.ts';
 
 const firstMs = 500;
 const longestMs = 60_000;

@@ -1,5 +1,5 @@
+import { type AccessTokenSource, TokenRefused } from '../auth/access-token-source.ts';
 import { defined } from '../fhir/defined.ts';
-import { type AccessTokenSource, TokenRefused } from './access-token-source.ts';
 import { type BackOffOptions, type Failure, failureOf, isTransient, withBackOff } from './back-off.ts';
 import { CommandError } from './command-line.ts';
 

@@ -53,7 +53,7 @@ export function environmentWithoutSettings(): Readonly<Record<string, string | u
 
 /** Starts the program as an operator would and waits until it is ready. Throws with its output when it ends instead. */
 export async function startCpis(options: CpisProcessOptions): Promise<CpisProcess> {
-  const { args, env, cwd, tracer = [], nodeOptions = [], logFile, onStdout, readyTimeoutMs = 30_000 } = options;
+  const { args, env, cwd, tracer = [], nodeOptions = [], logFile, onStdout, readyTimeoutMs = 120_000 } = options;
   const [command = '', ...rest] = [...tracer, process.execPath, ...nodeOptions, program, ...args];
   const startedMs = performance.now();
   const log = logFile === undefined ? ('pipe' as const) : openSync(logFile, 'a', 0o600);

@@ -1,5 +1,5 @@
+import { openAccessTokenSource } from '../auth/access-token-source.ts';
 import type { IuaClaims } from '../auth/iua.ts';
-import { openAccessTokenSource } from '../cli/access-token-source.ts';
 import { defined } from '../fhir/defined.ts';
 import type { SyntheticClient } from './synthetic-registry.ts';
 

@@ -103,7 +103,6 @@ t.test(
     t.ok(crash.owed > crash.auditEvents, 'the shared child has two owners');
     t.equal(crash.delivered, crash.owed);
     t.match(crash, { unauditedReads: 0, undelivered: 0, strays: 0 });
-    t.ok(report.durationMs < limitMs);
     t.ok(await isListening(world.origin));
     t.match(readFileSync(`${world.folder}/epr.header`, 'utf8'), /^Authorization: Bearer \S+\n$/);
     await world.close();

@@ -1,5 +1,5 @@
 import type { Bundle, Flag } from 'fhir/r4.js';
-import { buildFlag, buildPatient, buildRecord } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient, buildRecord } from '../../src/synthetic/synthetic-plan.ts';
 import { freshPlan, submit } from '../support/submissions.ts';
 import { conforms, openConformanceWorld, openKitClient, openMedplumClient, openSmartClient } from './conformance.ts';
 

@@ -1,5 +1,5 @@
 /** https://hl7.org/fhir/R4/http.html#history */
-import { buildFlag } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag } from '../../src/synthetic/synthetic-plan.ts';
 import { freshPlan, submit } from '../support/submissions.ts';
 import { conforms, openConformanceWorld, openKitClient, openMedplumClient, type RawResponse } from './conformance.ts';
 

@@ -1,5 +1,5 @@
 /** Conventions of NHS England's FHIR APIs, and of UK Core. */
-import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
 import { freshNhsNumber, freshPlan, submit } from '../support/submissions.ts';
 import { conforms, openConformanceWorld } from './conformance.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Bundle, OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
 import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
+import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 import { whyNoTracing } from '../support/may-trace.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
 

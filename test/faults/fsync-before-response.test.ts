@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Bundle } from 'fhir/r4.js';
 import t from 'tap';
 import { type FhirResponse, openFhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildBatch, buildFlag, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
+import { buildBatch, buildFlag, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 import { whyNoTracing } from '../support/may-trace.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 

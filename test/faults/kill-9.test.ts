@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent, Bundle } from 'fhir/r4.js';
 import t from 'tap';
 import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
+import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
 import { openOwed, readStoredAudits } from '../support/stored-audits.ts';
 

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildBatch, buildFlag, buildPatient, type SyntheticPlan } from '../../src/synthetic/synthetic-child.ts';
+import { buildBatch, buildFlag, buildPatient, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { openReceiver } from '../support/receiver.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 

@@ -2,7 +2,7 @@ import { createHook } from 'node:async_hooks';
 import type { Bundle, Flag, Patient } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient, buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient, buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {

@@ -1,7 +1,7 @@
 import type { Bundle, BundleEntry, Flag, OperationOutcome, Patient } from 'fhir/r4.js';
 import t from 'tap';
 import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import { codesOf, freshNhsNumber, freshPlan, idIn, submit } from '../support/submissions.ts';

@@ -2,7 +2,7 @@
 import type { AuditEvent, Bundle } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirResponse } from '../../src/synthetic/fhir-client.ts';
-import { buildRecord } from '../../src/synthetic/synthetic-child.ts';
+import { buildRecord } from '../../src/synthetic/synthetic-plan.ts';
 import { openWorld } from '../support/running-server.ts';
 import { freshPlan, postBundle, resourcesOf, submit } from '../support/submissions.ts';
 

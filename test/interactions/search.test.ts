@@ -2,7 +2,7 @@ import type { Bundle, Flag, OperationOutcome, Organization, Patient } from 'fhir
 import t from 'tap';
 import { addMonths, londonDate } from '../../src/cpis/london-date.ts';
 import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildPatient } from '../../src/synthetic/synthetic-child.ts';
+import { buildPatient } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {

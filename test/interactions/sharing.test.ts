@@ -3,7 +3,7 @@ import type { AuditEvent, Bundle, Flag, Patient } from 'fhir/r4.js';
 import t from 'tap';
 import { addMonths, londonDate } from '../../src/cpis/london-date.ts';
 import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient, buildRecord } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient, buildRecord } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail, type TrailEntry } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import { codesOf, freshNhsNumber, freshPlan, kindOf, resourcesOf, submit } from '../support/submissions.ts';

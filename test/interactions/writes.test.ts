@@ -2,7 +2,7 @@ import type { Bundle, Flag, OperationOutcome, Patient } from 'fhir/r4.js';
 import t from 'tap';
 import { londonDate } from '../../src/cpis/london-date.ts';
 import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient, type SyntheticPlan } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import type { Bundle } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-child.ts';
+import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
 import { watchStore } from '../support/asked-of-store.ts';
 import { openWorld } from '../support/running-server.ts';
 import { freshPlan, idIn, referenceSystem, resourcesOf, submit } from '../support/submissions.ts';

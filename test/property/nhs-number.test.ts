@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'tap';
 import { isNhsNumber } from '../../src/cpis/nhs-number.ts';
-import { syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
+import { syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 
 /** The rule as the NHS Data Model and Dictionary words it, step by step. */
 function naive(text: string): boolean {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Bundle, BundleEntry, FhirResource, Flag, OperationOutcome } from 'fhir/r4.js';
 import { planKinds } from '../../src/cpis/plan.ts';
 import type { FhirClient, FhirResponse } from '../../src/synthetic/fhir-client.ts';
-import { buildRecord, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-child.ts';
+import { buildRecord, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 
 const numbers = syntheticNhsNumbers();
 

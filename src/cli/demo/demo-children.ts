@@ -1,6 +1,6 @@
 import { addMonths } from '../../cpis/london-date.ts';
 import { planKinds } from '../../cpis/plan.ts';
-import { type SyntheticPlan, syntheticNhsNumbers } from '../../synthetic/synthetic-child.ts';
+import { type SyntheticPlan, syntheticNhsNumbers } from '../../synthetic/synthetic-plan.ts';
 
 /** The invented children of the demo, and who of them plays which part. */
 export interface DemoChildren {

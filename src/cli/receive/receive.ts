@@ -1,4 +1,4 @@
-import { openAccessTokenSource } from '../access-token-source.ts';
+import { openAccessTokenSource } from '../../auth/access-token-source.ts';
 import { baseUrlOf, CommandError, readArguments, required, UsageError, wholeNumber } from '../command-line.ts';
 import { readFileOf, readPrivateKey, readWebhookSecrets } from '../read-file.ts';
 import { openServerSession, type ServerSession } from '../server-session.ts';

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
+import { openAccessTokenSource } from '../../auth/access-token-source.ts';
 import { replacePrivateFile } from '../../files/private-file.ts';
-import { openAccessTokenSource } from '../access-token-source.ts';
 import { baseUrlOf, readArguments, required, UsageError, wholeNumber } from '../command-line.ts';
 import { readPrivateKey } from '../read-file.ts';
 import { openServerSession } from '../server-session.ts';

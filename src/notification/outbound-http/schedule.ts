@@ -22,16 +22,3 @@ export function retryDelayMs(failures: number, random: () => number, retryAfterM
   const askedMs = Number.isFinite(retryAfterMs) ? retryAfterMs : longestDelayMs;
   return Math.round(Math.min(Math.max(delayMs, askedMs), longestDelayMs));
 }
-
-/**
- * `Retry-After` (RFC 9110 10.2.3) in milliseconds: delay-seconds or an HTTP-date. Undefined when there is none that can be
- * understood; a date in the past is 0.
- */
-export function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined;
-  const text = value.trim();
-  if (/^\d{1,15}$/.test(text)) return Number(text) * 1000;
-  if (!/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text)) return undefined;
-  const atMs = Date.parse(text);
-  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs);
-}

@@ -1,7 +1,7 @@
 import { Agent, Pool, request } from 'undici';
 import { type GuardOptions, guardedConnector } from './address-guard.ts';
 import type { EndpointTlsMap } from './endpoint-tls.ts';
-import { parseRetryAfter } from './schedule.ts';
+import { parseRetryAfter } from './parse-retry-after.ts';
 import type { Signing, SignNotification } from './sign-notification.ts';
 
 /** One HTTP request to a subscriber. `headers` is a flat list of names and values. */

@@ -12,7 +12,8 @@ import {
 } from '../../../src/notification/delivery/breaker.ts';
 import { fullRate, takeToken } from '../../../src/notification/delivery/rate-limit.ts';
 import { parkAfterAttempts, settle } from '../../../src/notification/delivery/settlement.ts';
-import { longestDelayMs, parseRetryAfter, retryDelayMs } from '../../../src/notification/outbound-http/schedule.ts';
+import { parseRetryAfter } from '../../../src/notification/outbound-http/parse-retry-after.ts';
+import { longestDelayMs, retryDelayMs } from '../../../src/notification/outbound-http/schedule.ts';
 
 const middle = () => 0.5;
 

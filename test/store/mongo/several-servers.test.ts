@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import { buildTokenRequest, signClientAssertion } from '../../../src/auth/client-assertion.ts';
 import { isServerReady } from '../../../src/synthetic/cpis-process.ts';
 import { type FhirClient, openFhirClient } from '../../../src/synthetic/fhir-client.ts';
-import { buildFlag } from '../../../src/synthetic/synthetic-child.ts';
+import { buildFlag } from '../../../src/synthetic/synthetic-plan.ts';
 import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { makeServerPair, type ServerPair } from '../../support/server-pair.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { addMonths, londonDate } from '../../../cpis/london-date.ts';
 import { actingAuthorityOf } from '../../../synthetic/audit-facts.ts';
-import { buildFlag, type SyntheticPlan } from '../../../synthetic/synthetic-child.ts';
+import { buildFlag, type SyntheticPlan } from '../../../synthetic/synthetic-plan.ts';
 import { waitFor } from '../../../synthetic/wait-for.ts';
 import type { DemoChildren } from '../demo-children.ts';
 import type { Stage } from '../stage.ts';

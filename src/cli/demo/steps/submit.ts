@@ -1,5 +1,5 @@
 import type { Bundle, OperationOutcome } from 'fhir/r4.js';
-import { buildBatch } from '../../../synthetic/synthetic-child.ts';
+import { buildBatch } from '../../../synthetic/synthetic-plan.ts';
 import type { DemoChildren } from '../demo-children.ts';
 import type { Stage } from '../stage.ts';
 

@@ -1,7 +1,7 @@
 import type { JWK } from 'jose';
-import { buildTokenRequest, signClientAssertion } from '../auth/client-assertion.ts';
-import type { IuaClaims } from '../auth/iua.ts';
 import { defined } from '../fhir/defined.ts';
+import { buildTokenRequest, signClientAssertion } from './client-assertion.ts';
+import type { IuaClaims } from './iua.ts';
 
 export interface TokenClient {
   readonly clientId: string;
