@@ -300,3 +300,54 @@ t.test('without a professional, and without a token', async (t) => {
   t.match(String(outcome), /403|invalid/, 'a care provider without a named professional reads nothing');
   t.equal((await otherLa.request('GET', `Flag/${flagId}`)).status, 404);
 });
+
+t.test('every 405 lists in Allow the methods of its own target, as OPTIONS does', async (t) => {
+  const below = ['', '/_search', '/_history', '/absent', '/absent/_history', '/absent/_history/1'];
+  const operations = ['$validate', '$status', '$events', '$get-ws-binding-token', '$replay-deliveries'];
+  const levels = [...below, ...operations.flatMap((name) => [`/${name}`, `/absent/${name}`])];
+  const paths = ['', 'metadata', '_history', ...types.flatMap((type) => levels.map((level) => `${type}${level}`))];
+  paths.push('Patient/absent/Flag', 'Patient/absent/Flag/_search', 'Patient/absent/AuditEvent');
+  const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+  // The path is served with PUT, yet an update of an absent resource is 405: the server chooses the ids.
+  const upserts = ['PUT Flag/absent', 'PUT Subscription/absent'];
+  let refused = 0;
+  for (const path of paths) {
+    const options = await la.request('OPTIONS', path);
+    const allowed = options.headers.get('allow');
+    t.equal(options.status, allowed === null ? 404 : 200, `OPTIONS ${path}`);
+    for (const method of methods) {
+      const body = method === 'GET' || method === 'DELETE' ? undefined : patchOf('Flag');
+      const { status, headers } = await la.request(method, path, body);
+      const isAllowed = allowed?.split(', ').includes(method) === true;
+      const expected405 = allowed !== null && (!isAllowed || upserts.includes(`${method} ${path}`));
+      t.equal(status === 405, expected405, `${method} ${path}: ${status}`);
+      t.equal(headers.get('allow'), status === 405 ? allowed : null, `${method} ${path}`);
+      if (status === 405) refused += 1;
+    }
+  }
+  t.ok(refused > 100, `${refused} refusals`);
+
+  const absent = freshPlan();
+  await submit(la, absent);
+  const other = freshPlanOn(absent.nhsNumber);
+  const criteria = `identifier=${encodeURIComponent(`${other.referenceSystem}|${other.reference}`)}`;
+  for (const [method, path, body] of [
+    ['PUT', 'Flag/absent', { ...buildFlag(other), id: 'absent' }],
+    ['PUT', `Flag?${criteria}`, { ...buildFlag(other), id: 'absent' }],
+    ['PUT', 'Subscription?url=https://absent.example.org', { ...subscription, id: 'absent' }],
+    [
+      'POST',
+      '',
+      {
+        resourceType: 'Bundle',
+        type: 'transaction',
+        entry: [{ resource: { ...buildFlag(other), id: 'absent' }, request: { method: 'PUT', url: 'Flag/absent' } }],
+      },
+    ],
+  ] as const) {
+    const answer = await la.request(method, path, body);
+    const options = await la.request('OPTIONS', path.split('?', 1)[0] ?? '');
+    t.equal(answer.status, 405, `${method} ${path}`);
+    t.equal(answer.headers.get('allow'), options.headers.get('allow'), `${method} ${path}`);
+  }
+});

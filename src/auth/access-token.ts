@@ -143,7 +143,7 @@ async function isSignedBy(key: CryptoKey, text: string, { algorithms }: Issuer):
 
 function keySourceFailed(cause: unknown): FhirFault {
   return fault('transient', "The keys of the token's issuer cannot be read at the moment.", {
-    headers: { 'Retry-After': '30' },
+    retryAfterS: 30,
     detail: 'issuer-keys',
     cause,
   });

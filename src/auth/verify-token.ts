@@ -80,7 +80,6 @@ function signatureOf(authorization: string): string {
 
 function loginRequired(): FhirFault {
   return fault('login', 'A bearer access token is required.', {
-    headers: { 'WWW-Authenticate': 'Bearer realm="cpis-fhir"' },
     detail: 'no-token',
   });
 }
@@ -88,9 +87,7 @@ function loginRequired(): FhirFault {
 function invalidToken(detail: string): FhirFault {
   const description = 'The access token is malformed, expired or not valid here.';
   return fault('login', description, {
-    headers: {
-      'WWW-Authenticate': `Bearer realm="cpis-fhir", error="invalid_token", error_description="${description}"`,
-    },
+    isTokenInvalid: true,
     detail,
   });
 }

@@ -159,9 +159,8 @@ export function authorise(caller: Caller, type: string, interaction: TypeInterac
   if (definitionTypes.has(type)) return;
   const permission = permissionOf[interaction];
   if (permission !== undefined && !isGranted(caller, type, permission)) {
-    throw fault('forbidden', `The access token has no scope for this: system/${type}.${permission} is needed.`, {
-      headers: { 'WWW-Authenticate': `Bearer error="insufficient_scope", scope="system/${type}.${permission}"` },
-    });
+    const neededScope = `system/${type}.${permission}`;
+    throw fault('forbidden', `The access token has no scope for this: ${neededScope} is needed.`, { neededScope });
   }
   if (caller.role === 'care-provider' && caller.professional === undefined) {
     throw fault('forbidden', 'A care provider reads only for a named professional: the token carries no IUA claims.');

@@ -1,7 +1,6 @@
 /**
- * The one error type of the server. A fault names a category from a closed table; the table alone decides the HTTP
- * status, the FHIR issue code and the level it is logged at. Rendering happens in two places only: the HTTP reply and
- * `Bundle.entry.response`.
+ * The one error type of the server. A fault names a category from a closed table, which decides the FHIR issue code and
+ * the log level. It carries data and no headers: src/http renders a response, src/interactions/bundle a response entry.
  */
 
 /** https://hl7.org/fhir/R4/valueset-issue-type.html, the codes that this server uses. */
@@ -52,69 +51,93 @@ export interface Issue {
 }
 
 interface FaultRule {
-  readonly status: number;
   readonly issueCode: IssueCode;
   readonly logLevel: 'info' | 'warn' | 'error';
+  /** True if the server failed, false if it refused the request. */
+  readonly isServerFailure: boolean;
 }
 
-/** Category -> HTTP status, default issue code, log level. Documented row by row in docs/errors.md; a test holds both. */
+/** Category -> default issue code, log level, who failed. docs/errors.md has one row for each, which a test enforces. */
 export const faultCategories = {
-  invalid: { status: 400, issueCode: 'invalid', logLevel: 'info' },
-  structure: { status: 400, issueCode: 'structure', logLevel: 'info' },
-  required: { status: 400, issueCode: 'required', logLevel: 'info' },
-  'not-supported': { status: 400, issueCode: 'not-supported', logLevel: 'info' },
-  login: { status: 401, issueCode: 'login', logLevel: 'info' },
-  forbidden: { status: 403, issueCode: 'forbidden', logLevel: 'info' },
-  'not-found': { status: 404, issueCode: 'not-found', logLevel: 'info' },
-  method: { status: 405, issueCode: 'not-supported', logLevel: 'info' },
-  'not-acceptable': { status: 406, issueCode: 'not-supported', logLevel: 'info' },
-  'request-timeout': { status: 408, issueCode: 'timeout', logLevel: 'info' },
-  conflict: { status: 409, issueCode: 'conflict', logLevel: 'info' },
-  gone: { status: 410, issueCode: 'deleted', logLevel: 'info' },
-  precondition: { status: 412, issueCode: 'conflict', logLevel: 'info' },
-  'too-large': { status: 413, issueCode: 'too-long', logLevel: 'info' },
-  'media-type': { status: 415, issueCode: 'not-supported', logLevel: 'info' },
-  unprocessable: { status: 422, issueCode: 'business-rule', logLevel: 'info' },
-  throttled: { status: 429, issueCode: 'throttled', logLevel: 'warn' },
-  exception: { status: 500, issueCode: 'exception', logLevel: 'error' },
-  transient: { status: 503, issueCode: 'transient', logLevel: 'warn' },
+  invalid: { issueCode: 'invalid', logLevel: 'info', isServerFailure: false },
+  structure: { issueCode: 'structure', logLevel: 'info', isServerFailure: false },
+  required: { issueCode: 'required', logLevel: 'info', isServerFailure: false },
+  'not-supported': { issueCode: 'not-supported', logLevel: 'info', isServerFailure: false },
+  login: { issueCode: 'login', logLevel: 'info', isServerFailure: false },
+  forbidden: { issueCode: 'forbidden', logLevel: 'info', isServerFailure: false },
+  'not-found': { issueCode: 'not-found', logLevel: 'info', isServerFailure: false },
+  method: { issueCode: 'not-supported', logLevel: 'info', isServerFailure: false },
+  'not-acceptable': { issueCode: 'not-supported', logLevel: 'info', isServerFailure: false },
+  'request-timeout': { issueCode: 'timeout', logLevel: 'info', isServerFailure: false },
+  conflict: { issueCode: 'conflict', logLevel: 'info', isServerFailure: false },
+  gone: { issueCode: 'deleted', logLevel: 'info', isServerFailure: false },
+  precondition: { issueCode: 'conflict', logLevel: 'info', isServerFailure: false },
+  'too-large': { issueCode: 'too-long', logLevel: 'info', isServerFailure: false },
+  'media-type': { issueCode: 'not-supported', logLevel: 'info', isServerFailure: false },
+  unprocessable: { issueCode: 'business-rule', logLevel: 'info', isServerFailure: false },
+  throttled: { issueCode: 'throttled', logLevel: 'warn', isServerFailure: false },
+  exception: { issueCode: 'exception', logLevel: 'error', isServerFailure: true },
+  transient: { issueCode: 'transient', logLevel: 'warn', isServerFailure: true },
 } as const satisfies Record<string, FaultRule>;
 
 export type FaultCategory = keyof typeof faultCategories;
 
-export interface FaultOptions {
+/** Facts about a fault that clients and operators act on. */
+interface FaultFacts {
+  /** Seconds after which the client may repeat the request. */
+  readonly retryAfterS?: number | undefined;
+  /** The scope that the access token lacks, such as `system/Flag.r`. */
+  readonly neededScope?: string | undefined;
+  /** True if an access token was sent and is not valid. */
+  readonly isTokenInvalid?: boolean | undefined;
+  /** For the log only: a short kind, never a value. */
+  readonly detail?: string | undefined;
+}
+
+export interface FaultOptions extends FaultFacts {
   /** Replaces the category's default issue code. */
   readonly code?: IssueCode;
   readonly expression?: readonly string[];
   readonly details?: Coding;
-  /** Response headers that belong to the fault (`Retry-After`, `WWW-Authenticate`, `Allow`). */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** For the log only: a short kind, never a value. */
-  readonly detail?: string;
   readonly cause?: unknown;
 }
 
 export class FhirFault extends Error {
   readonly category: FaultCategory;
   readonly issues: readonly Issue[];
-  readonly headers: Readonly<Record<string, string>>;
+  readonly retryAfterS: number | undefined;
+  readonly neededScope: string | undefined;
+  readonly isTokenInvalid: boolean;
   readonly detail: string | undefined;
 
-  constructor(category: FaultCategory, issues: readonly Issue[], options: FaultOptions = {}) {
+  constructor(
+    category: FaultCategory,
+    issues: readonly Issue[],
+    options: FaultFacts & { readonly cause?: unknown } = {},
+  ) {
     super(category, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'FhirFault';
     this.category = category;
     this.issues = issues;
-    this.headers = options.headers ?? {};
+    this.retryAfterS = options.retryAfterS;
+    this.neededScope = options.neededScope;
+    this.isTokenInvalid = options.isTokenInvalid ?? false;
     this.detail = options.detail;
   }
 
-  get status(): number {
-    return faultCategories[this.category].status;
+  /** True if the server failed, false if it refused the request. */
+  get isServerFailure(): boolean {
+    return faultCategories[this.category].isServerFailure;
+  }
+
+  /** Returns the same fault with other issues, such as those moved under a Bundle entry. */
+  withIssues(issues: readonly Issue[]): FhirFault {
+    const { category, retryAfterS, neededScope, isTokenInvalid, detail } = this;
+    return new FhirFault(category, issues, { retryAfterS, neededScope, isTokenInvalid, detail, cause: this });
   }
 }
 
-/** A fault of one issue with severity error and the category's issue code. */
+/** Builds a fault with one issue of severity error; its code is the category's, unless `options.code` replaces it. */
 export function fault(category: FaultCategory, diagnostics: string, options: FaultOptions = {}): FhirFault {
   const issue: Issue = {
     severity: 'error',

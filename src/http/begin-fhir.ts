@@ -59,10 +59,7 @@ function checkHeaders(request: FastifyRequest, content: BodyContent | undefined)
     throw fault(
       'media-type',
       content === 'patch' ? `A patch is sent as ${patchTypes}.` : 'A JSON Patch is sent with PATCH.',
-      {
-        expression: ['http.content-type'],
-        ...(content === 'patch' ? { headers: { 'accept-patch': patchTypes } } : {}),
-      },
+      { expression: ['http.content-type'] },
     );
   }
   const isForm = contentType?.toLowerCase().startsWith('application/x-www-form-urlencoded') ?? content === 'form';
@@ -73,7 +70,8 @@ function checkHeaders(request: FastifyRequest, content: BodyContent | undefined)
   }
 }
 
-const patchTypes = 'application/json-patch+json, application/fhir+json';
+/** Media types of a patch, as `Accept-Patch` lists them. */
+export const patchTypes = 'application/json-patch+json, application/fhir+json';
 
 /** Whether this is the media type of a JSON Patch. */
 export function isJsonPatch(contentType: string | undefined): boolean {

@@ -1,8 +1,10 @@
 /** Token endpoint (RFC 6749) and its discovery documents. Errors here are OAuth's, not OperationOutcomes. */
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
+import { faultStatus } from '../fhir/response-status.ts';
 import { checkContentHeaders } from './media-type.ts';
 import { parseQuery } from './query.ts';
+import { buildFaultHeaders } from './reply.ts';
 import { toFault } from './request-fault.ts';
 import type { HttpLimits, ServerOptions } from './server-options.ts';
 
@@ -18,14 +20,14 @@ export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, lim
     const refused = toFault(error);
     request.exchange.category = refused.category;
     request.exchange.detail = refused.detail;
-    if (refused.status >= 500)
-      request.log.error({ err: error, requestId: request.exchange.requestId }, 'token endpoint');
-    const code =
-      refused.status < 500 ? 'invalid_request' : refused.status === 503 ? 'temporarily_unavailable' : 'server_error';
+    const { category, isServerFailure } = refused;
+    if (isServerFailure) request.log.error({ err: error, requestId: request.exchange.requestId }, 'token endpoint');
+    const failure = category === 'transient' ? 'temporarily_unavailable' : 'server_error';
+    const code = isServerFailure ? failure : 'invalid_request';
     const description = refused.issues[0]?.diagnostics;
     return reply
-      .code(refused.status)
-      .headers({ 'content-type': json, pragma: 'no-cache', ...refused.headers })
+      .code(faultStatus[category].code)
+      .headers({ 'content-type': json, pragma: 'no-cache', ...buildFaultHeaders(refused) })
       .send(JSON.stringify({ error: code, error_description: description }));
   });
 

@@ -1,15 +1,16 @@
-/** Rendering: answers and faults become status, headers and body here and nowhere else in the HTTP layer. */
+/** Renders answers and faults as status, headers and body. Nothing else in the HTTP layer does. */
 import type { FastifyReply } from 'fastify';
 import { spineCodingFor } from '../cpis/spine-code.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
+import { answerStatus, faultStatus } from '../fhir/response-status.ts';
 import type { AccessContext, FhirAnswer } from '../interactions/port/interaction.ts';
+import { patchTypes } from './begin-fhir.ts';
 import type { Exchange } from './exchange.ts';
 import { answerType } from './media-type.ts';
 import { indentJson, indentJsonInTurns } from './pretty.ts';
 
-const answerStatus = { ok: 200, created: 201, deleted: 204, 'not-modified': 304 } as const;
-const retryAfterSeconds = '5';
+const defaultRetryAfterS = 5;
 
 /** Headers of every answer. */
 export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void {
@@ -43,10 +44,10 @@ export async function sendAnswer(
   if (answer.location !== undefined) reply.header('location', `${publicBaseUrl}/${answer.location}`);
   const body = isWrite ? writeBody(answer, preferReturn) : answer.body;
   if (body === undefined) {
-    reply.code(answer.kind === 'deleted' ? 204 : answerStatus[answer.kind]).send();
+    reply.code(answerStatus[answer.kind].code).send();
     return;
   }
-  reply.code(answer.kind === 'deleted' ? 200 : answerStatus[answer.kind]);
+  reply.code(answer.kind === 'deleted' ? 200 : answerStatus[answer.kind].code);
   sendText(reply, reply.request.exchange.pretty ? await indentJsonInTurns(body) : body);
 }
 
@@ -62,14 +63,32 @@ function writeBody(answer: FhirAnswer, preferReturn: AccessContext['preferReturn
   return answer.body;
 }
 
-/** Sends a fault as OperationOutcome. */
-export function sendFault(reply: FastifyReply, refused: FhirFault): void {
-  reply.code(refused.status);
-  if (refused.category === 'login') reply.header('www-authenticate', 'Bearer');
-  if (refused.category === 'transient' || refused.category === 'throttled') {
-    reply.header('retry-after', retryAfterSeconds);
+const realm = 'Bearer realm="cpis-fhir"';
+
+/** Builds the response headers that tell a client how to proceed after this fault. */
+export function buildFaultHeaders(refused: FhirFault): Readonly<Record<string, string>> {
+  const { category, neededScope, retryAfterS, issues } = refused;
+  switch (category) {
+    case 'login': {
+      const error = `, error="invalid_token", error_description="${issues[0]?.diagnostics}"`;
+      return { 'www-authenticate': refused.isTokenInvalid ? `${realm}${error}` : realm };
+    }
+    case 'forbidden':
+      if (neededScope === undefined) return {};
+      return { 'www-authenticate': `Bearer error="insufficient_scope", scope="${neededScope}"` };
+    case 'transient':
+    case 'throttled':
+      return { 'retry-after': String(retryAfterS ?? defaultRetryAfterS) };
+    default:
+      return {};
   }
-  reply.headers({ ...refused.headers });
+}
+
+/** Sends a fault as OperationOutcome. `allowed` lists the methods of the request's target, for a fault `method`. */
+export function sendFault(reply: FastifyReply, refused: FhirFault, allowed: readonly string[] = []): void {
+  reply.code(faultStatus[refused.category].code).headers(buildFaultHeaders(refused));
+  if (refused.category === 'method') reply.header('allow', allowed.join(', '));
+  if (refused.category === 'media-type' && reply.request.method === 'PATCH') reply.header('accept-patch', patchTypes);
   sendJson(reply, renderOperationOutcome(refused.issues, spineCodingFor(refused.category)));
 }
 

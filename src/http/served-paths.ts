@@ -45,5 +45,5 @@ export function notServed(allowed: readonly string[] | undefined): FhirFault {
   if (allowed === undefined) {
     return fault('not-found', 'No such resource type, interaction or operation is served.', { code: 'not-supported' });
   }
-  return fault('method', 'This method is not served at this path.', { headers: { allow: allowed.join(', ') } });
+  return fault('method', 'This method is not served at this path. Allow lists those that are.');
 }

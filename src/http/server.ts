@@ -120,7 +120,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       return;
     }
     if (!request.is404) return inStep(done);
-    const path = target.split('?', 1)[0] ?? '';
+    const [path = ''] = target.split('?', 1);
     if (path !== options.basePath && !path.startsWith(`${options.basePath}/`))
       return done(fault('not-found', 'Nothing is served at this path.'));
     beginUnmatched(request, reply, (error?: Error) => {
@@ -140,11 +140,11 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     const refused = await auditRefusal(toFault(error), request, options, admitAnonymous);
     exchange.category = refused.category;
     exchange.detail = refused.detail;
-    if (refused.status >= 500) {
+    if (refused.isServerFailure) {
       const { logLevel } = faultCategories[refused.category];
       options.logger[logLevel]({ err: refused.cause ?? error, requestId: exchange.requestId }, 'failure');
     }
-    sendFault(reply, refused);
+    sendFault(reply, refused, refused.category === 'method' ? served.allowed(pathOf(request, options)) : undefined);
     return reply;
   });
 
@@ -153,6 +153,12 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   app.register(async (scope) => addOauthRoutes(scope, options, limits));
   app.register(async (scope) => addOperationRoutes(scope, options));
   return app;
+}
+
+/** Returns the path of the request below the FHIR base. */
+function pathOf(request: FastifyRequest, { basePath }: ServerOptions): string {
+  const [path = ''] = (request.raw.url ?? '').split('?', 1);
+  return path.slice(basePath.length);
 }
 
 function openExchange(request: FastifyRequest, reply: FastifyReply, newId: () => string): Exchange {
@@ -173,7 +179,7 @@ async function auditRefusal(
   admitAnonymous: (address: string) => boolean,
 ): Promise<FhirFault> {
   const { exchange } = request;
-  if (!exchange.audited || exchange.performed || refused.status >= 500) return refused;
+  if (!exchange.audited || exchange.performed || refused.isServerFailure) return refused;
   const anonymous = exchange.caller === undefined;
   if (anonymous && refused.category !== 'login') return refused;
   if (anonymous && !admitAnonymous(exchange.clientAddress)) {

@@ -22,8 +22,11 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
       request.exchange.route = { template };
       done();
     },
-    handler: () => {
-      throw fault('invalid', 'This path is a WebSocket.', { headers: { upgrade: 'websocket' } });
+    handler: (_request, reply) => {
+      reply.header('upgrade', 'websocket');
+      throw fault('invalid', 'This path is a WebSocket: connect with the headers of an upgrade.', {
+        expression: ['http.upgrade'],
+      });
     },
     wsHandler: (socket, request) => options.acceptSocket(openChannel(socket, request.exchange.clientAddress)),
   });

@@ -1,9 +1,9 @@
 import { type FhirFault, fault } from '../fhir/fault.ts';
 
-/** The fault that says that the store cannot serve now. `detail` is for the log: a short kind. */
+/** Returns the fault for a store that cannot serve at present. `detail` is for the log: a short kind. */
 export function storeUnavailable(detail: string): FhirFault {
-  return fault('transient', 'The store cannot serve this request at the moment.', {
-    headers: { 'Retry-After': '1' },
+  return fault('transient', 'The store cannot serve this request at present. Nothing was disclosed: try again.', {
+    retryAfterS: 1,
     detail,
   });
 }

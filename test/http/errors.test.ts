@@ -3,6 +3,7 @@ import t from 'tap';
 import { spineCoding, spineCodingFor } from '../../src/cpis/spine-code.ts';
 import { type FaultCategory, FhirFault, fault, faultCategories, type Issue } from '../../src/fhir/fault.ts';
 import { buildOperationOutcome, renderOperationOutcome } from '../../src/fhir/operation-outcome.ts';
+import { faultStatus } from '../../src/fhir/response-status.ts';
 import { issueOf, startServer, token } from './start-server.ts';
 
 const categories = Object.keys(faultCategories) as FaultCategory[];
@@ -20,7 +21,8 @@ t.test('docs/errors.md has one row for each category, and nothing else', async (
   for (const [, category = '', status, issueCode, spine, meaning, remedy] of rows) {
     const rule = faultCategories[category as FaultCategory];
     const [issue] = fault(category as FaultCategory, 'x').issues;
-    t.equal(status, String(rule.status), category);
+    t.equal(status, String(faultStatus[category as FaultCategory].code), category);
+    t.equal(rule.isServerFailure, Number(status) >= 500, category);
     t.equal(issueCode, rule.issueCode, category);
     t.equal(spine, spineCodingFor(category as FaultCategory)(issue as Issue)?.code, category);
     t.ok(meaning && remedy, category);
@@ -30,15 +32,15 @@ t.test('docs/errors.md has one row for each category, and nothing else', async (
 t.test('every category is answered with its status, as an OperationOutcome', async (t) => {
   const server = await startServer({
     answer: ({ id }) => {
-      throw fault(id as FaultCategory, 'In words.', { headers: id === 'throttled' ? { 'Retry-After': '17' } : {} });
+      throw fault(id as FaultCategory, 'In words.', id === 'throttled' ? { retryAfterS: 17 } : {});
     },
   });
   t.teardown(server.close);
   for (const category of categories) {
     const response = await fetch(`${server.url}/Flag/${category}`, { headers: { authorization: token } });
-    t.equal(response.status, faultCategories[category].status, category);
+    t.equal(response.status, faultStatus[category].code, category);
     t.equal(response.headers.get('content-type'), 'application/fhir+json; charset=utf-8');
-    t.equal(response.headers.get('www-authenticate'), category === 'login' ? 'Bearer' : null);
+    t.equal(response.headers.get('www-authenticate'), category === 'login' ? 'Bearer realm="cpis-fhir"' : null);
     const retryAfter = category === 'throttled' ? '17' : category === 'transient' ? '5' : null;
     t.equal(response.headers.get('retry-after'), retryAfter);
     const { code, diagnostics } = await issueOf(response);
@@ -50,6 +52,31 @@ t.test('every category is answered with its status, as an OperationOutcome', asy
     t.equal(level, expected[faultCategories[category as FaultCategory].logLevel], category);
   }
   t.equal(server.refused.length, 0, 'perform audits what it refuses');
+});
+
+t.test('the facts of a fault become the headers that its client acts on', async (t) => {
+  const faults: Readonly<Record<string, FhirFault>> = {
+    invalid: fault('login', 'In words.', { isTokenInvalid: true }),
+    scope: fault('forbidden', 'In words.', { neededScope: 'system/Flag.r' }),
+    wait: fault('transient', 'In words.', { retryAfterS: 30 }).withIssues([]),
+  };
+  const server = await startServer({
+    answer: ({ id = '' }) => {
+      throw faults[id];
+    },
+  });
+  t.teardown(server.close);
+  const headersOf = async (id: string): Promise<Headers> =>
+    (await fetch(`${server.url}/Flag/${id}`, { headers: { authorization: token } })).headers;
+  t.equal(
+    (await headersOf('invalid')).get('www-authenticate'),
+    'Bearer realm="cpis-fhir", error="invalid_token", error_description="In words."',
+  );
+  t.equal(
+    (await headersOf('scope')).get('www-authenticate'),
+    'Bearer error="insufficient_scope", scope="system/Flag.r"',
+  );
+  t.equal((await headersOf('wait')).get('retry-after'), '30');
 });
 
 t.test('an OperationOutcome keeps all issues, their expressions and the details that they have', async (t) => {

@@ -301,7 +301,7 @@ t.test('nobody gets in without a token, and each refusal is audited before it is
     for (const headers of [{}, { authorization: 'Bearer wrong' }]) {
       const response = await fetch(server.url + path, { headers });
       t.equal(response.status, 401, path);
-      t.equal(response.headers.get('www-authenticate'), 'Bearer');
+      t.equal(response.headers.get('www-authenticate'), 'Bearer realm="cpis-fhir"');
       t.match(await issueOf(response), { code: 'login', spine: 'ACCESS_DENIED' });
     }
   }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'tap';
 import { FhirFault } from '../../src/fhir/fault.ts';
+import { faultStatus } from '../../src/fhir/response-status.ts';
 import { compareText } from '../../src/fhir/search/compare-text.ts';
 import { parseInterval } from '../../src/fhir/search/date.ts';
 import { matches } from '../../src/fhir/search/matches.ts';
@@ -103,7 +104,8 @@ test('whatever is sent, the answer is a query or a FhirFault of status 400 that 
           const query = parseSearch('Flag', params, optionsFor('Flag', { handling, ...linking }));
           return query.applied.length + query.ignored.length <= params.length;
         } catch (error) {
-          if (!(error instanceof FhirFault) || error.status !== 400 || error.issues.length === 0) return false;
+          if (!(error instanceof FhirFault) || faultStatus[error.category].code !== 400 || error.issues.length === 0)
+            return false;
           return error.issues.every(({ expression = [] }) => expression.every((name) => /^[\w.:-]{1,64}$/.test(name)));
         }
       },

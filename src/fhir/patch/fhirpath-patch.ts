@@ -154,7 +154,7 @@ export function parseFhirPathPatch(parameters: JsonObject, definitions: Definiti
       } catch (error) {
         if (!(error instanceof FhirFault)) throw error;
         const issues = error.issues.map((issue) => ({ ...issue, expression: [operation.at] }));
-        throw new FhirFault(error.category, issues, { cause: error });
+        throw error.withIssues(issues);
       }
     }
     return patched;

@@ -118,7 +118,7 @@ export async function recordRefusal(
       patientIds: context.caller === undefined ? [] : findRefusedPatients(request),
       id: ports.newAuditId(),
       recordedMs: ports.clock(),
-      outcome: refused.status < 500 ? '4' : '8',
+      outcome: refused.isServerFailure ? '8' : '4',
       outcomeReason: refused.category,
       ...describeRequest(request, context),
     },

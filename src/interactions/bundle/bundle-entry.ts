@@ -1,10 +1,10 @@
-import { STATUS_CODES } from 'node:http';
 import { refuseNotServed, type TypeInteraction } from '../../cpis/access-policy.ts';
 import { spineCodingFor } from '../../cpis/spine-code.ts';
 import { readPatchBody } from '../../fhir/bundle/patch-body.ts';
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
 import { readCompartment } from '../../fhir/patient-compartment.ts';
+import { answerStatus, faultStatus, type ResponseStatus } from '../../fhir/response-status.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, InteractionCode, Perform } from '../port/interaction.ts';
 
 /** One entry of a batch or transaction, as a request of its own. */
@@ -127,13 +127,11 @@ export function issuesInBundle(issues: readonly Issue[], entry: Pick<BundleEntry
   }));
 }
 
-function statusText(status: number): string {
-  return `${status} ${STATUS_CODES[status] ?? ''}`.trim();
+function statusLine({ code, phrase }: ResponseStatus): string {
+  return `${code} ${phrase}`;
 }
 
 const done: Issue = { severity: 'information', code: 'informational', diagnostics: 'Done.' };
-
-const statusOf = { ok: 200, created: 201, deleted: 204, 'not-modified': 304 } as const;
 
 /** The response entry of what was answered; the resource only where it was read or asked for. */
 export function renderAnsweredEntry(
@@ -146,7 +144,7 @@ export function renderAnsweredEntry(
   const told = answer.warnings ?? [];
   const warnings = told.length === 0 && !isRead(entry) && context.preferReturn === 'OperationOutcome' ? [done] : told;
   const response = JSON.stringify({
-    status: statusText(statusOf[answer.kind]),
+    status: statusLine(answerStatus[answer.kind]),
     ...(answer.location === undefined ? {} : { location: `${baseUrl}/${answer.location}` }),
     ...(answer.versionId === undefined ? {} : { etag: `W/"${answer.versionId}"` }),
     ...(answer.lastUpdatedMs === undefined ? {} : { lastModified: new Date(answer.lastUpdatedMs).toISOString() }),
@@ -177,7 +175,7 @@ export async function performEntry(
 export function renderRefusedEntry(entry: Pick<BundleEntry, 'index' | 'request'>, error: unknown): string {
   const refused =
     error instanceof FhirFault ? error : fault('exception', 'The server failed on this entry.', { cause: error });
-  const status = JSON.stringify(statusText(refused.status));
+  const status = JSON.stringify(statusLine(faultStatus[refused.category]));
   const outcome = renderOperationOutcome(issuesInBundle(refused.issues, entry), spineCodingFor(refused.category));
   return `{"response":{"status":${status},"outcome":${outcome}}}`;
 }

@@ -32,9 +32,7 @@ function rank(entry: BundleEntry): number {
 
 function inEntry<T>(entry: BundleEntry, act: () => T): T {
   const move = (error: unknown): unknown =>
-    error instanceof FhirFault
-      ? new FhirFault(error.category, issuesInBundle(error.issues, entry), { headers: error.headers, cause: error })
-      : error;
+    error instanceof FhirFault ? error.withIssues(issuesInBundle(error.issues, entry)) : error;
   try {
     const result = act();
     return result instanceof Promise ? (result.catch((error) => Promise.reject(move(error))) as T) : result;

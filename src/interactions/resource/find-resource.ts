@@ -23,7 +23,6 @@ export function notCreatedByUpdate(): FhirFault {
     'method',
     'There is no such resource, and an update creates none under an id of its own choice: create it with POST, or by a ' +
       'conditional update.',
-    { headers: { allow: 'GET, HEAD, PATCH, DELETE, OPTIONS' } },
   );
 }
 

@@ -61,7 +61,7 @@ export function checkRefusal(result: Extract<CommitResult, { kind: 'refused' }>)
 /** 503 after too many rounds: others kept changing what this write depends on. */
 export function contended(): Error {
   return fault('transient', 'Others are writing the same record: nothing was stored, try again.', {
-    headers: { 'Retry-After': '1' },
+    retryAfterS: 1,
   });
 }
 

@@ -4,6 +4,7 @@ import t from 'tap';
 import { loadDefinitions } from '../../../src/fhir/definitions/load-definitions.ts';
 import { FhirFault } from '../../../src/fhir/fault.ts';
 import { parsePatch } from '../../../src/fhir/patch/parse-patch.ts';
+import { statusOf } from '../../support/status-of.ts';
 
 type Json = Record<string, unknown>;
 
@@ -12,14 +13,14 @@ const kept = ['resourceType', 'id', 'meta'];
 const patch = (resource: Json, document: unknown): Json => parsePatch(document, kept, definitions)(resource);
 
 /** The status and where it is told, of a patch that is refused. */
-function refusal(resource: Json, document: unknown): { status: number; expression: readonly string[] } {
+function refusal(resource: Json, document: unknown): { status: number | undefined; expression: readonly string[] } {
   const before = JSON.stringify(resource);
   try {
     patch(resource, document);
   } catch (error) {
     if (!(error instanceof FhirFault)) throw error;
     if (JSON.stringify(resource) !== before) throw new Error('a refused patch left something behind');
-    return { status: error.status, expression: error.issues[0]?.expression ?? [] };
+    return { status: statusOf(error), expression: error.issues[0]?.expression ?? [] };
   }
   throw new Error(`accepted: ${JSON.stringify(document)}`);
 }

@@ -2,6 +2,7 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import { test } from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
 import { openCursor, sealCursor } from '../../../src/fhir/search/cursor.ts';
+import { statusOf } from '../../support/status-of.ts';
 
 const key = createSecretKey(randomBytes(32));
 const binding = { caller: 'client-a', query: 'Flag?patient=9990000018' };
@@ -49,14 +50,14 @@ test('what a cursor is refused for', async (t) => {
     `${text}=`,
     'é.\ud800',
   ]) {
-    t.equal(refusal(garbage)?.status, 400);
+    t.equal(statusOf(refusal(garbage)), 400);
   }
-  t.equal(refusal(text, { key: createSecretKey(randomBytes(32)) })?.status, 400, 'another key');
-  t.equal(refusal(text, { binding: { ...binding, query: 'Flag?patient=9990000026' } })?.status, 400);
-  t.equal(refusal(text, { binding: { ...binding, caller: 'client-b' } })?.status, 403);
-  t.equal(refusal(text, { binding: { caller: 'client-b', query: 'x' } })?.status, 403);
+  t.equal(statusOf(refusal(text, { key: createSecretKey(randomBytes(32)) })), 400, 'another key');
+  t.equal(statusOf(refusal(text, { binding: { ...binding, query: 'Flag?patient=9990000026' } })), 400);
+  t.equal(statusOf(refusal(text, { binding: { ...binding, caller: 'client-b' } })), 403);
+  t.equal(statusOf(refusal(text, { binding: { caller: 'client-b', query: 'x' } })), 403);
   const expired = refusal(text, { nowMs: issuedMs + 60_001 });
-  t.equal(expired?.status, 410);
+  t.equal(statusOf(expired), 410);
   t.strictSame(expired?.issues[0]?.expression, ['_cursor']);
   t.equal(expired?.issues[0]?.code, 'expired');
   t.equal(refusal(text, { nowMs: issuedMs + 60_000 }), undefined);

@@ -1,6 +1,7 @@
 import { test } from 'tap';
 import type { SearchClause } from '../../../src/fhir/search/ast.ts';
 import { baseUrl, clauseOf, parse, refusalOf } from '../../support/search-fixture.ts';
+import { statusOf } from '../../support/status-of.ts';
 
 const nhsNumber = 'https://fhir.nhs.uk/Id/nhs-number';
 const patient = { kind: 'literal', type: 'Patient', id: '9990000018' } as const;
@@ -187,7 +188,7 @@ test('unknown parameters: refused by name under strict handling, reported under 
   ] as const;
   const allowed = new Set(['patient']);
   const refusal = refusalOf('Flag', params, { allowed });
-  t.equal(refusal.status, 400);
+  t.equal(statusOf(refusal), 400);
   t.equal(refusal.category, 'not-supported');
   t.strictSame(
     refusal.issues.map((issue) => issue.expression),
@@ -276,7 +277,7 @@ test('what is refused under lenient handling too, with its expression', async (t
   for (const [type, name, value, code, expression] of rows) {
     const refusal = refusalOf(type, [[name, value]], { handling: 'lenient' });
     const [issue] = refusal.issues;
-    t.equal(refusal.status, 400);
+    t.equal(statusOf(refusal), 400);
     t.equal(issue?.code, code, `${name}=${value.slice(0, 30)}`);
     t.strictSame(issue?.expression, expression === undefined ? undefined : [expression]);
     if (value.length > 3) t.notOk(issue?.diagnostics.includes(value), 'the value is not repeated');
@@ -371,7 +372,7 @@ test('chains, _has, :text, _total and includes either way', async (t) => {
     ['_revinclude:recurse', 'Flag:patient'],
   ];
   for (const [name, value] of refused) {
-    t.equal(refusalOf('Flag', [[name, value]], { ...linking, handling: 'lenient' }).status, 400, name);
+    t.equal(statusOf(refusalOf('Flag', [[name, value]], { ...linking, handling: 'lenient' })), 400, name);
   }
   const six = Array.from({ length: 6 }, () => ['patient.family', 'x'] as const);
   t.equal(refusalOf('Flag', six, linking).issues[0]?.code, 'too-costly');

@@ -19,7 +19,7 @@ async function isUnavailable(promise: Promise<unknown>): Promise<boolean> {
     await promise;
     return false;
   } catch (error) {
-    return error instanceof FhirFault && error.status === 503 && error.headers['Retry-After'] !== undefined;
+    return error instanceof FhirFault && error.category === 'transient' && error.retryAfterS !== undefined;
   }
 }
 
