@@ -1,5 +1,5 @@
 import { uptime } from 'node:os';
-import { openPassedTime } from './elapsed-time.ts';
+import { openElapsedTime } from './elapsed-time.ts';
 
 /** Time as the dispatcher sees it; a test hands in its own. */
 export interface Clock {
@@ -44,7 +44,7 @@ export function openSteadyTime(
   let lastElapsedMs = elapsed();
   let leapSinceMs: number | undefined;
   let aheadMs = 0;
-  const passed = openPassedTime();
+  const passed = openElapsedTime();
   const sleptBeforeMs = slept();
   let sleptMs = 0;
 

@@ -5,7 +5,7 @@ interface Moment {
 }
 
 /** Remembers how a clock went, so that it can be told how much time has really passed since a moment that it showed. */
-export interface PassedTime {
+export interface ElapsedTime {
   /** Both clocks now; to be called in turn, and before and after each leap. */
   note(shownMs: number, elapsedMs: number): void;
   /** Milliseconds that have really passed since the clock showed this. Before the first note it went as it should. */
@@ -18,7 +18,7 @@ const toleranceMs = 10_000;
 const keptMs = 48 * 60 * 60_000;
 
 /** Opens it with nothing noted. */
-export function openPassedTime(): PassedTime {
+export function openElapsedTime(): ElapsedTime {
   /** Between two of them, and after the last, both clocks go evenly. */
   let kept: Moment[] = [];
   let latestShownMs = 0;

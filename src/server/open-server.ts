@@ -33,11 +33,11 @@ import { buildOrganizationDirectory } from '../interactions/directory/organizati
 import { buildPerform } from '../interactions/perform.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
 import { parseCriteriaSearch, searchSurfaces } from '../interactions/search/allowed-parameters.ts';
-import { watchOverDelivery } from '../notification/alarms/delivery-monitor.ts';
+import { startDeliveryMonitor } from '../notification/alarms/delivery-monitor.ts';
 import { renderBindingToken } from '../notification/channels/binding-token.ts';
 import { openTopicDelivery } from '../notification/channels/topic-delivery.ts';
 import { defaultDispatcherLimits, startDispatcher } from '../notification/delivery/dispatcher.ts';
-import { openNumbersBehind } from '../notification/events/event-number-regression.ts';
+import { openEventNumberRegression } from '../notification/events/event-number-regression.ts';
 import { openNotificationKeys } from '../notification/outbound-http/notification-keys.ts';
 import { buildHostResolver } from '../notification/outbound-http/resolve-host.ts';
 import { openSender } from '../notification/outbound-http/sender.ts';
@@ -257,7 +257,7 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
       ),
     onError,
   });
-  const watch = watchOverDelivery({
+  const watch = startDeliveryMonitor({
     deliveries: store.deliveries,
     dispatcher,
     clock: systemClock,
@@ -295,8 +295,8 @@ export async function openServer(settings: Settings, options: ComposeOptions): P
           nowMs: clock(),
         }).issues,
       redact: redactSubscription,
-      caughtUp: topics.numbers.caughtUp,
-      numbersBehind: openNumbersBehind({ logger, register: metrics }),
+      caughtUp: topics.numbers.allNumbered,
+      numbersBehind: openEventNumberRegression({ logger, register: metrics }),
       issueBindingToken: (owner, clientId, subscriptionIds) => {
         const expiresAtMs = clock() + bindingTokenLifetimeMs;
         const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };

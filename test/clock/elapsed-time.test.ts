@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { openSteadyTime } from '../../src/clock/clock.ts';
-import { openPassedTime } from '../../src/clock/elapsed-time.ts';
+import { openElapsedTime } from '../../src/clock/elapsed-time.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -94,7 +94,7 @@ t.test('whatever the clock did, an age is what has passed, within the tolerance'
 });
 
 t.test('it keeps little, however long the clock goes wrong', async (t) => {
-  const passed = openPassedTime();
+  const passed = openElapsedTime();
   for (let elapsedMs = 0; elapsedMs <= 240 * hourMs; elapsedMs += minuteMs)
     passed.note(startMs + elapsedMs * 0.9, elapsedMs);
   const dayAgo = startMs + 216 * hourMs * 0.9;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { Registry } from 'prom-client';
 import t, { type Test } from 'tap';
-import { watchOverDelivery } from '../../src/notification/alarms/delivery-monitor.ts';
+import { startDeliveryMonitor } from '../../src/notification/alarms/delivery-monitor.ts';
 import type { DeliveryQueue } from '../../src/store/store.ts';
 import { type World, world } from '../notification/delivery-world.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
@@ -36,7 +36,7 @@ function watched(test: Test, { store, dispatcher }: World, clock: ManualClock): 
   const note = (facts: { event?: string; hours?: number; kind?: string }): void => {
     told.push(facts.event === 'delivery-alarm' ? `${facts.hours} ${facts.kind}` : `${facts.event}`);
   };
-  const watch = watchOverDelivery({
+  const watch = startDeliveryMonitor({
     deliveries: store.deliveries,
     dispatcher,
     clock,

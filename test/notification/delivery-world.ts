@@ -21,7 +21,8 @@ import { protectSubscription } from '../../src/notification/subscriptions/channe
 import type { ParseSearch } from '../../src/notification/subscriptions/criteria.ts';
 import { selectByCriteria } from '../../src/notification/subscriptions/select-event.ts';
 import type { SubscriptionChange } from '../../src/notification/subscriptions/subscription-version.ts';
-import { openSubscriptions, type Subscriptions } from '../../src/notification/subscriptions/subscriptions.ts';
+import { openSubscriptions } from '../../src/notification/subscriptions/subscriptions.ts';
+import type { Subscriptions } from '../../src/notification/subscriptions/usable-subscription.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store, StoredResource } from '../../src/store/store.ts';
 import { storeUnavailable } from '../../src/store/store-unavailable.ts';
@@ -261,7 +262,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       manual.advance(byMs, async () => {
         for (let quiet = 0; quiet < 3; ) {
           await new Promise((next) => setTimeout(next, 2));
-          quiet = dispatcher.snapshot().lanes.some(({ underWay }) => underWay > 0) ? 0 : quiet + 1;
+          quiet = dispatcher.snapshot().queues.some(({ inFlight }) => inFlight > 0) ? 0 : quiet + 1;
         }
       }),
     stop: async () => {

@@ -1,8 +1,8 @@
 import type { Clock } from '../../clock/clock.ts';
 import type { DeliveryBreach, DeliveryQueue } from '../../store/store.ts';
-import { type Alarm, judgeAlarms, type StandingAlarms } from './alarms.ts';
+import { type ActiveAlarms, type Alarm, judgeAlarms } from './alarms.ts';
 
-export interface DeliveryWatchOptions {
+export interface AlarmLoopOptions {
   readonly deliveries: Pick<DeliveryQueue, 'backlog' | 'recordBreach'>;
   readonly clock: Clock;
   readonly everyMs: number;
@@ -14,26 +14,26 @@ export interface DeliveryWatchOptions {
 }
 
 /** Looks after the promise, whatever the dispatcher does: it reads what the store is owed, and nothing else. */
-export interface DeliveryWatch {
+export interface AlarmLoop {
   /** The alarms that stand. */
-  standing(): readonly Alarm[];
+  active(): readonly Alarm[];
   stop(): void;
 }
 
 /** Starts looking, at once and then every `everyMs`. A breach that cannot be recorded now is recorded later. */
-export function watchDeliveries(options: DeliveryWatchOptions): DeliveryWatch {
+export function startAlarmLoop(options: AlarmLoopOptions): AlarmLoop {
   const { deliveries, clock, everyMs, onAlarm, onBreach, onError } = options;
-  let standing: StandingAlarms = new Map();
+  let active: ActiveAlarms = new Map();
   let unrecorded: readonly DeliveryBreach[] = [];
   let stopped = false;
   let cancel: () => void;
 
   async function look(): Promise<void> {
-    const verdict = judgeAlarms(standing, await deliveries.backlog(), clock.now(), clock.ageMs);
+    const decision = judgeAlarms(active, await deliveries.backlog(), clock.now(), clock.ageMs);
     if (stopped) return;
-    ({ standing } = verdict);
-    unrecorded = [...unrecorded, ...verdict.breaches];
-    for (const alarm of verdict.changed) onAlarm(alarm);
+    ({ active } = decision);
+    unrecorded = [...unrecorded, ...decision.breaches];
+    for (const alarm of decision.changed) onAlarm(alarm);
     while (unrecorded[0] !== undefined) {
       const [breach] = unrecorded;
       if (await deliveries.recordBreach(breach)) onBreach(breach);
@@ -54,7 +54,7 @@ export function watchDeliveries(options: DeliveryWatchOptions): DeliveryWatch {
   plan(0);
 
   return {
-    standing: () => [...standing.values()],
+    active: () => [...active.values()],
     stop() {
       stopped = true;
       cancel();

@@ -19,7 +19,7 @@ export interface AlarmWebhookOptions {
 const waitsMs = [5_000, 30_000, 120_000, 600_000];
 const deadlineMs = 10_000;
 /** Alarms that wait to be told; beyond it they are in the log only. */
-const mostWaiting = 200;
+const maxWaiting = 200;
 
 /** Tells an operator's endpoint of alarms: `POST` of JSON that names an authority and numbers, no event and no patient. */
 export function openAlarmWebhook({ url, clock, onError }: AlarmWebhookOptions): AlarmWebhook {
@@ -40,7 +40,7 @@ export function openAlarmWebhook({ url, clock, onError }: AlarmWebhookOptions): 
     } catch (error) {
       onError(error);
       const waitMs = waitsMs[tries];
-      if (closed || waitMs === undefined || waiting.size >= mostWaiting) return;
+      if (closed || waitMs === undefined || waiting.size >= maxWaiting) return;
       const cancel = clock.after(waitMs, () => {
         waiting.delete(cancel);
         void post(body, tries + 1);

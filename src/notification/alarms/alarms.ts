@@ -24,10 +24,10 @@ export interface Alarm {
 }
 
 /** The alarms that stand, by kind and authority. */
-export type StandingAlarms = ReadonlyMap<string, Alarm>;
+export type ActiveAlarms = ReadonlyMap<string, Alarm>;
 
-export interface AlarmVerdict {
-  readonly standing: StandingAlarms;
+export interface AlarmDecision {
+  readonly active: ActiveAlarms;
   /** Those whose level is another than before; level 0 ends an alarm. */
   readonly changed: readonly Alarm[];
   readonly breaches: readonly DeliveryBreach[];
@@ -57,11 +57,11 @@ function readAlarms(
 
 /** What has to be told, given the alarms that stood before. `ageMs`: how long ago a recorded moment really is. */
 export function judgeAlarms(
-  before: StandingAlarms,
+  before: ActiveAlarms,
   backlog: readonly DeliveryBacklog[],
   nowMs: number,
   ageMs: (recordedMs: number) => number,
-): AlarmVerdict {
+): AlarmDecision {
   const alarms = backlog.flatMap((row) => readAlarms(row, ageMs));
   const changed = alarms.filter((alarm) => alarm.level !== (before.get(keyOf(alarm))?.level ?? 0));
   const breaches = changed.flatMap(({ authority, kind, level, oldestRecordedMs, undelivered }) =>
@@ -69,6 +69,6 @@ export function judgeAlarms(
       ? []
       : [{ authority, kind, oldestRecordedMs, atMs: nowMs, undelivered }],
   );
-  const standing = new Map(alarms.filter(({ level }) => level > 0).map((alarm) => [keyOf(alarm), alarm]));
-  return { standing, changed, breaches };
+  const active = new Map(alarms.filter(({ level }) => level > 0).map((alarm) => [keyOf(alarm), alarm]));
+  return { active, changed, breaches };
 }

@@ -3,12 +3,12 @@ import type { Registry } from 'prom-client';
 import type { Clock } from '../../clock/clock.ts';
 import type { DeliveryQueue } from '../../store/store.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
-import { type DeliveryWatch, watchDeliveries } from './alarm-loop.ts';
+import { type AlarmLoop, startAlarmLoop } from './alarm-loop.ts';
 import { openAlarmWebhook } from './alarm-webhook.ts';
 import type { Alarm } from './alarms.ts';
 import { registerDeliveryMetrics } from './metrics.ts';
 
-export interface DeliveryOversightOptions {
+export interface DeliveryMonitorOptions {
   readonly deliveries: DeliveryQueue;
   readonly dispatcher: Pick<Dispatcher, 'snapshot'>;
   readonly clock: Clock;
@@ -27,7 +27,7 @@ const skewToTellMs = 60_000;
  * Alarms where people see them: in the log as `delivery-alarm` and `delivery-breach`, in the metrics, and at the operator's
  * webhook where there is one.
  */
-export function watchOverDelivery(options: DeliveryOversightOptions): Pick<DeliveryWatch, 'stop'> {
+export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<AlarmLoop, 'stop'> {
   const { deliveries, dispatcher, clock, aheadMs, register, logger, webhookUrl } = options;
   let breaches = 0;
   let skewed = false;
@@ -42,8 +42,8 @@ export function watchOverDelivery(options: DeliveryOversightOptions): Pick<Deliv
 
   function onAlarm(alarm: Alarm): void {
     const { authority, kind, level: hours, undelivered } = alarm;
-    const lane = dispatcher.snapshot().lanes.find((one) => one.authority === authority);
-    const reason = lane?.lastFailure === undefined ? {} : { reason: lane.lastFailure };
+    const queue = dispatcher.snapshot().queues.find((one) => one.authority === authority);
+    const reason = queue?.lastFailure === undefined ? {} : { reason: queue.lastFailure };
     const facts = { event: 'delivery-alarm', authority, kind, hours, undelivered, ...reason };
     if (hours === 0) logger.info(facts, 'an authority is told again of what it was owed');
     else if (hours >= 12) logger.error(facts, 'an authority has not been told for long');
@@ -60,7 +60,7 @@ export function watchOverDelivery(options: DeliveryOversightOptions): Pick<Deliv
     skewed = isSkewed;
   }
 
-  const watch = watchDeliveries({
+  const watch = startAlarmLoop({
     deliveries: {
       backlog: () => {
         tellOfSkew();
@@ -83,7 +83,7 @@ export function watchOverDelivery(options: DeliveryOversightOptions): Pick<Deliv
     deliveries,
     dispatcher,
     ageMs: clock.ageMs,
-    alarms: watch.standing,
+    alarms: watch.active,
     breaches: () => breaches,
     aheadMs,
   });

@@ -67,7 +67,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
     registers,
     collect() {
       this.reset();
-      for (const { authority, endpointFailures } of dispatcher.snapshot().lanes)
+      for (const { authority, endpointFailures } of dispatcher.snapshot().queues)
         this.set({ authority }, endpointFailures);
     },
   });

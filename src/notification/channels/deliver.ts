@@ -1,6 +1,6 @@
 import type { ClaimedDelivery } from '../../store/store.ts';
 import type { Send, SendResult } from '../outbound-http/sender.ts';
-import type { UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
 import { buildMessage } from './message.ts';
 import type { TopicChannels } from './topic-channel.ts';
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock/clock.ts';
-import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 
 export interface HeartbeatsOptions {
   readonly subscriptions: Pick<Subscriptions, 'usable' | 'onChange' | 'authorities'>;

@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock/clock.ts';
 import type { ClaimedDelivery, DeliveryQueue, SubscriptionEvents } from '../../store/store.ts';
-import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 
 export interface AcknowledgementContext {
   readonly subscriptionEvents: Pick<SubscriptionEvents, 'range' | 'acknowledge' | 'acknowledged'>;

@@ -2,8 +2,8 @@ import type { Clock } from '../../clock/clock.ts';
 import { renderNotification } from '../../fhir/subscription/notification-bundle.ts';
 import type { SubscriptionEvents } from '../../store/store.ts';
 import type { EventReader } from '../events/event-reader.ts';
-import type { UsableSubscription } from '../subscriptions/subscriptions.ts';
-import { standingOf } from './topic-message.ts';
+import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
+import { stateOf } from './topic-message.ts';
 
 /** One open WebSocket, whatever carries it. */
 export interface SocketChannel {
@@ -173,6 +173,6 @@ export class SocketSession {
   ): string {
     const { baseUrl, newId, clock } = this.#context;
     const content = to.channel.topic?.content ?? 'empty';
-    return renderNotification(standingOf(to, last), type, events, { baseUrl, newId, nowMs: clock.now(), content });
+    return renderNotification(stateOf(to, last), type, events, { baseUrl, newId, nowMs: clock.now(), content });
   }
 }

@@ -3,7 +3,7 @@ import type { NumberedEvent } from '../../fhir/subscription/notification-bundle.
 import type { ClaimedDelivery, SubscriptionEvents } from '../../store/store.ts';
 import type { EventNumbers } from '../events/event-numbers.ts';
 import type { Send, SendResult } from '../outbound-http/sender.ts';
-import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 import { buildTopicMessage } from './topic-message.ts';
 
 type Delivery = Pick<ClaimedDelivery, 'auditId' | 'recordedMs' | 'body'>;

@@ -4,7 +4,7 @@ import { type EventNumbers, openEventNumbers } from '../events/event-numbers.ts'
 import { buildEventReader } from '../events/event-reader.ts';
 import type { Send } from '../outbound-http/sender.ts';
 import type { SelectEvent } from '../subscriptions/select-event.ts';
-import type { Subscriptions } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions } from '../subscriptions/usable-subscription.ts';
 import { buildDeliver, type Deliver } from './deliver.ts';
 import { startHeartbeats } from './heartbeats.ts';
 import { openTopicChannels } from './topic-channel.ts';

@@ -7,10 +7,10 @@ import {
   type SubscriptionStanding,
 } from '../../fhir/subscription/notification-bundle.ts';
 import type { Notification } from '../outbound-http/sender.ts';
-import type { UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
 
 /** Where a Subscription in use stands, `lastNumber` being its last event number. */
-export function standingOf(
+export function stateOf(
   { id, status, channel }: Pick<UsableSubscription, 'id' | 'status' | 'channel'>,
   lastNumber: number,
 ): SubscriptionStanding {
@@ -30,7 +30,7 @@ export function buildTopicMessage(
 ): Notification {
   const { channel, secrets } = to;
   const content = channel.topic?.content ?? 'empty';
-  const body = renderNotification(standingOf(to, lastNumber), type, events, { ...context, content });
+  const body = renderNotification(stateOf(to, lastNumber), type, events, { ...context, content });
   const headers = [...channel.headers.flat(), 'content-type', channel.payload ?? 'application/fhir+json'];
   const timeoutMs = channel.topic?.timeoutMs;
   return {

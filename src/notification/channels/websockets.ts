@@ -2,7 +2,7 @@ import type { Clock } from '../../clock/clock.ts';
 import type { DeliveryQueue, Store } from '../../store/store.ts';
 import type { EventNumbers } from '../events/event-numbers.ts';
 import type { EventReader } from '../events/event-reader.ts';
-import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 import { type Binding, parseBindingToken } from './binding-token.ts';
 import { settleAcknowledged } from './settle-acknowledged.ts';
 import { type SocketChannel, SocketSession } from './socket-session.ts';
@@ -19,7 +19,7 @@ export interface Websockets {
 export interface WebsocketsOptions {
   readonly store: Pick<Store, 'useOnce' | 'subscriptionEvents'> & { readonly deliveries: DeliveryQueue };
   readonly subscriptions: Pick<Subscriptions, 'usable' | 'onChange'>;
-  readonly numbers: Pick<EventNumbers, 'caughtUp' | 'onNumbered'>;
+  readonly numbers: Pick<EventNumbers, 'allNumbered' | 'onNumbered'>;
   readonly reader: EventReader;
   readonly clock: Clock;
   readonly baseUrl: string;
@@ -38,13 +38,13 @@ const goingAway = 1001;
 
 /** A connection that has not bound by then is closed. */
 const bindWithinMs = 10_000;
-const mostUnbound = 1_000;
+const maxUnbound = 1_000;
 /** The same from one address. */
-const mostUnboundOfAddress = 20;
+const maxUnboundOfAddress = 20;
 /** A Subscription that has just been written is in use a moment later. */
 const lookAgainMs = 250;
-const mostLooks = 8;
-const mostSessionsOfOwner = 10;
+const maxLooks = 8;
+const maxSessionsOfOwner = 10;
 /** How often events are looked for that another server has numbered. */
 const lookEveryMs = 5_000;
 
@@ -72,7 +72,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       return;
     }
     const others = [...sessions].filter((each) => each !== session && each.owner === binding.owner);
-    if (others.length >= mostSessionsOfOwner) {
+    if (others.length >= maxSessionsOfOwner) {
       session.close(tryAgainLater, 'this authority has too many connections');
       return;
     }
@@ -81,7 +81,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       return binding.subscriptionIds.flatMap((id) => usable.get(id) ?? []);
     };
     let bound = findBound();
-    for (let looks = 1; bound.length === 0 && looks < mostLooks && session.isOpen; looks += 1) {
+    for (let looks = 1; bound.length === 0 && looks < maxLooks && session.isOpen; looks += 1) {
       await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
       bound = findBound();
     }
@@ -89,7 +89,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       session.close(policyViolation, 'no Subscription of the token is in use');
       return;
     }
-    await numbers.caughtUp(binding.owner);
+    await numbers.allNumbered(binding.owner);
     for (const to of bound) await session.bind(to, binding.clientId);
   }
 
@@ -141,7 +141,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       const unbound = [...sessions].filter(({ owner }) => owner === undefined);
       const ofAddress = unbound.filter(({ address }) => address === channel.address);
       const session = new SocketSession(channel, options);
-      if (closed || unbound.length >= mostUnbound || ofAddress.length >= mostUnboundOfAddress) {
+      if (closed || unbound.length >= maxUnbound || ofAddress.length >= maxUnboundOfAddress) {
         session.close(tryAgainLater, 'too many connections');
         return;
       }

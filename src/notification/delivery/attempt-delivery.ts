@@ -1,16 +1,16 @@
 import type { ClaimedDelivery, Settlement } from '../../store/store.ts';
-import type { UsableSubscription } from '../subscriptions/subscriptions.ts';
-import type { LaneContext } from './authority-queue-context.ts';
+import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
+import type { AuthorityQueueContext } from './authority-queue-context.ts';
 import type { Endpoints } from './endpoints.ts';
 import { settle } from './settlement.ts';
 
-/** The lane that an attempt is made for. */
-export interface AttemptingLane {
+/** The queue that an attempt is made for. */
+export interface AttemptingQueue {
   readonly authority: string;
   readonly endpoints: Endpoints;
   /** The time that what nobody asks for is set apart with, given the time of now. */
-  unwantedAtMs(nowMs: number): number;
-  /** The lane is being stopped: what fails now was cut, and says nothing. */
+  unmatchedAtMs(nowMs: number): number;
+  /** The queue is being stopped: what fails now was cut, and says nothing. */
   isStopped(): boolean;
 }
 
@@ -28,13 +28,18 @@ export interface Attempted {
 export async function attemptDelivery(
   delivery: ClaimedDelivery,
   usable: readonly UsableSubscription[],
-  { authority, endpoints, unwantedAtMs, isStopped }: AttemptingLane,
-  { clock, random, selectEvent, renderEvent }: Pick<LaneContext, 'clock' | 'random' | 'selectEvent' | 'renderEvent'>,
+  { authority, endpoints, unmatchedAtMs, isStopped }: AttemptingQueue,
+  {
+    clock,
+    random,
+    selectEvent,
+    renderEvent,
+  }: Pick<AuthorityQueueContext, 'clock' | 'random' | 'selectEvent' | 'renderEvent'>,
 ): Promise<Attempted> {
   const event = { ...delivery, body: renderEvent(delivery.body, authority) };
   const selects = selectEvent(event.body);
   const wanting = usable.filter(({ clauses }) => selects(clauses));
-  if (wanting.length === 0) return setApart(unwantedAtMs(clock.now()));
+  if (wanting.length === 0) return setApart(unmatchedAtMs(clock.now()));
   const open = wanting.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
   const outcomes = await Promise.all(open.map((to) => endpoints.sendTo(to, event)));
   const heldBackFrom = outcomes
@@ -42,7 +47,7 @@ export async function attemptDelivery(
     .map(({ subscriptionId }) => subscriptionId);
   const unsent = outcomes.length > 0 && heldBackFrom.length === outcomes.length;
   const cut = isStopped() && !outcomes.every(({ result }) => result?.kind === 'acknowledged');
-  if (cut || (unsent && endpoints.mayTry(usable) === 'none')) {
+  if (cut || (unsent && endpoints.admission(usable) === 'closed')) {
     return { settlement: { kind: 'released' }, heldBackFrom };
   }
   return { settlement: settle(delivery, outcomes, clock.now(), random), heldBackFrom };
@@ -54,12 +59,12 @@ const setApart = (atMs: number): Attempted => ({ settlement: { kind: 'unwanted',
 export function giveBack(
   { body }: ClaimedDelivery,
   usable: readonly UsableSubscription[],
-  { authority, unwantedAtMs }: Pick<AttemptingLane, 'authority' | 'unwantedAtMs'>,
-  { clock, selectEvent, renderEvent }: Pick<LaneContext, 'clock' | 'selectEvent' | 'renderEvent'>,
+  { authority, unmatchedAtMs }: Pick<AttemptingQueue, 'authority' | 'unmatchedAtMs'>,
+  { clock, selectEvent, renderEvent }: Pick<AuthorityQueueContext, 'clock' | 'selectEvent' | 'renderEvent'>,
 ): Attempted {
   if (usable.length > 0) {
     const selects = selectEvent(renderEvent(body, authority));
-    if (!usable.some(({ clauses }) => selects(clauses))) return setApart(unwantedAtMs(clock.now()));
+    if (!usable.some(({ clauses }) => selects(clauses))) return setApart(unmatchedAtMs(clock.now()));
   }
   return { settlement: { kind: 'released' }, heldBackFrom: [] };
 }

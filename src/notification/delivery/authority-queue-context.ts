@@ -1,11 +1,11 @@
 import type { DeliveryQueue } from '../../store/store.ts';
 import type { SelectEvent } from '../subscriptions/select-event.ts';
-import type { Subscriptions } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions } from '../subscriptions/usable-subscription.ts';
 import type { EndpointsContext } from './endpoints.ts';
 import type { SendSlots } from './send-slots.ts';
 
-/** What all lanes share. */
-export interface LaneContext extends EndpointsContext {
+/** What all queues share. */
+export interface AuthorityQueueContext extends EndpointsContext {
   readonly deliveries: DeliveryQueue;
   readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered'>;
   readonly selectEvent: SelectEvent;
@@ -20,6 +20,6 @@ export interface LaneContext extends EndpointsContext {
   readonly onError: (error: unknown) => void;
   /** A delivery has been parked; `reason` is the class of its last failure. */
   readonly onParked: (authority: string, auditId: string, reason: string) => void;
-  /** The lane has nothing due but may hold what comes due later: it wants `dueAt`. */
+  /** The queue has nothing due but may hold what comes due later: it wants `dueAt`. */
   readonly askDue: () => void;
 }

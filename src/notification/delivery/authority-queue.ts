@@ -1,34 +1,34 @@
 import { openTimers, type Timers } from '../../clock/timers.ts';
 import type { ClaimedDelivery } from '../../store/store.ts';
-import type { UsableSubscription } from '../subscriptions/subscriptions.ts';
-import { type Attempted, type AttemptingLane, attemptDelivery, giveBack } from './attempt-delivery.ts';
-import type { LaneContext } from './authority-queue-context.ts';
+import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
+import { type Attempted, type AttemptingQueue, attemptDelivery, giveBack } from './attempt-delivery.ts';
+import type { AuthorityQueueContext } from './authority-queue-context.ts';
 import { ClaimedPage } from './claimed-page.ts';
 import { Endpoints } from './endpoints.ts';
-import { UnderWay } from './in-flight.ts';
+import { InFlight } from './in-flight.ts';
 import { makeAllDue } from './requeue.ts';
 import { SendAllowance } from './send-allowance.ts';
 import { settleDelivery } from './settle-delivery.ts';
-import { StorePatience } from './store-backoff.ts';
-import { UnwantedSweep } from './unmatched-recheck.ts';
+import { StoreBackoff } from './store-backoff.ts';
+import { UnmatchedRecheck } from './unmatched-recheck.ts';
 
-const mostUnderWay = 256;
+const maxInFlight = 256;
 
 /**
  * The deliveries of one authority: claimed in pages, sent side by side within bounds, settled. Between signals it does
  * nothing: a timer stands at the next due delivery, the next probe, or the next try of a store that failed.
  */
-export class Lane {
+export class AuthorityQueue {
   readonly authority: string;
-  readonly #context: LaneContext;
+  readonly #context: AuthorityQueueContext;
   readonly #endpoints: Endpoints;
-  readonly #attempting: AttemptingLane;
-  readonly #underWay: UnderWay;
+  readonly #attempting: AttemptingQueue;
+  readonly #inFlight: InFlight;
   readonly #allowance: SendAllowance;
   readonly #timers: Timers<'due' | 'probe' | 'held-back' | 'store' | 'rate'>;
   readonly #claimed = new ClaimedPage();
-  readonly #store: StorePatience;
-  readonly #unwanted = new UnwantedSweep();
+  readonly #store: StoreBackoff;
+  readonly #unwanted = new UnmatchedRecheck();
   #sending = 0;
   #claiming = false;
   /** The last claim found nothing more that is due, and nothing has happened since. */
@@ -45,18 +45,18 @@ export class Lane {
   #mayComeDue = false;
   #stopped = false;
 
-  constructor(authority: string, context: LaneContext) {
+  constructor(authority: string, context: AuthorityQueueContext) {
     this.authority = authority;
     this.#context = context;
     this.#timers = openTimers(context.clock);
-    this.#underWay = new UnderWay(context.onError, () => this.resume());
+    this.#inFlight = new InFlight(context.onError, () => this.resume());
     this.#allowance = new SendAllowance(context.slots, context.perSecond, context.clock);
     this.#endpoints = new Endpoints(authority, context, () => this.#makeDue());
-    this.#store = new StorePatience(context.clock);
+    this.#store = new StoreBackoff(context.clock);
     this.#attempting = {
       authority,
       endpoints: this.#endpoints,
-      unwantedAtMs: (nowMs) => this.#unwanted.timeOf(nowMs),
+      unmatchedAtMs: (nowMs) => this.#unwanted.timeOf(nowMs),
       isStopped: () => this.#stopped,
     };
   }
@@ -67,8 +67,8 @@ export class Lane {
   }
 
   /** Claims, attempts and settlements that have not ended. */
-  get underWay(): number {
-    return this.#underWay.size;
+  get inFlight(): number {
+    return this.#inFlight.size;
   }
 
   get endpoints(): Pick<Endpoints, 'failures' | 'lastFailure'> {
@@ -92,12 +92,12 @@ export class Lane {
   restart(): void {
     this.#restarts += 1;
     this.#endpoints.forget();
-    this.sweepUnwanted();
+    this.recheckUnmatched();
     this.#makeDue();
   }
 
   /** What no Subscription asked for is looked at again, in small parts, each when nothing else is due. */
-  sweepUnwanted(): void {
+  recheckUnmatched(): void {
     this.#unwanted.ask(this.#context.clock.now());
   }
 
@@ -130,18 +130,18 @@ export class Lane {
 
   /** Resolves when everything under way has been settled; to be awaited after `halt`. */
   settled(): Promise<void> {
-    return this.#underWay.ended();
+    return this.#inFlight.ended();
   }
 
   #startClaimed(usable: readonly UsableSubscription[]): void {
     const { clock, deadlineMs } = this.#context;
     while (this.#claimed.size > 0) {
-      const may = this.#endpoints.mayTry(usable);
+      const may = this.#endpoints.admission(usable);
       const delivery = this.#endpoints.pick(usable, this.#claimed.deliveries, may, this.#unwanted.isWanted);
       const outlives = this.#claimed.outlives(clock.now(), deadlineMs);
       if (delivery === undefined || !outlives) {
-        this.#sweepsNext = outlives && may !== 'none' && this.#unwanted.isWanted;
-        if (may === 'another' && !this.#sweepsNext) this.#noOtherAtNews = this.#news;
+        this.#sweepsNext = outlives && may !== 'closed' && this.#unwanted.isWanted;
+        if (may === 'untried-only' && !this.#sweepsNext) this.#noOtherAtNews = this.#news;
         this.#releaseClaimed(usable);
         return;
       }
@@ -158,7 +158,7 @@ export class Lane {
   #claimMore(usable: readonly UsableSubscription[]): void {
     const { pageSize } = this.#context;
     if (this.#sweepsNext) {
-      if (this.#underWay.size === 0 && this.#mayAskStore()) this.#sweep();
+      if (this.#inFlight.size === 0 && this.#mayAskStore()) this.#sweep();
       return;
     }
     if (this.#drained) {
@@ -168,21 +168,21 @@ export class Lane {
         this.#context.askDue();
       }
       // While no endpoint may be tried nothing is brought back: it would look overdue.
-      if (!this.#unwanted.isWanted || this.#underWay.size > 0) return;
+      if (!this.#unwanted.isWanted || this.#inFlight.size > 0) return;
       if (!this.#waitsForProbe(usable) && this.#mayAskStore()) this.#sweep();
       return;
     }
     if (this.#waitsForProbe(usable)) return;
-    const may = this.#endpoints.mayTry(usable);
-    const enough = may === 'all' ? pageSize / 4 : 0;
-    if (this.#claiming || this.#claimed.size > enough || this.#underWay.size >= mostUnderWay) return;
+    const may = this.#endpoints.admission(usable);
+    const enough = may === 'open' ? pageSize / 4 : 0;
+    if (this.#claiming || this.#claimed.size > enough || this.#inFlight.size >= maxInFlight) return;
     if (this.#mayAskStore()) this.#claim(pageSize);
   }
 
   /** Nothing may be tried now: a timer stands at the next probe, where there will be one. */
   #waitsForProbe(usable: readonly UsableSubscription[]): boolean {
-    const may = this.#endpoints.mayTry(usable);
-    if (may !== 'none' && !(may === 'another' && this.#noOtherAtNews === this.#news)) return false;
+    const may = this.#endpoints.admission(usable);
+    if (may !== 'closed' && !(may === 'untried-only' && this.#noOtherAtNews === this.#news)) return false;
     const waitMs = this.#endpoints.nextProbeInMs(usable);
     if (waitMs !== undefined) this.#timers.set('probe', waitMs, () => this.resume());
     return true;
@@ -211,7 +211,7 @@ export class Lane {
       }
       if (this.#stopped) this.#releaseClaimed();
     };
-    this.#underWay.add(claim());
+    this.#inFlight.add(claim());
   }
 
   #start(delivery: ClaimedDelivery, usable: readonly UsableSubscription[]): void {
@@ -222,7 +222,7 @@ export class Lane {
       this.#allowance.giveBack(this);
       this.resume();
     });
-    this.#underWay.add(attempt.then((attempted) => this.#settle(delivery, attempted, restarts)));
+    this.#inFlight.add(attempt.then((attempted) => this.#settle(delivery, attempted, restarts)));
   }
 
   /** `restarts`: as many as there were when the attempt began. */
@@ -244,7 +244,7 @@ export class Lane {
   #releaseClaimed(usable: readonly UsableSubscription[] = []): void {
     for (const delivery of this.#claimed.takeAll()) {
       const given = giveBack(delivery, usable, this.#attempting, this.#context);
-      this.#underWay.add(this.#settle(delivery, given, this.#restarts));
+      this.#inFlight.add(this.#settle(delivery, given, this.#restarts));
     }
   }
 
@@ -252,12 +252,12 @@ export class Lane {
     const { deliveries, pageSize, clock } = this.#context;
     this.#sweepsNext = false;
     const made = this.#store.ask(() => this.#unwanted.next(deliveries, this.authority, pageSize, clock.now()));
-    this.#underWay.add(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
+    this.#inFlight.add(made.then((count) => (count > 0 ? this.#goOn() : undefined)));
   }
 
   /** Brings back what waits, at most so many. */
   #makeDue(most?: number): void {
     const made = makeAllDue(this.#context.deliveries, this.authority, this.#context.clock.now(), 'waiting', most);
-    this.#underWay.add(made.then(() => undefined).finally(() => this.#goOn()));
+    this.#inFlight.add(made.then(() => undefined).finally(() => this.#goOn()));
   }
 }

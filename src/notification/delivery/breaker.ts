@@ -43,11 +43,11 @@ export const freshBreaker: Breaker = {
 export const suspectBreaker: Breaker = { ...freshBreaker, failures: 1, round: 1 };
 
 /** An endpoint that refuses this many different events and acknowledges none is taken to fail, not the events. */
-export const mostRefused = 10;
+export const maxRefused = 10;
 
 /** So many different events have to fail before one that has not failed waits for the time of the next probe. */
 const failuresToBelieve = 3;
-const mostRemembered = 64;
+const maxRemembered = 64;
 
 /** The event as the last of them. */
 const add = (events: readonly string[], event: string, most: number): readonly string[] =>
@@ -59,18 +59,18 @@ export function recencyOf({ refused, failed }: Breaker, event: string): number {
 }
 
 /** Too few events have failed to tell the endpoint's fault from theirs: another one may be tried at once. */
-export function mayTryAnother({ failures, probing, throttled, refused, failed }: Breaker): boolean {
-  return failures > 0 && !probing && !throttled && refused.length < mostRefused && failed.length < failuresToBelieve;
+export function acceptsUntried({ failures, probing, throttled, refused, failed }: Breaker): boolean {
+  return failures > 0 && !probing && !throttled && refused.length < maxRefused && failed.length < failuresToBelieve;
 }
 
 /**
  * `open`: anything may go; `probe`: one notification may; `shut`: none, until `retryAtMs` or the end of a probe. With an
  * event: whether this one may.
  */
-export function stanceOf(breaker: Breaker, atMs: number, event?: string): 'open' | 'probe' | 'shut' {
+export function stanceOf(breaker: Breaker, atMs: number, event?: string): 'open' | 'probe' | 'closed' {
   if (breaker.failures === 0) return 'open';
   if (!breaker.probing && breaker.retryAtMs <= atMs) return 'probe';
-  return event !== undefined && mayTryAnother(breaker) && recencyOf(breaker, event) < 0 ? 'probe' : 'shut';
+  return event !== undefined && acceptsUntried(breaker) && recencyOf(breaker, event) < 0 ? 'probe' : 'closed';
 }
 
 /** An attempt begins; its `round` belongs to its answer. */
@@ -92,8 +92,8 @@ export function noteAttempt(breaker: Breaker, attempt: Attempt, random: () => nu
   const { round, event, answer } = attempt;
   if (answer.kind === 'acknowledged') return answered({ ...breaker, refused: [], failed: [] }, round);
   if (answer.kind === 'failed') return fail(breaker, attempt, answer, random);
-  const before = { ...breaker, refused: add(breaker.refused, event, mostRefused) };
-  if (before.refused.length < mostRefused) return answered(before, round);
+  const before = { ...breaker, refused: add(breaker.refused, event, maxRefused) };
+  if (before.refused.length < maxRefused) return answered(before, round);
   return fail(before, attempt, { retryAfterMs: undefined, throttles: false }, random);
 }
 
@@ -108,7 +108,7 @@ function fail(
   { retryAfterMs, throttles }: Omit<Extract<EndpointAnswer, { kind: 'failed' }>, 'kind'>,
   random: () => number,
 ): Breaker {
-  const failed = add(breaker.failed, event, mostRemembered);
+  const failed = add(breaker.failed, event, maxRemembered);
   if (round < breaker.round) return { ...breaker, failed };
   const failures = breaker.failures + 1;
   return {

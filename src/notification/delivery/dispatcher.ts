@@ -4,9 +4,9 @@ import type { Deliver } from '../channels/deliver.ts';
 import { longestDelayMs } from '../outbound-http/schedule.ts';
 import type { Sender } from '../outbound-http/sender.ts';
 import type { SelectEvent } from '../subscriptions/select-event.ts';
-import type { Subscriptions } from '../subscriptions/subscriptions.ts';
-import { Lane } from './authority-queue.ts';
-import type { LaneContext } from './authority-queue-context.ts';
+import type { Subscriptions } from '../subscriptions/usable-subscription.ts';
+import { AuthorityQueue } from './authority-queue.ts';
+import type { AuthorityQueueContext } from './authority-queue-context.ts';
 import { makeAllDue } from './requeue.ts';
 import { SendSlots } from './send-slots.ts';
 
@@ -63,11 +63,11 @@ export interface DispatcherOptions {
 interface DispatcherSnapshot {
   /** Attempts since the start, by result. */
   readonly attempts: ReadonlyMap<string, number>;
-  readonly lanes: readonly {
+  readonly queues: readonly {
     readonly authority: string;
     readonly sending: number;
     /** Claims, attempts and settlements that have not ended. */
-    readonly underWay: number;
+    readonly inFlight: number;
     readonly endpointFailures: number;
     /** The class of the last failure while an endpoint fails, such as `tls` or `status-503`. */
     readonly lastFailure: string | undefined;
@@ -91,7 +91,7 @@ const clockStepMs = 60_000;
 export function startDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, subscriptions, sender, clock, limits, onError } = options;
   const { deliveries } = store;
-  const lanes = new Map<string, Lane>();
+  const queues = new Map<string, AuthorityQueue>();
   const attempts = new Map<string, number>();
   let stopped = false;
   let cancelDueQuery: (() => void) | undefined;
@@ -100,7 +100,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   /** At the start nobody knows whether what is unwanted was looked at with the Subscriptions of now. */
   let sweepsAll = true;
 
-  const context: LaneContext = {
+  const context: AuthorityQueueContext = {
     ...options,
     ...limits,
     deliveries,
@@ -113,15 +113,15 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     askDue: () => askDue(),
   };
 
-  function laneOf(authority: string): Lane {
-    const known = lanes.get(authority);
+  function queueOf(authority: string): AuthorityQueue {
+    const known = queues.get(authority);
     if (known !== undefined) return known;
-    const lane = new Lane(authority, context);
-    lanes.set(authority, lane);
-    return lane;
+    const queue = new AuthorityQueue(authority, context);
+    queues.set(authority, queue);
+    return queue;
   }
 
-  /** One query serves all lanes that ask within the gap. */
+  /** One query serves all queues that ask within the gap. */
   function askDue(leastMs = 0): void {
     if (stopped || cancelDueQuery !== undefined) return;
     const waitMs = Math.max(0, lastDueQueryMs + dueQueryGapMs - clock.elapsed());
@@ -134,8 +134,8 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     try {
       const backlog = await deliveries.backlog();
       for (const { authority, nextDueMs, unwanted } of backlog) {
-        if (sweepsAll && unwanted > 0) laneOf(authority).sweepUnwanted();
-        if (sweepsAll && unwanted > 0 && !stopped) laneOf(authority).wake();
+        if (sweepsAll && unwanted > 0) queueOf(authority).recheckUnmatched();
+        if (sweepsAll && unwanted > 0 && !stopped) queueOf(authority).wake();
         if (nextDueMs !== undefined && !stopped) await schedule(authority, nextDueMs);
       }
       sweepsAll = false;
@@ -148,17 +148,17 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   /** Nothing is ever due later than the longest delay or a lease: if it is, the wall clock was set back. */
   async function schedule(authority: string, nextDueMs: number): Promise<void> {
     const nowMs = clock.now();
-    const lane = laneOf(authority);
+    const queue = queueOf(authority);
     if (nextDueMs <= nowMs + longestDelayMs + limits.leaseMs + clockStepMs) {
-      lane.dueAt(nextDueMs);
+      queue.dueAt(nextDueMs);
       return;
     }
     await makeAllDue(deliveries, authority, nowMs, 'waiting');
-    lane.wake();
+    queue.wake();
   }
 
   subscriptions.onChange((authority) => {
-    if (!stopped) laneOf(authority).restart();
+    if (!stopped) queueOf(authority).restart();
   });
   function queryRegularly(): void {
     askDue();
@@ -166,7 +166,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   }
   queryRegularly();
   const unwatch = deliveries.watch?.((authority) => {
-    if (!stopped) laneOf(authority).wake();
+    if (!stopped) queueOf(authority).wake();
   });
 
   async function stop(): Promise<void> {
@@ -174,8 +174,8 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     const unwatched = unwatch?.();
     cancelDueQuery?.();
     cancelNextQuery();
-    for (const lane of lanes.values()) lane.halt();
-    const settled = Promise.all([...lanes.values()].map((lane) => lane.settled()));
+    for (const queue of queues.values()) queue.halt();
+    const settled = Promise.all([...queues.values()].map((queue) => queue.settled()));
     const graceOver = Promise.withResolvers<void>();
     const cancelGrace = clock.after(limits.stopGraceMs, graceOver.resolve);
     await Promise.race([settled, graceOver.promise]);
@@ -187,20 +187,20 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
 
   return {
     wake: (authority) => {
-      if (!stopped) laneOf(authority).wake();
+      if (!stopped) queueOf(authority).wake();
     },
     replay: async (authority) => {
       const parked = await makeAllDue(deliveries, authority, clock.now(), 'parked');
       const waiting = await makeAllDue(deliveries, authority, clock.now(), 'waiting');
-      if (!stopped) laneOf(authority).restart();
+      if (!stopped) queueOf(authority).restart();
       return parked + waiting;
     },
     snapshot: () => ({
       attempts: new Map(attempts),
-      lanes: [...lanes.values()].map(({ authority, sending, underWay, endpoints }) => ({
+      queues: [...queues.values()].map(({ authority, sending, inFlight, endpoints }) => ({
         authority,
         sending,
-        underWay,
+        inFlight,
         endpointFailures: endpoints.failures,
         lastFailure: endpoints.lastFailure,
       })),

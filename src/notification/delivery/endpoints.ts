@@ -2,13 +2,13 @@ import type { Clock } from '../../clock/clock.ts';
 import type { ClaimedDelivery } from '../../store/store.ts';
 import type { Deliver } from '../channels/deliver.ts';
 import type { SendResult } from '../outbound-http/sender.ts';
-import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 import {
+  acceptsUntried,
   type Breaker,
   beginAttempt,
   type EndpointAnswer,
   freshBreaker,
-  mayTryAnother,
   noteAttempt,
   recencyOf,
   stanceOf,
@@ -27,6 +27,12 @@ export interface EndpointsContext {
 
 /** Failures in a row after which a Subscription shows `error`. */
 const outageFailures = 3;
+
+/**
+ * What the endpoints of an authority accept. `open`: any event; `probe`: one event, to find out whether an endpoint has
+ * recovered; `untried-only`: an event that has not failed yet; `closed`: nothing, or no Subscription is in use.
+ */
+export type Admission = 'open' | 'probe' | 'untried-only' | 'closed';
 
 /** The endpoints of one authority's Subscriptions, each with its breaker. */
 export class Endpoints {
@@ -70,17 +76,13 @@ export class Endpoints {
     this.#heldBack.clear();
   }
 
-  /**
-   * `all`: some endpoint is open; `one`: a probe may go; `another`: an event that has not failed may; `none`: each is shut
-   * or not in use yet, or there is none.
-   */
-  mayTry(usable: readonly UsableSubscription[]): 'all' | 'one' | 'another' | 'none' {
+  admission(usable: readonly UsableSubscription[]): Admission {
     const atMs = this.#context.clock.elapsed();
     const breakers = usable.filter(isSentTo).map((one) => this.#breakerOf(one));
     const stances = breakers.map((breaker) => stanceOf(breaker, atMs));
-    if (stances.includes('open')) return 'all';
-    if (stances.includes('probe')) return 'one';
-    return breakers.some(mayTryAnother) ? 'another' : 'none';
+    if (stances.includes('open')) return 'open';
+    if (stances.includes('probe')) return 'probe';
+    return breakers.some(acceptsUntried) ? 'untried-only' : 'closed';
   }
 
   /**
@@ -91,18 +93,18 @@ export class Endpoints {
   pick(
     usable: readonly UsableSubscription[],
     claimed: readonly ClaimedDelivery[],
-    may: 'all' | 'one' | 'another' | 'none',
+    may: Admission,
     freshOnly: boolean,
   ): ClaimedDelivery | undefined {
-    if (may === 'none') return undefined;
+    if (may === 'closed') return undefined;
     const atMs = this.#context.clock.elapsed();
     const mayProbe = (breaker: Breaker): boolean =>
-      may === 'another' ? mayTryAnother(breaker) : stanceOf(breaker, atMs) === 'probe';
+      may === 'untried-only' ? acceptsUntried(breaker) : stanceOf(breaker, atMs) === 'probe';
     const ready = usable
       .filter(isSentTo)
       .map((one) => ({ id: one.id, breaker: this.#breakerOf(one) }))
       .filter((one) => mayProbe(one.breaker));
-    if (may === 'all' && ready.length === 0) return claimed[0];
+    if (may === 'open' && ready.length === 0) return claimed[0];
     const recency = ({ auditId, acknowledgedBy }: ClaimedDelivery): number => {
       const open = ready.filter(({ id }) => !acknowledgedBy.includes(id));
       return Math.min(...open.map(({ breaker }) => recencyOf(breaker, auditId)));
@@ -110,7 +112,7 @@ export class Endpoints {
     const [next] = claimed
       .map((delivery) => ({ delivery, failedAt: recency(delivery) }))
       .sort((a, b) => (a.failedAt === b.failedAt ? 0 : a.failedAt - b.failedAt));
-    const mustBeFresh = may === 'another' || (may === 'one' && freshOnly);
+    const mustBeFresh = may === 'untried-only' || (may === 'probe' && freshOnly);
     return next === undefined || (mustBeFresh && next.failedAt >= 0) ? undefined : next.delivery;
   }
 
@@ -141,7 +143,7 @@ export class Endpoints {
     const before = this.#breakerOf(subscription);
     const startMs = clock.elapsed();
     const stance = stanceOf(before, startMs, delivery.auditId);
-    if (stance === 'shut') {
+    if (stance === 'closed') {
       this.#heldBack.add(subscriptionId);
       return { subscriptionId, result: undefined, probeInMs: this.#probeInMs(subscription), isProbe: false };
     }

@@ -1,5 +1,5 @@
 /** Tasks that have begun and not ended. */
-export class UnderWay {
+export class InFlight {
   readonly #tasks = new Set<Promise<void>>();
   readonly #onError: (error: unknown) => void;
   readonly #onEnded: () => void;

@@ -1,4 +1,4 @@
-/** Who takes slots: a lane that can be told to go on. */
+/** Who takes slots: a queue that can be told to go on. */
 export interface SlotUser {
   /** Slots in use. */
   readonly sending: number;
@@ -6,26 +6,26 @@ export interface SlotUser {
 }
 
 /**
- * Bounds how much is sent at the same time, over all lanes and per lane. The first slot of a lane is its own and outside
- * the common bound, so that lanes whose endpoints hang can never stop another lane; further slots are shared in turn.
+ * Bounds how much is sent at the same time, over all queues and per queue. The first slot of a queue is its own and outside
+ * the common bound, so that queues whose endpoints hang can never stop another queue; further slots are shared in turn.
  */
 export class SendSlots {
   readonly #shared: number;
-  readonly #perLane: number;
+  readonly #perQueue: number;
   readonly #waiting = new Set<SlotUser>();
   #sharedInUse = 0;
 
-  constructor(shared: number, perLane: number) {
+  constructor(shared: number, perQueue: number) {
     this.#shared = shared;
-    this.#perLane = perLane;
+    this.#perQueue = perQueue;
   }
 
-  /** Whether the lane may send one more; if not, it is resumed when it may. The lane counts `sending` itself. */
-  take(lane: SlotUser): boolean {
-    if (lane.sending === 0) return true;
-    if (lane.sending >= this.#perLane) return false;
+  /** Whether the queue may send one more; if not, it is resumed when it may. The queue counts `sending` itself. */
+  take(queue: SlotUser): boolean {
+    if (queue.sending === 0) return true;
+    if (queue.sending >= this.#perQueue) return false;
     if (this.#sharedInUse >= this.#shared) {
-      this.#waiting.add(lane);
+      this.#waiting.add(queue);
       return false;
     }
     this.#sharedInUse += 1;
@@ -33,8 +33,8 @@ export class SendSlots {
   }
 
   /** Gives one back; call after `sending` has gone down. */
-  giveBack(lane: SlotUser): void {
-    if (lane.sending > 0) this.#sharedInUse -= 1;
+  giveBack(queue: SlotUser): void {
+    if (queue.sending > 0) this.#sharedInUse -= 1;
     // One that has nothing to send any more leaves the slot to the next.
     for (const next of [...this.#waiting]) {
       if (this.#sharedInUse >= this.#shared) return;

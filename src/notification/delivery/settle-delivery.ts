@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock/clock.ts';
 import type { ClaimedDelivery, DeliveryQueue, Settlement } from '../../store/store.ts';
 
-const mostTries = 5;
+const maxTries = 5;
 const firstWaitMs = 200;
 
 /**
@@ -15,12 +15,12 @@ export async function settleDelivery(
   clock: Clock,
   onError: (error: unknown) => void,
 ): Promise<'recorded' | 'stale' | 'unknown'> {
-  for (let tries = 1; tries <= mostTries; tries += 1) {
+  for (let tries = 1; tries <= maxTries; tries += 1) {
     try {
       return (await deliveries.settle(delivery, settlement)) ? 'recorded' : 'stale';
     } catch (error) {
       onError(error);
-      if (tries < mostTries) await new Promise<void>((resolve) => clock.after(firstWaitMs * 2 ** tries, resolve));
+      if (tries < maxTries) await new Promise<void>((resolve) => clock.after(firstWaitMs * 2 ** tries, resolve));
     }
   }
   return 'unknown';

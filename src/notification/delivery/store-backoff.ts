@@ -4,7 +4,7 @@ const firstWaitMs = 500;
 const longestWaitMs = 30_000;
 
 /** A store that failed is left alone for a while, longer each time. */
-export class StorePatience {
+export class StoreBackoff {
   readonly #clock: Pick<Clock, 'elapsed'>;
   #failures = 0;
   #retryAtMs = 0;

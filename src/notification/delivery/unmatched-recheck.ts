@@ -7,7 +7,7 @@ const skewMs = 10_000;
  * What no Subscription asked for is set apart with a time. When the Subscriptions change, all that was set apart before is
  * looked at again, in small parts, each when nothing else is due.
  */
-export class UnwantedSweep {
+export class UnmatchedRecheck {
   #beforeMs = 0;
   #isWanted = false;
 

@@ -1,20 +1,20 @@
 import type { Logger } from 'pino';
 import { Counter, type Registry } from 'prom-client';
 
-export interface NumbersBehindOptions {
+export interface EventNumberRegressionOptions {
   readonly logger: Pick<Logger, 'error'>;
   readonly register: Registry;
 }
 
 /** A subscriber knows a number of its Subscription that is higher than `last`, the last one that this server has given. */
-export type NumbersBehind = (authority: string, subscriptionId: string, last: number, known: number) => void;
+export type EventNumberRegression = (authority: string, subscriptionId: string, last: number, known: number) => void;
 
 /**
  * Tells operators that event numbers went back, as they do when the store was restored from a backup: nothing in the store
  * itself can know of it, a subscriber can. Once for each Subscription in the log, and each time in
  * `cpis_event_numbers_behind_total`.
  */
-export function openNumbersBehind({ logger, register }: NumbersBehindOptions): NumbersBehind {
+export function openEventNumberRegression({ logger, register }: EventNumberRegressionOptions): EventNumberRegression {
   const told = new Set<string>();
   const counter = new Counter({
     name: 'cpis_event_numbers_behind_total',

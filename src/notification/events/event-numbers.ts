@@ -1,7 +1,7 @@
 import type { AuditWrite, OwedDelivery, Store } from '../../store/store.ts';
-import { openTurns } from '../subscriptions/keyed-queue.ts';
+import { openKeyedQueue } from '../subscriptions/keyed-queue.ts';
 import type { SelectEvent } from '../subscriptions/select-event.ts';
-import type { Subscriptions, UsableSubscription } from '../subscriptions/subscriptions.ts';
+import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 
 /**
  * Counts the events of topic-based Subscriptions, whether or not their endpoints answer. Numbers are given as events are
@@ -12,7 +12,7 @@ export interface EventNumbers {
   /** To be called after a commit. Returns at once. */
   recorded(audits: readonly AuditWrite[]): void;
   /** Resolves when everything that is owed to the authority has its numbers. Throws as the store does. */
-  caughtUp(authority: string): Promise<void>;
+  allNumbered(authority: string): Promise<void>;
   /** The numbers of these events of one Subscription, in the same order. Throws as the store does. */
   numberOf(subscriptionId: string, auditIds: readonly string[]): Promise<readonly number[]>;
   /** Calls `listener` when events of a Subscription have been numbered. */
@@ -44,7 +44,7 @@ export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
   const { store, subscriptions, selectEvent, renderEvent, onError } = options;
   const fresh = new Map<string, RecordedEvent[]>();
   /** One piece of work on an authority at a time. */
-  const turns = openTurns();
+  const work = openKeyedQueue();
   /** Up to where owed events have been looked at for each Subscription of an authority. */
   const positions = new Map<string, Map<string, OwedDelivery>>();
   const listeners = new Set<(authority: string, subscriptionId: string) => void>();
@@ -105,12 +105,12 @@ export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
             continue;
           }
           fresh.set(authority, [{ id, body }]);
-          turns.take(authority, () => numberFresh(authority)).catch(onError);
+          work.run(authority, () => numberFresh(authority)).catch(onError);
         }
       }
     },
-    caughtUp: (authority) =>
-      turns.take(authority, async () => {
+    allNumbered: (authority) =>
+      work.run(authority, async () => {
         await numberFresh(authority);
         for (const to of topical(authority)) await catchUp(authority, to);
       }),
@@ -120,7 +120,7 @@ export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
     },
     async close() {
       closed = true;
-      await turns.idle();
+      await work.idle();
     },
   };
 }

@@ -11,10 +11,10 @@ export interface NotificationKeys {
 }
 
 /** Each costs every notification a signature. */
-const mostKeys = 4;
+const maxKeys = 4;
 
 const describeFile = (file: string): string =>
-  `The notification key file ${file} does not hold a JWK Set of one to ${mostKeys} private Ed25519 keys`;
+  `The notification key file ${file} does not hold a JWK Set of one to ${maxKeys} private Ed25519 keys`;
 
 /**
  * Loads the JWK Set of private Ed25519 keys of a file; makes the file, with one key and readable by its owner only, when it
@@ -69,7 +69,7 @@ function readJwks(file: string): JWK[] | undefined {
 }
 
 async function load(jwks: readonly JWK[], file: string): Promise<NotificationKeys> {
-  if (jwks.length === 0 || jwks.length > mostKeys) throw new Error(describeFile(file));
+  if (jwks.length === 0 || jwks.length > maxKeys) throw new Error(describeFile(file));
   try {
     const privateKeys = jwks.map(({ kty, crv, x, d }) => {
       if (kty !== 'OKP' || crv !== 'Ed25519' || x === undefined || d === undefined)

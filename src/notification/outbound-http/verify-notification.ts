@@ -21,7 +21,7 @@ export type Verification =
 /** How far the sender's clock and the receiver's may be apart, as Standard Webhooks libraries have it. */
 export const defaultToleranceMs = 5 * 60_000;
 
-const mostSignatures = 16;
+const maxSignatures = 16;
 
 /**
  * Verifies a notification by Standard Webhooks. `body` are the bytes as they arrived, `nowMs` the time of arrival;
@@ -44,7 +44,7 @@ export function verifyNotification(
   if (nowMs - sentMs > toleranceMs) return invalid('it was signed too long ago');
   if (sentMs - nowMs > toleranceMs) return invalid('it was signed in the future: compare the clocks');
   const content = signedContent(id, timestamp, body);
-  for (const each of signature.split(' ').slice(0, mostSignatures)) {
+  for (const each of signature.split(' ').slice(0, maxSignatures)) {
     const scheme = fittingScheme(each, content, keys);
     if (scheme !== undefined) return { kind: 'valid', scheme, sentMs };
   }

@@ -3,7 +3,7 @@ import { RefusedAddress, type ResolveHost, resolveChecked } from '../outbound-ht
 import { type Channel, endOf, type ReadSubscription, type SubscriptionStatus } from './subscription.ts';
 
 /** What the server does with a stored Subscription: the status and error that it ought to have, and whether it is used. */
-export interface Verdict {
+export interface StatusDecision {
   readonly status: SubscriptionStatus;
   readonly error: string | undefined;
   readonly usable: boolean;
@@ -12,10 +12,10 @@ export interface Verdict {
 /**
  * The life cycle as far as nobody else has to be asked: what has ended becomes `off`; what may not be used any more, because
  * the registry changed, becomes `error` and is not used; `requested` becomes `active` where the subscriber connects to us,
- * and otherwise stays so until its endpoint has been looked at (`askEndpoint`). In `error` after failures it stays in use:
+ * and otherwise stays so until its endpoint has been looked at (`verifyEndpoint`). In `error` after failures it stays in use:
  * deliveries are tried until one is acknowledged. `off` stays `off`.
  */
-export function judgeSubscription(stored: StoredResource, read: ReadSubscription, nowMs: number): Verdict {
+export function judgeSubscription(stored: StoredResource, read: ReadSubscription, nowMs: number): StatusDecision {
   const { status, error, end }: { status: SubscriptionStatus; error?: string; end?: string } = JSON.parse(stored.body);
   if (status === 'off') return { status, error, usable: false };
   const endMs = endOf(end);
@@ -37,19 +37,19 @@ export const isHandshakeFailure = (error: string | undefined): boolean => error?
  * What becomes of a requested Subscription: `active` when its endpoint resolves to public addresses and, where notifications
  * are numbered, has accepted a handshake; otherwise `error`. Never rejects.
  */
-export async function askEndpoint(
+export async function verifyEndpoint(
   channel: Channel,
   resolve: ResolveHost,
   allowLoopback: boolean,
   handshake: () => Promise<string | undefined>,
-): Promise<Verdict> {
+): Promise<StatusDecision> {
   const refusal = await resolveEndpoint(channel.endpoint, resolve, allowLoopback);
-  if (channel.topic === undefined) return verdictOf(refusal);
+  if (channel.topic === undefined) return decisionOf(refusal);
   const failure = refusal ?? (await handshake());
-  return verdictOf(failure === undefined ? undefined : `${handshakeFailure}${failure}`);
+  return decisionOf(failure === undefined ? undefined : `${handshakeFailure}${failure}`);
 }
 
-const verdictOf = (error: string | undefined): Verdict => ({
+const decisionOf = (error: string | undefined): StatusDecision => ({
   status: error === undefined ? 'active' : 'error',
   error,
   usable: true,

@@ -1,7 +1,7 @@
 import type { ResolveHost } from '../outbound-http/address-guard.ts';
-import { askEndpoint, type Verdict } from './activation.ts';
-import type { Entry } from './reconcile-subscription.ts';
-import type { Handshake } from './subscriptions.ts';
+import { type StatusDecision, verifyEndpoint } from './activation.ts';
+import type { Entry } from './entry.ts';
+import type { Handshake } from './usable-subscription.ts';
 
 export interface ActivationsOptions {
   readonly resolve: ResolveHost;
@@ -10,7 +10,7 @@ export interface ActivationsOptions {
    * What the endpoint of a requested Subscription came to, as it was when it was asked. To be applied only if the
    * Subscription is still of that version. Awaited; what it rejects with goes to `onError`.
    */
-  readonly onAsked: (entry: Entry, verdict: Verdict) => Promise<void>;
+  readonly onAsked: (entry: Entry, decision: StatusDecision) => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
 
@@ -30,7 +30,7 @@ export interface Activations {
 }
 
 /** Versions of one Subscription whose endpoints are asked side by side: the answers of all but the last are for nothing. */
-const mostVersions = 3;
+const maxVersions = 3;
 
 interface Asked {
   /** No answer has come yet. */
@@ -40,36 +40,36 @@ interface Asked {
 
 export function openActivations({ resolve, allowLoopback, onAsked, onError }: ActivationsOptions): Activations {
   /** By Subscription and version, until what came of it has been applied. */
-  const underWay = new Map<string, Map<number, Asked>>();
+  const inFlight = new Map<string, Map<number, Asked>>();
   let handshake: Handshake | undefined;
   let closed = false;
 
   async function ask(entry: Entry, asked: Asked): Promise<void> {
     const { usable } = entry;
     const shake = async (): Promise<string | undefined> => (closed ? 'closed' : handshake?.(usable));
-    const verdict = await askEndpoint(usable.channel, resolve, allowLoopback, shake);
+    const decision = await verifyEndpoint(usable.channel, resolve, allowLoopback, shake);
     asked.asking = false;
-    if (!closed) await onAsked(entry, verdict);
+    if (!closed) await onAsked(entry, decision);
   }
 
   function beginOne(entry: Entry): void {
     const { id, status, channel } = entry.usable;
     const { version } = entry.stored;
     if (closed || status !== 'requested' || (channel.topic !== undefined && handshake === undefined)) return;
-    const versions = underWay.get(id) ?? new Map<number, Asked>();
+    const versions = inFlight.get(id) ?? new Map<number, Asked>();
     // One that has been answered begins the next.
-    if (versions.has(version) || [...versions.values()].filter(({ asking }) => asking).length >= mostVersions) return;
+    if (versions.has(version) || [...versions.values()].filter(({ asking }) => asking).length >= maxVersions) return;
     const asked: Asked = { asking: true, task: Promise.resolve() };
-    underWay.set(id, versions.set(version, asked));
+    inFlight.set(id, versions.set(version, asked));
     asked.task = ask(entry, asked)
       .catch(onError)
       .then(() => {
         versions.delete(version);
-        if (versions.size === 0 && underWay.get(id) === versions) underWay.delete(id);
+        if (versions.size === 0 && inFlight.get(id) === versions) inFlight.delete(id);
       });
   }
 
-  const tasksOf = (id: string): Promise<void>[] => [...(underWay.get(id)?.values() ?? [])].map(({ task }) => task);
+  const tasksOf = (id: string): Promise<void>[] => [...(inFlight.get(id)?.values() ?? [])].map(({ task }) => task);
   return {
     begin: (entries) => entries.forEach(beginOne),
     settled: async (ids) => {
@@ -80,7 +80,7 @@ export function openActivations({ resolve, allowLoopback, onAsked, onError }: Ac
     },
     close: async () => {
       closed = true;
-      await Promise.all([...underWay.keys()].flatMap(tasksOf));
+      await Promise.all([...inFlight.keys()].flatMap(tasksOf));
     },
   };
 }

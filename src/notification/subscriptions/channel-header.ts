@@ -20,7 +20,7 @@ const reserved = new Set([
 ]);
 const longestHeader = 8_192;
 /** How many headers one channel may have. */
-export const mostHeaders = 16;
+export const maxHeaders = 16;
 
 /** What stands in place of a header's value when a Subscription is read. */
 export const redactedValue = '[redacted]';

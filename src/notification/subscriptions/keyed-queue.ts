@@ -1,16 +1,16 @@
 /** Pieces of work that wait for one another within a key, and for nothing else. */
-export interface Turns {
+export interface KeyedQueue {
   /** Runs after what is under way for the key, whatever became of that. Settles as the task does. */
-  take<T>(key: string, task: () => Promise<T>): Promise<T>;
+  run<T>(key: string, task: () => Promise<T>): Promise<T>;
   /** Resolves when nothing is under way. */
   idle(): Promise<void>;
 }
 
-export function openTurns(): Turns {
+export function openKeyedQueue(): KeyedQueue {
   /** The last piece of work on each key. */
   const last = new Map<string, Promise<unknown>>();
   return {
-    take: (key, task) => {
+    run: (key, task) => {
       const next = (last.get(key) ?? Promise.resolve()).then(task);
       const settled: Promise<unknown> = next
         .catch(() => undefined)

@@ -1,68 +1,59 @@
 import { ownerOf } from '../../cpis/labels.ts';
 import type { StoredResource } from '../../store/store.ts';
-import { isHandshakeFailure, judgeSubscription, type Verdict } from './activation.ts';
+import { isHandshakeFailure, judgeSubscription, type StatusDecision } from './activation.ts';
 import { revealSubscription } from './channel-secrets.ts';
-import type { Refusals } from './registry-conflicts.ts';
+import type { Entry, Reconciled } from './entry.ts';
+import type { RegistryConflicts } from './registry-conflicts.ts';
 import { endOf, readSubscription } from './subscription.ts';
-import { beyondLimit } from './subscription-limit.ts';
+import { overLimit } from './subscription-limit.ts';
 import { writeSubscriptionVersion } from './subscription-version.ts';
-import type { UsableSubscription } from './subscriptions.ts';
 import type { SubscriptionsOptions } from './subscriptions-options.ts';
+import type { UsableSubscription } from './usable-subscription.ts';
 
-/** A Subscription in use, as it is stored. */
-export interface Entry {
-  readonly stored: StoredResource;
-  readonly endMs: number | undefined;
-  readonly usable: UsableSubscription;
-}
+const withdrawn: StatusDecision = { status: 'error', error: 'the client may not be notified any more', usable: false };
 
-/** `superseded`: somebody else has written it meanwhile. */
-export type Taken = Entry | 'unused' | 'superseded';
-
-const withdrawn: Verdict = { status: 'error', error: 'the client may not be notified any more', usable: false };
-
-/** Gives the stored Subscription the status and error of the verdict. Undefined: written by somebody else meanwhile. */
+/** Gives the stored Subscription the status and error of the decision. Undefined: written by somebody else meanwhile. */
 async function bringSubscription(
   stored: StoredResource,
-  verdict: Verdict,
+  decision: StatusDecision,
   options: SubscriptionsOptions,
 ): Promise<StoredResource | undefined> {
   const { status, error } = JSON.parse(stored.body);
-  if (status === verdict.status && error === verdict.error) return stored;
-  const change = { before: stored, status: verdict.status, error: verdict.error, atMs: options.clock.now() };
+  if (status === decision.status && error === decision.error) return stored;
+  const change = { before: stored, status: decision.status, error: decision.error, atMs: options.clock.now() };
   return writeSubscriptionVersion(change, options);
 }
 
 /** For one that the limit leaves no room for. */
-export async function refuseBeyondLimit(stored: StoredResource, options: SubscriptionsOptions): Promise<Taken> {
-  return (await bringSubscription(stored, beyondLimit, options)) === undefined ? 'superseded' : 'unused';
+export async function refuseOverLimit(stored: StoredResource, options: SubscriptionsOptions): Promise<Reconciled> {
+  return (await bringSubscription(stored, overLimit, options)) === undefined ? 'superseded' : 'unused';
 }
 
 /** Judges a stored Subscription, and writes what has become of it. Asks nobody but the store. */
-export async function takeSubscription(
+export async function reconcileSubscription(
   stored: StoredResource,
   options: SubscriptionsOptions,
-  refusals: Refusals,
-): Promise<Taken> {
+  conflicts: RegistryConflicts,
+): Promise<Reconciled> {
   const { clock } = options;
   const resource = JSON.parse(stored.body);
   const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
   const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
   const judged = judgeSubscription(stored, read, clock.now());
-  const verdict = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
-  if (!verdict.usable && verdict.status === 'error' && !refusals.mayWrite(stored)) return 'unused';
-  const current = await bringSubscription(stored, verdict, options);
+  const decision = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
+  if (!decision.usable && decision.status === 'error' && !conflicts.mayWrite(stored)) return 'unused';
+  const current = await bringSubscription(stored, decision, options);
   if (current === undefined) return 'superseded';
-  if (!verdict.usable) return 'unused';
+  if (!decision.usable) return 'unused';
   const usable: UsableSubscription = {
     id: stored.id,
     owner: ownerOf(stored.labels) ?? '',
-    status: verdict.status,
+    status: decision.status,
     channel: read.channel,
     method: options.methodOf(stored.labels),
     secrets: options.secretsOf(stored.labels),
     clauses: read.clauses,
-    awaitsHandshake: isHandshakeFailure(verdict.error),
+    awaitsHandshake: isHandshakeFailure(decision.error),
   };
   return { stored: current, endMs: endOf(resource.end), usable };
 }
@@ -70,12 +61,12 @@ export async function takeSubscription(
 /** The entry after its Subscription has been given another status. Undefined: written by somebody else meanwhile. */
 export async function moveEntry(
   entry: Entry,
-  verdict: Verdict,
+  decision: StatusDecision,
   options: SubscriptionsOptions,
 ): Promise<Entry | undefined> {
-  const stored = await bringSubscription(entry.stored, verdict, options);
+  const stored = await bringSubscription(entry.stored, decision, options);
   if (stored === undefined) return undefined;
-  const { status, error } = verdict;
+  const { status, error } = decision;
   const stillAwaits = status === 'error' && entry.usable.awaitsHandshake;
   return {
     ...entry,

@@ -8,7 +8,7 @@ const standsForMs = 15 * 60_000;
  * What this server has refused because of its registry. Another server whose registry is another one may take the same
  * Subscription and say so: then the two do not write it against each other without an end.
  */
-export interface Refusals {
+export interface RegistryConflicts {
   /** Whether the refusal is to be written. False: it was a while ago, and another server has undone it since. */
   mayWrite(stored: StoredResource): boolean;
   /** The registry is another one now: it is said anew. */
@@ -16,7 +16,10 @@ export interface Refusals {
 }
 
 /** `onContested`: another server has undone what this one had refused; told once for each refusal that is let be. */
-export function openRefusals(clock: Pick<Clock, 'elapsed'>, onContested: (stored: StoredResource) => void): Refusals {
+export function openRegistryConflicts(
+  clock: Pick<Clock, 'elapsed'>,
+  onContested: (stored: StoredResource) => void,
+): RegistryConflicts {
   const written = new Map<string, { atMs: number; contested: boolean }>();
   return {
     mayWrite(stored) {

@@ -6,7 +6,7 @@ import { fault, type Issue, type IssueCode } from '../../fhir/fault.ts';
 import type { SearchClause } from '../../fhir/search/ast.ts';
 import { isTopicCriteria } from '../../fhir/subscription/backport.ts';
 import { checkEndpoint, type EndpointPolicy } from '../outbound-http/address-guard.ts';
-import { mostHeaders, type ParsedHeader, parseChannelHeader, redactHeader } from './channel-header.ts';
+import { maxHeaders, type ParsedHeader, parseChannelHeader, redactHeader } from './channel-header.ts';
 import { type ParseSearch, parseCriteria } from './criteria.ts';
 import { readTopic, refuseExtensions, type TopicChannel } from './topic.ts';
 
@@ -87,10 +87,10 @@ export function readSubscription(resource: unknown, rules: SubscriptionRules): R
   if (isWebsocket && rawHeaders.length > 0) {
     issues.push(...issue('channel.header', 'A websocket channel sends no headers.', 'not-supported'));
   }
-  if (rawHeaders.length > mostHeaders) {
-    issues.push(...issue('channel.header', `At most ${mostHeaders} headers can be sent.`, 'too-long'));
+  if (rawHeaders.length > maxHeaders) {
+    issues.push(...issue('channel.header', `At most ${maxHeaders} headers can be sent.`, 'too-long'));
   }
-  for (const [position, rawHeader] of rawHeaders.slice(0, mostHeaders).entries()) {
+  for (const [position, rawHeader] of rawHeaders.slice(0, maxHeaders).entries()) {
     const header = parseChannelHeader(rawHeader);
     if (typeof header !== 'string') headers.push(header);
     else issues.push(...issue(`channel.header[${position}]`, `The header ${header}.`, 'value'));

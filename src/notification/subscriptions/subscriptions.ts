@@ -1,63 +1,17 @@
 import { ownerLabel, ownerOf } from '../../cpis/labels.ts';
-import type { SearchClause } from '../../fhir/search/ast.ts';
 import type { StoredResource } from '../../store/store.ts';
-import type { Verdict } from './activation.ts';
+import type { StatusDecision } from './activation.ts';
 import { openActivations } from './activations.ts';
+import type { Entry } from './entry.ts';
 import { findSubscriptions } from './find-subscriptions.ts';
-import { openTurns } from './keyed-queue.ts';
-import { type Entry, moveEntry, refuseBeyondLimit, takeSubscription } from './reconcile-subscription.ts';
-import { openRefusals } from './registry-conflicts.ts';
-import type { Channel, SubscriptionStatus } from './subscription.ts';
-import { findBeyondLimit } from './subscription-limit.ts';
+import { openKeyedQueue } from './keyed-queue.ts';
+import { moveEntry, reconcileSubscription, refuseOverLimit } from './reconcile-subscription.ts';
+import { openRegistryConflicts } from './registry-conflicts.ts';
+import { findOverLimit } from './subscription-limit.ts';
 import type { SubscriptionsOptions } from './subscriptions-options.ts';
+import type { Subscriptions } from './usable-subscription.ts';
 
-/** A Subscription that notifications are sent for. */
-export interface UsableSubscription {
-  readonly id: string;
-  /** Id of the authority that owns it. */
-  readonly owner: string;
-  /** `requested`: its endpoint is being looked at. Nothing is sent to it yet, and what it asks for waits for it. */
-  readonly status: SubscriptionStatus;
-  readonly channel: Channel;
-  readonly method: 'PUT' | 'POST';
-  /** The HMAC secrets of its client. */
-  readonly secrets: readonly Uint8Array[];
-  /** The criteria; empty: every event of the authority. */
-  readonly clauses: readonly SearchClause[];
-  /** No handshake has been accepted yet: one goes before the first event. */
-  readonly awaitsHandshake: boolean;
-}
-
-/** The Subscriptions in use, by authority, held in memory and rebuilt from the store. */
-export interface Subscriptions {
-  /** Those of one authority that are in use now, or are about to be (`requested`). */
-  usable(authority: string): readonly UsableSubscription[];
-  /**
-   * To be called after a commit that wrote or deleted a Subscription of the authority: reads them anew, tells the listeners,
-   * and begins to activate what is requested, each on its own, telling them again for each. Resolves when all of that is
-   * done; calls made before the reading starts share it. Store errors go to `onError`.
-   */
-  changed(authority: string): Promise<void>;
-  /** The same for every authority: the registry was reloaded. */
-  reload(): Promise<void>;
-  /** Deliveries to it fail: it moves to `error`. `reason` is a short class. */
-  failing(authority: string, id: string, reason: string): void;
-  /** A delivery was acknowledged: it moves back to `active`. */
-  recovered(authority: string, id: string): void;
-  /** Calls `listener`, beside those given before, when what is usable for an authority may have changed. */
-  onChange(listener: (authority: string) => void): void;
-  /** Every authority that is known to have, or to have had, a Subscription. */
-  authorities(): readonly string[];
-  /** How handshakes are sent: until it is called, topic-based Subscriptions that are requested wait. */
-  handshakeBy(handshake: Handshake): void;
-  /** Resolves when no write is under way any more. */
-  close(): Promise<void>;
-}
-
-/** Sends the handshake of a topic-based Subscription. Undefined: accepted, else the class of the failure. Never rejects. */
-export type Handshake = (subscription: UsableSubscription) => Promise<string | undefined>;
-
-const mostRounds = 5;
+const maxRounds = 5;
 /** A change that could not be read or written is taken up again after this. */
 const reloadAfterMs = 1_000;
 const longestTimerMs = 24 * 60 * 60_000;
@@ -68,7 +22,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   const entries = new Map<string, readonly Entry[]>();
   const endTimers = new Map<string, () => void>();
   /** One piece of work on an authority at a time. */
-  const turns = openTurns();
+  const work = openKeyedQueue();
   /** The load of each authority that waits for its turn: it will read whatever is committed until then. */
   const queued = new Map<string, Promise<void>>();
   /** Every authority that is known to have, or to have had, a Subscription. */
@@ -76,7 +30,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   const listeners = new Set<(authority: string) => void>();
   /** Authorities whose Subscriptions have changed and not been read since: none of theirs is used. Grows by each change. */
   const stale = new Map<string, number>();
-  const refusals = openRefusals(clock, options.onContested ?? (() => undefined));
+  const conflicts = openRegistryConflicts(clock, options.onContested ?? (() => undefined));
   const activations = openActivations({ ...options, onAsked: settleActivation });
   let closed = false;
 
@@ -118,36 +72,36 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   }
 
   async function load(authority: string): Promise<void> {
-    for (let round = 0; round < mostRounds; round += 1) {
+    for (let round = 0; round < maxRounds; round += 1) {
       const change = stale.get(authority);
       const found = await findSubscriptions(store, [{ kind: 'label', any: [ownerLabel(authority)] }]);
       dropOutdated(authority, found);
       if (stale.get(authority) === change) stale.delete(authority);
-      const beyond = findBeyondLimit(found);
-      const taken = await Promise.all(
+      const overLimit = findOverLimit(found);
+      const reconciled = await Promise.all(
         found.map((stored) =>
-          beyond.has(stored) ? refuseBeyondLimit(stored, options) : takeSubscription(stored, options, refusals),
+          overLimit.has(stored) ? refuseOverLimit(stored, options) : reconcileSubscription(stored, options, conflicts),
         ),
       );
-      if (taken.includes('superseded') && round + 1 < mostRounds) continue;
+      if (reconciled.includes('superseded') && round + 1 < maxRounds) continue;
       hold(
         authority,
-        taken.filter((entry) => typeof entry === 'object'),
+        reconciled.filter((entry) => typeof entry === 'object'),
       );
       activations.begin(heldOf(authority));
       return;
     }
   }
 
-  const inTurn = (authority: string, task: () => Promise<void>): Promise<void> =>
-    turns.take(authority, async () => (closed ? undefined : task())).catch(onError);
+  const enqueue = (authority: string, task: () => Promise<void>): Promise<void> =>
+    work.run(authority, async () => (closed ? undefined : task())).catch(onError);
 
   function changed(authority: string): Promise<void> {
     owners.add(authority);
     stale.set(authority, (stale.get(authority) ?? 0) + 1);
     const waiting = queued.get(authority);
     if (waiting !== undefined) return waiting;
-    const next = inTurn(authority, async () => {
+    const next = enqueue(authority, async () => {
       queued.delete(authority);
       try {
         await load(authority);
@@ -162,10 +116,14 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
   }
 
   /** Writes what has become of an entry, unless it has changed since `find` would find it. */
-  async function moveHeld(authority: string, find: (entry: Entry) => boolean, verdict: Verdict): Promise<boolean> {
+  async function moveHeld(
+    authority: string,
+    find: (entry: Entry) => boolean,
+    decision: StatusDecision,
+  ): Promise<boolean> {
     const entry = heldOf(authority).find(find);
     if (entry === undefined) return false;
-    const moved = await moveEntry(entry, verdict, options);
+    const moved = await moveEntry(entry, decision, options);
     if (moved === undefined) await load(authority);
     else
       hold(
@@ -175,13 +133,13 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     return true;
   }
 
-  function settleActivation({ usable: asked, stored }: Entry, verdict: Verdict): Promise<void> {
+  function settleActivation({ usable: asked, stored }: Entry, decision: StatusDecision): Promise<void> {
     const { owner: authority, id } = asked;
     const isAsked = ({ usable, stored: { version } }: Entry): boolean =>
       usable.id === id && version === stored.version && usable.status === 'requested';
-    return inTurn(authority, async () => {
+    return enqueue(authority, async () => {
       try {
-        if (await moveHeld(authority, isAsked, verdict)) tell(authority);
+        if (await moveHeld(authority, isAsked, decision)) tell(authority);
       } catch (error) {
         if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
         throw error;
@@ -195,7 +153,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     const moves = ({ usable }: Entry): boolean =>
       usable.id === id && usable.status !== to && usable.status !== 'requested';
     if (!heldOf(authority).some(moves)) return;
-    void inTurn(authority, async () => {
+    void enqueue(authority, async () => {
       await moveHeld(authority, moves, { status: to, error, usable: true });
     });
   }
@@ -216,7 +174,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     },
     changed,
     reload: async () => {
-      refusals.forget();
+      conflicts.forget();
       await Promise.all([...owners].map(changed));
     },
     failing: (authority, id, reason) => move(authority, id, 'error', reason),
@@ -234,7 +192,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
       for (const cancel of endTimers.values()) cancel();
       endTimers.clear();
       await activations.close();
-      await turns.idle();
+      await work.idle();
     },
   };
 }

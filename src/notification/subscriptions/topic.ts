@@ -25,8 +25,8 @@ export interface ReadTopic {
 }
 
 const defaultMaxCount = 50;
-const mostInOne = 100;
-const mostFilters = 10;
+const maxEventsInOne = 100;
+const maxFilters = 10;
 const shortestHeartbeatS = 5;
 const longestS = 7 * 24 * 60 * 60;
 
@@ -63,10 +63,10 @@ export function readTopic(resource: unknown, parseSearch: ParseSearch): ReadTopi
   const served = `This topic is not served. Served are: ${[...subscriptionTopics.keys()].join(', ')}.`;
   const issues = topic === undefined ? [...issueAt('criteria', served, 'not-supported')] : [...malformed];
   const clauses: SearchClause[] = topic === undefined ? [] : [topicClause(topic)];
-  if (request.filters.length > mostFilters) {
-    issues.push(...issueAt('criteria.extension', `There may be ${mostFilters} filters at most.`, 'too-long'));
+  if (request.filters.length > maxFilters) {
+    issues.push(...issueAt('criteria.extension', `There may be ${maxFilters} filters at most.`, 'too-long'));
   }
-  for (const [position, filter] of (topic === undefined ? [] : request.filters.slice(0, mostFilters)).entries()) {
+  for (const [position, filter] of (topic === undefined ? [] : request.filters.slice(0, maxFilters)).entries()) {
     const path = `criteria.extension[${position}]`;
     const pairs = filterPairs(filter);
     // A chain would select by what is not in the event.
@@ -100,7 +100,7 @@ export function readTopic(resource: unknown, parseSearch: ParseSearch): ReadTopi
       content: request.content,
       heartbeatMs: heartbeatPeriodS === undefined || heartbeatPeriodS === 0 ? undefined : heartbeatPeriodS * 1000,
       timeoutMs: timeoutS === undefined || timeoutS === 0 ? undefined : timeoutS * 1000,
-      maxCount: Math.min(maxCount ?? defaultMaxCount, mostInOne),
+      maxCount: Math.min(maxCount ?? defaultMaxCount, maxEventsInOne),
     },
   };
 }

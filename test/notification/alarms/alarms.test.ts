@@ -5,9 +5,9 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import t from 'tap';
-import { watchDeliveries } from '../../../src/notification/alarms/alarm-loop.ts';
-import { alarmLevelOf, judgeAlarms, type StandingAlarms } from '../../../src/notification/alarms/alarms.ts';
-import { watchOverDelivery } from '../../../src/notification/alarms/delivery-monitor.ts';
+import { startAlarmLoop } from '../../../src/notification/alarms/alarm-loop.ts';
+import { type ActiveAlarms, alarmLevelOf, judgeAlarms } from '../../../src/notification/alarms/alarms.ts';
+import { startDeliveryMonitor } from '../../../src/notification/alarms/delivery-monitor.ts';
 import { readEndpointTls } from '../../../src/notification/outbound-http/endpoint-tls.ts';
 import { buildLogger } from '../../../src/server/logger.ts';
 import type { DeliveryBacklog, DeliveryBreach } from '../../../src/store/store.ts';
@@ -35,13 +35,13 @@ t.test('alarms at 1, 4, 12, 20 and 24 hours, of what is overdue and of what is p
     nextDueMs: 0,
     delivered: 0,
   };
-  let standing: StandingAlarms = new Map();
+  let active: ActiveAlarms = new Map();
   const told: string[] = [];
   const breaches: DeliveryBreach[] = [];
   for (let minute = 0; minute <= 40 * 60; minute += 1) {
     const backlog = minute < 30 * 60 ? [row] : [{ ...row, oldestRecordedMs: undefined, undelivered: 1 }];
-    const verdict = judgeAlarms(standing, backlog, minute * 60_000, (recordedMs) => minute * 60_000 - recordedMs);
-    ({ standing } = verdict);
+    const verdict = judgeAlarms(active, backlog, minute * 60_000, (recordedMs) => minute * 60_000 - recordedMs);
+    ({ active } = verdict);
     for (const { kind, level, undelivered } of verdict.changed)
       told.push(`${minute / 60} ${kind} ${level} ${undelivered}`);
     breaches.push(...verdict.breaches);
@@ -76,7 +76,7 @@ t.test('a breach is recorded when the store takes it, and told once however ofte
   const told: DeliveryBreach[] = [];
   const errors: unknown[] = [];
   const watch = () =>
-    watchDeliveries({
+    startAlarmLoop({
       deliveries: {
         backlog: deliveries.backlog,
         recordBreach: async (breach) => {
@@ -116,11 +116,11 @@ t.test(
     const lines: string[] = [];
     const destination = new PassThrough().on('data', (chunk: Buffer) => lines.push(chunk.toString()));
     const register = new Registry();
-    const lane = { authority: 'E08000035', sending: 0, underWay: 0, endpointFailures: 9, lastFailure: 'tls' };
+    const queue = { authority: 'E08000035', sending: 0, inFlight: 0, endpointFailures: 9, lastFailure: 'tls' };
     let aheadMs = 0;
-    const watch = watchOverDelivery({
+    const watch = startDeliveryMonitor({
       deliveries,
-      dispatcher: { snapshot: () => ({ attempts: new Map(), lanes: [lane] }) },
+      dispatcher: { snapshot: () => ({ attempts: new Map(), queues: [queue] }) },
       clock,
       aheadMs: () => aheadMs,
       register,

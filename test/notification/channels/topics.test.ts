@@ -233,7 +233,7 @@ t.test('counted while the endpoint is down, and over a restart', async (t) => {
   const id = await first.subscribe(leeds, url, topical(url));
   endpoint.behave({ kind: 'reset' });
   await first.owe(leeds, 30);
-  await first.topics.numbers.caughtUp(leeds);
+  await first.topics.numbers.allNumbered(leeds);
   t.equal(await first.store.subscriptionEvents.last(id), 30);
   const before = await first.store.subscriptionEvents.range(id, 1, 99, 99);
   await first.stop();

@@ -26,7 +26,7 @@ interface Subscriber {
   readonly texts: string[];
   /** Texts that have been handed over and have not left yet. */
   readonly unsent: number;
-  readonly mostUnsent: number;
+  readonly maxUnsent: number;
   readonly closed: { readonly code: number; readonly reason: string } | undefined;
   say(text: string): void;
   /** Reads, or reads no more: then nothing that is sent leaves. */
@@ -37,7 +37,7 @@ function connect({ topics }: World, address = '192.0.2.1'): Subscriber {
   const texts: string[] = [];
   const held: (() => void)[] = [];
   let reads = true;
-  let mostUnsent = 0;
+  let maxUnsent = 0;
   let closed: Subscriber['closed'];
   let onMessage = (_text: string): void => undefined;
   let onClose = (): void => undefined;
@@ -49,7 +49,7 @@ function connect({ topics }: World, address = '192.0.2.1'): Subscriber {
       if (reads) return Promise.resolve();
       return new Promise((resolve) => {
         held.push(resolve);
-        mostUnsent = Math.max(mostUnsent, held.length);
+        maxUnsent = Math.max(maxUnsent, held.length);
       });
     },
     close: (code, reason) => {
@@ -69,8 +69,8 @@ function connect({ topics }: World, address = '192.0.2.1'): Subscriber {
     get unsent() {
       return held.length;
     },
-    get mostUnsent() {
-      return mostUnsent;
+    get maxUnsent() {
+      return maxUnsent;
     },
     get closed() {
       return closed;
@@ -126,13 +126,13 @@ t.test(
     slow.read(false);
     for (let round = 0; round < 30; round += 1) {
       await opened.owe(leeds, 20);
-      await opened.topics.numbers.caughtUp(leeds);
+      await opened.topics.numbers.allNumbered(leeds);
     }
     await until(() => slow.unsent === 1, 'a Bundle that does not leave');
     await opened.owe(kent, 25);
-    await opened.topics.numbers.caughtUp(kent);
+    await opened.topics.numbers.allNumbered(kent);
     await until(() => other.texts.flatMap(numbersIn).length === 25, 'what the other is told');
-    t.equal(slow.mostUnsent, 1);
+    t.equal(slow.maxUnsent, 1);
     t.ok(slow.texts.flatMap(numbersIn).length <= 10, 'one Bundle of ten');
     slow.read(true);
     await until(() => slow.texts.flatMap(numbersIn).length === 600, 'the rest');
@@ -190,7 +190,7 @@ t.test('an authority has ten connections, each with a token of its own', async (
   other.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
   await until(() => other.texts.length === 1, 'another authority binds');
   await opened.owe(leeds, 1);
-  await opened.topics.numbers.caughtUp(leeds);
+  await opened.topics.numbers.allNumbered(leeds);
   await until(() => bound.every(({ texts }) => texts.length === 2), 'each is told');
   t.equal(other.texts.length, 1);
 });

@@ -1,10 +1,10 @@
 import t from 'tap';
 import { SendSlots } from '../../../src/notification/delivery/send-slots.ts';
 
-t.test('a slot that comes free goes on to the next lane when the first has no use for it', async (t) => {
+t.test('a slot that comes free goes on to the next queue when the first has no use for it', async (t) => {
   const slots = new SendSlots(1, 4);
   const resumed: string[] = [];
-  const lane = (name: string, wants: boolean) => {
+  const queue = (name: string, wants: boolean) => {
     const own = {
       sending: 1,
       resume: (): void => {
@@ -15,10 +15,10 @@ t.test('a slot that comes free goes on to the next lane when the first has no us
     return own;
   };
   const [holder, idle, eager, last] = [
-    lane('holder', false),
-    lane('idle', false),
-    lane('eager', true),
-    lane('last', true),
+    queue('holder', false),
+    queue('idle', false),
+    queue('eager', true),
+    queue('last', true),
   ];
   t.ok(slots.take(holder));
   holder.sending = 2;
@@ -33,7 +33,7 @@ t.test('a slot that comes free goes on to the next lane when the first has no us
   t.equal(last.sending, 2);
 });
 
-t.test('the first slot of a lane is its own, and none has more than its share', async (t) => {
+t.test('the first slot of a queue is its own, and none has more than its share', async (t) => {
   const slots = new SendSlots(5, 2);
   t.ok(slots.take({ sending: 0, resume: () => t.fail() }));
   t.ok(slots.take({ sending: 1, resume: () => t.fail() }));

@@ -6,7 +6,7 @@ import {
   beginAttempt,
   type EndpointAnswer,
   freshBreaker,
-  mostRefused,
+  maxRefused,
   noteAttempt,
   stanceOf,
 } from '../../../src/notification/delivery/breaker.ts';
@@ -67,10 +67,10 @@ t.test(
     let breaker = note(beginAttempt(freshBreaker), 0, down, 0);
     breaker = note(breaker, 0, down, 10);
     t.match(breaker, { failures: 1, retryAtMs: 5000, round: 1 });
-    t.equal(stanceOf(breaker, 4999), 'shut');
+    t.equal(stanceOf(breaker, 4999), 'closed');
     t.equal(stanceOf(breaker, 5000), 'probe');
     breaker = beginAttempt(breaker);
-    t.equal(stanceOf(breaker, 5001), 'shut', 'while the probe is under way');
+    t.equal(stanceOf(breaker, 5001), 'closed', 'while the probe is under way');
     breaker = note(breaker, 1, down, 6000);
     t.match(breaker, { failures: 2, retryAtMs: 36_000 });
     breaker = note(breaker, 0, { kind: 'acknowledged' }, 6001);
@@ -79,7 +79,7 @@ t.test(
     const { round } = breaker;
     breaker = note(breaker, round, { kind: 'failed', retryAfterMs: 60_000, throttles: false }, 7000);
     breaker = note(breaker, round, { kind: 'acknowledged' }, 7001);
-    t.equal(stanceOf(breaker, 7001), 'shut');
+    t.equal(stanceOf(breaker, 7001), 'closed');
     t.equal(stanceOf(breaker, 67_000), 'probe');
   },
 );
@@ -92,11 +92,11 @@ t.test(
       noteAttempt(beginAttempt(breaker), { round: breaker.round, event, answer: { kind: 'refused' }, atMs }, middle);
     for (let n = 0; n < 100; n += 1) breaker = refuse('a', n);
     t.equal(stanceOf(breaker, 100), 'open');
-    for (let n = 1; n < mostRefused; n += 1) {
+    for (let n = 1; n < maxRefused; n += 1) {
       t.equal(stanceOf(breaker, 100), 'open');
       breaker = refuse(`b${n}`, 100);
     }
-    t.equal(stanceOf(breaker, 5_099), 'shut');
+    t.equal(stanceOf(breaker, 5_099), 'closed');
     breaker = refuse('c', 5_100);
     t.match(breaker, { failures: 2, retryAtMs: 35_100 }, 'a probe that is refused as well');
     breaker = noteAttempt(
@@ -114,16 +114,16 @@ t.test('while few events have failed, one that has not is tried at once', async 
     breaker = noteAttempt(beginAttempt(breaker), { round: breaker.round, event, answer, atMs: 0 }, middle);
   };
   failing('a');
-  t.same([stanceOf(breaker, 1, 'a'), stanceOf(breaker, 1, 'b'), stanceOf(breaker, 1)], ['shut', 'probe', 'shut']);
-  t.equal(stanceOf(beginAttempt(breaker), 1, 'b'), 'shut', 'one at a time');
+  t.same([stanceOf(breaker, 1, 'a'), stanceOf(breaker, 1, 'b'), stanceOf(breaker, 1)], ['closed', 'probe', 'closed']);
+  t.equal(stanceOf(beginAttempt(breaker), 1, 'b'), 'closed', 'one at a time');
   failing('b');
   failing('a');
   t.equal(stanceOf(breaker, 1, 'c'), 'probe');
   failing('c');
-  t.equal(stanceOf(breaker, 1, 'd'), 'shut', 'three say that it is the endpoint');
+  t.equal(stanceOf(breaker, 1, 'd'), 'closed', 'three say that it is the endpoint');
   breaker = freshBreaker;
   failing('a', { ...down, throttles: true });
-  t.equal(stanceOf(breaker, 1, 'b'), 'shut', 'it asked to be left alone');
+  t.equal(stanceOf(breaker, 1, 'b'), 'closed', 'it asked to be left alone');
 });
 
 t.test('the rate: that many a second, and no more at once after a pause', async (t) => {

@@ -1,5 +1,5 @@
 import { type Clock, openSteadyTime } from '../../../src/clock/clock.ts';
-import { watchDeliveries } from '../../../src/notification/alarms/alarm-loop.ts';
+import { startAlarmLoop } from '../../../src/notification/alarms/alarm-loop.ts';
 import { buildMessage } from '../../../src/notification/channels/message.ts';
 import {
   type Dispatcher,
@@ -7,7 +7,7 @@ import {
   startDispatcher,
 } from '../../../src/notification/delivery/dispatcher.ts';
 import type { Send, SendResult } from '../../../src/notification/outbound-http/sender.ts';
-import type { UsableSubscription } from '../../../src/notification/subscriptions/subscriptions.ts';
+import type { UsableSubscription } from '../../../src/notification/subscriptions/usable-subscription.ts';
 import type { DeliveryQueue } from '../../../src/store/store.ts';
 import { minuteMs, secondMs } from './plan.ts';
 import type { Random } from './random.ts';
@@ -121,7 +121,7 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
     limits: { ...defaultDispatcherLimits, perAuthority: 3, pageSize: 8, queryEveryMs: 5 * minuteMs },
     onError,
   });
-  const watch = watchDeliveries({
+  const watch = startAlarmLoop({
     deliveries: queue,
     clock,
     everyMs: 5 * minuteMs,

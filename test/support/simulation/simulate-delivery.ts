@@ -1,4 +1,4 @@
-import type { UsableSubscription } from '../../../src/notification/subscriptions/subscriptions.ts';
+import type { UsableSubscription } from '../../../src/notification/subscriptions/usable-subscription.ts';
 import { openMemoryDeliveries } from '../memory-deliveries.ts';
 import { answerOf, promisedMs } from './endpoint.ts';
 import {
@@ -24,7 +24,7 @@ export interface SimulationReport {
 
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 /** More than any plan needs, also where two servers live a day apart: beyond it something goes round and round. */
-const mostSteps = 200_000;
+const maxSteps = 200_000;
 
 const subscriptionIdOf = (authority: string, endpoint: number): string => `subscription-${authority}-${endpoint}`;
 const takenAt = (event: string, endpoint: number): string => `${event} at ${endpoint}`;
@@ -61,7 +61,7 @@ export async function simulateDelivery(seed: number, plan = drawPlan(seededRando
 
   const time = openVirtualTime((step) => {
     for (const crash of plan.crashes) if (crash.atStep === step) fell(crash);
-    if (step > mostSteps) throw new Error(`seed ${seed}: more than ${mostSteps} steps`);
+    if (step > maxSteps) throw new Error(`seed ${seed}: more than ${maxSteps} steps`);
   });
 
   const world: SimulatedWorld = {
