@@ -1,47 +1,113 @@
 /**
- * Runs the tests with tap, says what was skipped, and closes the output with the line `N passed, N failed`. Arguments go
- * to tap: `npm test -- test/cpis`.
+ * Runs the test files, two at a time and the longest first, and reports each as it ends. The last line is
+ * `N passed, N failed`. Arguments: files or folders (`npm test -- test/cpis`), `--fast`, `--long`, `--jobs=N`.
  */
-import { spawn } from 'node:child_process';
+import { globSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { stripVTControlCharacters } from 'node:util';
-import { noFerretDb } from '../test/support/ferretdb-server.ts';
-import { noMongoServer, noReplicaSet } from '../test/support/mongo-server.ts';
+import { parseArgs } from 'node:util';
+import { estimateSecondsLeft, orderFiles, type Times } from './testing/plan-run.ts';
+import { type FileResult, runFile } from './testing/run-file.ts';
 
-const tap = spawn('tap', ['--reporter=terse', ...process.argv.slice(2)], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-  shell: process.platform === 'win32',
+/** The rules alone: no file here starts a process or a database, and all of them end within a minute. */
+const fastPaths = [
+  'test/clock',
+  'test/cpis',
+  'test/fhir',
+  'test/profiles',
+  'test/property/auth.test.ts',
+  'test/property/json.test.ts',
+  'test/property/nhs-number.test.ts',
+  'test/property/search-semantics.test.ts',
+  'test/registry',
+  'test/scripts/plan-run.test.ts',
+  'test/scripts/tap-output.test.ts',
+  'test/settings',
+];
+
+/** Each file may take this long, on a machine that does much else. */
+const fileLimits = { timeoutS: 900, graceS: 60 };
+
+/** What `--long` makes longer. The tests hold the shorter defaults. */
+const longEnv = { SIMULATION_SEEDS: '2000', KILL_ROUNDS: '20', CPIS_TEST_EVENTS: '400' };
+
+const root = join(import.meta.dirname, '..');
+process.chdir(root);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { fast: { type: 'boolean' }, long: { type: 'boolean' }, jobs: { type: 'string', default: '2' } },
+});
+const isLong = values.long === true;
+const jobs = Number(values.jobs);
+const timesFile = join(root, '.tap', isLong ? 'test-times-long.json' : 'test-times.json');
+const times = readTimes();
+const paths = values.fast === true ? fastPaths : positionals.length > 0 ? positionals : ['test'];
+const files = orderFiles([...new Set(paths.flatMap(listFiles))], times);
+
+const env = {
   // Each test file, and each server that it starts, is a process that loads the same modules.
-  env: { NODE_COMPILE_CACHE: join(import.meta.dirname, '../.tap/compile-cache'), ...process.env },
-});
-const exited = new Promise<number>((resolve) => {
-  tap.on('close', (code) => resolve(code ?? 1));
-});
+  NODE_COMPILE_CACHE: join(root, '.tap/compile-cache'),
+  ...(isLong ? longEnv : {}),
+  ...process.env,
+};
+const pending = [...files];
+const running = new Map<string, number>();
+const done: FileResult[] = [];
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
-const counts = { pass: 0, fail: 0, skip: 0, todo: 0 };
-let lastBlank = true;
-for await (const raw of createInterface({ input: tap.stdout })) {
-  const line = stripVTControlCharacters(raw).trimEnd();
-  const totals = /^# \{ total: .*\}$/.test(line);
-  if (totals) {
-    for (const [, name = '', value = ''] of line.matchAll(/(\w+): (\d+)/g)) {
-      if (name in counts) counts[name as keyof typeof counts] = Number(value);
-    }
-  }
-  const isProgress: boolean = /^(Asserts|Suites):/.test(line) || (line === '' && lastBlank);
-  if (!isProgress) console.log(line);
-  lastBlank = line === '' || isProgress;
-}
-const code = await exited;
-const paths = process.argv.slice(2);
-if (paths.length === 0 || paths.some((path) => path.includes('mongo'))) {
-  if (noMongoServer !== undefined) console.log(`Skipped: the MongoDB store, for ${noMongoServer}.`);
-  if (noFerretDb !== undefined) console.log(`Skipped: the MongoDB store on FerretDB, for ${noFerretDb}.`);
-  if (noReplicaSet !== undefined) {
-    console.log(`Skipped: transactions, change streams and explain of the MongoDB store, for ${noReplicaSet}.`);
+const startMs = performance.now();
+await Promise.all(Array.from({ length: jobs }, runNext));
+mkdirSync(join(root, '.tap'), { recursive: true });
+const measured = Object.fromEntries(done.map(({ file, seconds }) => [file, Math.round(seconds * 10) / 10]));
+writeFileSync(timesFile, JSON.stringify({ ...times, ...measured }, null, 1));
+report();
+
+async function runNext(): Promise<void> {
+  for (let file = pending.shift(); file !== undefined; file = pending.shift()) {
+    running.set(file, performance.now());
+    const result = await runFile(file, env, fileLimits);
+    running.delete(file);
+    done.push(result);
+    console.log(describe(result));
+    if (result.failures !== '') console.log(`\n${result.failures}\n`);
   }
 }
-const failed = code !== 0 && counts.fail === 0 ? 1 : counts.fail;
-console.log(`${counts.pass} passed, ${failed} failed${counts.skip > 0 ? `, ${counts.skip} skipped` : ''}`);
-process.exitCode = code;
+
+function describe({ file, passed, failed, skipped, seconds }: FileResult): string {
+  const count = `${String(done.length).padStart(String(files.length).length)}/${files.length}`;
+  const tests = `${passed} passed${failed > 0 ? `, ${failed} failed` : ''}${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+  const under = [...running].map(([name, since]) => ({ file: name, seconds: (performance.now() - since) / 1_000 }));
+  const left = estimateSecondsLeft({ pending, running: under, done }, times, jobs);
+  const rest = left === undefined || done.length === files.length ? '' : `  (${describeDuration(left)} left)`;
+  return `${count} ${failed > 0 ? 'not ok' : 'ok    '} ${file}  ${tests}, ${seconds.toFixed(1)} s${rest}`;
+}
+
+function report(): void {
+  const sum = (name: 'passed' | 'failed' | 'skipped'): number => done.reduce((total, { [name]: n }) => total + n, 0);
+  for (const { file, skipReasons } of done) {
+    for (const reason of skipReasons) console.log(`Skipped in ${file}: ${reason}`);
+  }
+  for (const { file, failed } of done) if (failed > 0) console.log(`Failed: ${file}`);
+  const skipped = sum('skipped');
+  console.log(`${files.length} files in ${describeDuration((performance.now() - startMs) / 1_000)}`);
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+  process.exitCode = sum('failed') > 0 || files.length === 0 ? 1 : 0;
+}
+
+function listFiles(path: string): readonly string[] {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  const found = globSync(isFolder ? join(path, '**/*.test.ts') : path).map((file) => file.replaceAll('\\', '/'));
+  if (found.length === 0) console.error(`No test file is at ${path}.`);
+  return found;
+}
+
+function readTimes(): Times {
+  try {
+    return JSON.parse(readFileSync(timesFile, 'utf8')) as Times;
+  } catch {
+    return {};
+  }
+}
+
+function describeDuration(seconds: number): string {
+  return seconds < 60 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds / 60)} min`;
+}

@@ -7,7 +7,7 @@ import type { SimulationPlan } from '../../support/simulation/plan.ts';
 import { simulateDelivery } from '../../support/simulation/simulate-delivery.ts';
 
 t.setTimeout(600_000);
-const { SIMULATION_SEED: one, SIMULATION_SEEDS: many = '2000' } = process.env;
+const { SIMULATION_SEED: one, SIMULATION_SEEDS: many = '300' } = process.env;
 const seeds = one === undefined ? Array.from({ length: Number(many) }, (_, index) => index + 1) : [Number(one)];
 
 t.test(
