@@ -4,7 +4,7 @@ import type { ResourceWrite } from './store.ts';
 
 /**
  * Versions of one type that are told. The resource as it is now, deleted or not, bears one of the labels of `now`; and the
- * version is the current one, or bore one of those of `written` when it was written (a `Touch` changes the labels of the
+ * version is the current one, or bore one of those of `written` when it was written (a `RevisionGuard` changes the labels of the
  * resource only, not those that its version was written with).
  */
 export interface HistoryScope {

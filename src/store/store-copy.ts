@@ -29,9 +29,9 @@ export interface CopiedResource {
 /** A delivery as it stands while nobody holds a lease. Times are epoch milliseconds. */
 export interface CopiedDelivery {
   readonly authority: string;
-  readonly state: 'ready' | 'waiting' | 'unwanted' | 'delivered';
+  readonly state: 'ready' | 'waiting' | 'unmatched' | 'delivered';
   readonly dueMs: number;
-  /** `waiting`: until when. `unwanted`: since when. */
+  /** `waiting`: until when. `unmatched`: since when. */
   readonly waitUntilMs: number;
   readonly attempts: number;
   readonly acknowledgedBy: readonly string[];
@@ -64,7 +64,7 @@ export interface CopyRecords {
   readonly resource: CopiedResource;
   readonly audit: CopiedAudit;
   readonly usedOnce: { readonly key: string; readonly expiresAtMs: number };
-  readonly deliveryCount: { readonly authority: string; readonly delivered: number; readonly unwanted: number };
+  readonly deliveryCount: { readonly authority: string; readonly delivered: number; readonly unmatched: number };
   readonly breach: DeliveryBreach;
   readonly subscriptionEvent: { readonly subscription: string; readonly number: number; readonly auditId: string };
   readonly acknowledged: { readonly subscription: string; readonly number: number };

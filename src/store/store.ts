@@ -16,7 +16,7 @@ export interface StoredResource {
   readonly body: string;
   /** Access labels: opaque to the store, searchable by the `label` clause. */
   readonly labels: readonly string[];
-  /** Grows by one at every write or touch of this resource; see `Touch`. Of no meaning on an older version (0). */
+  /** Grows by one with each write and each `RevisionGuard` of the resource. Always 0 on an older version. */
   readonly revision: number;
 }
 
@@ -58,7 +58,7 @@ export interface ResourceWrite {
  * replaced, without a new version. A resource that is also written in the unit is not touched again: it takes
  * `expectRevision` from here and its labels from the write.
  */
-export interface Touch {
+export interface RevisionGuard {
   readonly type: string;
   readonly id: string;
   readonly expectRevision: number;
@@ -102,7 +102,7 @@ export const auditTokenSystems = {
 
 export interface WriteUnit {
   readonly writes: readonly ResourceWrite[];
-  readonly touches: readonly Touch[];
+  readonly guards: readonly RevisionGuard[];
   readonly audits: readonly AuditWrite[];
 }
 
@@ -163,19 +163,19 @@ export type Settlement =
       /** True: set apart as one that fails again and again while others are delivered. It stays so, and is still tried. */
       readonly park?: boolean;
     }
-  /** No Subscription asks for it. Set apart at `atMs`, neither owed nor claimed until `makeDue` brings it back; fenced. */
-  | { readonly kind: 'unwanted'; readonly atMs: number }
+  /** No Subscription asks for it. Set apart at `atMs`, neither owed nor claimed until `requeue` brings it back; fenced. */
+  | { readonly kind: 'unmatched'; readonly atMs: number }
   /** Gives the lease back unused, due as before; fenced. */
   | { readonly kind: 'released' };
 
 export interface DeliveryBacklog {
   readonly authority: string;
-  /** Not yet delivered, leased and parked ones included, unwanted ones not. */
+  /** Not yet delivered, leased and parked ones included, unmatched ones not. */
   readonly undelivered: number;
   readonly leased: number;
   /** Of the undelivered. */
   readonly parked: number;
-  readonly unwanted: number;
+  readonly unmatched: number;
   /** `recordedMs` of the oldest undelivered that is not parked; undefined when there is none. */
   readonly oldestRecordedMs: number | undefined;
   /** The same of the parked ones. */
@@ -198,12 +198,12 @@ export interface DeliveryBreach {
 }
 
 /**
- * What `makeDue` brings back. `waiting`: all that backs off or was recorded by a clock that is ahead, parked ones included;
- * attempts are kept. `parked`: parked ones only; they are not parked any more and have no attempts. `unwanted`: those set
+ * What `requeue` brings back. `waiting`: all that backs off or was recorded by a clock that is ahead, parked ones included;
+ * attempts are kept. `parked`: parked ones only; they are not parked any more and have no attempts. `unmatched`: those set
  * apart before the time that is given, the longest ago first, so that what is set apart again does not come back in turn.
- * `unwanted-ahead`: those set apart after it, by a clock that has been set back since.
+ * `unmatched-ahead`: those set apart after it, by a clock that has been set back since.
  */
-export type MakeDueOf = 'waiting' | 'parked' | 'unwanted' | 'unwanted-ahead';
+export type RequeueOf = 'waiting' | 'parked' | 'unmatched' | 'unmatched-ahead';
 
 export interface DeliveryQueue {
   /**
@@ -221,9 +221,9 @@ export interface DeliveryQueue {
   /**
    * Makes up to `limit` deliveries of an authority due at `nowMs`, the oldest of them first, leased ones left alone. How
    * many it were: fewer than `limit` means that none is left. Bounded, so that other writes go on in between.
-   * What was unwanted becomes due as when it was new.
+   * What was unmatched becomes due as when it was new.
    */
-  makeDue(authority: string, nowMs: number, of: MakeDueOf, limit: number): Promise<number>;
+  requeue(authority: string, nowMs: number, of: RequeueOf, limit: number): Promise<number>;
   /** Durable when it resolves. False: it is known already, and stays as it was. */
   recordBreach(breach: DeliveryBreach): Promise<boolean>;
   /** The latest `limit` breaches, newest first; of one authority when it is given. */

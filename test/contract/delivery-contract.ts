@@ -84,7 +84,7 @@ export const deliveryTests: readonly ContractTest[] = [
           undelivered: 0,
           leased: 0,
           parked: 0,
-          unwanted: 0,
+          unmatched: 0,
           oldestRecordedMs: undefined,
           oldestParkedMs: undefined,
           nextDueMs: undefined,
@@ -144,7 +144,7 @@ export const deliveryTests: readonly ContractTest[] = [
         { authority: 'E1', undelivered: 3, leased: 1, oldestRecordedMs: 100, nextDueMs: 2_000, delivered: 0 },
         { authority: 'E2', undelivered: 3, leased: 0, oldestRecordedMs: 100, nextDueMs: 200, delivered: 0 },
       ]);
-      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 9), 2);
+      t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 9), 2);
       t.match(await store.deliveries.backlog(), [{ nextDueMs: 1_500 }, {}]);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_499, 5_000)), []);
       const claimed = await store.deliveries.claim('E1', 9, 1_500, 5_000);
@@ -157,11 +157,11 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'makeDue brings back what was recorded by a clock that has been set back since',
+    name: 'requeue brings back what was recorded by a clock that has been set back since',
     run: async (t, { store }) => {
       await owe(store, 3, ['E1']);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a1'], 'what lies in the future is not due');
-      t.equal(await store.deliveries.makeDue('E1', 150, 'waiting', 9), 2);
+      t.equal(await store.deliveries.requeue('E1', 150, 'waiting', 9), 2);
       t.match(await store.deliveries.backlog(), [{ nextDueMs: 150 }]);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a2', 'a3']);
     },
@@ -173,13 +173,13 @@ export const deliveryTests: readonly ContractTest[] = [
       for (const claimed of await store.deliveries.claim('E1', 7, 1_000, 2_000)) {
         await store.deliveries.settle(claimed, failed(90_000));
       }
-      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 3);
+      t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 3);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_500, 60_000)), ['a1', 'a2', 'a3']);
-      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 3, 'leased ones are left alone');
-      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 1);
-      t.equal(await store.deliveries.makeDue('E1', 1_500, 'waiting', 3), 0);
+      t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 3, 'leased ones are left alone');
+      t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 1);
+      t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 0);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_500, 60_000)), ['a4', 'a5', 'a6', 'a7']);
-      t.equal(await store.deliveries.makeDue('E9', 1_500, 'waiting', 3), 0);
+      t.equal(await store.deliveries.requeue('E9', 1_500, 'waiting', 3), 0);
     },
   },
   {
@@ -212,18 +212,18 @@ export const deliveryTests: readonly ContractTest[] = [
       const first = await claimOne(store, 1_000, 2_000);
       t.equal(first.parked, false);
       t.equal(await store.deliveries.settle(first, failed(5_000, { park: true })), true);
-      const apart = { undelivered: 3, parked: 1, oldestRecordedMs: 200, oldestParkedMs: 100, unwanted: 0, leased: 0 };
+      const apart = { undelivered: 3, parked: 1, oldestRecordedMs: 200, oldestParkedMs: 100, unmatched: 0, leased: 0 };
       t.match(await store.deliveries.backlog(), [apart]);
       const again = await reopen();
       t.match(await again.deliveries.backlog(), [apart]);
       const [tried] = await again.deliveries.claim('E1', 1, 5_000, 6_000);
       t.match(tried, { auditId: 'a1', parked: true, attempts: 1 });
       t.match(await again.deliveries.backlog(), [{ ...apart, leased: 1 }]);
-      t.equal(await again.deliveries.makeDue('E1', 5_500, 'parked', 9), 0, 'a leased one is left alone');
+      t.equal(await again.deliveries.requeue('E1', 5_500, 'parked', 9), 0, 'a leased one is left alone');
       if (tried === undefined) return;
       await again.deliveries.settle(tried, failed(90_000));
       t.match(await again.deliveries.backlog(), [{ ...apart, nextDueMs: 200 }], 'it stays parked');
-      t.equal(await again.deliveries.makeDue('E1', 6_000, 'parked', 9), 1);
+      t.equal(await again.deliveries.requeue('E1', 6_000, 'parked', 9), 1);
       t.match(await again.deliveries.backlog(), [{ parked: 0, oldestRecordedMs: 100, oldestParkedMs: undefined }]);
       const replayed = await claimOne(again, 6_000, 9_000);
       t.match(replayed, { auditId: 'a1', parked: false, attempts: 0 });
@@ -233,31 +233,31 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'an unwanted delivery is not owed and not claimed until it is brought back; a success counts all the same',
+    name: 'an unmatched delivery is not owed and not claimed until it is brought back; a success counts all the same',
     run: async (t, { store, reopen }) => {
       await owe(store, 3);
       const [one, two] = await store.deliveries.claim('E1', 2, 1_000, 2_000);
       if (one === undefined || two === undefined) throw new Error('two are due');
-      t.equal(await store.deliveries.settle(one, { kind: 'unwanted', atMs: 1_500 }), true);
-      t.equal(await store.deliveries.settle(one, { kind: 'unwanted', atMs: 1_500 }), false, 'the lease is gone');
-      t.equal(await store.deliveries.settle(two, { kind: 'unwanted', atMs: 1_400 }), true);
+      t.equal(await store.deliveries.settle(one, { kind: 'unmatched', atMs: 1_500 }), true);
+      t.equal(await store.deliveries.settle(one, { kind: 'unmatched', atMs: 1_500 }), false, 'the lease is gone');
+      t.equal(await store.deliveries.settle(two, { kind: 'unmatched', atMs: 1_400 }), true);
       t.match(await store.deliveries.backlog(), [
-        { undelivered: 1, unwanted: 2, leased: 0, oldestRecordedMs: 300, nextDueMs: 300, delivered: 0 },
+        { undelivered: 1, unmatched: 2, leased: 0, oldestRecordedMs: 300, nextDueMs: 300, delivered: 0 },
       ]);
       const again = await reopen();
-      t.equal(await again.deliveries.makeDue('E1', 9_000, 'waiting', 9), 0);
+      t.equal(await again.deliveries.requeue('E1', 9_000, 'waiting', 9), 0);
       t.same(idsOf(await again.deliveries.claim('E1', 9, 50_000, 90_000)), ['a3']);
-      t.equal(await again.deliveries.makeDue('E1', 1_400, 'unwanted', 9), 0, 'none was set apart before');
-      t.equal(await again.deliveries.makeDue('E1', 1_500, 'unwanted-ahead', 9), 0, 'none was set apart after');
-      t.equal(await again.deliveries.makeDue('E1', 1_501, 'unwanted', 1), 1);
-      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 1, oldestRecordedMs: 200 }]);
+      t.equal(await again.deliveries.requeue('E1', 1_400, 'unmatched', 9), 0, 'none was set apart before');
+      t.equal(await again.deliveries.requeue('E1', 1_500, 'unmatched-ahead', 9), 0, 'none was set apart after');
+      t.equal(await again.deliveries.requeue('E1', 1_501, 'unmatched', 1), 1);
+      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unmatched: 1, oldestRecordedMs: 200 }]);
       const [back, ...rest] = await again.deliveries.claim('E1', 9, 1_500, 90_000);
       t.same([back?.auditId, rest], ['a2', []], 'the one that was set apart first');
-      if (back !== undefined) await again.deliveries.settle(back, { kind: 'unwanted', atMs: 1_501 });
-      t.equal(await again.deliveries.makeDue('E1', 1_501, 'unwanted', 9), 1, 'what is set apart again stays');
+      if (back !== undefined) await again.deliveries.settle(back, { kind: 'unmatched', atMs: 1_501 });
+      t.equal(await again.deliveries.requeue('E1', 1_501, 'unmatched', 9), 1, 'what is set apart again stays');
       t.same(idsOf(await again.deliveries.claim('E1', 9, 1_501, 90_000)), ['a1']);
       t.equal(await again.deliveries.settle(two, delivered('s1')), true);
-      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unwanted: 0, delivered: 1 }]);
+      t.match(await again.deliveries.backlog(), [{ undelivered: 2, unmatched: 0, delivered: 1 }]);
     },
   },
   {
@@ -266,13 +266,13 @@ export const deliveryTests: readonly ContractTest[] = [
       await owe(store, 3);
       const claimed = await store.deliveries.claim('E1', 3, 1_000, 2_000);
       for (const [index, each] of claimed.entries())
-        await store.deliveries.settle(each, { kind: 'unwanted', atMs: [1_500, 90_000, 80_000][index] ?? 0 });
-      t.equal(await store.deliveries.makeDue('E1', 1_600, 'unwanted-ahead', 1), 1);
+        await store.deliveries.settle(each, { kind: 'unmatched', atMs: [1_500, 90_000, 80_000][index] ?? 0 });
+      t.equal(await store.deliveries.requeue('E1', 1_600, 'unmatched-ahead', 1), 1);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_600, 90_000)), ['a3'], 'the one that was set apart first');
-      t.equal(await store.deliveries.makeDue('E1', 1_600, 'unwanted-ahead', 9), 1);
-      t.equal(await store.deliveries.makeDue('E1', 1_600, 'unwanted-ahead', 9), 0);
+      t.equal(await store.deliveries.requeue('E1', 1_600, 'unmatched-ahead', 9), 1);
+      t.equal(await store.deliveries.requeue('E1', 1_600, 'unmatched-ahead', 9), 0);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_600, 90_000)), ['a2']);
-      t.match(await store.deliveries.backlog(), [{ undelivered: 2, unwanted: 1 }]);
+      t.match(await store.deliveries.backlog(), [{ undelivered: 2, unmatched: 1 }]);
     },
   },
   {

@@ -4,7 +4,7 @@ import type { AuditWrite, ResourceWrite, Store, StoredResource, WriteUnit } from
 
 /** A unit of these parts; the others are empty. */
 export function unit(parts: Partial<WriteUnit>): WriteUnit {
-  return { writes: [], touches: [], audits: [], ...parts };
+  return { writes: [], guards: [], audits: [], ...parts };
 }
 
 /** A Flag's first version, unless `changes` says otherwise. */

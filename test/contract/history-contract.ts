@@ -144,19 +144,19 @@ export const historyTests: readonly ContractTest[] = [
         tell(store, id === undefined ? asked : plan({ scopes: [patients], id }));
       const put = (version: number, ...labels: string[]) =>
         unit({ writes: [write('p1', { type: 'Patient', version, lastUpdatedMs: 100 * version, labels })] });
-      const touch = (expectRevision: number, ...labels: string[]) =>
-        unit({ touches: [{ type: 'Patient', id: 'p1', expectRevision, labels }] });
+      const guard = (expectRevision: number, ...labels: string[]) =>
+        unit({ guards: [{ type: 'Patient', id: 'p1', expectRevision, labels }] });
 
       await store.commit(put(1, 'submitter:b'));
       await store.commit(put(2, 'submitter:a'));
       t.same(await of(), [], 'a label of written alone opens nothing');
       t.same(await of('p1'), []);
-      await store.commit(touch(2, 'viewer:a', 'submitter:a'));
+      await store.commit(guard(2, 'viewer:a', 'submitter:a'));
       t.same(await of(), ['p1/2'], 'version 1 was never its own');
       t.same(await of('p1'), ['p1/2']);
       await store.commit(put(3, 'viewer:b'));
       t.same(await of(), []);
-      await store.commit(touch(4, 'viewer:a', 'viewer:b'));
+      await store.commit(guard(4, 'viewer:a', 'viewer:b'));
       t.same(await of(), ['p1/3', 'p1/2'], 'the current version by the labels of now');
       await store.commit(put(4, 'viewer:a', 'submitter:a'));
       t.same(await of(), ['p1/4', 'p1/2'], 'version 3 was written for others');
@@ -169,7 +169,7 @@ export const historyTests: readonly ContractTest[] = [
       const system = plan({ scopes: [patients, ofFlags('owner:a')] });
       t.same(await tell(store, system), ['p1/4', 'f1/1', 'p1/2'], 'several types in one order');
       t.same(await tell(store, { ...system, limit: 1 }), ['p1/4', 'f1/1', 'p1/2']);
-      await store.commit(touch(6, 'viewer:b', 'submitter:a'));
+      await store.commit(guard(6, 'viewer:b', 'submitter:a'));
       t.same(await tell(store, system), ['f1/1']);
       t.same(await of('p1'), []);
     },

@@ -78,7 +78,7 @@ export const writeTests: readonly ContractTest[] = [
       await store.commit(unit({ writes: [write('f1'), write('p1', { type: 'Patient' })] }));
       const refused = unit({
         writes: [write('f2', { uniqueKeys: ['k'] }), write('p1', { type: 'Patient', version: 2 }), write('f1')],
-        touches: [{ type: 'Patient', id: 'p1', expectRevision: 1, labels: ['x'] }],
+        guards: [{ type: 'Patient', id: 'p1', expectRevision: 1, labels: ['x'] }],
         audits: [audit('a1', { deliverTo: ['E1'] })],
       });
       t.same(await store.commit(refused), conflict);
@@ -94,14 +94,14 @@ export const writeTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'touches guard what was read and replace labels without a new version',
+    name: 'guards protect what was read and replace labels without a new version',
     run: async (t, { store, reopen }) => {
       const first = { type: 'Patient', id: 'p1' };
-      t.same(await store.commit(unit({ touches: [{ ...first, expectRevision: 0 }] })), { kind: 'committed' });
-      t.same(await store.commit(unit({ touches: [{ ...first, expectRevision: 1 }] })), { ...conflict, ...first });
+      t.same(await store.commit(unit({ guards: [{ ...first, expectRevision: 0 }] })), { kind: 'committed' });
+      t.same(await store.commit(unit({ guards: [{ ...first, expectRevision: 1 }] })), { ...conflict, ...first });
       await store.commit(unit({ writes: [write('p1', { type: 'Patient', labels: ['a'] })] }));
-      t.same(await store.commit(unit({ touches: [{ ...first, expectRevision: 0 }] })), { ...conflict, ...first });
-      t.same(await store.commit(unit({ touches: [{ ...first, expectRevision: 1, labels: ['b', 'c'] }] })), {
+      t.same(await store.commit(unit({ guards: [{ ...first, expectRevision: 0 }] })), { ...conflict, ...first });
+      t.same(await store.commit(unit({ guards: [{ ...first, expectRevision: 1, labels: ['b', 'c'] }] })), {
         kind: 'committed',
       });
       t.match(await readFound(store, 'Patient', 'p1'), { version: 1, revision: 2, labels: ['b', 'c'] });
@@ -109,27 +109,27 @@ export const writeTests: readonly ContractTest[] = [
       const labelled = (label: string) => findIds(store, plan([{ kind: 'label', any: [label] }], { type: 'Patient' }));
       t.same(await labelled('a'), []);
       t.same(await labelled('c'), ['p1']);
-      t.same(await store.commit(unit({ touches: [{ ...first, expectRevision: 2 }] })), { kind: 'committed' });
+      t.same(await store.commit(unit({ guards: [{ ...first, expectRevision: 2 }] })), { kind: 'committed' });
       t.match(await readFound(store, 'Patient', 'p1'), { revision: 3, labels: ['b', 'c'] });
       const both = unit({
         writes: [write('p1', { type: 'Patient', version: 2, labels: ['d'] })],
-        touches: [{ ...first, expectRevision: 3, labels: ['ignored'] }],
+        guards: [{ ...first, expectRevision: 3, labels: ['ignored'] }],
       });
       t.same(await store.commit(both), { kind: 'committed' });
       const again = await reopen();
       t.match(await readFound(again, 'Patient', 'p1'), { version: 2, revision: 4, labels: ['d'] });
       await again.commit(unit({ writes: [write('p1', { type: 'Patient', version: 3, body: null, labels: ['d'] })] }));
-      await again.commit(unit({ touches: [{ ...first, expectRevision: 5, labels: ['e'] }] }));
+      await again.commit(unit({ guards: [{ ...first, expectRevision: 5, labels: ['e'] }] }));
       t.same(await again.read('Patient', 'p1'), { kind: 'deleted', version: 3, revision: 6, labels: ['e'] });
     },
   },
   {
-    name: 'of parallel touches with one expected revision one is committed',
+    name: 'of parallel guards with one expected revision one is committed',
     run: async (t, { store }) => {
       await store.commit(unit({ writes: [write('p1', { type: 'Patient' })] }));
       const results = await Promise.all(
         Array.from({ length: 20 }, (_, i) =>
-          store.commit(unit({ writes: [write(`f${i}`)], touches: [{ type: 'Patient', id: 'p1', expectRevision: 1 }] })),
+          store.commit(unit({ writes: [write(`f${i}`)], guards: [{ type: 'Patient', id: 'p1', expectRevision: 1 }] })),
         ),
       );
       t.equal(results.filter(({ kind }) => kind === 'committed').length, 1);

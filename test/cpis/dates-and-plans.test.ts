@@ -158,7 +158,7 @@ test('the store finds exactly the visible plans', async (t) => {
     const fixed = { version: 1, method: 'POST' as const, labels: [], uniqueKeys: [], lastUpdatedMs: 1 };
     return { type: 'Flag', id: made.id, body: JSON.stringify(flag), index, ...fixed };
   });
-  await store.commit({ writes, touches: [], audits: [] });
+  await store.commit({ writes, guards: [], audits: [] });
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: -45, max: 500 }), fc.integer({ min: 0, max: 24 }), async (shift, months) => {
       const on = isoDay(edge + shift * day);

@@ -209,7 +209,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
         method,
         labels,
       } as const;
-      const result = await store.commit({ writes: [{ ...write, index: [], uniqueKeys: [] }], touches: [], audits: [] });
+      const result = await store.commit({ writes: [{ ...write, index: [], uniqueKeys: [] }], guards: [], audits: [] });
       if (result.kind !== 'committed') throw new Error(result.reason);
     },
     owe: async (authority, count, action = 'E') => {
@@ -238,7 +238,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
           deliverTo: [authority],
         };
       });
-      await store.commit({ writes: [], touches: [], audits });
+      await store.commit({ writes: [], guards: [], audits });
       dispatcher.wake(authority);
       return ids;
     },
@@ -315,7 +315,7 @@ async function write(
         uniqueKeys: [],
       },
     ],
-    touches: [],
+    guards: [],
     audits: [],
   });
   if (result.kind !== 'committed') throw new Error(result.reason);

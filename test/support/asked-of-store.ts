@@ -30,8 +30,8 @@ export function watchStore(): AskedOfStore {
         return store.history(plan);
       },
       commit(unit) {
-        const { writes, touches, audits } = unit;
-        asked.push(`commit ${writes.length} writes, ${touches.length} touches, ${audits.length} audits`);
+        const { writes, guards, audits } = unit;
+        asked.push(`commit ${writes.length} writes, ${guards.length} guards, ${audits.length} audits`);
         return store.commit(unit);
       },
       // `ready` is asked anew each time.

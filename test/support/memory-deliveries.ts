@@ -4,8 +4,8 @@ import type {
   DeliveryBacklog,
   DeliveryBreach,
   DeliveryQueue,
-  MakeDueOf,
   OwedDelivery,
+  RequeueOf,
   Settlement,
 } from '../../src/store/store.ts';
 
@@ -14,7 +14,7 @@ interface Row {
   readonly audit: AuditWrite;
   readonly authority: string;
   readonly order: number;
-  state: 'pending' | 'unwanted' | 'delivered';
+  state: 'pending' | 'unmatched' | 'delivered';
   dueMs: number;
   lease: { readonly token: string; readonly untilMs: number } | undefined;
   setApartMs: number;
@@ -69,8 +69,8 @@ export function openMemoryDeliveries(): MemoryDeliveries {
       row.parked = false;
     } else if (!holds(row, claimed)) return false;
     row.lease = undefined;
-    if (settlement.kind === 'unwanted') {
-      row.state = 'unwanted';
+    if (settlement.kind === 'unmatched') {
+      row.state = 'unmatched';
       row.parked = false;
       row.setApartMs = settlement.atMs;
     }
@@ -85,10 +85,10 @@ export function openMemoryDeliveries(): MemoryDeliveries {
     return true;
   }
 
-  function makeDue(authority: string, nowMs: number, what: MakeDueOf, limit: number): number {
-    if (what === 'unwanted' || what === 'unwanted-ahead') {
-      const isMeant = (row: Row): boolean => (what === 'unwanted' ? row.setApartMs < nowMs : row.setApartMs > nowMs);
-      const back = of(authority, 'unwanted').filter(isMeant);
+  function requeue(authority: string, nowMs: number, what: RequeueOf, limit: number): number {
+    if (what === 'unmatched' || what === 'unmatched-ahead') {
+      const isMeant = (row: Row): boolean => (what === 'unmatched' ? row.setApartMs < nowMs : row.setApartMs > nowMs);
+      const back = of(authority, 'unmatched').filter(isMeant);
       back.sort((a, b) => a.setApartMs - b.setApartMs || byAge(a, b));
       for (const row of back.slice(0, limit)) Object.assign(row, { state: 'pending', dueMs: row.audit.recordedMs });
       return Math.min(back.length, limit);
@@ -111,7 +111,7 @@ export function openMemoryDeliveries(): MemoryDeliveries {
       undelivered: pending.length,
       leased: pending.filter(({ lease }) => lease !== undefined).length,
       parked: pending.filter(({ parked }) => parked).length,
-      unwanted: of(authority, 'unwanted').length,
+      unmatched: of(authority, 'unmatched').length,
       delivered: of(authority, 'delivered').length,
       oldestRecordedMs: recorded(false),
       oldestParkedMs: recorded(true),
@@ -153,7 +153,7 @@ export function openMemoryDeliveries(): MemoryDeliveries {
       return true;
     },
     backlog: async () => [...new Set(rows.map(({ authority }) => authority))].sort().map(backlogOf),
-    makeDue: async (...call) => makeDue(...call),
+    requeue: async (...call) => requeue(...call),
     recordBreach: async (breach) => {
       const same = ({ authority, kind, oldestRecordedMs }: DeliveryBreach): boolean =>
         authority === breach.authority && kind === breach.kind && oldestRecordedMs === breach.oldestRecordedMs;

@@ -90,7 +90,7 @@ export async function recordAccess(
   ports: InteractionPorts,
 ): Promise<void> {
   const audits = [buildAudit(request, context, access, ports)];
-  const result = await ports.store.commit({ writes: [], touches: [], audits });
+  const result = await ports.store.commit({ writes: [], guards: [], audits });
   if (result.kind !== 'committed') throw fault('transient', 'The access could not be recorded.');
   ports.committed(audits);
 }
@@ -125,7 +125,7 @@ export async function recordRefusal(
     { baseUrl: ports.baseUrl },
   );
   try {
-    await ports.store.commit({ writes: [], touches: [], audits: [audit] });
+    await ports.store.commit({ writes: [], guards: [], audits: [audit] });
     return refused;
   } catch (failure) {
     return failure instanceof FhirFault

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { authorise, type TypeInteraction } from '../../cpis/access-policy.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
-import type { AuditWrite, ResourceWrite, Touch } from '../../store/store.ts';
+import type { AuditWrite, ResourceWrite, RevisionGuard } from '../../store/store.ts';
 import { buildAudit } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -118,7 +118,7 @@ async function planAll(
       }
       if (condition !== undefined) conditions.add(condition);
     }
-    view.add(planned.writes, planned.touches);
+    view.add(planned.writes, planned.guards);
     const location = locationOf(planned.answer);
     if (entry.fullUrl !== undefined && location !== undefined) locations.set(entry.fullUrl, location);
     done.push({ entry, planned });
@@ -130,21 +130,21 @@ async function planAll(
   return done;
 }
 
-/** One touch for each resource: guarded by the first, labelled by the last; a written resource takes the last labels. */
-function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[]; touches: Touch[] } {
-  const touches = new Map<string, Touch>();
-  for (const touch of planned.flatMap((entry) => entry.planned.touches)) {
-    const key = `${touch.type}/${touch.id}`;
-    const first = touches.get(key);
-    touches.set(key, first === undefined ? touch : { ...touch, expectRevision: first.expectRevision });
+/** One guard for each resource, with the revision of the first and the labels of the last. A written resource takes the last labels too. */
+function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[]; guards: RevisionGuard[] } {
+  const guards = new Map<string, RevisionGuard>();
+  for (const guard of planned.flatMap((entry) => entry.planned.guards)) {
+    const key = `${guard.type}/${guard.id}`;
+    const first = guards.get(key);
+    guards.set(key, first === undefined ? guard : { ...guard, expectRevision: first.expectRevision });
   }
   const writes = planned
     .flatMap((entry) => entry.planned.writes)
     .map((write) => {
-      const labels = touches.get(`${write.type}/${write.id}`)?.labels;
+      const labels = guards.get(`${write.type}/${write.id}`)?.labels;
       return labels === undefined ? write : { ...write, labels };
     });
-  return { writes, touches: [...touches.values()] };
+  return { writes, guards: [...guards.values()] };
 }
 
 async function commitAll(

@@ -23,12 +23,12 @@ function renderBreach({ kind, oldestRecordedMs, atMs, undelivered }: DeliveryBre
 }
 
 function renderBacklog(row: DeliveryBacklog) {
-  const { undelivered, parked, unwanted, delivered, oldestRecordedMs, oldestParkedMs } = row;
+  const { undelivered, parked, unmatched, delivered, oldestRecordedMs, oldestParkedMs } = row;
   const oldest = Math.min(oldestRecordedMs ?? Number.POSITIVE_INFINITY, oldestParkedMs ?? Number.POSITIVE_INFINITY);
   return [
     { name: 'undelivered', valueInteger: undelivered },
     { name: 'parked', valueInteger: parked },
-    { name: 'unwanted', valueInteger: unwanted },
+    { name: 'unwanted', valueInteger: unmatched },
     { name: 'delivered', valueInteger: delivered },
     ...(Number.isFinite(oldest) ? [{ name: 'undelivered-since', valueInstant: instantOf(oldest) }] : []),
   ];

@@ -1,7 +1,7 @@
 import type { Flag } from 'fhir/r4.js';
 import { extractPlan, type Plan } from '../../cpis/plan.ts';
 import type { KeysetPosition, SearchClause } from '../../fhir/search/ast.ts';
-import type { ReadResult, ResourceWrite, Store, StoredResource, Touch } from '../../store/store.ts';
+import type { ReadResult, ResourceWrite, RevisionGuard, Store, StoredResource } from '../../store/store.ts';
 
 /** What the planning of a write reads. A transaction lays its own earlier entries over the store. */
 export interface View {
@@ -52,7 +52,7 @@ export function storeView(store: Store): View {
 
 export interface OverlayView extends View {
   /** Makes planned writes visible to what is planned after them; no resource is written twice. */
-  add(writes: readonly ResourceWrite[], touches: readonly Touch[]): void;
+  add(writes: readonly ResourceWrite[], guards: readonly RevisionGuard[]): void;
 }
 
 /** What `find` gave for a key, found once. */
@@ -108,14 +108,13 @@ export function overlayView(base: View): OverlayView {
       const below = (await plansBelow(patientId)).filter((plan) => !written.has(`Flag/${plan.id}`));
       return [...below, ...(ownPlans.get(patientId)?.values() ?? [])];
     },
-    add(writes, touches) {
+    add(writes, guards) {
       for (const write of writes) {
         written.set(`${write.type}/${write.id}`, write);
         labels.set(`${write.type}/${write.id}`, write.labels);
         addPlan(write);
       }
-      for (const touch of touches)
-        if (touch.labels !== undefined) labels.set(`${touch.type}/${touch.id}`, touch.labels);
+      for (const guard of guards) if (guard.labels !== undefined) labels.set(`${guard.type}/${guard.id}`, guard.labels);
     },
   };
 }

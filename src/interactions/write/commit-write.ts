@@ -76,8 +76,8 @@ export async function commitWrite(
   for (let round = 0; round < maxPlans; round += 1) {
     const planned = await planWrite(request, context, view, ports, newId);
     const audits = [buildAudit(request, context, planned.access, ports)];
-    const { writes, touches } = planned;
-    const result = await ports.store.commit({ writes, touches, audits });
+    const { writes, guards } = planned;
+    const result = await ports.store.commit({ writes, guards, audits });
     if (result.kind === 'committed') {
       ports.committed(audits);
       planned.committed?.();

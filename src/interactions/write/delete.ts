@@ -30,7 +30,7 @@ export async function planDelete(
     if (matched === undefined) {
       checkIfMatch(request.ifMatch, 0);
       const access = { ...plainAccess, custodianIds: [caller.organisation.id] };
-      return { writes: [], touches: [], access, answer: { kind: 'deleted' } };
+      return { writes: [], guards: [], access, answer: { kind: 'deleted' } };
     }
     id = matched.id;
   }
@@ -38,7 +38,7 @@ export async function planDelete(
   if (found.kind === 'deleted' && bearsLabelFor(caller, type, found.labels)) {
     checkIfMatch(request.ifMatch, found.version);
     const access = { ...plainAccess, resource: `${type}/${id}`, custodianIds: [caller.organisation.id] };
-    return { writes: [], touches: [], access, answer: { kind: 'deleted', versionId: String(found.version) } };
+    return { writes: [], guards: [], access, answer: { kind: 'deleted', versionId: String(found.version) } };
   }
   const current = visibleToAuthority(found, type, caller);
   checkIfMatch(request.ifMatch, current.version);

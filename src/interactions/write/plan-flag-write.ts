@@ -5,7 +5,7 @@ import { ownerLabel, patientLabels, submittersOf } from '../../cpis/labels.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
 import { checkPlan, extractPlan, isHeld, type Plan } from '../../cpis/plan.ts';
 import { fault } from '../../fhir/fault.ts';
-import type { ReadResult, StoredResource, Touch } from '../../store/store.ts';
+import type { ReadResult, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
@@ -48,7 +48,12 @@ function refuseForeignAuthor(flag: Flag, caller: Caller, baseUrl: string): void 
 }
 
 /** The labels of a Patient once `changed` has replaced (or, undefined, removed) the plan with its id. */
-function relabel(patient: StoredResource, plans: readonly Plan[], changedId: string, changed: Plan | undefined): Touch {
+function relabel(
+  patient: StoredResource,
+  plans: readonly Plan[],
+  changedId: string,
+  changed: Plan | undefined,
+): RevisionGuard {
   const remaining = plans.filter((plan) => plan.id !== changedId);
   const holders = [...remaining, ...(changed === undefined ? [] : [changed])].filter(isHeld);
   const labels = patientLabels(
@@ -152,7 +157,7 @@ export async function planFlagWrite(
     const { version, lastUpdatedMs, body } = current;
     return {
       writes: [],
-      touches: [],
+      guards: [],
       access: { ...access, notifyIds: [], custodianIds: [caller.organisation.id] },
       answer: {
         kind: 'ok',
@@ -176,7 +181,7 @@ export async function planFlagWrite(
     },
     ports,
   );
-  return { writes: [write], touches: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
+  return { writes: [write], guards: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
 }
 
 /** Plans the withdrawal of a plan by deletion: gone for the NHS, its versions stay. */
@@ -192,7 +197,7 @@ export async function planFlagDeletion(
   if (patient.kind !== 'found') throw fault('exception', 'The Patient of this plan is missing.');
   return {
     writes: [buildDeletion(current, ports)],
-    touches: [relabel(patient.resource, plans, current.id, undefined)],
+    guards: [relabel(patient.resource, plans, current.id, undefined)],
     access: describeAccess(caller, plan, plans, ports),
     answer: { kind: 'deleted', versionId: String(current.version + 1) },
   };

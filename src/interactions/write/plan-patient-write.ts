@@ -115,7 +115,7 @@ function planMatched(
   const { id, version, lastUpdatedMs, body, revision } = current;
   const own = caller.organisation.id;
   const labels = patientLabels(holders, [...submitters, own]);
-  const touches = submitters.includes(own) ? [] : [{ type: 'Patient', id, expectRevision: revision, labels }];
+  const guards = submitters.includes(own) ? [] : [{ type: 'Patient', id, expectRevision: revision, labels }];
   // What the holders have recorded is not shown to an authority without a plan.
   const shown = (holders.has(own) || (holders.size === 0 && warnings.length === 0)) && mayRead(caller, 'Patient');
   const answer: FhirAnswer = shown
@@ -128,7 +128,7 @@ function planMatched(
         warnings,
       }
     : { kind: 'ok', location: `Patient/${id}`, warnings };
-  return { writes: [], touches, access, answer };
+  return { writes: [], guards, access, answer };
 }
 
 /**
@@ -174,11 +174,11 @@ export async function planPatientWrite(
   const method = requestedId === undefined ? 'POST' : 'PUT';
   const version = (current?.version ?? 0) + 1;
   const write = buildResourceWrite(patient, id, { version, method, labels, uniqueKeys: [] }, ports);
-  const touch = { type: 'Patient', id, expectRevision: current?.revision ?? 0, labels };
+  const guard = { type: 'Patient', id, expectRevision: current?.revision ?? 0, labels };
   const effect = current === undefined ? 'create' : 'update';
   return {
     writes: [write],
-    touches: [touch],
+    guards: [guard],
     // A patch stays one.
     access: { ...access, ...(patches ? {} : { interaction: effect }) },
     answer: { ...answerWrite(write), warnings },

@@ -60,7 +60,7 @@ export async function planSubscriptionWrite(
   const answer = answerWrite(write);
   return {
     writes: [write],
-    touches: [],
+    guards: [],
     access: { ...plainAccess, resource: `Subscription/${id}`, custodianIds: [owner] },
     answer: { ...answer, body: ports.subscriptions.redact(answer.body ?? ''), warnings: issues },
     committed: () => ports.subscriptions.changed(owner),
@@ -77,7 +77,7 @@ export function planSubscriptionDeletion(
   const version = current.version + 1;
   return {
     writes: [buildDeletion(current, ports)],
-    touches: [],
+    guards: [],
     access: { ...plainAccess, resource: `Subscription/${current.id}`, custodianIds: [owner] },
     answer: { kind: 'deleted', versionId: String(version) },
     committed: () => ports.subscriptions.changed(owner),

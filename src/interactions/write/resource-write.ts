@@ -95,7 +95,7 @@ export function answerExisting(existing: StoredResource, caller: Caller, ports: 
     type === 'Patient' ? [id] : type === 'Flag' ? [extractPlan(JSON.parse(body) as Flag).patientId] : [];
   return {
     writes: [],
-    touches: [],
+    guards: [],
     access: {
       patientIds,
       ...(type === 'Patient' ? {} : { resource: `${type}/${id}` }),

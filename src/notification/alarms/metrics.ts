@@ -51,11 +51,11 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
     registers,
     async collect() {
       this.reset();
-      for (const { authority, undelivered, leased, parked, unwanted, delivered } of await backlog()) {
+      for (const { authority, undelivered, leased, parked, unmatched, delivered } of await backlog()) {
         this.set({ authority, state: 'pending' }, Math.max(0, undelivered - leased - parked));
         this.set({ authority, state: 'leased' }, leased);
         this.set({ authority, state: 'parked' }, parked);
-        this.set({ authority, state: 'unwanted' }, unwanted);
+        this.set({ authority, state: 'unwanted' }, unmatched);
         this.set({ authority, state: 'delivered' }, delivered);
       }
     },

@@ -53,7 +53,7 @@ export async function attemptDelivery(
   return { settlement: settle(delivery, outcomes, clock.now(), random), heldBackFrom };
 }
 
-const setApart = (atMs: number): Attempted => ({ settlement: { kind: 'unwanted', atMs }, heldBackFrom: [] });
+const setApart = (atMs: number): Attempted => ({ settlement: { kind: 'unmatched', atMs }, heldBackFrom: [] });
 
 /** For a delivery that is not sent now: given back, or set apart where nobody asks for it. */
 export function giveBack(

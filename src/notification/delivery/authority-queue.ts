@@ -6,7 +6,7 @@ import type { AuthorityQueueContext } from './authority-queue-context.ts';
 import { ClaimedPage } from './claimed-page.ts';
 import { Endpoints } from './endpoints.ts';
 import { InFlight } from './in-flight.ts';
-import { makeAllDue } from './requeue.ts';
+import { requeueAll } from './requeue.ts';
 import { SendAllowance } from './send-allowance.ts';
 import { settleDelivery } from './settle-delivery.ts';
 import { StoreBackoff } from './store-backoff.ts';
@@ -257,7 +257,7 @@ export class AuthorityQueue {
 
   /** Brings back what waits, at most so many. */
   #makeDue(most?: number): void {
-    const made = makeAllDue(this.#context.deliveries, this.authority, this.#context.clock.now(), 'waiting', most);
+    const made = requeueAll(this.#context.deliveries, this.authority, this.#context.clock.now(), 'waiting', most);
     this.#inFlight.add(made.then(() => undefined).finally(() => this.#goOn()));
   }
 }

@@ -7,7 +7,7 @@ import type { SelectEvent } from '../subscriptions/select-event.ts';
 import type { Subscriptions } from '../subscriptions/usable-subscription.ts';
 import { AuthorityQueue } from './authority-queue.ts';
 import type { AuthorityQueueContext } from './authority-queue-context.ts';
-import { makeAllDue } from './requeue.ts';
+import { requeueAll } from './requeue.ts';
 import { SendSlots } from './send-slots.ts';
 
 export interface DispatcherLimits {
@@ -133,9 +133,9 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     cancelDueQuery = undefined;
     try {
       const backlog = await deliveries.backlog();
-      for (const { authority, nextDueMs, unwanted } of backlog) {
-        if (sweepsAll && unwanted > 0) queueOf(authority).recheckUnmatched();
-        if (sweepsAll && unwanted > 0 && !stopped) queueOf(authority).wake();
+      for (const { authority, nextDueMs, unmatched } of backlog) {
+        if (sweepsAll && unmatched > 0) queueOf(authority).recheckUnmatched();
+        if (sweepsAll && unmatched > 0 && !stopped) queueOf(authority).wake();
         if (nextDueMs !== undefined && !stopped) await schedule(authority, nextDueMs);
       }
       sweepsAll = false;
@@ -153,7 +153,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
       queue.dueAt(nextDueMs);
       return;
     }
-    await makeAllDue(deliveries, authority, nowMs, 'waiting');
+    await requeueAll(deliveries, authority, nowMs, 'waiting');
     queue.wake();
   }
 
@@ -190,8 +190,8 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
       if (!stopped) queueOf(authority).wake();
     },
     replay: async (authority) => {
-      const parked = await makeAllDue(deliveries, authority, clock.now(), 'parked');
-      const waiting = await makeAllDue(deliveries, authority, clock.now(), 'waiting');
+      const parked = await requeueAll(deliveries, authority, clock.now(), 'parked');
+      const waiting = await requeueAll(deliveries, authority, clock.now(), 'waiting');
       if (!stopped) queueOf(authority).restart();
       return parked + waiting;
     },

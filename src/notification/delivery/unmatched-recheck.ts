@@ -32,17 +32,19 @@ export class UnmatchedRecheck {
    * does.
    */
   async next(
-    deliveries: Pick<DeliveryQueue, 'makeDue'>,
+    deliveries: Pick<DeliveryQueue, 'requeue'>,
     authority: string,
     most: number,
     nowMs: number,
   ): Promise<number> {
     const beforeMs = this.#beforeMs;
-    const before = await deliveries.makeDue(authority, beforeMs, 'unwanted', most);
+    const before = await deliveries.requeue(authority, beforeMs, 'unmatched', most);
     // A process before this one may have lived by a clock that was ahead: what it set apart is not of this sweep's time.
     const aheadMs = this.timeOf(nowMs) + skewMs;
     const made =
-      before < most ? before + (await deliveries.makeDue(authority, aheadMs, 'unwanted-ahead', most - before)) : before;
+      before < most
+        ? before + (await deliveries.requeue(authority, aheadMs, 'unmatched-ahead', most - before))
+        : before;
     if (made < most && beforeMs === this.#beforeMs) this.#isWanted = false;
     return made;
   }

@@ -53,7 +53,7 @@ export async function writeSubscriptionVersion(
         uniqueKeys: [],
       },
     ],
-    touches: [],
+    guards: [],
     audits: writer.auditOf === undefined ? [] : [writer.auditOf(change)],
   });
   if (committed.kind === 'refused') return undefined;

@@ -8,7 +8,7 @@ import { asFault, withFaults, withinLimit } from './connection/mongo-failure.ts'
 import { openSchema } from './connection/schema.ts';
 import { openServerClock, type ServerClock } from './connection/server-clock.ts';
 import { applyClaim, applyExtend, applySettle } from './delivery/apply-delivery.ts';
-import { applyMakeDue } from './delivery/apply-requeue.ts';
+import { applyRequeue } from './delivery/apply-requeue.ts';
 import { applyBreach, readBreaches } from './delivery/delivery-breach.ts';
 import { type DeliveryCounts, openDeliveryCounts } from './delivery/delivery-counts.ts';
 import { watchDeliveries } from './delivery/delivery-watch.ts';
@@ -130,7 +130,7 @@ async function commit(
     throw new TypeError('An AuditEvent is written as an audit, not as a resource.');
   }
   const [audit, ...others] = unit.audits;
-  if (unit.writes.length > 0 || unit.touches.length > 0 || others.length > 0) return commitUnit(unit);
+  if (unit.writes.length > 0 || unit.guards.length > 0 || others.length > 0) return commitUnit(unit);
   if (audit === undefined) return { kind: 'committed' };
   const { id } = audit;
   if (await insertAudit(audit)) return { kind: 'committed' };
@@ -159,8 +159,8 @@ function openDeliveries(
         await counts.flush();
         return readBacklog(collections, clock, timeLimitMs);
       }),
-    makeDue: (authority, nowMs, of, limit) =>
-      whileOpen(() => applyMakeDue(collections, counts, authority, toServer(nowMs), of, limit)),
+    requeue: (authority, nowMs, of, limit) =>
+      whileOpen(() => applyRequeue(collections, counts, authority, toServer(nowMs), of, limit)),
     owed: (authority, limit, after) => whileOpen(() => readOwed(collections, authority, limit, after)),
     recordBreach: (breach) => whileOpen(() => applyBreach(collections, breach)),
     breaches: (limit, authority) => whileOpen(() => readBreaches(collections, limit, authority)),
@@ -172,7 +172,7 @@ function byServerClock(settlement: Settlement, toServer: (ms: number) => number)
   switch (settlement.kind) {
     case 'failed':
       return { ...settlement, dueMs: toServer(settlement.dueMs) };
-    case 'unwanted':
+    case 'unmatched':
       return { ...settlement, atMs: toServer(settlement.atMs) };
     default:
       return settlement;

@@ -10,7 +10,7 @@ import { FhirFault } from '../../fhir/fault.ts';
 import type { SearchPlan } from '../../fhir/search/ast.ts';
 import type { ClaimedDelivery, DeliveryQueue, SearchResult, Store } from '../store.ts';
 import { storeUnavailable } from '../store-unavailable.ts';
-import { openIndexWaiters } from './audit-index/index-barrier.ts';
+import { openIndexBarrier } from './audit-index/index-barrier.ts';
 import { openConnection } from './connection/connection.ts';
 import { lockFolder } from './connection/folder-lock.ts';
 import { sqliteFailure } from './connection/sqlite-failure.ts';
@@ -70,12 +70,12 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     const textOf = openTexts(statements);
     const encoder = openTextEncoder();
     const read = reader(statements, () => ready, lose);
-    const index = openIndexWaiters(async (upTo) => {
+    const index = openIndexBarrier(async (upTo) => {
       const progress = await writer.submit(['index', upTo]);
       if (!isIndexProgress(progress)) throw unexpectedAnswer();
       return progress;
     });
-    const queue = lateWork(() => writer.submit(['queue']));
+    const queue = deferWork(() => writer.submit(['queue']));
     const patients = openPatientRecords(
       (of) => readPatientRecords(statements, of),
       getHeapStatistics().heap_size_limit / keptRecordsShare,
@@ -92,7 +92,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
           brought = texts;
           return op;
         };
-        const written = unit.writes.length > 0 || unit.touches.length > 0 ? patients.begin(unit) : undefined;
+        const written = unit.writes.length > 0 || unit.guards.length > 0 ? patients.begin(unit) : undefined;
         let result: Awaited<ReturnType<typeof writer.submit>> | undefined;
         try {
           result = await writer.submit(encode);
@@ -101,8 +101,8 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
         }
         if (result === true) {
           if (brought.length > 0) encoder.confirm(brought);
-          if (unit.audits.length > 0) index.grown();
-          if (unit.audits.some(({ deliverTo }) => deliverTo.length > 0)) queue.grown();
+          if (unit.audits.length > 0) index.markPending();
+          if (unit.audits.some(({ deliverTo }) => deliverTo.length > 0)) queue.markPending();
           return { kind: 'committed' };
         }
         if (typeof result === 'object' && 'reason' in result) return result;
@@ -110,7 +110,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       },
       read: (type, id) => read(() => readResource(statements, textOf, type, id)),
       readVersion: (type, id, version) => read(() => readResourceVersion(statements, textOf, type, id, version)),
-      search: (plan) => (plan.type === 'AuditEvent' ? index.done().then(() => search(plan)) : search(plan)),
+      search: (plan) => (plan.type === 'AuditEvent' ? index.flush().then(() => search(plan)) : search(plan)),
       history: (plan) => {
         if (plan.id !== undefined && !plan.total) return read(() => runHistory(statements, plan));
         return ready ? searches.history(plan) : Promise.reject(storeUnavailable('store-closed'));
@@ -119,11 +119,11 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       deliveries: deliveryQueue(
         writer,
         async () => {
-          await queue.done();
+          await queue.flush();
           return read(() => readBacklog(statements));
         },
         async (authority, limit, after) => {
-          await queue.done();
+          await queue.flush();
           return read(() => readOwed(statements, authority, limit, after));
         },
         (limit, authority) => read(() => readBreaches(statements, limit, authority)),
@@ -158,26 +158,26 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
 }
 
 /** What is written for many AuditEvents at once, some time after them. */
-interface LateWork {
+interface DeferredWork {
   /** An AuditEvent has been committed for which there is something to do. */
-  grown(): void;
+  markPending(): void;
   /** Resolves when it is done for every AuditEvent that was committed before. */
-  done(): Promise<void>;
+  flush(): Promise<void>;
 }
 
-function lateWork(work: () => Promise<unknown>): LateWork {
+function deferWork(work: () => Promise<unknown>): DeferredWork {
   // What the last process left undone may have failed at the start too.
-  let hasGrown = true;
+  let isPending = true;
   let working: Promise<unknown> = Promise.resolve();
   return {
-    grown() {
-      hasGrown = true;
+    markPending() {
+      isPending = true;
     },
-    async done() {
-      if (hasGrown) {
-        hasGrown = false;
+    async flush() {
+      if (isPending) {
+        isPending = false;
         working = work().catch((error: unknown) => {
-          hasGrown = true;
+          isPending = true;
           throw error;
         });
       }
@@ -239,8 +239,8 @@ function deliveryQueue(
       submitFlag(writer, ['extend', authority, auditId, leaseToken, leaseUntilMs]),
     backlog,
     owed,
-    makeDue: async (authority, nowMs, of, limit) => {
-      const made = await writer.submit(['due', authority, nowMs, of, limit]);
+    requeue: async (authority, nowMs, of, limit) => {
+      const made = await writer.submit(['requeue', authority, nowMs, of, limit]);
       if (typeof made !== 'number') throw unexpectedAnswer();
       return made;
     },

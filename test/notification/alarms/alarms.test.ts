@@ -29,7 +29,7 @@ t.test('alarms at 1, 4, 12, 20 and 24 hours, of what is overdue and of what is p
     undelivered: 3,
     leased: 0,
     parked: 1,
-    unwanted: 9,
+    unmatched: 9,
     oldestRecordedMs: 0,
     oldestParkedMs: 10 * hourMs,
     nextDueMs: 0,

@@ -188,16 +188,16 @@ t.test('events that always fail do not keep what was set apart from an endpoint 
   const id = await subscribe(leeds, endpoint.origin, { criteria: 'AuditEvent?action=C' });
   const apart = await owe(leeds, 100);
   await pass(clock, 1_000);
-  t.match(await backlogOf(leeds), { unwanted: 100, undelivered: 0 });
+  t.match(await backlogOf(leeds), { unmatched: 100, undelivered: 0 });
   const [first = '', ...others] = await owe(leeds, 4, 'C');
   const poison = new Set([first, ...others]);
   endpoint.behave(({ path }) => ({ kind: 'answer', status: poison.has(eventOf(path)) ? 500 : 200 }));
   await pass(clock, 30 * minuteMs);
-  t.match(await backlogOf(leeds), { unwanted: 100, undelivered: 4 });
+  t.match(await backlogOf(leeds), { unmatched: 100, undelivered: 4 });
   await update(id, { criteria: 'AuditEvent', status: 'requested' });
   await subscriptions.changed(leeds);
   await pass(clock, 16 * minuteMs);
-  t.match(await backlogOf(leeds), { unwanted: 0, undelivered: 4, delivered: 100 });
+  t.match(await backlogOf(leeds), { unmatched: 0, undelivered: 4, delivered: 100 });
   t.same(new Set(eventsAt(endpoint).filter((event) => !poison.has(event))), new Set(apart));
 });
 
@@ -215,10 +215,10 @@ t.test('what nobody asks for is not owed while the endpoint is down, whatever el
   await update(id, { criteria: 'AuditEvent?action=U', status: 'requested' });
   await subscriptions.changed(leeds);
   await pass(clock, 3 * hourMs);
-  t.match(await backlogOf(leeds), { unwanted: 600, undelivered: 1 });
+  t.match(await backlogOf(leeds), { unmatched: 600, undelivered: 1 });
   endpoint.behave({ kind: 'answer', status: 200 });
   await pass(clock, 16 * minuteMs);
-  t.match(await backlogOf(leeds), { unwanted: 600, undelivered: 0, delivered: 1 });
+  t.match(await backlogOf(leeds), { unmatched: 600, undelivered: 0, delivered: 1 });
   t.equal(eventsAt(endpoint).at(-1), wanted);
 });
 
@@ -247,7 +247,7 @@ t.test('what is owed without a usable Subscription waits for one', async (t) => 
   await pass(clock, 2 * hourMs);
   t.match(
     await backlogOf(leeds),
-    { undelivered: 0, unwanted: 3, leased: 0, oldestRecordedMs: undefined },
+    { undelivered: 0, unmatched: 3, leased: 0, oldestRecordedMs: undefined },
     'none of them is a create: they are not owed, and nobody is alarmed',
   );
   t.equal(endpoint.received.length, 0);
@@ -354,7 +354,7 @@ t.test('a store that fails for a while stops nothing for good', async (t) => {
       settle: (...call) => (faults < 4 ? failing() : queue.settle(...call)),
       extend: (...call) => queue.extend(...call),
       backlog: () => (faults < 1 ? failing() : queue.backlog()),
-      makeDue: (...call) => queue.makeDue(...call),
+      requeue: (...call) => queue.requeue(...call),
       owed: (...call) => queue.owed(...call),
     }),
   });

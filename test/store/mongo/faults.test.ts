@@ -129,7 +129,7 @@ async function runTests(t: Test, open: OpenServer): Promise<void> {
     const first = write('f1', { uniqueKeys: ['k1'], labels: ['a'] });
     await store.commit(unit({ writes: [first, write('p1', { type: 'Patient', labels: ['a'] })] }));
     const failing = unit({
-      touches: [{ type: 'Patient', id: 'p1', expectRevision: 1, labels: ['b'] }],
+      guards: [{ type: 'Patient', id: 'p1', expectRevision: 1, labels: ['b'] }],
       writes: [
         write('f1', { version: 2, uniqueKeys: ['k2'], labels: ['b'] }),
         write('f2', { uniqueKeys: ['k1', 'k3'] }),

@@ -216,7 +216,7 @@ async function copiesEveryState(test: Test, open: OpenServer): Promise<void> {
     write('f1', { version, labels: [`owner:E${version}`], index: [token('status', 'active', 'urn:s')], ...more });
   await embedded.commit(unit({ writes: [flag(1, { uniqueKeys: ['k1'] })] }));
   await embedded.commit(unit({ writes: [flag(2, { uniqueKeys: ['k2'] })] }));
-  await embedded.commit(unit({ touches: [{ type: 'Flag', id: 'f1', expectRevision: 2, labels: ['owner:E9'] }] }));
+  await embedded.commit(unit({ guards: [{ type: 'Flag', id: 'f1', expectRevision: 2, labels: ['owner:E9'] }] }));
   await embedded.commit(unit({ writes: [write('f2')] }));
   await embedded.commit(
     unit({ writes: [write('f2', { version: 2, body: null, method: 'DELETE', labels: ['gone'] })] }),
@@ -233,7 +233,7 @@ async function copiesEveryState(test: Test, open: OpenServer): Promise<void> {
     await queue.settle(a, { kind: 'delivered', acknowledgedBy: ['s1'], atMs: nowMs });
     await queue.settle(b, { ...failed, acknowledgedBy: ['s2'] });
     await queue.settle(c, { ...failed, acknowledgedBy: [], park: true });
-    await queue.settle(d, { kind: 'unwanted', atMs: nowMs });
+    await queue.settle(d, { kind: 'unmatched', atMs: nowMs });
   }
   test.ok(e, 'and one is leased');
   await queue.recordBreach({ authority: 'E1', kind: 'parked', oldestRecordedMs: 5, atMs: 9, undelivered: 2 });

@@ -137,7 +137,7 @@ async function runTests(): Promise<void> {
         store.commit(
           unit({
             writes: [write(`f${i}`, { uniqueKeys: [`k${i % 4}`] })],
-            touches: [{ type: 'Patient', id: 'p1', expectRevision: 1 }],
+            guards: [{ type: 'Patient', id: 'p1', expectRevision: 1 }],
             audits: [audit(`a${i}`, { deliverTo: ['E1'] })],
           }),
         ),

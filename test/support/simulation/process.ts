@@ -78,7 +78,7 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
     claim: (...args) => call(() => deliveries.claim(...args)),
     settle: (...args) => call(() => deliveries.settle(...args)),
     backlog: () => call(() => deliveries.backlog()),
-    makeDue: (...args) => call(() => deliveries.makeDue(...args)),
+    requeue: (...args) => call(() => deliveries.requeue(...args)),
     recordBreach: (...args) => call(() => deliveries.recordBreach(...args)),
   };
   const cuts = new Set<() => void>();

@@ -74,7 +74,7 @@ export async function applySettle(
   if (settlement.kind !== 'delivered') {
     const held = { state: { $eq: 'leased' }, leaseToken: { $eq: token } };
     const settled = await settle(held, compileSettlement(position, authority, settlement));
-    if (settled && settlement.kind === 'unwanted') counts.add(authority, 0, 1);
+    if (settled && settlement.kind === 'unmatched') counts.add(authority, 0, 1);
     return settled;
   }
   // Whoever holds the lease.
@@ -106,7 +106,7 @@ function compileSettlement(
   switch (settlement.kind) {
     case 'released':
       return { $set: setState(position, authority, { state: 'ready' }, { leaseToken: null }) };
-    case 'unwanted': {
+    case 'unmatched': {
       const apart = { state: 'unwanted', waitUntilMs: settlement.atMs } as const;
       return { $set: setState(position, authority, apart, { tally: 'unwanted', leaseToken: null, parked: false }) };
     }

@@ -1,5 +1,5 @@
 /** Brings deliveries back that wait: a bounded number of them each time, the oldest first. */
-import type { MakeDueOf } from '../../store.ts';
+import type { RequeueOf } from '../../store.ts';
 import { afterAllThatStartWith } from '../../text-range.ts';
 import {
   atPlace,
@@ -18,13 +18,13 @@ import type { DeliveryCounts } from './delivery-counts.ts';
 
 type Audits = Pick<Collections, 'audit'>;
 
-/** What `DeliveryQueue.makeDue` says; `nowMs` by the clock of the database. */
-export async function applyMakeDue(
+/** What `DeliveryQueue.requeue` says; `nowMs` by the clock of the database. */
+export async function applyRequeue(
   collections: Audits,
   counts: DeliveryCounts,
   authority: string,
   nowMs: number,
-  of: MakeDueOf,
+  of: RequeueOf,
   limit: number,
 ): Promise<number> {
   const makeReady = (position: number, fields: Parameters<typeof setState>[3]) =>
@@ -69,9 +69,9 @@ export async function applyMakeDue(
         (position) => makeReady(position, { dueMs: nowMs, tally: 'owed', parked: false, attempts: 0 }),
       );
     }
-    case 'unwanted':
-    case 'unwanted-ahead': {
-      const bound = of === 'unwanted' ? '$lt' : '$gt';
+    case 'unmatched':
+    case 'unmatched-ahead': {
+      const bound = of === 'unmatched' ? '$lt' : '$gt';
       const longestAgo = await findLongestApart(collections, authority, bound, nowMs, limit);
       const made = await changePlaces(
         collections,

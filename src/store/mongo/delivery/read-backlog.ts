@@ -36,7 +36,7 @@ export async function readBacklog(
       undelivered: countOf(owed) + countOf(parked),
       leased: waits?.leased ?? 0,
       parked: countOf(parked),
-      unwanted: count?.unwanted ?? 0,
+      unmatched: count?.unwanted ?? 0,
       oldestRecordedMs: oldestOwed?.recordedMs,
       oldestParkedMs: oldestParked?.recordedMs,
       nextDueMs: dueMs === Infinity ? undefined : clock.toLocal(dueMs),

@@ -21,7 +21,7 @@ export interface PastVersion {
   readonly version: number;
   readonly lastUpdatedMs: number;
   readonly method: ResourceWrite['method'];
-  /** As it was written with; a touch does not change them. */
+  /** The labels of the write; a revision guard does not change them. */
   readonly labels: readonly string[];
   readonly body: string | null;
 }

@@ -27,7 +27,7 @@ export function buildCopyEncoder(toServer: (ms: number) => number): {
     resource: (record) => ({ ...encodeResource(record) }),
     audit: (record) => ({ ...encodeCopiedAudit(record, toServer) }),
     usedOnce: ({ key, expiresAtMs }) => ({ _id: key, expiresAtMs, use: 'copied' }),
-    deliveryCount: ({ authority, delivered, unwanted }) => ({ _id: authority, delivered, unwanted }),
+    deliveryCount: ({ authority, delivered, unmatched }) => ({ _id: authority, delivered, unwanted: unmatched }),
     breach: (record) => ({ _id: `${record.authority}/${record.kind}/${record.oldestRecordedMs}`, ...record }),
     subscriptionEvent: (record) => ({ _id: `${record.subscription}/${record.number}`, ...record }),
     acknowledged: ({ subscription, number }) => ({ _id: subscription, number }),
@@ -62,6 +62,7 @@ function encodeCopiedAudit(audit: CopiedAudit, toServer: (ms: number) => number)
   const { id, seq, patients, agents, entities, ...rest } = audit;
   const deliveries = audit.deliveries.map(({ dueMs, waitUntilMs, ...delivery }) => ({
     ...delivery,
+    state: delivery.state === 'unmatched' ? ('unwanted' as const) : delivery.state,
     dueMs: toServer(dueMs),
     waitUntilMs: toServer(waitUntilMs),
     leaseToken: null,

@@ -3,7 +3,7 @@
  * something has changed since the check it throws `UnitConflict`, and the unit is tried anew from the check on.
  */
 import { type ClientSession, MongoError } from 'mongodb';
-import type { ResourceWrite, Touch, WriteUnit } from '../../store.ts';
+import type { ResourceWrite, RevisionGuard, WriteUnit } from '../../store.ts';
 import { isDuplicateKey, mongoFailure } from '../connection/mongo-failure.ts';
 import { type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
 import type { UnitState } from './check-unit.ts';
@@ -28,9 +28,9 @@ export interface UnitTarget {
 export async function applyResources(target: UnitTarget, unit: WriteUnit, state: UnitState): Promise<void> {
   try {
     await applyKeys(target, unit.writes, state);
-    const touchOf = new Map(unit.touches.map((touch) => [resourceKey(touch.type, touch.id), touch]));
+    const guardOf = new Map(unit.guards.map((guard) => [resourceKey(guard.type, guard.id), guard]));
     const written = new Set(unit.writes.map(({ type, id }) => resourceKey(type, id)));
-    for (const [key, touch] of touchOf) if (!written.has(key)) await applyTouch(target, key, touch, state);
+    for (const [key, guard] of guardOf) if (!written.has(key)) await applyGuard(target, key, guard, state);
     for (const write of unit.writes) await applyWrite(target, write, state);
     await giveUpKeys(target, unit.writes, state);
   } catch (error) {
@@ -98,7 +98,7 @@ async function giveUpKeys(target: UnitTarget, writes: readonly ResourceWrite[], 
   }
 }
 
-async function applyTouch(target: UnitTarget, key: string, touch: Touch, state: UnitState): Promise<void> {
+async function applyGuard(target: UnitTarget, key: string, guard: RevisionGuard, state: UnitState): Promise<void> {
   const { resource } = target.collections;
   const before = state.current.get(key);
   if (before === undefined || before.version === 0) {
@@ -111,7 +111,7 @@ async function applyTouch(target: UnitTarget, key: string, touch: Touch, state: 
     return;
   }
   const { revision } = before;
-  const labels = touch.labels === undefined ? {} : { labels: [...touch.labels] };
+  const labels = guard.labels === undefined ? {} : { labels: [...guard.labels] };
   const touched = { _id: { $eq: key }, version: { $eq: before.version }, revision: { $eq: revision + 1 } };
   const run = async () => {
     const filter = { _id: { $eq: key }, revision: { $eq: revision } };

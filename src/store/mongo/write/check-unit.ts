@@ -33,14 +33,14 @@ export async function checkUnit(
   limits: VersionLimits,
   session: ClientSession | undefined,
 ): Promise<Check> {
-  const { writes, touches, audits } = unit;
+  const { writes, guards, audits } = unit;
   // One after the other: a session allows one operation at a time.
   const state: UnitState = {
     current: await readCurrent(collections, unit, session),
     holders: await readHolders(collections, writes, session),
   };
   const { current, holders } = state;
-  for (const { type, id, expectRevision } of touches) {
+  for (const { type, id, expectRevision } of guards) {
     if ((current.get(resourceKey(type, id))?.revision ?? 0) !== expectRevision) return conflict(type, id);
   }
   const written = new Set<string>();
@@ -103,10 +103,10 @@ function checkDates({ index }: ResourceWrite): void {
 
 async function readCurrent(
   { resource }: Collections,
-  { writes, touches }: WriteUnit,
+  { writes, guards }: WriteUnit,
   session: ClientSession | undefined,
 ): Promise<ReadonlyMap<string, ResourceDocument>> {
-  const keys = [...new Set([...writes, ...touches].map(({ type, id }) => resourceKey(type, id)))];
+  const keys = [...new Set([...writes, ...guards].map(({ type, id }) => resourceKey(type, id)))];
   const options = { projection: { versions: 0, marks: 0 }, ...(session === undefined ? {} : { session }) };
   const found = await resource.find({ _id: { $in: keys } }, options).toArray();
   return new Map(found.map((document) => [document._id, document]));

@@ -2,11 +2,11 @@
  * Lets searches of AuditEvents wait until what was committed before them can be found. However many wait, one part of the
  * index is asked for at a time: batches come in between.
  */
-export interface IndexWaiters {
+export interface IndexBarrier {
   /** An AuditEvent has been committed. */
-  grown(): void;
+  markPending(): void;
   /** Resolves when every AuditEvent that was committed before has its search keys. Throws as `ask` does. */
-  done(): Promise<void>;
+  flush(): Promise<void>;
 }
 
 export interface IndexProgress {
@@ -24,9 +24,9 @@ interface Waiter {
 }
 
 /** `ask` does one part of the index up to an event, or up to the last that is committed. */
-export function openIndexWaiters(ask: (upTo: number | undefined) => Promise<IndexProgress>): IndexWaiters {
+export function openIndexBarrier(ask: (upTo: number | undefined) => Promise<IndexProgress>): IndexBarrier {
   /** At the start nobody knows whether the index of the file could be made whole. */
-  let hasGrown = true;
+  let isPending = true;
   let waiters: Waiter[] = [];
   let isWorking = false;
 
@@ -45,7 +45,7 @@ export function openIndexWaiters(ask: (upTo: number | undefined) => Promise<Inde
     try {
       while (waiters.length > 0) await askOnce();
     } catch (error) {
-      hasGrown = true;
+      isPending = true;
       for (const { reject } of waiters.splice(0)) reject(error);
     } finally {
       isWorking = false;
@@ -53,12 +53,12 @@ export function openIndexWaiters(ask: (upTo: number | undefined) => Promise<Inde
   };
 
   return {
-    grown() {
-      hasGrown = true;
+    markPending() {
+      isPending = true;
     },
-    done() {
-      if (!hasGrown && waiters.length === 0) return Promise.resolve();
-      hasGrown = false;
+    flush() {
+      if (!isPending && waiters.length === 0) return Promise.resolve();
+      isPending = false;
       return new Promise((resolve, reject) => {
         waiters.push({ upTo: undefined, resolve, reject });
         if (!isWorking) void work();

@@ -8,9 +8,9 @@ export interface IndexWork {
   /** AuditEvents without search keys. */
   unindexed(): number;
   /** Does a part of what is due; false: it failed, or nothing can be written any more. */
-  workLate(): boolean;
+  runStep(): boolean;
   /** Does a part of the rest, up to an event or up to the last. Gives what to ask for next; undefined: no more now. */
-  workRest(upTo: number | undefined): number | undefined;
+  runIdleStep(upTo: number | undefined): number | undefined;
 }
 
 export interface IndexTimers {
@@ -22,7 +22,7 @@ export interface IndexTimers {
   soon(run: () => void): () => void;
 }
 
-export interface IndexTurns {
+export interface IndexScheduler {
   /** A batch has been answered. */
   batchDone(): void;
   /** Nothing is called after it. */
@@ -37,8 +37,8 @@ const maxUnindexed = 49_152;
 const mostMs = 100;
 
 /** Never throws unless its work does. */
-export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns {
-  let cancelLate: (() => void) | undefined;
+export function openIndexScheduler(work: IndexWork, timers: IndexTimers): IndexScheduler {
+  let cancelStep: (() => void) | undefined;
   /** While the rest is being indexed, and before that, while it is waited for. */
   let cancelRest: (() => void) | undefined;
   let lastBatchMs = timers.now();
@@ -46,7 +46,7 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
   const leftMs = (): number => lastBatchMs + restAfterMs - timers.now();
 
   const schedule = (): void => {
-    if (work.isDue()) cancelLate ??= timers.soon(late);
+    if (work.isDue()) cancelStep ??= timers.soon(step);
     if (cancelRest === undefined && work.unindexed() > 0) waitForRest(restAfterMs);
   };
 
@@ -57,17 +57,17 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
     });
   };
 
-  const late = (): void => {
-    cancelLate = undefined;
+  const step = (): void => {
+    cancelStep = undefined;
     const endMs = timers.now() + mostMs;
     let done: boolean;
-    do done = work.workLate();
+    do done = work.runStep();
     while (done && work.unindexed() > maxUnindexed && work.isDue() && timers.now() < endMs);
     if (done) schedule();
   };
 
   const rest = (upTo: number | undefined): void => {
-    const next = work.workRest(upTo);
+    const next = work.runIdleStep(upTo);
     if (next !== undefined && leftMs() <= 0) {
       cancelRest = timers.soon(() => rest(next));
       return;
@@ -83,7 +83,7 @@ export function openIndexTurns(work: IndexWork, timers: IndexTimers): IndexTurns
       schedule();
     },
     close() {
-      cancelLate?.();
+      cancelStep?.();
       cancelRest?.();
     },
   };

@@ -83,7 +83,7 @@ CREATE TRIGGER audit_key_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(AB
 CREATE TRIGGER audit_key_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 
 -- Undelivered only, of the events up to audit_progress.queued. ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, to waitUntilMs.
--- ready = 2: unwanted since waitUntilMs, counted in delivery_unwanted and not in delivery_count.
+-- ready = 2: unmatched since waitUntilMs, counted in delivery_unwanted and not in delivery_count.
 CREATE TABLE delivery (
   authority TEXT NOT NULL, ready INTEGER NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,
   dueMs INTEGER NOT NULL, waitUntilMs INTEGER NOT NULL, leaseToken TEXT, attempts INTEGER NOT NULL,

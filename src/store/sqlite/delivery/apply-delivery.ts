@@ -3,7 +3,7 @@ import type { ClaimedDelivery, Settlement } from '../../store.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
 import { limit as limitClause } from '../search/compile-search.ts';
 import { type BatchState, countDelivery } from '../write/apply-unit.ts';
-import { countUnwanted, promoteExpired } from './apply-requeue.ts';
+import { countUnmatched, promoteExpired } from './apply-requeue.ts';
 
 /** How many of those that have waited long enough one claim brings back at most, and at least what it may lease. */
 const mostPromoted = 512;
@@ -62,8 +62,8 @@ export function applySettle(
     const acknowledgedBy = union(found.acknowledgedBy, settlement.acknowledgedBy);
     const sql = 'INSERT INTO delivered VALUES (?, ?, ?, ?, ?)';
     statements.run(sql, authority, key[3], settlement.atMs, attempts, acknowledgedBy);
-    countDelivery(state, authority, key[1] === unwantedState ? 0 : -1, 1);
-    if (key[1] === unwantedState) countUnwanted(statements, authority, -1);
+    countDelivery(state, authority, key[1] === unmatchedState ? 0 : -1, 1);
+    if (key[1] === unmatchedState) countUnmatched(statements, authority, -1);
     return true;
   }
   if (found.leaseToken !== leaseToken) return false;
@@ -75,15 +75,15 @@ export function applySettle(
     );
     return true;
   }
-  if (settlement.kind === 'unwanted') {
+  if (settlement.kind === 'unmatched') {
     statements.run(
-      `UPDATE delivery SET ready = ${unwantedState}, leaseToken = NULL, parked = 0, waitUntilMs = ?
+      `UPDATE delivery SET ready = ${unmatchedState}, leaseToken = NULL, parked = 0, waitUntilMs = ?
        WHERE authority = ? AND ready = ? AND recordedMs = ? AND seq = ?`,
       settlement.atMs,
       ...found.key,
     );
     countDelivery(state, authority, -1, 0);
-    countUnwanted(statements, authority, 1);
+    countUnmatched(statements, authority, 1);
     return true;
   }
   statements.run(
@@ -119,7 +119,7 @@ export function applyExtend(
 }
 
 /** `ready` of those that no Subscription asks for. */
-const unwantedState = 2;
+const unmatchedState = 2;
 
 interface FoundDelivery {
   readonly key: readonly [authority: string, ready: number, recordedMs: number, seq: number];

@@ -1,5 +1,5 @@
 /** Brings deliveries back that wait, inside the batch's transaction: a bounded number of them each time. */
-import type { MakeDueOf } from '../../store.ts';
+import type { RequeueOf } from '../../store.ts';
 import { numberAt, type Row, type Statements } from '../connection/statements.ts';
 import { limit as limitClause } from '../search/compile-search.ts';
 import { type BatchState, countDelivery } from '../write/apply-unit.ts';
@@ -13,13 +13,13 @@ const ahead = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 1 AND recordedMs > ?2 AND dueMs > ?2 ORDER BY recordedMs, seq ${limitClause}`;
 const parked = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND parked = 1 AND leaseToken IS NULL AND ?2 IS NOT NULL ORDER BY recordedMs, seq ${limitClause}`;
-const unwanted = `SELECT ready, recordedMs, seq FROM delivery
+const unmatched = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 2 AND waitUntilMs < ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
-const unwantedAhead = `SELECT ready, recordedMs, seq FROM delivery
+const unmatchedAhead = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 2 AND waitUntilMs > ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
 const expired = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 0 AND waitUntilMs <= ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
-const setApart = { parked, unwanted, 'unwanted-ahead': unwantedAhead } as const;
+const setApart = { parked, unmatched, 'unmatched-ahead': unmatchedAhead } as const;
 const leasedAhead = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND leaseToken IS NOT NULL AND ready = 0 AND waitUntilMs > ?2 ORDER BY recordedMs, seq ${limitClause}`;
 
@@ -30,13 +30,13 @@ function find(statements: Statements, sql: string, authority: string, nowMs: num
   return statements.rows(sql, authority, nowMs, limit).map(keyOf);
 }
 
-/** What `DeliveryQueue.makeDue` says. */
-export function applyMakeDue(
+/** What `DeliveryQueue.requeue` says. */
+export function applyRequeue(
   statements: Statements,
   state: BatchState,
   authority: string,
   nowMs: number,
-  of: MakeDueOf,
+  of: RequeueOf,
   limit: number,
 ): number {
   if (of === 'waiting') {
@@ -53,7 +53,7 @@ export function applyMakeDue(
   } else if (keys.length > 0) {
     for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, dueMs = recordedMs ${at}`, ...key);
     countDelivery(state, authority, keys.length, 0);
-    countUnwanted(statements, authority, -keys.length);
+    countUnmatched(statements, authority, -keys.length);
   }
   return keys.length;
 }
@@ -74,8 +74,8 @@ export function promoteExpired(
   for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, leaseToken = NULL ${at}`, ...key);
 }
 
-/** Adds to the number of unwanted deliveries of an authority. */
-export function countUnwanted(statements: Statements, authority: string, by: number): void {
+/** Adds to the number of unmatched deliveries of an authority. */
+export function countUnmatched(statements: Statements, authority: string, by: number): void {
   statements.run(
     'INSERT INTO delivery_unwanted VALUES (?, ?) ON CONFLICT (authority) DO UPDATE SET count = count + excluded.count',
     authority,

@@ -26,7 +26,7 @@ export function readBacklog(statements: Statements): readonly DeliveryBacklog[] 
     nextDueMs: earliest(row, 6, 7),
     parked: numberAt(row, 8),
     oldestParkedMs: earliest(row, 9, 9),
-    unwanted: row[10] === null ? 0 : numberAt(row, 10),
+    unmatched: row[10] === null ? 0 : numberAt(row, 10),
   }));
 }
 

@@ -130,7 +130,7 @@ function buildSource(statements: Statements, close: () => void): CopySource {
     deliveryCount: each((row) => ({
       authority: textAt(row, 0),
       delivered: numberAt(row, 1),
-      unwanted: numberAt(row, 2),
+      unmatched: numberAt(row, 2),
     })),
     breach: each((row) => ({
       authority: textAt(row, 0),
@@ -248,7 +248,7 @@ function decodeAudit(row: Row, textOf: (body: string) => string, deliveries: rea
   };
 }
 
-const states = ['waiting', 'ready', 'unwanted'] as const;
+const states = ['waiting', 'ready', 'unmatched'] as const;
 const authorities = "(SELECT authority FROM delivery_count WHERE authority >= '')";
 const owedSql = `SELECT seq, authority, ready, dueMs, waitUntilMs, leaseToken, attempts, acknowledgedBy, reason, parked
   FROM delivery WHERE authority IN ${authorities} AND ready IN (0, 1, 2) AND recordedMs BETWEEN ? AND ?

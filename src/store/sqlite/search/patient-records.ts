@@ -5,7 +5,7 @@
  */
 import type { IndexValue, SearchPlan } from '../../../fhir/search/ast.ts';
 import { type Candidate, searchInMemory } from '../../../fhir/search/search-in-memory.ts';
-import type { ResourceWrite, SearchResult, StoredResource, Touch, WriteUnit } from '../../store.ts';
+import type { ResourceWrite, RevisionGuard, SearchResult, StoredResource, WriteUnit } from '../../store.ts';
 
 export type PatientRecord = Candidate<StoredResource>;
 
@@ -135,16 +135,16 @@ export function openPatientRecords(
     else put(key, entry, { resource: { type, id, version, lastUpdatedMs, body, labels, revision }, values: index });
   };
 
-  const applyTouch = (touch: Touch): void => {
-    const found = findKept(nameOf(touch));
-    const record = found?.entry.records.find(({ resource }) => resource.id === touch.id);
+  const applyGuard = (guard: RevisionGuard): void => {
+    const found = findKept(nameOf(guard));
+    const record = found?.entry.records.find(({ resource }) => resource.id === guard.id);
     if (found === undefined || record === undefined) return;
-    const { expectRevision, labels = record.resource.labels } = touch;
+    const { expectRevision, labels = record.resource.labels } = guard;
     put(found.key, found.entry, { ...record, resource: { ...record.resource, labels, revision: expectRevision + 1 } });
   };
 
-  const about = ({ writes, touches }: WriteUnit): readonly string[] => {
-    const names = [...writes, ...touches].map(nameOf);
+  const about = ({ writes, guards }: WriteUnit): readonly string[] => {
+    const names = [...writes, ...guards].map(nameOf);
     const held = names.flatMap((name) => keyOfRecord.get(name) ?? []);
     return [...names, ...held, ...writes.flatMap(({ type, index }) => keysOf(type, index))];
   };
@@ -180,7 +180,7 @@ export function openPatientRecords(
         if (!committed) return;
         const written = new Set(unit.writes.map(nameOf));
         for (const write of unit.writes) applyWrite(write);
-        for (const touch of unit.touches) if (!written.has(nameOf(touch))) applyTouch(touch);
+        for (const guard of unit.guards) if (!written.has(nameOf(guard))) applyGuard(guard);
       };
     },
   };

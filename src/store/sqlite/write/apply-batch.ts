@@ -9,7 +9,7 @@ import { readProgress } from '../audit-index/read-progress.ts';
 import { type SqliteFailure, sqliteFailure } from '../connection/sqlite-failure.ts';
 import { numberAt, openStatements, type Statements } from '../connection/statements.ts';
 import { applyClaim, applyExtend, applySettle } from '../delivery/apply-delivery.ts';
-import { applyMakeDue } from '../delivery/apply-requeue.ts';
+import { applyRequeue } from '../delivery/apply-requeue.ts';
 import { applyBreach } from '../delivery/delivery-breach.ts';
 import { queueDeliveries } from '../delivery/queue-deliveries.ts';
 import { acknowledgeEvents, appendEvents } from '../delivery/subscription-events.ts';
@@ -23,7 +23,7 @@ type BatchOutcome =
   | { readonly kind: 'lost'; readonly message: string };
 
 const purgeIntervalMs = 60_000;
-/** A `late` operation queues the deliveries of so many AuditEvents at least. */
+/** An `index-step` operation queues the deliveries of so many AuditEvents at least. */
 const enoughQueued = 1_024;
 
 export interface Batches {
@@ -31,8 +31,8 @@ export interface Batches {
   apply(ops: readonly WriteOp[]): BatchOutcome;
   /** How many AuditEvents have no search keys yet, at most. */
   unindexed(): number;
-  /** Whether a `late` operation has search keys to gather or to write. */
-  isLateDue(): boolean;
+  /** Whether an `index-step` operation has search keys to gather or to write. */
+  isStepDue(): boolean;
 }
 
 /** Batches on the one connection that writes. `nowMs` never goes backwards. */
@@ -69,9 +69,9 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
         return applySettle(statements, state, op[1], op[2], op[3], op[4]);
       case 'extend':
         return applyExtend(statements, op[1], op[2], op[3], op[4]);
-      case 'due':
+      case 'requeue':
         queueDeliveries(statements, state.nextSeq - 1);
-        return applyMakeDue(statements, state, op[1], op[2], op[3], op[4]);
+        return applyRequeue(statements, state, op[1], op[2], op[3], op[4]);
       case 'breach':
         return applyBreach(statements, op[1]);
       case 'number':
@@ -85,7 +85,7 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
         if (done >= upTo) queueDeliveries(statements, committed);
         return { committed, indexed: done };
       }
-      case 'late':
+      case 'index-step':
         index.indexSome(committed);
         queueDeliveries(statements, committed, enoughQueued);
         return true;
@@ -131,12 +131,12 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
   return {
     apply(ops) {
       const outcome = applyOps(ops);
-      if (outcome.kind === 'done' && ops.some(([kind]) => kind === 'index' || kind === 'late'))
+      if (outcome.kind === 'done' && ops.some(([kind]) => kind === 'index' || kind === 'index-step'))
         indexed = index.indexed();
       return outcome;
     },
     unindexed: () => state.nextSeq - 1 - indexed,
-    isLateDue: () => index.isDue(committed),
+    isStepDue: () => index.isDue(committed),
   };
 }
 

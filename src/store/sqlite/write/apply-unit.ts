@@ -1,5 +1,5 @@
 /** Applies one write unit inside the batch's transaction. */
-import type { Touch } from '../../store.ts';
+import type { RevisionGuard } from '../../store.ts';
 import { indexKind, labelParam } from '../connection/schema.ts';
 import type { Statements } from '../connection/statements.ts';
 import { type AuditRow, parseAuditRow } from '../encoding/audit-row.ts';
@@ -21,23 +21,23 @@ export function applyUnit(
   statements: Statements,
   state: BatchState,
   writes: readonly WriteRow[],
-  touches: readonly Touch[],
+  guards: readonly RevisionGuard[],
   auditRows: readonly string[],
 ): true | Refusal {
   const audits = auditRows.map(parseAuditRow);
   const [only] = audits;
-  if (only !== undefined && audits.length === 1 && writes.length === 0 && touches.length === 0) {
+  if (only !== undefined && audits.length === 1 && writes.length === 0 && guards.length === 0) {
     return insertAudit(statements, state, only) ? true : duplicate('AuditEvent', only.id, only.id);
   }
-  if (writes.length === 0 && touches.length === 0) {
+  if (writes.length === 0 && guards.length === 0) {
     const refusal = checkAuditIds(statements, audits);
     if (refusal !== undefined) return refusal;
   } else {
-    const check = checkUnit(statements, writes, touches, audits);
+    const check = checkUnit(statements, writes, guards, audits);
     if (check.kind === 'refused') return check.refusal;
     applyWrites(statements, writes, check.revisions);
-    for (const touch of touches)
-      if (!check.revisions.has(resourceKey(touch.type, touch.id))) applyTouch(statements, touch);
+    for (const guard of guards)
+      if (!check.revisions.has(resourceKey(guard.type, guard.id))) applyGuard(statements, guard);
   }
   for (const audit of audits) insertAudit(statements, state, audit);
   return true;
@@ -101,7 +101,7 @@ function insertVersion(statements: Statements, write: WriteRow, revision: number
   }
 }
 
-function applyTouch(statements: Statements, { type, id, expectRevision, labels }: Touch): void {
+function applyGuard(statements: Statements, { type, id, expectRevision, labels }: RevisionGuard): void {
   const revision = expectRevision + 1;
   if (labels === undefined) {
     statements.run('UPDATE resource SET revision = ? WHERE type = ? AND id = ?', revision, type, id);

@@ -1,5 +1,5 @@
 /** Whether a unit's preconditions hold, by reading only: a refused unit never needs to be undone. */
-import type { CommitResult, Touch } from '../../store.ts';
+import type { CommitResult, RevisionGuard } from '../../store.ts';
 import { numberAt, type Statements, textAt } from '../connection/statements.ts';
 import type { AuditRow } from '../encoding/audit-row.ts';
 import type { WriteRow } from './write-op.ts';
@@ -23,11 +23,11 @@ export type Check =
 export function checkUnit(
   statements: Statements,
   writes: readonly WriteRow[],
-  touches: readonly Touch[],
+  guards: readonly RevisionGuard[],
   audits: readonly AuditRow[],
 ): Check {
   const revisions = new Map<string, number>();
-  for (const { type, id, expectRevision } of touches) {
+  for (const { type, id, expectRevision } of guards) {
     if (readCurrent(statements, type, id).revision !== expectRevision) return refused('version-conflict', type, id);
   }
   for (const { type, id, version } of writes) {

@@ -14,15 +14,15 @@ export interface EncodedUnit {
 }
 
 /** Throws TypeError for an AuditEvent among `writes`: those go in `audits`, and nowhere else. */
-export function encodeUnit({ writes, touches, audits }: WriteUnit, encoder: TextEncoder): EncodedUnit {
+export function encodeUnit({ writes, guards, audits }: WriteUnit, encoder: TextEncoder): EncodedUnit {
   const [first] = audits;
-  if (first !== undefined && audits.length === 1 && writes.length === 0 && touches.length === 0) {
+  if (first !== undefined && audits.length === 1 && writes.length === 0 && guards.length === 0) {
     const { row, texts } = renderAuditRow(first, encoder);
     return { op: row, texts };
   }
   const rendered = audits.map((audit) => renderAuditRow(audit, encoder));
   return {
-    op: ['unit', writes.map(encodeWrite), touches, rendered.map(({ row }) => row)],
+    op: ['unit', writes.map(encodeWrite), guards, rendered.map(({ row }) => row)],
     texts: rendered.flatMap(({ texts }) => texts),
   };
 }

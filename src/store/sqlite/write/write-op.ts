@@ -1,6 +1,13 @@
 /** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
 
-import type { ClaimedDelivery, CommitResult, DeliveryBreach, MakeDueOf, Settlement, Touch } from '../../store.ts';
+import type {
+  ClaimedDelivery,
+  CommitResult,
+  DeliveryBreach,
+  RequeueOf,
+  RevisionGuard,
+  Settlement,
+} from '../../store.ts';
 import type { IndexProgress } from '../audit-index/index-barrier.ts';
 
 /** `kind, param, v1, v2`; see `indexKind`. */
@@ -28,7 +35,7 @@ export interface WriteRow {
 export type UnitOp = readonly [
   kind: 'unit',
   writes: readonly WriteRow[],
-  touches: readonly Touch[],
+  guards: readonly RevisionGuard[],
   /** As `renderAuditRow` gives them. */
   audits: readonly string[],
 ];
@@ -41,7 +48,7 @@ export type WriteOp =
   | readonly ['claim', authority: string, limit: number, nowMs: number, leaseUntilMs: number, leaseToken: string]
   | readonly ['settle', authority: string, auditId: string, leaseToken: string, settlement: Settlement]
   | readonly ['extend', authority: string, auditId: string, leaseToken: string, leaseUntilMs: number]
-  | readonly ['due', authority: string, nowMs: number, of: MakeDueOf, limit: number]
+  | readonly ['requeue', authority: string, nowMs: number, of: RequeueOf, limit: number]
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number]
@@ -53,7 +60,7 @@ export type WriteOp =
   /** Queues the deliveries of every AuditEvent so far. */
   | readonly ['queue']
   /** Does a part of the index, and queues deliveries where enough wait. */
-  | readonly ['late'];
+  | readonly ['index-step'];
 
 /** `failed`: this operation alone changed nothing, and why. */
 export interface OpFailure {

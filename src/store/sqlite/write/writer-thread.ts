@@ -1,6 +1,6 @@
 /** The one thread that writes, so that a slow fsync never blocks the event loop. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { openIndexTurns } from '../audit-index/index-scheduler.ts';
+import { openIndexScheduler } from '../audit-index/index-scheduler.ts';
 import { assertDurable, type ConnectionOptions, openConnection } from '../connection/connection.ts';
 import { openSchema } from '../connection/schema.ts';
 import { openBatches } from './apply-batch.ts';
@@ -16,12 +16,12 @@ assertDurable(db);
 // The folder is locked by this process, so whoever held these leases is gone: after kill -9 nothing waits for their end.
 db.exec('UPDATE delivery SET ready = 1, leaseToken = NULL WHERE leaseToken IS NOT NULL');
 const batches = openBatches(db);
-const turns = openIndexTurns(
+const scheduler = openIndexScheduler(
   {
-    isDue: batches.isLateDue,
+    isDue: batches.isStepDue,
     unindexed: batches.unindexed,
-    workLate: () => apply(['late']) === true,
-    workRest: indexRest,
+    runStep: () => apply(['index-step']) === true,
+    runIdleStep: indexRest,
   },
   {
     now: () => performance.now(),
@@ -49,7 +49,7 @@ port.on('message', (request: WriterRequest) => {
   const outcome = batches.apply(request.ops);
   isLost = outcome.kind === 'lost';
   reply(outcome);
-  if (!isLost) turns.batchDone();
+  if (!isLost) scheduler.batchDone();
 });
 
 /** Undefined: nothing can be written any more. */
@@ -76,7 +76,7 @@ function indexAll(): void {
 }
 
 function close(): void {
-  turns.close();
+  scheduler.close();
   indexAll();
   if (isLost) return;
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)');

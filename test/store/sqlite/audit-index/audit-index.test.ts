@@ -129,7 +129,7 @@ function openSteps(t: Test) {
     folder,
     batches,
     written: () => written,
-    late: () => batches.apply([['late']]),
+    step: () => batches.apply([['index-step']]),
     /** As a search has it done. Gives the number of parts. */
     index(): number {
       const upTo = numberOf('SELECT max(seq) AS n FROM audit');
@@ -169,28 +169,28 @@ async function checkWhole(t: Test, folder: string, count: number): Promise<void>
 t.test('keys are written part by part, with commits in between; a crash among the parts loses none', async (t) => {
   const steps = openSteps(t);
   steps.write(100);
-  t.notOk(steps.batches.isLateDue(), 'few are left to wait');
+  t.notOk(steps.batches.isStepDue(), 'few are left to wait');
   while (steps.keys() === 0) {
     steps.write(500);
     t.equal(steps.indexed(), 0);
-    if (steps.batches.isLateDue()) steps.late();
+    if (steps.batches.isStepDue()) steps.step();
   }
   const written = steps.written();
   const first = steps.keys();
   t.ok(written >= 16_384 && first < written, `${first} keys of ${written} events are one part`);
   const crashed = copyOf(t, steps.folder);
   steps.write(300);
-  while (steps.indexed() === 0) steps.late();
+  while (steps.indexed() === 0) steps.step();
   t.ok(steps.indexed() >= 16_384 && steps.indexed() < steps.written());
   for (let at = 0; at < 34; at += 1) steps.write(500);
-  for (const before = steps.keys(); steps.keys() === before; ) steps.late();
+  for (const before = steps.keys(); steps.keys() === before; ) steps.step();
   const writing = steps.keys();
   steps.write(10);
   const parts = steps.index();
   t.ok(parts > 10, `${parts} parts of a search's`);
   t.equal(steps.indexed(), steps.written(), 'a search has all of them, those that were being written too');
   t.ok(steps.keys() > writing);
-  t.notOk(steps.batches.isLateDue());
+  t.notOk(steps.batches.isStepDue());
   t.equal(steps.index(), 1, 'there is nothing to do');
   const total = steps.written();
   steps.close();
@@ -201,19 +201,19 @@ t.test('keys are written part by part, with commits in between; a crash among th
 t.test('few are written when the first of them has waited long enough', async (t) => {
   const steps = openSteps(t);
   steps.write(10);
-  t.notOk(steps.batches.isLateDue());
+  t.notOk(steps.batches.isStepDue());
   steps.pass(1_900);
   steps.write(10);
-  t.notOk(steps.batches.isLateDue());
+  t.notOk(steps.batches.isStepDue());
   t.equal(steps.keys(), 0);
   steps.pass(100);
-  t.ok(steps.batches.isLateDue());
-  steps.late();
+  t.ok(steps.batches.isStepDue());
+  steps.step();
   t.equal(steps.indexed(), 20);
-  t.notOk(steps.batches.isLateDue());
+  t.notOk(steps.batches.isStepDue());
   steps.write(10);
   steps.pass(1_900);
-  t.notOk(steps.batches.isLateDue(), 'the next have their own time');
+  t.notOk(steps.batches.isStepDue(), 'the next have their own time');
   steps.close();
   await checkWhole(t, steps.folder, 30);
 });
@@ -221,13 +221,13 @@ t.test('few are written when the first of them has waited long enough', async (t
 t.test('a part that is undone with its batch is done again, the last one too', async (t) => {
   const steps = openSteps(t);
   steps.write(1_024);
-  t.ok(steps.batches.isLateDue());
+  t.ok(steps.batches.isStepDue());
   steps.pass(2_000);
   const broken = encodeUnit(unit({ audits: [audit('bad', { recordedMs: Number.NaN })] }), openTextEncoder()).op;
   let batches = 0;
   for (; steps.indexed() < 1_024; batches += 1) {
     const before = steps.keys();
-    const outcome = steps.batches.apply([['late'], broken, ['late']]);
+    const outcome = steps.batches.apply([['index-step'], broken, ['index-step']]);
     t.match(outcome, { results: [true, { failed: 'rejected' }, true] });
     t.ok(steps.keys() > before);
   }

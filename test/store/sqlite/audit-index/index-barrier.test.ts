@@ -1,21 +1,21 @@
 import t from 'tap';
-import { type IndexProgress, openIndexWaiters } from '../../../../src/store/sqlite/audit-index/index-barrier.ts';
+import { type IndexProgress, openIndexBarrier } from '../../../../src/store/sqlite/audit-index/index-barrier.ts';
 
 /** An index that does a part whenever the test says so. */
 function openIndex() {
   const asked: { readonly upTo: number | undefined; readonly answer: PromiseWithResolvers<IndexProgress> }[] = [];
-  const waiters = openIndexWaiters((upTo) => {
+  const barrier = openIndexBarrier((upTo) => {
     const answer = Promise.withResolvers<IndexProgress>();
     asked.push({ upTo, answer });
     return answer.promise;
   });
   const settled: string[] = [];
   return {
-    ...waiters,
+    ...barrier,
     settled,
     asked: () => asked.map(({ upTo }) => upTo),
     search(name: string) {
-      waiters.done().then(
+      barrier.flush().then(
         () => settled.push(name),
         () => settled.push(`${name} failed`),
       );
@@ -32,7 +32,7 @@ function openIndex() {
 t.test('each waits for what was committed before it, and one part is asked for at a time', async (t) => {
   const index = openIndex();
   index.search('first');
-  index.grown();
+  index.markPending();
   index.search('second');
   t.same(index.asked(), [undefined], 'the second came after the part was asked for');
   await index.answer({ committed: 100, indexed: 10 });
@@ -45,9 +45,9 @@ t.test('each waits for what was committed before it, and one part is asked for a
   await index.answer({ committed: 500, indexed: 150 });
   t.same(index.settled, ['first', 'second']);
   t.equal(index.asked().length, 4, 'nobody waits any more');
-  await index.done();
+  await index.flush();
   t.equal(index.asked().length, 4, 'nothing was committed since');
-  index.grown();
+  index.markPending();
   index.search('third');
   t.equal(index.asked().length, 5);
   index.search('fourth, that nothing was committed before since');

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { openIndexTurns } from '../../../../src/store/sqlite/audit-index/index-scheduler.ts';
+import { openIndexScheduler } from '../../../../src/store/sqlite/audit-index/index-scheduler.ts';
 
 /** Work of so many events, and timers that the test lets run. */
-function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {}) {
+function openWork(done: { step?: boolean; due?: boolean; costMs?: number } = {}) {
   let nowMs = 0;
   let unindexed = 0;
   const log: string[] = [];
@@ -16,16 +16,16 @@ function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {})
     nowMs += done.costMs ?? 1;
     unindexed = Math.max(0, unindexed - size);
   };
-  const turns = openIndexTurns(
+  const scheduler = openIndexScheduler(
     {
       isDue: () => done.due ?? false,
       unindexed: () => unindexed,
-      workLate() {
-        log.push('late');
+      runStep() {
+        log.push('step');
         part(100);
-        return done.late ?? true;
+        return done.step ?? true;
       },
-      workRest(upTo) {
+      runIdleStep(upTo) {
         log.push(`rest ${upTo}`);
         part(400);
         return unindexed > 0 ? 7 : undefined;
@@ -38,12 +38,12 @@ function openWork(done: { late?: boolean; due?: boolean; costMs?: number } = {})
     },
   );
   return {
-    turns,
+    scheduler,
     log,
     waiting: () => waiting.size,
     batch(events: number) {
       unindexed += events;
-      turns.batchDone();
+      scheduler.batchDone();
     },
     /** Lets time pass, and what comes due in it run. */
     pass(ms: number) {
@@ -97,31 +97,31 @@ t.test('what is due is done after a batch, and tried again with the next when it
   work.batch(0);
   t.equal(work.waiting(), 2, 'one turn and one timer');
   work.pass(2);
-  t.same(work.log, ['late', 'late', 'late']);
-  const failing = openWork({ due: true, late: false });
+  t.same(work.log, ['step', 'step', 'step']);
+  const failing = openWork({ due: true, step: false });
   failing.batch(250);
   failing.pass(10);
-  t.same(failing.log, ['late']);
+  t.same(failing.log, ['step']);
   failing.batch(0);
   failing.pass(10);
-  t.same(failing.log, ['late', 'late']);
+  t.same(failing.log, ['step', 'step']);
 });
 
 t.test('far behind, parts go before the next batch, but not for long', async (t) => {
   const work = openWork({ due: true, costMs: 30 });
   work.batch(60_000);
   work.pass(0);
-  t.same(work.log, ['late', 'late', 'late', 'late']);
+  t.same(work.log, ['step', 'step', 'step', 'step']);
 });
 
 t.test('nothing is called after the close', async (t) => {
   const work = openWork({ due: true });
   work.batch(250);
-  work.turns.close();
+  work.scheduler.close();
   t.equal(work.waiting(), 0);
   const resting = openWork({ costMs: 100 });
   resting.batch(4_000);
   resting.pass(500);
-  resting.turns.close();
+  resting.scheduler.close();
   t.equal(resting.waiting(), 0);
 });

@@ -45,7 +45,7 @@ const step = fc.oneof(
     deleted: fc.boolean(),
   }),
   fc.record({
-    kind: fc.constant('touch' as const),
+    kind: fc.constant('guard' as const),
     id: fc.constantFrom(...flags),
     owner: fc.constantFrom('owner:E1', 'x'),
   }),
@@ -71,15 +71,15 @@ t.test('what is kept in memory is what the file says, whatever is written in bet
             continue;
           }
           const current = await store.read('Flag', each.id);
-          if (each.kind === 'touch') {
+          if (each.kind === 'guard') {
             if (current.kind !== 'found') continue;
-            const touch = {
+            const guard = {
               type: 'Flag',
               id: each.id,
               expectRevision: current.resource.revision,
               labels: [each.owner],
             };
-            await store.commit(unit({ touches: [touch] }));
+            await store.commit(unit({ guards: [guard] }));
             continue;
           }
           const version =
@@ -186,7 +186,7 @@ t.test('while a commit about a patient is under way the file is read; afterwards
   for (const committed of [false, true]) {
     const end = patients.begin(unit({ writes: [second] }));
     t.equal(find(), undefined);
-    const other = patients.begin(unit({ touches: [{ type: 'Flag', id: 'f1', expectRevision: 1 }] }));
+    const other = patients.begin(unit({ guards: [{ type: 'Flag', id: 'f1', expectRevision: 1 }] }));
     end(committed);
     t.equal(find(), undefined, 'the other one is about the patient too');
     other(false);

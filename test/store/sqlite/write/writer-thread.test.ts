@@ -28,7 +28,7 @@ t.test('I3: leases of a process that is gone hold nothing back when the folder i
     deliverTo: ['E99000001'],
   };
   const before = await openSqliteStore({ folder, onFatal });
-  await before.commit({ writes: [], touches: [], audits: [audit] });
+  await before.commit({ writes: [], guards: [], audits: [audit] });
   const hourMs = 3_600_000;
   const [lost] = await before.deliveries.claim('E99000001', 10, nowMs, nowMs + hourMs);
   t.equal(lost?.auditId, id);
