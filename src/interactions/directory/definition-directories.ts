@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IndexValue } from '../../fhir/search/ast.ts';
 import { searchInMemory } from '../../fhir/search/search-in-memory.ts';
 import type { StoredResource } from '../../store/store.ts';
-import type { Directory } from './directory.ts';
+import type { Directory } from '../port/ports.ts';
 
 /** A conformance resource of this server, and when it was last changed, in epoch milliseconds. */
 export interface Definition {

@@ -1,12 +1,6 @@
 import type { SearchPlan } from '../../fhir/search/ast.ts';
-import type { SearchResult, StoredResource } from '../../store/store.ts';
-import type { InteractionPorts } from '../port/ports.ts';
-
-/** Resources of one type that are kept in memory and not in the store; they are about no patient. */
-export interface Directory {
-  read(id: string): StoredResource | undefined;
-  search(plan: SearchPlan): SearchResult;
-}
+import type { SearchResult } from '../../store/store.ts';
+import type { Directory, InteractionPorts } from '../port/ports.ts';
 
 /** The directory of a type; undefined: its resources are in the store. */
 export function directoryOf(

@@ -3,7 +3,7 @@ import { searchInMemory } from '../../fhir/search/search-in-memory.ts';
 import { buildOrganization } from '../../registry/build-organization.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { StoredResource } from '../../store/store.ts';
-import type { Directory } from './directory.ts';
+import type { Directory } from '../port/ports.ts';
 
 interface Candidate {
   readonly resource: StoredResource;

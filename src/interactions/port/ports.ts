@@ -2,11 +2,16 @@ import type { Caller } from '../../cpis/caller.ts';
 import type { SearchParameterDefinitions } from '../../fhir/definitions/search-parameters.ts';
 import type { Issue } from '../../fhir/fault.ts';
 import type { ApplyPatch } from '../../fhir/patch/patched.ts';
-import type { IndexValue } from '../../fhir/search/ast.ts';
+import type { IndexValue, SearchPlan } from '../../fhir/search/ast.ts';
 import type { ShapeResource } from '../../fhir/shape/shape-resource.ts';
 import type { Registry } from '../../registry/registry.ts';
-import type { AuditWrite, Store } from '../../store/store.ts';
-import type { Directory } from '../directory/directory.ts';
+import type { AuditWrite, SearchResult, Store, StoredResource } from '../../store/store.ts';
+
+/** Resources of one type that are kept in memory and not in the store; they are about no patient. */
+export interface Directory {
+  read(id: string): StoredResource | undefined;
+  search(plan: SearchPlan): SearchResult;
+}
 
 /** What Subscriptions need beyond the rules of any resource; built by compose.ts from src/notification. */
 interface SubscriptionRules {
