@@ -1,5 +1,5 @@
 import type { AuditEventAgent } from 'fhir/r4.js';
-import type { AccessFacts, AuditPiece } from './access-record.ts';
+import type { AccessFacts, AuditPiece } from './access-facts.ts';
 import {
   author,
   cpisRoot,

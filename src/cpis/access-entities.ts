@@ -1,5 +1,5 @@
 import type { AuditEventEntity } from 'fhir/r4.js';
-import type { AccessFacts, AuditPiece } from './access-record.ts';
+import type { AccessFacts, AuditPiece } from './access-facts.ts';
 import { domainResource, patientRole, person, queryRole, requestIdType, systemObject } from './audit-codes.ts';
 
 /** AuditEvent.entity: as pieces of JSON text, and the references in it, each once. */

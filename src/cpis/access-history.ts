@@ -4,12 +4,11 @@ import { subsetted } from './audit-codes.ts';
 const shownAgents = new Set(['IRCP', 'PROV']);
 
 /**
- * What NHS staff see of an AuditEvent: when, and the professional's name, role and organisation, on which patient.
- * Network addresses, the query, tokens and ids are left out, and so are the custodian authorities and the interaction:
- * a custodian, or a read that found something, would tell of a plan that has since been withdrawn. Marked SUBSETTED.
+ * Builds what NHS staff see of an AuditEvent: when, the professional's name, role and organisation, and which patient.
+ * Network addresses, the query, tokens and ids are left out. So are the custodian authorities and the interaction, because
+ * a custodian, or a read that found something, would disclose a plan that has since been withdrawn. Marked SUBSETTED.
  */
-export function renderAccessHistoryEntry(body: string): string {
-  const event = JSON.parse(body) as AuditEvent;
+export function buildAccessHistoryEntry(event: AuditEvent): AuditEvent {
   const agents = event.agent
     .filter((agent) => shownAgents.has(agent.type?.coding?.[0]?.code ?? ''))
     .map(({ type, role, who, name, requestor }) => ({
@@ -19,7 +18,7 @@ export function renderAccessHistoryEntry(body: string): string {
       ...(name === undefined ? {} : { name }),
       requestor,
     }));
-  const shown: AuditEvent = {
+  return {
     resourceType: 'AuditEvent',
     ...(event.id === undefined ? {} : { id: event.id }),
     meta: {
@@ -34,5 +33,4 @@ export function renderAccessHistoryEntry(body: string): string {
     source: event.source,
     entity: (event.entity ?? []).filter((entity) => entity.role?.code === '1'),
   };
-  return JSON.stringify(shown);
 }

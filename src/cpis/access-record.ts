@@ -1,69 +1,15 @@
 import type { AuditEvent } from 'fhir/r4.js';
 import { renderAgents } from './access-agents.ts';
 import { renderEntities } from './access-entities.ts';
+import {
+  type AccessFacts,
+  type AuditedInteraction,
+  type AuditPiece,
+  type AuditSource,
+  auditActions,
+} from './access-facts.ts';
 import { auditEventProfile, balpRoot, restful } from './audit-codes.ts';
-import type { Caller } from './caller.ts';
 import { accessHistoryLabel, viewerLabel } from './labels.ts';
-
-/** The AuditEvent.action of each interaction. https://hl7.org/fhir/R4/valueset-audit-event-action.html */
-const actions = {
-  read: 'R',
-  vread: 'R',
-  'history-instance': 'R',
-  'history-type': 'R',
-  'history-system': 'R',
-  'search-type': 'E',
-  create: 'C',
-  update: 'U',
-  patch: 'U',
-  operation: 'E',
-  delete: 'D',
-  batch: 'E',
-  transaction: 'E',
-} as const;
-
-type AuditedInteraction = keyof typeof actions;
-
-/** A piece of an AuditEvent's text; an object, always the same one, where many events have the text in common. */
-export type AuditPiece = string | { readonly text: string };
-
-/** The facts of one access. Only identifiers and codes: no result content, no clinical fact, no reason for a visit. */
-export interface AccessFacts {
-  readonly id: string;
-  readonly recordedMs: number;
-  readonly interaction: AuditedInteraction;
-  /** The resource type asked for, undefined for a Bundle as a whole. */
-  readonly type?: string | undefined;
-  /** `0` success, `4` refused, `8` the server failed. https://hl7.org/fhir/R4/valueset-audit-event-outcome.html */
-  readonly outcome: '0' | '4' | '8';
-  /** The fault category of a refusal. */
-  readonly outcomeReason?: string;
-  /** Undefined: nobody, the token was refused. */
-  readonly caller: Caller | undefined;
-  /** Nobody asked: the server does it by itself. */
-  readonly byServer?: boolean;
-  readonly clientAddress: string;
-  readonly requestId: string;
-  readonly correlationId?: string | undefined;
-  /** The request as it came. Kept base64 in the query entity of a search. */
-  readonly raw: string;
-  /** NHS numbers of the patients that this access concerns. */
-  readonly patientIds: readonly string[];
-  /** `Type/id` of the resource read or written, Patients excepted. */
-  readonly resource?: string | undefined;
-  /** Authorities that hold visible plans on the patient, or own what was written. */
-  readonly custodianIds: readonly string[];
-  /** Authorities that are notified: some of the custodians, never the acting one. */
-  readonly notifyIds: readonly string[];
-  /** Whether NHS staff see it in the access history. */
-  readonly inAccessHistory: boolean;
-}
-
-/** This server, as it names itself in the AuditEvents. */
-export interface AuditSource {
-  /** The public base URL. */
-  readonly baseUrl: string;
-}
 
 /** What BALP calls its profiles, of one patient and of others; a deletion (several custodians) and what is not here claim none. */
 const balpNames: { readonly [interaction in AuditedInteraction]?: string } = {
@@ -126,7 +72,7 @@ function renderKind(facts: AccessFacts): AuditPiece {
   const piece = {
     text:
       `","profile":${JSON.stringify(profile)}},"type":${typeText},"subtype":${JSON.stringify(subtype)},` +
-      `"action":"${actions[interaction]}","recorded":"`,
+      `"action":"${auditActions[interaction]}","recorded":"`,
   };
   kinds.set(interaction, (kinds.get(interaction) ?? new Map<Kind, AuditPiece>()).set(kind, piece));
   return piece;
@@ -182,7 +128,7 @@ class AccessRecord {
   readonly recordedMs: number;
   readonly type = 'rest';
   readonly subtype: AuditedInteraction;
-  readonly action: (typeof actions)[AuditedInteraction];
+  readonly action: (typeof auditActions)[AuditedInteraction];
   readonly outcome: AccessFacts['outcome'];
   readonly deliverTo: readonly string[];
 
@@ -192,7 +138,7 @@ class AccessRecord {
     this.id = facts.id;
     this.recordedMs = facts.recordedMs;
     this.subtype = facts.interaction;
-    this.action = actions[facts.interaction];
+    this.action = auditActions[facts.interaction];
     this.outcome = facts.outcome;
     this.deliverTo = facts.notifyIds;
   }

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { AuditEvent } from 'fhir/r4.js';
 import { test } from 'tap';
-import { renderAccessHistoryEntry } from '../../src/cpis/access-history.ts';
-import { type AccessFacts, buildAccessRecord } from '../../src/cpis/access-record.ts';
+import type { AccessFacts } from '../../src/cpis/access-facts.ts';
+import { buildAccessHistoryEntry } from '../../src/cpis/access-history.ts';
+import { buildAccessRecord } from '../../src/cpis/access-record.ts';
 import { isSilent, notifiedOfRead, notifiedOfWrite, visibleHolders } from '../../src/cpis/audience.ts';
 import type { Caller } from '../../src/cpis/caller.ts';
 import {
@@ -198,7 +199,7 @@ test('who sees an AuditEvent', async (t) => {
 
 test('the access history shows who, when and from where, and nothing else', async (t) => {
   const body = JSON.stringify(build({ correlationId: 'c-1' }));
-  const text = renderAccessHistoryEntry(body);
+  const text = JSON.stringify(buildAccessHistoryEntry(JSON.parse(body)));
   const shown: AuditEvent = JSON.parse(text);
   t.strictSame(validator.validate(shown, 'AuditEvent'), [], 'what is left is valid R4');
   t.equal(shown.recorded, '2026-11-22T10:11:12.345Z');

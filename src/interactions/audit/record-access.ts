@@ -1,4 +1,5 @@
-import { type AccessFacts, buildAccessRecord } from '../../cpis/access-record.ts';
+import type { AccessFacts } from '../../cpis/access-facts.ts';
+import { buildAccessRecord } from '../../cpis/access-record.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
 import type { AuditWrite } from '../../store/store.ts';
 import type { AccessContext, FhirRequest } from '../port/interaction.ts';

@@ -1,5 +1,4 @@
 import { authorise, narrow } from '../../cpis/access-policy.ts';
-import { renderForAuthority } from '../../cpis/shared-event.ts';
 import { type FhirFault, fault } from '../../fhir/fault.ts';
 import { payloadContents } from '../../fhir/subscription/backport.ts';
 import { type NumberedEvent, renderNotification } from '../../fhir/subscription/notification-bundle.ts';
@@ -7,8 +6,8 @@ import type { SubscriptionEvent } from '../../store/store.ts';
 import { plainAccess, recordAccess } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { extractPatients } from '../read/read.ts';
 import { visibleToAuthority } from '../resource/find-resource.ts';
+import { patientsOf, showResource } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { readOperationParameters } from './operation-parameters.ts';
 import { readStanding } from './subscription-state.ts';
@@ -64,7 +63,7 @@ async function readVisible(
   return events.flatMap(({ number, auditId }) => {
     const found = byId.get(auditId);
     if (found === undefined) return [];
-    const body = renderForAuthority(found.body, caller.organisation.id);
+    const body = showResource(caller, found, ports);
     return [{ number, type: 'AuditEvent', id: auditId, timestampMs: found.lastUpdatedMs, body }];
   });
 }
@@ -102,7 +101,7 @@ export async function subscriptionEvents(
   const body = renderNotification(standing, 'query-event', events, { baseUrl, newId, nowMs: ports.clock(), content });
   const access = {
     ...plainAccess,
-    patientIds: content === 'full-resource' ? [...new Set(events.flatMap((event) => extractPatients(event.body)))] : [],
+    patientIds: content === 'full-resource' ? [...new Set(events.flatMap((event) => patientsOf(event)))] : [],
     custodianIds: [owner],
     resource: `Subscription/${id}`,
   };

@@ -9,8 +9,8 @@ import { type Access, plainAccess, recordAccess } from '../audit/record-access.t
 import { findRefusedPatients } from '../audit/refused-patients.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { ownAccess, shownTo } from '../read/read.ts';
 import { checkId, visibleToAuthority } from '../resource/find-resource.ts';
+import { describeOwnAccess, showResource } from '../resource/present-resource.ts';
 import { checkSubmittedFlag } from '../write/plan-flag-write.ts';
 import { checkSubmittedPatient } from '../write/plan-patient-write.ts';
 import { refuseOtherId } from '../write/update.ts';
@@ -66,7 +66,7 @@ function findIssues(
   if (mode === 'delete') return [];
   const isStored = mode === 'profile';
   const resource: unknown =
-    isStored && current !== undefined ? JSON.parse(shownTo(caller, current, ports)) : validation.resource;
+    isStored && current !== undefined ? JSON.parse(showResource(caller, current, ports)) : validation.resource;
   const issues = profile === undefined ? ports.validate(resource, type) : ports.validateBy(resource, type, profile);
   if (issues === undefined) {
     throw fault('not-supported', 'This server has no such profile for the type.', { expression: ['profile'] });
@@ -87,7 +87,9 @@ function describeAccess(
   caller: Caller,
 ): Access {
   const access =
-    current === undefined ? { ...plainAccess, custodianIds: [caller.organisation.id] } : ownAccess(current, caller);
+    current === undefined
+      ? { ...plainAccess, custodianIds: [caller.organisation.id] }
+      : describeOwnAccess(current, caller);
   const named = findRefusedPatients({ raw, body: resource });
   return { ...access, patientIds: [...new Set([...access.patientIds, ...named])] };
 }

@@ -1,7 +1,5 @@
-import type { Flag } from 'fhir/r4.js';
 import { authorise, bearsLabelFor, mayPerform } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { extractPlan } from '../../cpis/plan.ts';
 import { versionAccess } from '../../cpis/version-access.ts';
 import { renderHistory } from '../../fhir/bundle/history.ts';
 import { type HistoryQuery, parseHistoryQuery } from '../../fhir/history-query.ts';
@@ -12,9 +10,9 @@ import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notFound } from '../resource/find-resource.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
+import { patientsOf, showResource } from '../resource/present-resource.ts';
 import { storeView, type View } from '../resource/view.ts';
 import { inTurns } from '../yielding/map-yielding.ts';
-import { shownTo } from './read.ts';
 
 /** Types whose versions are kept and told. */
 const versioned = ['Flag', 'Patient', 'Subscription'];
@@ -59,9 +57,9 @@ function planHistory(
   };
 }
 
-function patientOf({ type, id, body }: Pick<HistoryEntry, 'type' | 'id' | 'body'>): string[] {
-  if (type === 'Patient') return [id];
-  return type === 'Flag' && body !== null ? [extractPlan(JSON.parse(body) as Flag).patientId] : [];
+function patientsOfVersion({ type, id, body }: Pick<HistoryEntry, 'type' | 'id' | 'body'>): readonly string[] {
+  if (body !== null) return patientsOf({ type, id, body });
+  return type === 'Patient' ? [id] : [];
 }
 
 /** What a page of history concerns: each patient that it tells of, and the one resource that was asked for. */
@@ -74,7 +72,7 @@ function describeAccess(
   const told = subject?.kind === 'found' ? [subject.resource, ...entries] : entries;
   return {
     ...plainAccess,
-    patientIds: [...new Set(told.flatMap(patientOf))],
+    patientIds: [...new Set(told.flatMap(patientsOfVersion))],
     custodianIds: [caller.organisation.id],
     ...(id === undefined || type === 'Patient' ? {} : { resource: `${type}/${id}` }),
   };
@@ -127,7 +125,7 @@ export async function history(
   const { shape } = query;
   const entries = await inTurns(result.entries, (entry) => {
     if (entry.body === null) return entry;
-    const body = shownTo(caller, { type: entry.type, body: entry.body }, ports);
+    const body = showResource(caller, { type: entry.type, body: entry.body }, ports);
     return { ...entry, body: shape === undefined ? body : ports.shape(body, shape) };
   });
   const isWhole = after === undefined && result.next === undefined;

@@ -1,10 +1,7 @@
 import type { Flag } from 'fhir/r4.js';
-import { renderAccessHistoryEntry } from '../../cpis/access-history.ts';
 import { authorise } from '../../cpis/access-policy.ts';
 import { isSilent, notifiedOfRead, visibleHolders } from '../../cpis/audience.ts';
-import type { Caller } from '../../cpis/caller.ts';
 import { extractPlan } from '../../cpis/plan.ts';
-import { renderForAuthority } from '../../cpis/shared-event.ts';
 import { isVisible } from '../../cpis/visibility.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess, recordAccess } from '../audit/record-access.ts';
@@ -12,59 +9,11 @@ import { directoryOf } from '../directory/directory.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
+import { describeOwnAccess } from '../resource/present-resource.ts';
 import { storeView, type View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { unlessKnown } from './conditional-read.ts';
-import { parseReadOptions, type ReadOptions } from './read-options.ts';
-
-/** The JSON text of a resource as this caller may have it. */
-export function shownTo(
-  caller: Caller,
-  { type, body }: Pick<StoredResource, 'type' | 'body'>,
-  ports: InteractionPorts,
-): string {
-  if (type === 'Subscription') return ports.subscriptions.redact(body);
-  if (type !== 'AuditEvent') return body;
-  return caller.role === 'care-provider'
-    ? renderAccessHistoryEntry(body)
-    : renderForAuthority(body, caller.organisation.id);
-}
-
-/** The answer that carries a version, as its reader may see it and has asked for it. */
-export function answerRead(
-  resource: StoredResource,
-  caller: Caller,
-  { isModified, shape }: ReadOptions,
-  ports: InteractionPorts,
-): FhirAnswer {
-  const { version, lastUpdatedMs } = resource;
-  const shown = shownTo(caller, resource, ports);
-  const body = shape === undefined ? shown : ports.shape(shown, shape);
-  return unlessKnown({ kind: 'ok', body, versionId: String(version), lastUpdatedMs }, isModified);
-}
-
-/** NHS numbers of the patients that an AuditEvent is about: read off its text, where no quote stands unescaped. */
-export function extractPatients(auditEvent: string): string[] {
-  const found = new Set<string>();
-  for (const [, id = ''] of auditEvent.matchAll(/"reference":"Patient\/([^"\\]+)"/g)) found.add(id);
-  return [...found];
-}
-
-/** What an authority's read of its own resource concerns. */
-export function ownAccess(resource: StoredResource, caller: Caller): Access {
-  const { type, id, body } = resource;
-  const access = { ...plainAccess, custodianIds: [caller.organisation.id] };
-  switch (type) {
-    case 'Patient':
-      return { ...access, patientIds: [id] };
-    case 'Flag':
-      return { ...access, patientIds: [extractPlan(JSON.parse(body) as Flag).patientId], resource: `Flag/${id}` };
-    case 'AuditEvent':
-      return { ...access, patientIds: extractPatients(body), resource: `AuditEvent/${id}` };
-    default:
-      return { ...access, resource: `${type}/${id}` };
-  }
-}
+import { answerRead } from './answer-read.ts';
+import { parseReadOptions } from './read-options.ts';
 
 /** What a read finds, and whom that concerns. */
 interface Readable {
@@ -123,7 +72,7 @@ export async function findReadable(
   }
   if (caller.role === 'care-provider') return readForCareProvider(type, id, context, view, ports);
   const resource = visibleToAuthority(await view.read(type, id), type, caller);
-  return { resource, access: ownAccess(resource, caller) };
+  return { resource, access: describeOwnAccess(resource, caller) };
 }
 
 /** read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */

@@ -6,8 +6,9 @@ import { recordAccess } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notFound } from '../resource/find-resource.ts';
+import { describeOwnAccess } from '../resource/present-resource.ts';
 import { storeView, type View } from '../resource/view.ts';
-import { answerRead, ownAccess } from './read.ts';
+import { answerRead } from './answer-read.ts';
 import { parseReadOptions } from './read-options.ts';
 
 const versionPattern = /^[1-9][0-9]{0,14}$/;
@@ -47,6 +48,6 @@ export async function vread(
   const { caller } = context;
   const options = parseReadOptions(request, context);
   const version = await findVersion(request, context, storeView(ports.store), ports);
-  await recordAccess(request, context, ownAccess(version, caller), ports);
+  await recordAccess(request, context, describeOwnAccess(version, caller), ports);
   return answerRead(version, caller, options, ports);
 }

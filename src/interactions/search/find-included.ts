@@ -1,14 +1,12 @@
-import type { AuditEvent, Flag } from 'fhir/r4.js';
 import { authorise, bearsLabelFor, narrow } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { ownerOf } from '../../cpis/labels.ts';
-import { extractPlan } from '../../cpis/plan.ts';
 import { fault } from '../../fhir/fault.ts';
 import { parseReference } from '../../fhir/references.ts';
 import type { Include, SearchQuery } from '../../fhir/search/ast.ts';
 import type { StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { shownTo } from '../read/read.ts';
+import { patientsOf, showEvent } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { inTurns } from '../yielding/map-yielding.ts';
 
@@ -92,12 +90,12 @@ function targetsOf({ source, param, target }: Include): readonly string[] {
 }
 
 /** What a resource refers to with a parameter, as the caller is shown it. */
-function referencesOf(resource: StoredResource, param: string, caller: Caller, ports: InteractionPorts): string[] {
+function referencesOf(resource: StoredResource, param: string, caller: Caller): string[] {
   if (resource.type === 'Flag') {
     if (param === 'author') return [`Organization/${ownerOf(resource.labels) ?? ''}`];
-    return [`Patient/${extractPlan(JSON.parse(resource.body) as Flag).patientId}`];
+    return patientsOf(resource).map((id) => `Patient/${id}`);
   }
-  const event = JSON.parse(shownTo(caller, resource, ports)) as AuditEvent;
+  const event = showEvent(caller, resource);
   const elements = param === 'agent' ? event.agent.map(({ who }) => who) : event.entity?.map(({ what }) => what);
   return (elements ?? []).flatMap((element) => element?.reference ?? []);
 }
@@ -116,7 +114,7 @@ async function readReferred(
       sources,
       (resource) => {
         if (resource.type !== include.source) return;
-        for (const text of referencesOf(resource, include.param, caller, ports)) {
+        for (const text of referencesOf(resource, include.param, caller)) {
           const reference = parseReference(text, ports.baseUrl);
           if (reference === undefined || !types.includes(reference.type) || known.has(keyOf(reference))) continue;
           known.add(keyOf(reference));

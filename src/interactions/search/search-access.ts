@@ -1,7 +1,5 @@
-import type { Flag } from 'fhir/r4.js';
 import { isSilent, notifiedOfRead } from '../../cpis/audience.ts';
 import { ownerOf } from '../../cpis/labels.ts';
-import { extractPlan } from '../../cpis/plan.ts';
 import { visibilityClauses } from '../../cpis/visibility.ts';
 import type { SearchPlan, SearchQuery } from '../../fhir/search/ast.ts';
 import type { SearchResult, StoredResource } from '../../store/store.ts';
@@ -9,7 +7,7 @@ import { type Access, plainAccess } from '../audit/record-access.ts';
 import { directoryOf } from '../directory/directory.ts';
 import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { extractPatients } from '../read/read.ts';
+import { patientsOf } from '../resource/present-resource.ts';
 import { searchFlagsOf } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { inTurns } from '../yielding/map-yielding.ts';
@@ -42,9 +40,7 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
   await inTurns(
     shown,
     (match) => {
-      if (match.type === 'Patient') patients.add(match.id);
-      if (match.type === 'Flag') patients.add(extractPlan(JSON.parse(match.body) as Flag).patientId);
-      if (match.type === 'AuditEvent') for (const id of extractPatients(match.body)) patients.add(id);
+      for (const id of patientsOf(match)) patients.add(id);
     },
     ({ body }) => body.length,
   );

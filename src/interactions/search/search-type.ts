@@ -8,8 +8,8 @@ import { recordAccess } from '../audit/record-access.ts';
 import { directoryOf, searchAnywhere } from '../directory/directory.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { shownTo } from '../read/read.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
+import { showResource } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { inTurns } from '../yielding/map-yielding.ts';
 import { parseCallerSearch, requirePatient } from './allowed-parameters.ts';
@@ -96,7 +96,7 @@ export async function searchType(
   const entries = await inTurns(
     [...result.matches, ...included],
     (resource): SearchsetEntry => {
-      const shown = shownTo(caller, resource, ports);
+      const shown = showResource(caller, resource, ports);
       return {
         fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`,
         body: shape === undefined ? shown : ports.shape(shown, shape),

@@ -1,8 +1,8 @@
 import { authorise, mayRead } from '../../cpis/access-policy.ts';
 import type { AccessContext, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { shownTo } from '../read/read.ts';
 import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
+import { showResource } from '../resource/present-resource.ts';
 import { overlayView, type View } from '../resource/view.ts';
 import { ownTurn } from '../yielding/serialized-yield.ts';
 import { findOne, planCriteria } from './conditional.ts';
@@ -43,7 +43,7 @@ export async function planPatch(
   const pinned = overlayView(view);
   const current = visibleToAuthority(await pinned.read(type, id), type, caller);
   checkIfMatch(request.ifMatch, current.version);
-  const body = apply(JSON.parse(shownTo(caller, current, ports)));
+  const body = apply(JSON.parse(showResource(caller, current, ports)));
   const planned = await planReplacement({ ...request, id, body }, id, context, pinned, ports);
   if (mayRead(caller, type)) return planned;
   // What the patch did not name would be read, by a client that may not read.

@@ -1,10 +1,10 @@
-import type { FhirResource, Flag } from 'fhir/r4.js';
+import type { FhirResource } from 'fhir/r4.js';
 import { mayRead } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { extractPlan } from '../../cpis/plan.ts';
 import type { ResourceWrite, StoredResource } from '../../store/store.ts';
 import type { FhirAnswer } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { describeOwnAccess, showResource } from '../resource/present-resource.ts';
 import type { PlannedWrite } from './planned-write.ts';
 
 /** The content that a version has beside its meta, for telling whether a submission changes anything. */
@@ -90,20 +90,11 @@ export function answerWrite(write: ResourceWrite): FhirAnswer {
  */
 export function answerExisting(existing: StoredResource, caller: Caller, ports: InteractionPorts): PlannedWrite {
   const { type, id, version, lastUpdatedMs } = existing;
-  const body = type === 'Subscription' ? ports.subscriptions.redact(existing.body) : existing.body;
-  const patientIds =
-    type === 'Patient' ? [id] : type === 'Flag' ? [extractPlan(JSON.parse(body) as Flag).patientId] : [];
+  const body = showResource(caller, existing, ports);
   return {
     writes: [],
     guards: [],
-    access: {
-      patientIds,
-      ...(type === 'Patient' ? {} : { resource: `${type}/${id}` }),
-      custodianIds: [caller.organisation.id],
-      notifyIds: [],
-      inAccessHistory: false,
-      interaction: 'read',
-    },
+    access: { ...describeOwnAccess(existing, caller), interaction: 'read' },
     answer: {
       kind: 'ok',
       ...(mayRead(caller, type) ? { body } : {}),

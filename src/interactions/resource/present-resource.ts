@@ -1,0 +1,64 @@
+/** What a caller is shown of a stored resource, and which patients that concerns. */
+import type { AuditEvent, Flag } from 'fhir/r4.js';
+import { buildAccessHistoryEntry } from '../../cpis/access-history.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { extractPlan } from '../../cpis/plan.ts';
+import { patientsOfEvent, shareWithAuthority } from '../../cpis/shared-event.ts';
+import type { StoredResource } from '../../store/store.ts';
+import { type Access, plainAccess } from '../audit/record-access.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+
+type Content = Pick<StoredResource, 'type' | 'body'>;
+
+/** AuditEvents are long, and a search looks at each one several times. */
+const parsedEvents = new WeakMap<Content, AuditEvent>();
+
+function parseEvent(resource: Content): AuditEvent {
+  const known = parsedEvents.get(resource);
+  if (known !== undefined) return known;
+  const event: AuditEvent = JSON.parse(resource.body);
+  parsedEvents.set(resource, event);
+  return event;
+}
+
+/** Returns an AuditEvent as this caller may see it; the whole one is the same object each time. */
+export function showEvent(caller: Caller, resource: Content): AuditEvent {
+  const event = parseEvent(resource);
+  return caller.role === 'care-provider'
+    ? buildAccessHistoryEntry(event)
+    : shareWithAuthority(event, caller.organisation.id);
+}
+
+/** Returns the JSON text of a resource as this caller may see it. */
+export function showResource(caller: Caller, resource: Content, ports: InteractionPorts): string {
+  const { type, body } = resource;
+  if (type === 'Subscription') return ports.subscriptions.redact(body);
+  if (type !== 'AuditEvent') return body;
+  const shown = showEvent(caller, resource);
+  return shown === parseEvent(resource) ? body : JSON.stringify(shown);
+}
+
+/** Returns the NHS numbers of the patients that a resource is about. */
+export function patientsOf(resource: Content & Pick<StoredResource, 'id'>): readonly string[] {
+  switch (resource.type) {
+    case 'Patient':
+      return [resource.id];
+    case 'Flag':
+      return [extractPlan(JSON.parse(resource.body) as Flag).patientId];
+    case 'AuditEvent':
+      return patientsOfEvent(parseEvent(resource));
+    default:
+      return [];
+  }
+}
+
+/** Describes an authority's access to one resource that it may see. */
+export function describeOwnAccess(resource: StoredResource, caller: Caller): Access {
+  const { type, id } = resource;
+  return {
+    ...plainAccess,
+    patientIds: patientsOf(resource),
+    custodianIds: [caller.organisation.id],
+    ...(type === 'Patient' ? {} : { resource: `${type}/${id}` }),
+  };
+}
