@@ -12,35 +12,35 @@ export interface TokenClient {
   readonly iua?: IuaClaims | undefined;
 }
 
-/** Access tokens of one client, got by `private_key_jwt` and renewed before they expire. */
+/** The access tokens of one client, requested with `private_key_jwt` and renewed before they expire. */
 export interface AccessTokenSource {
-  /** A valid one. Rejects with TokenRefused, or with what `fetch` rejects with. */
+  /** Returns a valid token. Rejects with TokenRefused, or with the error of `fetch`. */
   token(): Promise<string>;
-  /** The server did not take the last one: the next is new. */
+  /** Drops the current token because the server rejected it; the next call requests a new one. */
   forget(): void;
 }
 
-/** The token endpoint, or the document that names it, answered otherwise than by a token. */
+/** Thrown when the token endpoint or the SMART configuration returns something other than expected. */
 export class TokenRefused extends Error {
   override readonly name = 'TokenRefused';
   readonly status: number;
 
   constructor(status: number, what: string) {
-    super(`${what} answered ${status}`);
+    super(`${what} returned status ${status}`);
     this.status = status;
   }
 }
 
 const renewBeforeMs = 30_000;
-const limitMs = 15_000;
+const requestTimeoutMs = 15_000;
 
-/** `baseUrl` is the FHIR base; the token endpoint is found by SMART discovery. */
+/** Builds the token source of a client. `baseUrl` is the FHIR base; SMART discovery finds the token endpoint. */
 export function openAccessTokenSource(baseUrl: string, client: TokenClient): AccessTokenSource {
   let current: { readonly token: string; readonly goodUntilMs: number } | undefined;
   let pending: Promise<string> | undefined;
 
   async function fetchToken(): Promise<string> {
-    const signal = AbortSignal.timeout(limitMs);
+    const signal = AbortSignal.timeout(requestTimeoutMs);
     const discovered = await fetch(`${baseUrl}/.well-known/smart-configuration`, { signal });
     const tokenUrl = discovered.ok ? textOf(await readJson(discovered), 'token_endpoint') : undefined;
     if (tokenUrl === undefined) throw new TokenRefused(discovered.status, 'the SMART configuration');

@@ -1,11 +1,23 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 
-/** Wrong usage, told in words: the process ends with status 2. */
+/** The standard streams of a command; `process` is one. */
+export interface CommandIo {
+  readonly stdin: NodeJS.ReadableStream;
+  readonly stdout: CommandOutput;
+  readonly stderr: CommandOutput;
+}
+
+interface CommandOutput {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
+
+/** Wrong usage. The process prints the message and ends with status 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** A command that could not do what it was asked: the message is for the user, `exitCode` for the caller. */
+/** A command that failed. The process prints the message and ends with `exitCode`. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly exitCode: number;
@@ -17,18 +29,19 @@ export class CommandError extends Error {
 }
 
 /**
- * The options of a command. Throws UsageError for an unknown option, a missing value, or more than `mostPositionals`
+ * Parses the options of a command. Throws UsageError for an unknown option, a missing value, or more than `maxPositionals`
  * arguments without a name.
  */
 export function readArguments<T extends ParseArgsOptionsConfig>(
   args: readonly string[],
   options: T,
-  mostPositionals = 0,
+  maxPositionals = 0,
 ) {
   try {
-    const parsed = parseArgs({ args: [...args], options, allowPositionals: mostPositionals > 0, strict: true });
-    if (parsed.positionals.length > mostPositionals)
-      throw new UsageError('There are more arguments than this command takes.');
+    const parsed = parseArgs({ args: [...args], options, allowPositionals: maxPositionals > 0, strict: true });
+    if (parsed.positionals.length > maxPositionals) {
+      throw new UsageError(`This command accepts only ${maxPositionals} argument; remove the others.`);
+    }
     return parsed;
   } catch (error) {
     if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_')) {
@@ -38,33 +51,38 @@ export function readArguments<T extends ParseArgsOptionsConfig>(
   }
 }
 
-/** The value of an option that must be there. */
+/** Returns the value of a required option. Throws UsageError if it is missing. */
 export function required(value: string | undefined, name: string): string {
-  if (value === undefined || value === '') throw new UsageError(`${name} is needed.`);
+  if (value === undefined || value === '') throw new UsageError(`${name} is required.`);
   return value;
 }
 
-/** A whole number within bounds; `fallback` when the option was not given. */
+/** Parses a whole number from `min` to `max`, or returns `fallback` if the option is missing. Throws UsageError. */
 export function wholeNumber(
   text: string | undefined,
   name: string,
-  least: number,
-  most: number,
+  min: number,
+  max: number,
   fallback: number,
 ): number {
   if (text === undefined) return fallback;
   const value = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) throw new UsageError(`${name} is a whole number from ${least} to ${most}.`);
+  if (!(value >= min && value <= max)) throw new UsageError(`${name} must be a whole number from ${min} to ${max}.`);
   return value;
 }
 
-/** An absolute http or https URL without user, query and fragment, without a slash at its end. */
+/**
+ * Returns an absolute URL without user, query and fragment, and without its trailing slash. Throws UsageError for any other,
+ * and for http to another machine.
+ */
 export function baseUrlOf(text: string, name: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isBase =
     url !== undefined && /^https?:$/.test(url.protocol) && `${url.username}${url.search}${url.hash}` === '';
-  if (!isBase) throw new UsageError(`${name} is an absolute https URL.`);
+  if (!isBase) throw new UsageError(`${name} must be an absolute https URL without user, query or fragment.`);
   const isLoopback = /^(127(\.\d+){3}|localhost|\[::1\])$/.test(url.hostname);
-  if (url.protocol === 'http:' && !isLoopback) throw new UsageError(`${name} is https; http only on this machine.`);
+  if (url.protocol === 'http:' && !isLoopback) {
+    throw new UsageError(`${name} must be an https URL; http is allowed only for a server on this machine.`);
+  }
   return url.href.replace(/\/+$/, '');
 }

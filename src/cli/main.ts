@@ -1,69 +1,74 @@
-import { CommandError, readArguments, UsageError } from './command-line.ts';
+import { CommandError, type CommandIo, UsageError } from './command-line.ts';
 
 const usage = `Usage: cpis <command> [options]
 
-  serve [--wait]       start the server; settings come from CPIS_ environment variables (docs/settings.md);
-                       --wait: wait for a database that is not there yet
-  migrate              copy a data folder into a MongoDB database; docs/mongodb.md
-  demo [--exit]        show the whole product on this machine, on synthetic data
+  serve                start the server
+  migrate              copy a data folder into a MongoDB database
+  demo                 show the whole product on this machine, with synthetic data
 
 For local authorities:
-  keygen               make a key for a client, print its public half for the registry
-  submit PLANS.CSV     submit an extract of plans, write a result for each record
-  receive              receive notifications: verify, store once, see gaps, print each access
-  verify-notification  say whether a notification is the server's and unchanged
+  keygen               create a key for a client and print its public key for the registry
+  submit PLANS.CSV     submit an extract of plans and write a result for each record
+  receive              receive notifications: verify each one, store it once, find gaps, print each access
+  verify-notification  check that a notification comes from the server and is unchanged
 
-"cpis <command> --help" tells the options; docs/command-line.md the rest.
+Run "cpis <command> --help" for the options of a command. See also docs/command-line.md.
 `;
 
-/** Each command is loaded when it is called: the start of one does not wait for the code of the others. */
-async function run(command: string | undefined, args: readonly string[]): Promise<void> {
+/** Loads and runs one command, so that its start does not wait for the code of the others. */
+async function run(command: string | undefined, args: readonly string[], io: CommandIo): Promise<number> {
   switch (command) {
-    case 'serve': {
-      const { serve } = await import('./serve.ts');
-      return serve(args);
-    }
+    case 'serve':
+      return (await import('./serve.ts')).serve(args, io);
     case 'migrate':
-      return (await import('./migrate.ts')).migrate(args);
-    case 'demo': {
-      const { values } = readArguments(args, { exit: { type: 'boolean', default: false } });
-      const { demo } = await import('./demo/demo.ts');
-      return demo({ exitAtEnd: values.exit });
-    }
+      return (await import('./migrate.ts')).migrate(args, io);
+    case 'demo':
+      return (await import('./demo/demo.ts')).demo(args, io);
     case 'keygen':
-      return (await import('./keygen.ts')).keygen(args);
+      return (await import('./keygen.ts')).keygen(args, io);
     case 'submit':
-      return (await import('./submit/submit.ts')).submit(args);
+      return (await import('./submit/submit.ts')).submit(args, io);
     case 'receive':
-      return (await import('./receive/receive.ts')).receive(args);
+      return (await import('./receive/receive.ts')).receive(args, io);
     case 'verify-notification':
-      return (await import('./verify-notification.ts')).verifyNotificationCommand(args);
+      return (await import('./verify-notification.ts')).verifyNotificationCommand(args, io);
     case 'help':
     case '--help':
     case undefined:
-      process.stdout.write(usage);
-      return;
+      io.stdout.write(usage);
+      return 0;
     default:
-      throw new UsageError('There is no such command.');
+      throw new UsageError('Unknown command.');
   }
 }
 
-/** Runs one command of the command line. Sets the exit code: 2 for wrong usage or settings. */
-export async function main(argv: readonly string[]): Promise<void> {
-  const [command, ...args] = argv;
+const commandNames = ['serve', 'migrate', 'demo', 'keygen', 'submit', 'receive', 'verify-notification'];
+
+/** Runs one command and returns its exit code: 2 for wrong usage or settings. Rejects on an unexpected error. */
+export async function runCommand([command, ...args]: readonly string[], io: CommandIo): Promise<number> {
   try {
-    await run(command, args);
+    return await run(command, args, io);
   } catch (error) {
     if (error instanceof UsageError) {
-      process.stderr.write(`${error.message}\n"cpis ${command ?? ''} --help" tells how it is used.\n`);
-      process.exitCode = 2;
-    } else if (error instanceof CommandError) {
-      process.stderr.write(`${error.message}\n`);
-      process.exitCode = error.exitCode;
-    } else if (command !== 'serve' && error instanceof Error && 'syscall' in error) {
-      // A file that cannot be made or written: the message names it.
-      process.stderr.write(`${error.message}\n`);
-      process.exitCode = 1;
-    } else throw error;
+      const help = commandNames.includes(command ?? '') ? `cpis ${command} --help` : 'cpis --help';
+      io.stderr.write(`${error.message}\nRun "${help}" for usage.\n`);
+      return 2;
+    }
+    if (error instanceof CommandError) {
+      io.stderr.write(`${error.message}\n`);
+      return error.exitCode;
+    }
+    if (command !== 'serve' && error instanceof Error && 'syscall' in error) {
+      // The message names the file that could not be created or written.
+      io.stderr.write(`${error.message}\n`);
+      return 1;
+    }
+    throw error;
   }
+}
+
+/** Runs one command in this process and sets its exit code. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const exitCode = await runCommand(argv, process);
+  if (exitCode !== 0) process.exitCode = exitCode;
 }

@@ -3,20 +3,23 @@ import type { MigrationProgress } from '../migration/migrate-store.ts';
 import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { type CopyKind, copyKinds } from '../store/store-copy.ts';
 import { StoreStartError } from '../store/store-start-error.ts';
-import { CommandError, readArguments, required, wholeNumber } from './command-line.ts';
+import { CommandError, type CommandIo, readArguments, required, wholeNumber } from './command-line.ts';
 
 const migrateUsage = `Usage: cpis migrate --from FOLDER [--to mongodb://HOST/DATABASE] [--page N]
 
-Copies everything that the data folder of an embedded store holds into an empty MongoDB database, and compares both at the
-end. No server may run on either. When it was cut off, run it again: it goes on where it was.
+Copies everything in the data folder of an embedded store into an empty MongoDB database, then compares both. Stop every
+server on the folder and the database first. If the command is interrupted, run it again: it continues where it stopped.
 
   --from FOLDER  the data folder
-  --to URL       the database; unless given, that of CPIS_MONGODB_URL, where others on this machine do not see its password
-  --page N       records written together, 1 to 5000, 500 unless given
+  --to URL       the database (default: CPIS_MONGODB_URL, which hides the password from other users of this machine)
+  --page N       records to write together, 1 to 5000 (default 500)
 
-CPIS_MONGODB_TIMEOUT_MS and CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE hold as for the server.
-Exit status: 0 complete and the same; 1 not complete, or not the same; 2 wrong usage, or a folder or database that cannot be
-used for it.
+CPIS_MONGODB_TIMEOUT_MS and CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE apply as they do for the server.
+
+Exit status:
+  0  the copy is complete and identical
+  1  the copy is incomplete or differs
+  2  wrong usage, or the folder or database cannot be used
 `;
 
 const names: Readonly<Record<CopyKind, string>> = {
@@ -24,15 +27,14 @@ const names: Readonly<Record<CopyKind, string>> = {
   audit: 'audit events',
   usedOnce: 'single-use keys',
   deliveryCount: 'counts of deliveries',
-  breach: 'breaches of delivery',
-  subscriptionEvent: 'events of Subscriptions',
-  acknowledged: 'acknowledgements of Subscriptions',
+  breach: 'missed delivery deadlines',
+  subscriptionEvent: 'Subscription events',
+  acknowledged: 'Subscription acknowledgements',
 };
 
-const say = (text: string): void => void process.stderr.write(`${text}\n`);
-
-/** `cpis migrate`: see the usage above. */
-export async function migrate(args: readonly string[]): Promise<void> {
+/** Runs `cpis migrate`. */
+export async function migrate(args: readonly string[], { stdout, stderr }: CommandIo): Promise<number> {
+  const say = (text: string): void => void stderr.write(`${text}\n`);
   const { values } = readArguments(args, {
     from: { type: 'string' },
     to: { type: 'string' },
@@ -40,8 +42,8 @@ export async function migrate(args: readonly string[]): Promise<void> {
     help: { type: 'boolean', default: false },
   });
   if (values.help) {
-    process.stdout.write(migrateUsage);
-    return;
+    stdout.write(migrateUsage);
+    return 0;
   }
   const from = required(values.from, '--from');
   const pageRecords = wholeNumber(values.page, '--page', 1, 5_000, 500);
@@ -49,24 +51,32 @@ export async function migrate(args: readonly string[]): Promise<void> {
   const { migrateFolder } = await import('../migration/migrate-folder.ts');
   let differing: readonly CopyKind[];
   try {
-    differing = await migrateFolder(from, mongodb, { pageRecords, onProgress: tell });
+    differing = await migrateFolder(from, mongodb, {
+      pageRecords,
+      onProgress: (progress) => say(renderProgress(progress)),
+    });
   } catch (error) {
     if (error instanceof StoreStartError) throw new CommandError(error.message, 2);
     if (error instanceof Error && error.name.startsWith('Mongo')) {
-      // Its message may name keys, and so people.
-      throw new CommandError(`The database failed (${error.name}). Run the command again: it goes on where it was.`);
+      // The message of a MongoDB error may hold keys, which can identify people.
+      throw new CommandError(
+        `The database failed (${error.name}). Run the command again: it continues where it stopped.`,
+      );
     }
     throw error;
   }
   if (differing.length > 0) {
     const which = differing.map((kind) => names[kind]).join(', ');
     throw new CommandError(
-      `What the database holds is not what the folder holds: ${which}. No server will start on it: drop it and begin anew.`,
+      `The database and the folder differ in: ${which}. No server starts on this database. Drop it and run the command again.`,
     );
   }
-  say(`Everything is there and the same: ${copyKinds.length} kinds compared by count and SHA-256.`);
-  say('Keep the keys of the folder: CPIS_SIGNING_KEY_FILE and CPIS_NOTIFICATION_KEYS_FILE name them for every server.');
-  say('Do not start a server on the folder again: both would deliver.');
+  say(`The copy is complete and identical: ${copyKinds.length} kinds of record compared by count and SHA-256.`);
+  say(
+    'Keep the keys in the folder. Set CPIS_SIGNING_KEY_FILE and CPIS_NOTIFICATION_KEYS_FILE to them on every server.',
+  );
+  say('Do not start a server on the folder again, because both stores would then send the same notifications.');
+  return 0;
 }
 
 function readDatabase(to: string | undefined) {
@@ -77,9 +87,9 @@ function readDatabase(to: string | undefined) {
     if (!(error instanceof SettingsError)) throw error;
     throw new CommandError(error.message, 2);
   }
-  throw new CommandError('--to, or CPIS_MONGODB_URL, is needed.', 2);
+  throw new CommandError('Set --to or CPIS_MONGODB_URL.', 2);
 }
 
-function tell({ kind, step, records, of }: MigrationProgress): void {
-  say(step === 'copied' ? `${names[kind]}: ${records} of ${of} copied` : `${names[kind]}: ${records} verified`);
+function renderProgress({ kind, step, records, of }: MigrationProgress): string {
+  return step === 'copied' ? `${names[kind]}: ${records} of ${of} copied` : `${names[kind]}: ${records} verified`;
 }

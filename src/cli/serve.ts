@@ -4,24 +4,44 @@ import { buildLogger } from '../server/logger.ts';
 import { openServer } from '../server/open-server.ts';
 import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { StoreStartError } from '../store/store-start-error.ts';
-import { readArguments } from './command-line.ts';
+import { type CommandIo, readArguments } from './command-line.ts';
+
+const usage = `Usage: cpis serve [--wait]
+
+Starts the server and runs until SIGINT or SIGTERM. SIGHUP reloads the registry. Settings come from CPIS_ environment
+variables (docs/settings.md).
+
+  --wait  wait for a database that cannot be reached yet
+
+Exit status: 0 stopped, 1 failed, 2 wrong usage, settings or registry, or the store cannot be opened.
+`;
 
 /** How long open requests and sends may take to end after SIGTERM. */
 const closeTimeoutMs = 15_000;
 
 /**
- * Starts the server and runs until a signal. Wrong settings, a wrong registry, a store that cannot be opened: every problem
- * in words, exit 2. With `--wait` it waits for a database that cannot be reached yet.
+ * Runs `cpis serve`. Resolves when the server listens. Returns 2, and prints every problem, if the settings or the registry are wrong or the
+ * store cannot be opened.
  */
-export async function serve(args: readonly string[]): Promise<void> {
-  const { values } = readArguments(args, { wait: { type: 'boolean', default: false } });
+export async function serve(args: readonly string[], { stdout, stderr }: CommandIo): Promise<number> {
+  const { values } = readArguments(args, {
+    wait: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  });
+  if (values.help) {
+    stdout.write(usage);
+    return 0;
+  }
   try {
     const settings = loadSettings(process.env);
     const logger = buildLogger({ level: settings.logLevel });
     const server = await openServer(settings, {
       logger,
       onFatal(error) {
-        logger.fatal({ err: error }, 'the store was lost to an I/O error: ending, so that a restart finds a sound one');
+        logger.fatal(
+          { err: error },
+          'the store failed with an I/O error; the server stops so that a restart can open the store again',
+        );
         process.exitCode = 1;
         setTimeout(() => process.exit(1), 100);
       },
@@ -31,18 +51,19 @@ export async function serve(args: readonly string[]): Promise<void> {
     process.on('SIGHUP', () => {
       const problems = server.reloadRegistry();
       if (problems.length === 0) logger.info('registry reloaded');
-      else logger.error({ problems }, 'the registry file has problems: the one in force stays');
+      else logger.error({ problems }, 'the registry file has problems; the server keeps the registry it has');
     });
-    // Without `skip` it would also end the process at SIGHUP, which asks for the registry to be read again.
+    // By default close-with-grace also ends the process on SIGHUP, which here reloads the registry.
     closeWithGrace({ delay: closeTimeoutMs, logger: false, skip: ['SIGHUP'] }, async ({ err }) => {
-      if (err !== undefined) logger.fatal({ err }, 'unexpected error: ending');
+      if (err !== undefined) logger.fatal({ err }, 'unexpected error; the server stops');
       await server.close();
     });
   } catch (error) {
-    const isOfSetup =
+    const isSetupError =
       error instanceof SettingsError || error instanceof RegistryError || error instanceof StoreStartError;
-    if (!isOfSetup) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 2;
+    if (!isSetupError) throw error;
+    stderr.write(`${error.message}\n`);
+    return 2;
   }
+  return 0;
 }

@@ -3,12 +3,12 @@ import { defined } from '../fhir/defined.ts';
 import { type BackOffOptions, type Failure, failureOf, isTransient, withBackOff } from './back-off.ts';
 import { CommandError } from './command-line.ts';
 
-/** Not usage, nothing of the data: the server could not be worked with. The same command may be given again. */
+/** Exit code of a command that failed because of the server. The user can run the same command again. */
 export const serverUnusable = 3;
 
-export interface Answer {
+export interface SessionResponse {
   readonly status: number;
-  /** The parsed JSON; undefined when it was none. */
+  /** The parsed JSON; undefined if the body is not JSON. */
   readonly body: unknown;
 }
 
@@ -18,17 +18,19 @@ interface SessionOptions {
   readonly requestTimeoutMs: number;
 }
 
-/** Requests to the FHIR server that wait out what passes. */
+/** Sends requests to the FHIR server and retries transient failures. */
 export interface ServerSession {
   /**
-   * `path` is relative to the FHIR base. 429, 5xx and broken connections are tried again; other answers are given. Throws
-   * GaveUp, and CommandError when the client is not accepted.
+   * Sends a request; `path` is relative to the FHIR base. Retries 429, 5xx and broken connections and returns any other
+   * response. Rejects with GaveUp, or with CommandError if the server does not accept the client.
    */
-  request(method: string, path: string, body: unknown, backOff: BackOffOptions): Promise<Answer>;
+  request(method: string, path: string, body: unknown, backOff: BackOffOptions): Promise<SessionResponse>;
 }
 
 export function openServerSession({ baseUrl, tokens, requestTimeoutMs }: SessionOptions): ServerSession {
-  async function send(method: string, path: string, body: unknown, signal: AbortSignal): Promise<Answer | Failure> {
+  type Outcome = SessionResponse | Failure;
+
+  async function send(method: string, path: string, body: unknown, signal: AbortSignal): Promise<Outcome> {
     const response = await fetch(path === '' ? baseUrl : `${baseUrl}/${path}`, {
       method,
       headers: {
@@ -45,11 +47,11 @@ export function openServerSession({ baseUrl, tokens, requestTimeoutMs }: Session
     return { status: response.status, body: parse(text) };
   }
 
-  /** A token may have been revoked with the key that it was signed by: one new one is tried. */
-  async function attempt(method: string, path: string, body: unknown, signal: AbortSignal): Promise<Answer | Failure> {
+  /** Sends again with a new token after a 401, because the server may have changed its signing key. */
+  async function attempt(method: string, path: string, body: unknown, signal: AbortSignal): Promise<Outcome> {
     try {
-      const answer = await send(method, path, body, signal);
-      if (!('status' in answer) || answer.status !== 401) return answer;
+      const outcome = await send(method, path, body, signal);
+      if (!('status' in outcome) || outcome.status !== 401) return outcome;
       tokens.forget();
       return await send(method, path, body, signal);
     } catch (error) {
@@ -57,7 +59,7 @@ export function openServerSession({ baseUrl, tokens, requestTimeoutMs }: Session
       if (error instanceof TokenRefused) {
         if (isTransient(error.status)) return { reason: error.message };
         throw new CommandError(
-          `There is no access token: ${error.message}. Is the key in the registry?`,
+          `The server issued no access token: ${error.message}. Check --client-id, and that the public key is in the registry.`,
           serverUnusable,
         );
       }
@@ -71,10 +73,10 @@ export function openServerSession({ baseUrl, tokens, requestTimeoutMs }: Session
 }
 
 function describe(error: unknown): string {
-  if (error instanceof DOMException && error.name === 'TimeoutError') return 'the server did not answer in time';
+  if (error instanceof DOMException && error.name === 'TimeoutError') return 'the server did not respond in time';
   const cause: unknown = error instanceof Error ? error.cause : undefined;
   const code = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
-  return `the server could not be reached${code}`;
+  return `cannot reach the server${code}`;
 }
 
 function parse(text: string): unknown {

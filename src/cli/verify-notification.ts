@@ -6,23 +6,28 @@ import {
   type VerificationKeys,
   verifyNotification,
 } from '../notification/outbound-http/verify-notification.ts';
-import { readArguments, required, UsageError, wholeNumber } from './command-line.ts';
+import { type CommandIo, readArguments, required, UsageError, wholeNumber } from './command-line.ts';
 import { readFileOf, readWebhookSecrets } from './read-file.ts';
 
 export const verifyUsage = `Usage: cpis verify-notification --headers FILE [--body FILE] (--keys URL|FILE | --secrets FILE) [options]
 
-Says whether a notification is from the server and unchanged: "valid" and status 0, or why not and status 1.
+Checks that a notification comes from the server and is unchanged.
 
-  --headers FILE     the request's headers, "Name: value" on each line, or a JSON object
-  --body FILE        the body, byte for byte; unless given, standard input
-  --keys URL|FILE    the server's public keys: https://<server>/.well-known/notification-keys.json
-  --secrets FILE     your secrets (whsec_...), one on each line
-  --tolerance-s N    how many seconds its time may be away from now; 300 unless given
-  --any-time         whatever its time is: for a notification that was stored
+  --headers FILE   the headers of the request: "Name: value" on each line, or a JSON object
+  --body FILE      the body, byte for byte (default: standard input)
+  --keys URL|FILE  the server's public keys: https://<server>/.well-known/notification-keys.json
+  --secrets FILE   your secrets (whsec_...), one on each line
+  --tolerance-s N  maximum difference between the signed time and now, in seconds (default 300)
+  --any-time       accept any signed time, for a notification that was stored
+
+Exit status: 0 valid, 1 not valid (the reason is printed), 2 wrong usage.
 `;
 
-/** `cpis verify-notification`: exit code 0 valid, 1 not, 2 wrong usage. */
-export async function verifyNotificationCommand(args: readonly string[]): Promise<void> {
+/** Runs `cpis verify-notification`. */
+export async function verifyNotificationCommand(
+  args: readonly string[],
+  { stdin, stdout }: CommandIo,
+): Promise<number> {
   const { values } = readArguments(args, {
     headers: { type: 'string' },
     body: { type: 'string' },
@@ -33,42 +38,42 @@ export async function verifyNotificationCommand(args: readonly string[]): Promis
     help: { type: 'boolean', default: false },
   });
   if (values.help) {
-    process.stdout.write(verifyUsage);
-    return;
+    stdout.write(verifyUsage);
+    return 0;
   }
   const headers = parseHeaders(readFileOf('--headers', required(values.headers, '--headers')).toString('latin1'));
   const keys = await loadVerificationKeys(values.keys, values.secrets);
   const toleranceS = wholeNumber(values['tolerance-s'], '--tolerance-s', 1, 86_400, defaultToleranceMs / 1000);
-  const body = values.body === undefined ? await buffer(process.stdin) : readFileOf('--body', values.body);
+  const body = values.body === undefined ? await buffer(stdin) : readFileOf('--body', values.body);
   const toleranceMs = values['any-time'] ? Number.POSITIVE_INFINITY : toleranceS * 1000;
   const result = verifyNotification(headers, body, keys, Date.now(), toleranceMs);
   if (result.kind === 'valid') {
-    process.stdout.write(`valid: signed at ${new Date(result.sentMs).toISOString()}, scheme ${result.scheme}\n`);
-    return;
+    stdout.write(`valid: signed at ${new Date(result.sentMs).toISOString()}, scheme ${result.scheme}\n`);
+    return 0;
   }
-  process.stdout.write(`not valid: ${result.reason}\n`);
-  process.exitCode = 1;
+  stdout.write(`not valid: ${result.reason}\n`);
+  return 1;
 }
 
-/** What `--keys` (a URL or a file) and `--secrets` (a file) name; at least one of them. Throws UsageError. */
+/** Loads the keys of `--keys` (a URL or a file) and `--secrets` (a file). Throws UsageError if neither is given. */
 export async function loadVerificationKeys(
   keys: string | undefined,
   secrets: string | undefined,
 ): Promise<VerificationKeys> {
-  if (keys === undefined && secrets === undefined) throw new UsageError('--keys or --secrets is needed.');
+  if (keys === undefined && secrets === undefined) throw new UsageError('Set --keys or --secrets.');
   return {
     publicKeys: keys === undefined ? [] : await loadPublicKeys(keys),
     secrets: secrets === undefined ? [] : readWebhookSecrets('--secrets', secrets),
   };
 }
 
-/** The keys of a JWK Set at a URL or in a file. Throws UsageError when they cannot be had. */
+/** Loads the keys of a JWK Set at a URL or in a file. Throws UsageError if that fails. */
 export async function loadPublicKeys(source: string): Promise<VerificationKeys['publicKeys']> {
   try {
     return readPublicKeys(JSON.parse(await readSource(source)));
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError('--keys: no JWK Set with an Ed25519 key was found there.');
+    throw new UsageError('--keys: found no JWK Set with an Ed25519 key. Check the URL or file.');
   }
 }
 
@@ -102,6 +107,6 @@ function readJsonHeaders(text: string): Map<string, string> {
     const entries: [string, unknown][] = Object.entries(JSON.parse(text));
     return new Map(entries.map(([name, value]) => [name.toLowerCase(), String(value)]));
   } catch {
-    throw new UsageError('--headers: neither header lines nor a JSON object.');
+    throw new UsageError('--headers: the file starts with "{" but is not a JSON object.');
   }
 }

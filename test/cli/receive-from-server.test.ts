@@ -112,6 +112,6 @@ t.test('an inbox that was restored from a backup fetches what it has missed from
   t.equal(await restored.stop(), 0);
   t.match(
     restored.output(),
-    /events 2 to 3 had not arrived: 2 fetched\n[\s\S]*4 accesses received, 0 event numbers missing/,
+    /events 2 to 3 were missing: 2 fetched\n[\s\S]*4 accesses received, 0 event numbers missing/,
   );
 });

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap';
 import { waitFor } from '../../src/synthetic/wait-for.ts';
 import { makeClientKeys } from '../support/keys.ts';
 import { type Desk, openDesk } from '../support/receiver-desk.ts';
-import { runCpis } from '../support/run-cpis.ts';
+import { runCommandHere, runCpis } from '../support/run-cpis.ts';
 
 const limitMs = 15_000;
 
@@ -143,11 +143,11 @@ t.test('an event is taken once, whatever form brings it; nothing else is, and no
   t.equal(await receiver.stop(), 0);
   t.strictSame(receiver.lines(), [
     '2026-11-22T20:35:59.301Z  Robin Marlowe (Emergency Department Nurse), Northmoor General looked up 9990000018',
-    'an access, of which nothing more was sent',
-    'an access, of which nothing more was sent',
+    'an access (no details were sent)',
+    'an access (no details were sent)',
     '2026-11-22T20:35:59.301Z  Robin Marlowe looked up 9990000018',
   ]);
-  t.match(receiver.output(), /refused with 401[\s\S]*4 accesses received, 0 event numbers missing/);
+  t.match(receiver.output(), /refused with status 401[\s\S]*4 accesses received, 0 event numbers missing/);
   t.notMatch(receiver.output(), /9990000018|Marlowe|a-secret/, 'nothing of an event beside the output');
 });
 
@@ -255,7 +255,7 @@ t.test(
     t.match(source.asked, [
       /^Subscription\/s-1\/\$events\?eventsSinceNumber=2&eventsUntilNumber=4&content=full-resource$/,
     ]);
-    t.match(second.output(), /events 2 to 4 had not arrived: 2 fetched, 1 the server has not/);
+    t.match(second.output(), /events 2 to 4 were missing: 2 fetched, 1 not on the server/);
 
     t.equal(
       await desk.send(second.endpoint, bundleOf('heartbeat', 8)),
@@ -279,7 +279,10 @@ t.test(
     t.equal(await desk.send(second.endpoint, bundleOf('heartbeat', 5)), 200);
     t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 11, [[3, 'other']])), 200);
     t.equal(await second.stop(), 0);
-    t.match(second.output(), /numbers went back[\s\S]*number 3 was given to two events[\s\S]*0 event numbers missing/);
+    t.match(
+      second.output(),
+      /numbers have gone back[\s\S]*number 3 was used for two events[\s\S]*0 event numbers missing/,
+    );
   },
 );
 
@@ -309,29 +312,29 @@ t.test('keys that changed are found; secrets do as well; without keys nothing is
   t.equal(await desk.send(without.endpoint, eventOf('d-3'), put('d-3')), 503, 'sent again later');
   desk.publish(desk.signing);
   t.equal(await desk.send(without.endpoint, eventOf('d-3'), put('d-3')), 201);
-  t.match(without.output(), /public keys of the server cannot be had/);
+  t.match(without.output(), /cannot load the public keys of the server/);
 });
 
 t.test('wrong usage', async (t) => {
   const { folder } = openDesk(t);
   const inbox = ['--inbox', join(folder, 'x.sqlite')];
   const wrong: readonly (readonly [string[], number, RegExp])[] = [
-    [[], 2, /--keys, --secrets or --unsigned is needed/],
-    [['--unsigned'], 2, /--inbox is needed/],
-    [[...inbox, '--unsigned', '--keys', 'x'], 2, /goes with neither/],
-    [[...inbox, '--unsigned', '--format', 'xml'], 2, /--format is one of/],
+    [[], 2, /Set --keys, --secrets or --unsigned/],
+    [['--unsigned'], 2, /--inbox is required/],
+    [[...inbox, '--unsigned', '--keys', 'x'], 2, /cannot be combined/],
+    [[...inbox, '--unsigned', '--format', 'xml'], 2, /--format must be one of/],
     [[...inbox, '--unsigned', '--path', 'x'], 2, /--path/],
     [[...inbox, '--unsigned', '--port', '99999'], 2, /--port/],
-    [[...inbox, '--unsigned', '--server', 'https://x.example/FHIR'], 2, /--client-id is needed/],
-    [[...inbox, '--secrets', join(folder, 'authorization')], 2, /line 1 is not whsec_/],
-    [['--inbox', folder, '--unsigned'], 1, /cannot be opened/],
+    [[...inbox, '--unsigned', '--server', 'https://x.example/FHIR'], 2, /--client-id is required/],
+    [[...inbox, '--secrets', join(folder, 'authorization')], 2, /line 1 must be whsec_/],
+    [['--inbox', folder, '--unsigned'], 1, /Cannot open the inbox/],
     [[...inbox, '--unsigned', '--output', join(folder, 'no', 'such')], 1, /^ENOENT.*such/],
   ];
   const refusals = wrong.map(async ([args, code, err]) => {
-    t.match(await runCpis(['receive', ...args]), { code, err }, args.join(' '));
+    t.match(await runCommandHere(['receive', ...args]), { code, err }, args.join(' '));
   });
   await Promise.all(refusals);
   const keysOnly = [...inbox, '--keys', 'x', '--output', join(folder, 'no', 'such')];
   t.match(await runCpis(['receive', ...keysOnly]), { err: /warning: without --authorization/ });
-  t.match(await runCpis(['receive', '--help']), { code: 0, out: /^Usage: cpis receive/ });
+  t.match(await runCommandHere(['receive', '--help']), { code: 0, out: /^Usage: cpis receive/ });
 });

@@ -7,7 +7,7 @@ import { parse } from 'csv-parse/sync';
 import type { Bundle, Flag } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { planColumns } from '../../src/cli/submit/plan-columns.ts';
-import { runCpis } from '../support/run-cpis.ts';
+import { runCommandHere, runCpis } from '../support/run-cpis.ts';
 import { openWorld, type RunningWorld } from '../support/running-server.ts';
 import { daysFromNow, freshNhsNumber, resourcesOf } from '../support/submissions.ts';
 
@@ -35,9 +35,9 @@ const extractOf = (...rows: readonly string[]): string => `\uFEFF${[columns.join
 interface Desk {
   readonly world: RunningWorld;
   readonly folder: string;
-  /** Gives the path. */
+  /** Returns the path. */
   write(name: string, content: string | Buffer): string;
-  /** The options of every submission; `server` replaces the real one. */
+  /** Returns the options of a submission to the real server or to `server`. */
   options(server?: string): string[];
   results(file: string): Record<string, string>[];
 }
@@ -63,7 +63,7 @@ async function openDesk(t: Test): Promise<Desk> {
   };
 }
 
-/** Passes requests on to the real server, except those that `intercept` answers with a status or cuts off (0). */
+/** Opens a proxy to the real server. `intercept` may return a status to respond with, or 0 to break the connection. */
 async function openProxy(t: Test, target: string, intercept: (method: string, path: string) => number | undefined) {
   const { hostname, port } = new URL(target);
   const proxy = createServer((request, response) => {
@@ -97,7 +97,7 @@ async function flagsOf({ world }: Desk): Promise<Flag[]> {
   return found === undefined ? [] : resourcesOf<Flag>(found);
 }
 
-t.test('an extract: each record has its result; sent again, nothing changes', async (t) => {
+t.test('each record of an extract has its result, and submitting again changes nothing', async (t) => {
   const desk = await openDesk(t);
   const { world } = desk;
   const shared = freshNhsNumber();
@@ -128,7 +128,7 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
       cellsOf('A-14', { nhs_number: twice, family_name: 'Another', birth_date: '2018-01-01', plan_type: 'LAC' }),
     ),
   );
-  const first = await runCpis(['submit', file, ...desk.options(), '--batch-size', '3']);
+  const first = await runCommandHere(['submit', file, ...desk.options(), '--batch-size', '3']);
   t.match(first, { code: 1, out: /^5 of 14 records loaded\. CPF03/ }, first.err);
   const results = desk.results(`${file}.results.csv`);
   t.strictSame(
@@ -152,14 +152,14 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
   );
   t.match(results[5]?.['explanation'], /Wrong child/);
   t.match(results[6]?.['explanation'], /start_date is not a date.*withdrawn|withdrawn.*start_date/);
-  t.match(results[7]?.['explanation'], /that of record 1/);
+  t.match(results[7]?.['explanation'], /also that of record 1/);
   t.match(results[8]?.['explanation'], /10 fields/);
   t.match(results[9]?.['explanation'], /not in the future/);
   t.match(results[11]?.['explanation'], /under 18/);
   t.notMatch(
     readFileSync(`${file}.results.csv`, 'utf8'),
     new RegExp(`${shared}|Thistlewick`),
-    'nothing of the children',
+    'the results hold nothing of the children',
   );
   t.notOk(existsSync(`${file}.results.csv.part`));
   t.equal(statSync(`${file}.results.csv`).mode & 0o777, 0o600);
@@ -171,7 +171,7 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
   t.match(byReference.get('A-11'), { status: 'entered-in-error' });
   t.match(byReference.get('A-1'), { id: results[0]?.['flag'], identifier: [{ system }] });
 
-  const again = await runCpis(['submit', file, ...desk.options(), '--results', join(desk.folder, 'again.csv')]);
+  const again = await runCommandHere(['submit', file, ...desk.options(), '--results', join(desk.folder, 'again.csv')]);
   t.match(again, { code: 1, out: /^5 of 14/ });
   const updated = desk.results(join(desk.folder, 'again.csv')).filter(({ nhs_response }) => nhs_response === 'CPR06');
   t.strictSame([...new Set(updated.map(({ result, version }) => `${result} ${version}`))], ['up to date 1']);
@@ -184,20 +184,20 @@ t.test('an extract: each record has its result; sent again, nothing changes', as
   t.match(desk.results(join(desk.folder, 'ended.csv.results.csv')), [{ result: 'up to date', version: '2' }]);
 });
 
-t.test('a server that is away, throttles or fails is waited for', async (t) => {
+t.test('retries while the server is unreachable, throttles or fails', async (t) => {
   const desk = await openDesk(t);
   const troubles = [0, 429, 503, 500];
   const proxy = await openProxy(t, desk.world.server.baseUrl, (method, path) => {
     return method === 'POST' && path === '/FHIR/R4' ? troubles.shift() : undefined;
   });
   const file = desk.write('plans.csv', extractOf(cellsOf('B-1'), cellsOf('B-2')));
-  const run = await runCpis(['submit', file, ...desk.options(proxy)]);
+  const run = await runCommandHere(['submit', file, ...desk.options(proxy)]);
   t.match(run, { code: 0, out: /^2 of 2 records loaded/ }, run.err);
-  t.match(run.err, /could not be reached[\s\S]*answered 429[\s\S]*answered 503[\s\S]*answered 500/);
+  t.match(run.err, /cannot reach the server[\s\S]*status 429[\s\S]*status 503[\s\S]*status 500/);
   t.equal((await flagsOf(desk)).length, 2);
 });
 
-t.test('what was cut off goes on where it was, and not with another extract', async (t) => {
+t.test('an interrupted run continues where it stopped, but starts again if the extract has changed', async (t) => {
   const desk = await openDesk(t);
   let down = true;
   let batches = 0;
@@ -209,20 +209,20 @@ t.test('what was cut off goes on where it was, and not with another extract', as
   const rows = Array.from({ length: 5 }, (_, index) => cellsOf(`C-${index + 1}`));
   const file = desk.write('plans.csv', extractOf(...rows));
   const args = ['submit', file, ...desk.options(proxy), '--batch-size', '1'];
-  const gaveUp = await runCpis([...args, '--give-up-after-s', '1']);
-  t.match(gaveUp, { code: 3, err: /Stopped: the server answered 503/ });
+  const gaveUp = await runCommandHere([...args, '--give-up-after-s', '1']);
+  t.match(gaveUp, { code: 3, err: /Stopped: the server returned status 503/ });
   t.notOk(existsSync(`${file}.results.csv`));
 
   const part = readFileSync(`${file}.results.csv.part`, 'utf8');
   writeFileSync(`${file}.results.csv.part`, `${part}{"record":3,"refe`);
-  const interrupted = await runCpis(args, { interruptOn: 'trying again' });
-  t.match(interrupted, { code: 130, err: /Going on after record 2\.[\s\S]*Interrupted after record 2/ });
+  const interrupted = await runCpis(args, { interruptOn: 'retrying in' });
+  t.match(interrupted, { code: 130, err: /Continuing after record 2\.[\s\S]*Interrupted after record 2/ });
 
   down = false;
   batches = 0;
-  const rest = await runCpis(args);
+  const rest = await runCommandHere(args);
   t.match(rest, { code: 0, out: /^5 of 5/ });
-  t.equal(batches, 3, 'records 3, 4 and 5 alone were sent');
+  t.equal(batches, 3, 'only records 3, 4 and 5 were sent');
   t.strictSame(
     desk.results(`${file}.results.csv`).map(({ record }) => record),
     ['1', '2', '3', '4', '5'],
@@ -231,11 +231,11 @@ t.test('what was cut off goes on where it was, and not with another extract', as
   writeFileSync(`${file}.results.csv.part`, part);
   desk.write('plans.csv', extractOf(...rows, cellsOf('C-6')));
   batches = 0;
-  t.match(await runCpis(args), { code: 0, out: /^6 of 6/ });
-  t.equal(batches, 6, 'the extract had changed: all of it was sent');
+  t.match(await runCommandHere(args), { code: 0, out: /^6 of 6/ });
+  t.equal(batches, 6, 'all of a changed extract is sent');
 });
 
-t.test('the documented columns are those that are read', (t) => {
+t.test('the documentation lists the columns that are read', (t) => {
   const page = readFileSync('docs/command-line.md', 'utf8');
   const [, table = ''] = /\| Column [\s\S]*?\n((?:\|.*\n)+)/.exec(page) ?? [];
   const rows = [...table.matchAll(/^\| `(\w+)` +\| (yes|no) +\|/gm)].map(([, name, needed]) => [
@@ -249,47 +249,54 @@ t.test('the documented columns are those that are read', (t) => {
   t.end();
 });
 
-t.test('wrong usage is 2, a malformed file is told before anything is sent, an unknown client is 3', async (t) => {
-  const desk = await openDesk(t);
-  const good = desk.write('good.csv', extractOf(cellsOf('D-1')));
-  const wrong: readonly (readonly [string[], RegExp])[] = [
-    [['submit'], /The extract, a CSV file, is needed/],
-    [['submit', good], /--reference-system is needed/],
-    [['submit', good, '--sever', 'x'], /--sever/],
-    [['submit', good, 'more.csv', ...desk.options()], /more arguments/],
-    [['submit', good, ...desk.options(), '--batch-size', '0'], /--batch-size is a whole number/],
-    [['submit', good, ...desk.options('http://example.org/FHIR/R4')], /https/],
-    [['submit', join(desk.folder, 'none.csv'), ...desk.options()], /ENOENT/],
-    [['submit', good, ...desk.options(), '--key', good], /no private JWK/],
-    [['submit', desk.write('typo.csv', 'reference,end_dat\n'), ...desk.options()], /column 2 is not known/],
-    [['submit', desk.write('few.csv', 'reference\n'), ...desk.options()], /missing: nhs_number/],
-  ];
-  const refusals = wrong.map(async ([args, message]) => {
-    t.match(await runCpis(args), { code: 2, err: message }, message.source);
-  });
-  await Promise.all(refusals);
-  const latin1 = Buffer.from(extractOf(cellsOf('D-1', { family_name: 'Ó' })).slice(1), 'latin1');
-  for (const [name, content, message] of [
-    ['empty.csv', '', /CPF01.*empty/],
-    ['latin1.csv', latin1, /CPF01.*not UTF-8/],
-    ['quote.csv', `${extractOf(cellsOf('D-1'))}"a"b,`, /CPF01.*quote/],
-    ['open.csv', `${extractOf(cellsOf('D-1'))}"${'x'.repeat(70_000)}`, /CPF01.*quote/],
-  ] as const) {
-    t.match(await runCpis(['submit', desk.write(name, content), ...desk.options()]), { code: 1, err: message }, name);
-  }
-  const unknown = await runCpis(['submit', good, ...desk.options(), '--client-id', 'nobody']);
-  t.match(unknown, { code: 3, err: /no access token.*invalid_client/ });
-  const nowhere = [...desk.options(), '--results', join(desk.folder, 'no', 'such.csv')];
-  t.match(
-    await runCpis(['submit', good, ...nowhere]),
-    { code: 1, err: /^ENOENT.*such\.csv/ },
-    'before anything is sent',
-  );
-  t.match(await runCpis(['submit', good, '--check']), { code: 0, out: /^1 records, 0 with problems/ });
-  const unfit = desk.write('unfit.csv', extractOf(cellsOf('D-2', { birth_date: 'x' })));
-  t.match(await runCpis(['submit', unfit, '--check']), { code: 1, out: /record 1: birth_date/ });
-  t.match(await runCpis(['submit', '--help']), { code: 0, out: /^Usage: cpis submit/ });
-  t.equal((await flagsOf(desk)).length, 0);
-  t.match(await runCpis(['nothing']), { code: 2 });
-  t.match(await runCpis(['--help']), { code: 0, out: /submit/ });
-});
+t.test(
+  'exits with 2 for wrong usage, 1 for a malformed file before anything is sent, 3 for an unknown client',
+  async (t) => {
+    const desk = await openDesk(t);
+    const good = desk.write('good.csv', extractOf(cellsOf('D-1')));
+    const wrong: readonly (readonly [string[], RegExp])[] = [
+      [['submit'], /PLANS\.CSV is required/],
+      [['submit', good], /--reference-system is required/],
+      [['submit', good, '--sever', 'x'], /--sever/],
+      [['submit', good, 'more.csv', ...desk.options()], /accepts only 1 argument/],
+      [['submit', good, ...desk.options(), '--batch-size', '0'], /--batch-size must be a whole number/],
+      [['submit', good, ...desk.options('http://example.org/FHIR/R4')], /https/],
+      [['submit', join(desk.folder, 'none.csv'), ...desk.options()], /ENOENT/],
+      [['submit', good, ...desk.options(), '--key', good], /no private JWK/],
+      [['submit', desk.write('typo.csv', 'reference,end_dat\n'), ...desk.options()], /column 2 is not known/],
+      [['submit', desk.write('few.csv', 'reference\n'), ...desk.options()], /missing: nhs_number/],
+    ];
+    const refusals = wrong.map(async ([args, message]) => {
+      t.match(await runCommandHere(args), { code: 2, err: message }, message.source);
+    });
+    await Promise.all(refusals);
+    const latin1 = Buffer.from(extractOf(cellsOf('D-1', { family_name: 'Ó' })).slice(1), 'latin1');
+    for (const [name, content, message] of [
+      ['empty.csv', '', /CPF01.*empty/],
+      ['latin1.csv', latin1, /CPF01.*not UTF-8/],
+      ['quote.csv', `${extractOf(cellsOf('D-1'))}"a"b,`, /CPF01.*quote/],
+      ['open.csv', `${extractOf(cellsOf('D-1'))}"${'x'.repeat(70_000)}`, /CPF01.*quote/],
+    ] as const) {
+      t.match(
+        await runCommandHere(['submit', desk.write(name, content), ...desk.options()]),
+        { code: 1, err: message },
+        name,
+      );
+    }
+    const unknown = await runCommandHere(['submit', good, ...desk.options(), '--client-id', 'nobody']);
+    t.match(unknown, { code: 3, err: /no access token.*invalid_client/ });
+    const nowhere = [...desk.options(), '--results', join(desk.folder, 'no', 'such.csv')];
+    t.match(
+      await runCommandHere(['submit', good, ...nowhere]),
+      { code: 1, err: /^ENOENT.*such\.csv/ },
+      'before anything is sent',
+    );
+    t.match(await runCommandHere(['submit', good, '--check']), { code: 0, out: /^1 records, 0 with problems/ });
+    const unfit = desk.write('unfit.csv', extractOf(cellsOf('D-2', { birth_date: 'x' })));
+    t.match(await runCommandHere(['submit', unfit, '--check']), { code: 1, out: /record 1: birth_date/ });
+    t.match(await runCommandHere(['submit', '--help']), { code: 0, out: /^Usage: cpis submit/ });
+    t.equal((await flagsOf(desk)).length, 0);
+    t.match(await runCommandHere(['nothing']), { code: 2 });
+    t.match(await runCommandHere(['--help']), { code: 0, out: /submit/ });
+  },
+);

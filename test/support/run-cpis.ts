@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { runCommand } from '../../src/cli/main.ts';
 
 const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));
 
@@ -10,7 +12,19 @@ export interface CpisRun {
   readonly err: string;
 }
 
-/** Runs a command of the command line as a user would, to its end. */
+/** Runs a command in this process, with its own streams, to its end. Signals and crashes need `runCpis`. */
+export async function runCommandHere(args: readonly string[], input: string | Buffer = ''): Promise<CpisRun> {
+  let out = '';
+  let err = '';
+  const code = await runCommand(args, {
+    stdin: Readable.from([Buffer.from(input)]),
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+  });
+  return { code, out, err };
+}
+
+/** Runs a command as a user would, in its own process, to its end. */
 export async function runCpis(
   args: readonly string[],
   { input = '', interruptOn }: { readonly input?: string | Buffer; readonly interruptOn?: string } = {},

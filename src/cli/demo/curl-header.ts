@@ -5,8 +5,8 @@ import type { DemoWorld } from './demo-world.ts';
 const renewEveryMs = 60_000;
 
 /**
- * Writes the Authorization header of an EPR to a file that only its owner can read (`curl -H @file`), and writes it anew
- * until the world closes, because a token is good for minutes only. Gives the file's path.
+ * Writes the Authorization header of an EPR to a file that only its owner can read, for `curl -H @file`. Renews it until the
+ * world closes, because a token is valid for minutes only. Returns the path of the file.
  */
 export async function openCurlHeader({ folder, careProviders: [epr], closed }: DemoWorld): Promise<string> {
   const file = join(folder, 'epr.header');
@@ -15,7 +15,7 @@ export async function openCurlHeader({ folder, careProviders: [epr], closed }: D
     if (!closed.aborted) writeFileSync(file, `Authorization: Bearer ${token}\n`, { mode: 0o600 });
   };
   await write();
-  // A renewal that fails is made up by the next one, well before the old token ends.
+  // If a renewal fails, the next one still comes well before the old token expires.
   const timer = setInterval(() => void write().catch(() => undefined), renewEveryMs).unref();
   closed.addEventListener('abort', () => clearInterval(timer), { once: true });
   return file;

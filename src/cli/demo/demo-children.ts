@@ -2,21 +2,21 @@ import { addMonths } from '../../cpis/london-date.ts';
 import { planKinds } from '../../cpis/plan.ts';
 import { type SyntheticPlan, syntheticNhsNumbers } from '../../synthetic/synthetic-plan.ts';
 
-/** The invented children of the demo, and who of them plays which part. */
+/** The invented children of the demo and their parts in it. */
 export interface DemoChildren {
-  /** How many people there are plans on. */
+  /** Number of people with a plan. */
   readonly count: number;
-  /** What each authority submits, by its position. */
+  /** The plans that each authority submits, by its position. */
   readonly records: readonly (readonly SyntheticPlan[])[];
   /** Submitted by the third authority: the NHS number of another authority's child, with another birth date. */
   readonly wrongChild: SyntheticPlan;
-  /** Whom the EPR looks up. */
+  /** Children that the EPR looks up. */
   readonly endedPlanChild: SyntheticPlan;
   readonly lookedAfterChild: SyntheticPlan;
-  /** Plans of two authorities on one child: first that of the first one. */
+  /** The plans of the first two authorities on one child. */
   readonly sharedChild: readonly [SyntheticPlan, SyntheticPlan];
   readonly mother: SyntheticPlan;
-  /** A number that nobody submits. */
+  /** An NHS number that no authority submits. */
   readonly withoutPlan: string;
 }
 
@@ -30,7 +30,7 @@ const familyStarts = ['Thistle', 'Bramble', 'Harrow', 'Quill', 'Marram', 'Fenny'
 const familyEnds = ['wick', 'mere', 'combe', 'shaw', 'ley'];
 const children = 30;
 
-/** Thirty people and their plans, as of `today` (`YYYY-MM-DD`). */
+/** Makes thirty people and their plans. `today` is `YYYY-MM-DD`. */
 export function makeDemoChildren(today: string): DemoChildren {
   const numbers = syntheticNhsNumbers();
   const systems = ['northmoor', 'eastvale', 'westhaven'].map((name) => `https://${name}.example.org/case-reference`);

@@ -15,18 +15,18 @@ export interface DemoAuthority {
   readonly name: string;
   readonly client: FhirClient;
   readonly receiver: ReceiverProcess;
-  /** What its receiver asks for in the Authorization header. */
+  /** The Authorization header that its receiver requires. */
   readonly authorization: string;
 }
 
-/** An EPR of the demo, with the professional that it reads for. */
+/** An EPR of the demo and the professional who uses it. */
 export interface DemoCareProvider {
   readonly name: string;
   readonly professional: string;
   readonly client: FhirClient;
 }
 
-/** The real server as a child process on a fresh folder, three authorities with their endpoints, and two EPRs. */
+/** The real server as a child process on a new folder, three authorities with their endpoints, and two EPRs. */
 export interface DemoWorld {
   /** `http://127.0.0.1:<port>` */
   readonly origin: string;
@@ -42,7 +42,7 @@ export interface DemoWorld {
   readServerLog(): string;
   /** Aborted when the world closes. */
   readonly closed: AbortSignal;
-  /** Ends the server and the receivers and removes the folder. */
+  /** Stops the server and the receivers and removes the folder. */
   close(): Promise<void>;
 }
 
@@ -52,7 +52,7 @@ const careProviders = [
   { name: 'Eastvale Urgent Treatment', professional: 'Kit Underhay', role: 'Out-of-hours GP' },
 ];
 
-/** Opens receivers and writes the registry; the server is started by the caller. */
+/** Opens the receivers and writes the registry. The caller starts the server. */
 export async function openDemoWorld(): Promise<DemoWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-demo-'));
   const tokens = authorityNames.map(() => `Bearer ${randomBytes(24).toString('base64url')}`);

@@ -1,15 +1,21 @@
+import { type CommandIo, readArguments } from '../command-line.ts';
 import { openDemoWorld } from './demo-world.ts';
 import { type DemoReport, runDemo } from './run-demo.ts';
 import { openScreen, type Screen } from './screen.ts';
 
-interface DemoOptions {
-  /** False: the server runs on until Ctrl-C. */
-  readonly exitAtEnd: boolean;
-}
+const usage = `Usage: cpis demo [--exit]
+
+Shows the whole product on this machine, with synthetic data: starts the real server with three local authorities and two
+care providers, checks every fact that it shows, then keeps the server running until Ctrl-C.
+
+  --exit  stop at the end instead of keeping the server running
+
+Exit status: 0 every fact held, 1 a fact did not hold or a step failed, 2 wrong usage, 130 interrupted.
+`;
 
 const interrupted = 130;
 
-/** Gives the exit code. */
+/** Prints how many facts held. Returns the exit code. */
 function conclude({ facts, durationMs }: DemoReport, screen: Screen): number {
   const held = facts.filter((fact) => fact.held).length;
   screen.line();
@@ -17,32 +23,39 @@ function conclude({ facts, durationMs }: DemoReport, screen: Screen): number {
   return held === facts.length ? 0 : 1;
 }
 
-/**
- * Shows the whole product on this machine. Exit code: 0 when every fact held, 1 when one did not or a step failed, 130
- * when it was interrupted before its end. Server, receivers and folder are gone when it ends.
- */
-export async function demo({ exitAtEnd }: DemoOptions): Promise<void> {
+/** Runs `cpis demo`. Returns the exit code. Always stops server and receivers and removes the folder. */
+export async function demo(args: readonly string[], io: CommandIo): Promise<number> {
+  const { values } = readArguments(args, {
+    exit: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  });
+  if (values.help) {
+    io.stdout.write(usage);
+    return 0;
+  }
   const screen = openScreen(process.stdout);
   const signalled = new Promise<'signal'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('signal'));
   });
   const world = await openDemoWorld();
+  let exitCode = 0;
   let outcome: DemoReport | 'signal' | undefined;
   try {
     outcome = await Promise.race([runDemo(world, screen), signalled]);
     if (outcome !== 'signal') {
-      process.exitCode = conclude(outcome, screen);
-      if (!exitAtEnd) {
-        screen.line('The server runs on; Ctrl-C ends it and removes its folder.');
+      exitCode = conclude(outcome, screen);
+      if (!values.exit) {
+        screen.line('The server keeps running. Press Ctrl-C to stop it and remove its folder.');
         await signalled;
       }
     }
   } catch (error) {
-    screen.fact('the demo came to its end', false, error instanceof Error ? error.message : String(error));
-    process.exitCode = 1;
+    screen.fact('the demo completed', false, error instanceof Error ? error.message : String(error));
+    exitCode = 1;
   } finally {
     await world.close();
   }
-  // The step that was interrupted may still wait for something.
+  // The interrupted step may still be waiting, which would keep the process alive.
   if (outcome === 'signal') process.exit(interrupted);
+  return exitCode;
 }

@@ -2,13 +2,13 @@ import type { Bundle, Flag, Organization } from 'fhir/r4.js';
 import { planKinds } from '../../cpis/plan.ts';
 import { contactPurposeSystem } from '../../registry/build-organization.ts';
 
-/** Start and end of the latest plan of a kind, `YYYY-MM-DD`; empty where there is none. */
+/** Start and end of the latest plan of a kind, `YYYY-MM-DD`; empty if there is none. */
 interface PlanDates {
   readonly start: string;
   readonly end: string;
 }
 
-/** The eleven data items that NHS staff get, for one child and one authority. */
+/** The eleven data items that NHS staff see, for one child and one authority. */
 export interface ElevenItems {
   readonly nhsNumber: string;
   readonly authorityName: string;
@@ -37,7 +37,7 @@ function datesOf(flags: readonly Flag[], short: 'CPP' | 'LAC' | 'UCPP'): PlanDat
   return dates[0] ?? { start: '', end: '' };
 }
 
-/** Reads the data items out of the answer to `Flag?patient=`: one set for each authority with a plan, by its code. */
+/** Extracts the data items from the response to `Flag?patient=`: one set for each authority with a plan, ordered by its code. */
 export function extractElevenItems(searchset: Bundle<Flag | Organization>): ElevenItems[] {
   const resources = (searchset.entry ?? []).map((entry) => entry.resource);
   const flags = resources.filter((resource) => resource?.resourceType === 'Flag');

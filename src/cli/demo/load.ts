@@ -2,23 +2,23 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FhirClient } from '../../synthetic/fhir-client.ts';
 
-/** What became of the requests of a load. */
+/** The outcome of a load. */
 export interface LoadCounts {
-  /** X-Request-ID of every request that was sent, and whether its answer, a 200, was received whole. */
+  /** X-Request-ID of every request sent -> whether its response was a 200 and received completely. */
   readonly sent: ReadonlyMap<string, boolean>;
-  /** Requests that were answered otherwise than by 200. */
+  /** Number of responses with another status than 200. */
   readonly refused: number;
 }
 
 export interface Load {
   readonly acknowledged: number;
-  /** Lets each client end the request that it has under way. */
+  /** Waits for the requests in flight. */
   stop(): Promise<LoadCounts>;
 }
 
 const retryAfterMs = 25;
 
-/** Clients that look children up one after another, again and again; a broken connection is tried anew. */
+/** Starts clients that look up the children in turn until stopped, and reconnect after a broken connection. */
 export function startLoad(clients: readonly FhirClient[], concurrency: number, nhsNumbers: readonly string[]): Load {
   const sent = new Map<string, boolean>();
   let acknowledged = 0;

@@ -22,28 +22,28 @@ export interface DemoReport {
   readonly durationMs: number;
 }
 
-/** Plays all steps in a world whose server has not been started. Throws when a step cannot be played at all. */
+/** Plays all steps in a world whose server is not started yet. Rejects if a step fails altogether. */
 export async function runDemo(world: DemoWorld, screen: Screen): Promise<DemoReport> {
   const startedMs = performance.now();
   const { stage, facts } = openStage(world, screen);
   const children = makeDemoChildren(londonDate(Date.now()));
   const shared = children.sharedChild[0].nhsNumber;
-  screen.line('CP-IS on synthetic data: the real server as a process of its own, real HTTP on both sides.');
+  screen.line('CP-IS with synthetic data: the real server in its own process, real HTTP on both sides.');
   screen.step(1, 'The server starts');
   await begin(stage);
   screen.step(2, 'Local authorities subscribe');
   await subscribeAll(stage);
   screen.step(3, 'Local authorities submit their plans');
   await submit(stage, children);
-  screen.step(4, 'An EPR looks five children up');
+  screen.step(4, 'An EPR looks up five children');
   const lookUps = await lookUpFive(stage, children);
-  screen.step(5, 'The authorities are told');
+  screen.step(5, 'The authorities are notified');
   await showNotifications(stage, lookUps);
   screen.step(6, 'The access history of a child');
   await showAccessHistory(stage, shared, lookUps);
   screen.step(7, 'An authority amends and ends a plan');
   await amendAndEnd(stage, children);
-  screen.step(8, 'kill -9 in the middle');
+  screen.step(8, 'kill -9 under load');
   const counts = await crash(stage, children);
   screen.step(9, 'Try it');
   await farewell(stage, children, await openCurlHeader(world));

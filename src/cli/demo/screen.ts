@@ -1,15 +1,15 @@
 import { styleText } from 'node:util';
 
-/** What the demo writes on: a terminal, or plain text where the stream is none (or NO_COLOR is set). */
+/** The output of the demo: styled on a terminal, plain text elsewhere or if NO_COLOR is set. */
 export interface Screen {
-  /** The start of a numbered step. */
+  /** Writes the heading of a step. */
   step(number: number, title: string): void;
   line(text?: string): void;
-  /** An explanation beside the facts. */
+  /** Writes an explanation. */
   note(text: string): void;
-  /** Columns are as wide as their widest cell; a first row of headings where there is one. */
+  /** Writes a table with columns as wide as their widest cell. */
   table(rows: readonly (readonly string[])[], headings?: readonly string[]): void;
-  /** A fact that was checked, held or not. */
+  /** Writes a fact that was checked, and whether it held. */
   fact(name: string, held: boolean, detail?: string): void;
 }
 
@@ -17,7 +17,7 @@ type Style = Parameters<typeof styleText>[0];
 
 const rulerWidth = 92;
 
-/** Styles follow the stream: https://nodejs.org/docs/latest-v24.x/api/util.html#utilstyletextformat-text-options */
+/** Opens a screen on a stream, which decides about styles: https://nodejs.org/docs/latest-v24.x/api/util.html#utilstyletextformat-text-options */
 export function openScreen(stream: NodeJS.WritableStream): Screen {
   const style = (format: Style, text: string): string => styleText(format, text, { stream });
   const write = (text: string): void => {

@@ -1,13 +1,13 @@
 import type { DemoWorld } from './demo-world.ts';
 import type { Screen } from './screen.ts';
 
-/** Something that the demo claims, and whether it was so. */
+/** A claim of the demo, and whether it held. */
 export interface Fact {
   readonly name: string;
   readonly held: boolean;
 }
 
-/** What each step gets. */
+/** The context of a step. */
 export interface Stage {
   readonly world: DemoWorld;
   readonly screen: Screen;
@@ -15,7 +15,7 @@ export interface Stage {
   check(name: string, held: boolean, detail?: string): void;
 }
 
-/** A stage and the list that its facts go to. */
+/** Opens a stage. Returns it with the list that receives its facts. */
 export function openStage(world: DemoWorld, screen: Screen): { readonly stage: Stage; readonly facts: Fact[] } {
   const facts: Fact[] = [];
   const check = (name: string, held: boolean, detail?: string): void => {

@@ -1,4 +1,4 @@
-/** Who did what about whom, read from an AuditEvent as far as it says so. Texts are foreign: they are never trusted. */
+/** An access as an AuditEvent describes it; empty text for what it does not say. */
 export interface Access {
   readonly recorded: string;
   /** `AuditEvent.action`: R read, E search, C create, U update, D delete. */
@@ -10,19 +10,19 @@ export interface Access {
   readonly role: string;
   readonly organisation: string;
   readonly organisationCode: string;
-  /** Organization.id of the authority that acted itself, where one did. */
+  /** Organization.id of the acting authority; empty if a professional acted. */
   readonly actingAuthority: string;
 }
 
 type Json = Readonly<Record<string, unknown>>;
 const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
 const listOf = (value: unknown): Json[] => (Array.isArray(value) ? value.map(recordOf) : []);
-/** Control and formatting characters are taken out: they could steer a terminal. */
+/** Removes control and formatting characters, because they could control a terminal. */
 const textOf = (value: unknown): string => (typeof value === 'string' ? value.replaceAll(/\p{C}+/gu, ' ').trim() : '');
 const codesOf = (concept: unknown): unknown[] => listOf(recordOf(concept)['coding']).map(({ code }) => code);
 const lastPart = (reference: string): string => reference.slice(reference.lastIndexOf('/') + 1);
 
-/** `text` is the JSON text of an AuditEvent; undefined: nothing was told but that there was an access. */
+/** Describes the AuditEvent in the JSON `text`; undefined if the event was received without its content. */
 export function describeAccess(text: string | undefined): Access {
   const event = text === undefined ? {} : recordOf(JSON.parse(text));
   const agents = listOf(event['agent']);
@@ -53,11 +53,11 @@ const verbs: Readonly<Record<string, string>> = {
   E: 'looked up',
 };
 
-/** One line for people. */
+/** Renders an access as one line for people. */
 export function renderAccessLine(access: Access): string {
   const { recorded, action, nhsNumber, professional, role, organisation, actingAuthority } = access;
-  if (recorded === '') return 'an access, of which nothing more was sent';
+  if (recorded === '') return 'an access (no details were sent)';
   const person = role === '' ? professional : `${professional} (${role})`;
   const who = [person, organisation, actingAuthority].filter(Boolean).join(', ');
-  return `${recorded}  ${who || 'somebody'} ${verbs[action] ?? 'accessed'} ${nhsNumber || 'a child'}`;
+  return `${recorded}  ${who || 'unknown user'} ${verbs[action] ?? 'accessed'} ${nhsNumber || 'a child'}`;
 }

@@ -1,21 +1,21 @@
-import type { Arrived, Inbox, Recorded } from './inbox.ts';
+import type { Inbox, Received, Recorded } from './inbox.ts';
 
 /**
- * Records side by side what arrived side by side: one transaction, one wait for the disk. `onRecorded` is told after each, before
- * those who wait are.
+ * Returns a function that stores notifications which arrive together in one transaction, with one fsync. Calls `onRecorded`
+ * after each transaction.
  */
 export function groupCommits(
   inbox: Inbox,
   onRecorded: (recorded: Recorded) => void,
-): (arrived: Arrived) => Promise<Recorded> {
-  let waiting: { readonly arrived: Arrived; readonly done: PromiseWithResolvers<Recorded> }[] = [];
+): (received: Received) => Promise<Recorded> {
+  let waiting: { readonly received: Received; readonly done: PromiseWithResolvers<Recorded> }[] = [];
 
   function flush(): void {
     const batch = waiting;
     waiting = [];
     let recorded: Recorded;
     try {
-      recorded = inbox.record(batch.map(({ arrived }) => arrived));
+      recorded = inbox.record(batch.map(({ received }) => received));
     } catch (error) {
       for (const { done } of batch) done.reject(error);
       return;
@@ -24,10 +24,10 @@ export function groupCommits(
     onRecorded(recorded);
   }
 
-  return (arrived) => {
+  return (received) => {
     const done = Promise.withResolvers<Recorded>();
     if (waiting.length === 0) setImmediate(flush);
-    waiting.push({ arrived, done });
+    waiting.push({ received, done });
     return done.promise;
   };
 }

@@ -1,60 +1,60 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import type { Told, ToldEvent } from './read-notification.ts';
+import type { Notification, NotifiedEvent } from './read-notification.ts';
 
-/** A notification that arrived, or an answer that was asked for. */
-export interface Arrived {
-  readonly told: Told;
+/** A notification that was received, or a response to a request of the receiver's own. */
+export interface Received {
+  readonly notification: Notification;
   readonly receivedMs: number;
-  /** What proves who said it: the signed headers, and the body as it came. Undefined: asked for by ourselves. */
+  /** The signed headers and the unchanged body, which prove the sender. Undefined for a response to an own request. */
   readonly proof: { readonly headers: string; readonly body: Uint8Array } | undefined;
 }
 
-/** One access, as it is kept. */
-export interface KeptEvent {
+/** A stored access event. */
+export interface StoredEvent {
   /** Order of arrival, from 1. */
   readonly seq: number;
   readonly id: string;
   readonly receivedMs: number;
-  /** The JSON text of the AuditEvent; null: the server told that there was one, and no more. */
+  /** The JSON text of the AuditEvent; null if the server reported the event without its content. */
   readonly resource: string | null;
   readonly subscription: string | null;
   readonly number: number | null;
 }
 
 export interface Recorded {
-  /** Events that were known, by id. */
+  /** Ids of events that were stored already. */
   readonly repeated: readonly string[];
-  /** What an operator should look at, in words. */
+  /** Plain texts for the operator. */
   readonly warnings: readonly string[];
-  /** Subscriptions whose numbers the server has given anew, with the last number that is known here. */
-  readonly behind: ReadonlyMap<string, number>;
+  /** Subscription id -> last event number stored here, for Subscriptions whose event numbers have gone back. */
+  readonly regressions: ReadonlyMap<string, number>;
 }
 
 interface Recording extends Recorded {
   readonly repeated: string[];
   readonly warnings: string[];
-  readonly behind: Map<string, number>;
+  readonly regressions: Map<string, number>;
 }
 
-/** What has been received, once and for all: each event once, whatever form told of it and how often. */
+/** The durable store of received events. Each event is stored once, however often and in whatever form it arrives. */
 export interface Inbox {
-  /** All of it or, when it throws, nothing; durable when it returns. */
-  record(batch: readonly Arrived[]): Recorded;
-  /** Events after a place in the order of arrival. */
-  eventsAfter(seq: number): Iterable<KeptEvent>;
-  /** The first `limit` ranges of event numbers that nothing is known of, or no id; each of at most `most` numbers. */
+  /** Stores a batch atomically and durably. Throws if that fails. */
+  record(batch: readonly Received[]): Recorded;
+  /** Returns the stored events after `seq`, in order of arrival. */
+  eventsAfter(seq: number): Iterable<StoredEvent>;
+  /** Returns the first `limit` ranges of event numbers without a known event, each of at most `maxNumbers` numbers. */
   findGaps(
-    most: number,
+    maxNumbers: number,
     limit: number,
   ): readonly { readonly subscription: string; readonly from: number; readonly to: number }[];
-  /** Ids of events that were told of without their content. */
+  /** Returns ids of events that were reported without their content. */
   findPending(limit: number): readonly string[];
-  /** The server has these no more: they are not asked for again. */
+  /** Marks event numbers as lost, because the server no longer has them. They are not requested again. */
   giveUpNumbers(subscription: string, from: number, to: number): void;
-  /** The server does not give the content of a pending event: it is kept without. */
+  /** Stores a pending event without its content, because the server does not return it. */
   giveUpContent(id: string, receivedMs: number): void;
-  /** How far the output is: place in the order of arrival, and length of the file. */
+  /** Progress of the output: the last `seq` that was written, and the length of the file. */
   output: { readonly seq: number; readonly bytes: number };
   counts(): { readonly events: number; readonly missing: number };
   close(): void;
@@ -78,8 +78,8 @@ INSERT OR IGNORE INTO output VALUES (1, 0, 0);
 `;
 
 /**
- * Opens the inbox file, readable by its owner only. `fetches`: content that was not sent along will be asked for, so that an event is
- * kept when it has come; otherwise it is kept without.
+ * Opens the inbox file, readable by its owner only. If `fetches` is true, an event without content is stored once its content
+ * has been fetched; otherwise it is stored without.
  */
 export function openInbox(file: string, { fetches }: { readonly fetches: boolean }): Inbox {
   closeSync(openSync(file, 'a', 0o600));
@@ -105,8 +105,13 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
   let output = db.prepare('SELECT seq, bytes FROM output').get() as { seq: number; bytes: number };
   let savedSeq = output.seq;
 
-  function recordEvent(event: ToldEvent, arrived: Arrived, messageOf: () => number | null, recorded: Recording): void {
-    const subscription = arrived.told.subscription?.id;
+  function recordEvent(
+    event: NotifiedEvent,
+    received: Received,
+    messageOf: () => number | null,
+    recorded: Recording,
+  ): void {
+    const subscription = received.notification.subscription?.id;
     const { number, resource } = event;
     const id = event.id ?? (fetches || subscription === undefined ? undefined : `${subscription}/${number}`);
     if (id !== undefined) {
@@ -115,37 +120,39 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
         recorded.repeated.push(id);
       } else if (resource === undefined && fetches) addPending.run(id);
       else {
-        insertEvent.run(id, arrived.receivedMs, resource ?? null, messageOf());
+        insertEvent.run(id, received.receivedMs, resource ?? null, messageOf());
         dropPending.run(id);
       }
     }
     if (subscription === undefined || number === undefined) return;
     const known = findNumber.get(subscription, number)?.['event'];
     if (typeof known === 'string' && id !== undefined && known !== id && event.id !== undefined) {
-      recorded.warnings.push(`event number ${number} was given to two events: was the server restored from a backup?`);
-      recorded.behind.set(subscription, newestOf(subscription));
+      recorded.warnings.push(
+        `event number ${number} was used for two events; the server may have been restored from a backup`,
+      );
+      recorded.regressions.set(subscription, newestOf(subscription));
     }
     insertNumber.run(subscription, number, id ?? null);
   }
 
   const newestOf = (subscription: string): number => Number(findNewest.get(subscription)?.['newest'] ?? 0);
 
-  function recordOne(arrived: Arrived, recorded: Recording): void {
-    const { told, proof, receivedMs } = arrived;
+  function recordOne(received: Received, recorded: Recording): void {
+    const { notification, proof, receivedMs } = received;
     let message: number | null = null;
     const messageOf = (): number | null => {
       if (proof !== undefined)
         message ??= Number(insertMessage.run(receivedMs, proof.headers, proof.body).lastInsertRowid);
       return message;
     };
-    for (const event of told.events) recordEvent(event, arrived, messageOf, recorded);
-    if (told.subscription === undefined) return;
-    const { id, newest } = told.subscription;
+    for (const event of notification.events) recordEvent(event, received, messageOf, recorded);
+    if (notification.subscription === undefined) return;
+    const { id, newest } = notification.subscription;
     const known = newestOf(id);
-    // What an earlier question was answered with may be older than what has come since.
-    if (newest < known && told.events.length === 0 && proof !== undefined) {
-      recorded.warnings.push('the event numbers went back: was the server restored from a backup?');
-      recorded.behind.set(id, known);
+    // A response to an own request may be older than a notification received since, so only notifications count.
+    if (newest < known && notification.events.length === 0 && proof !== undefined) {
+      recorded.warnings.push('the event numbers have gone back; the server may have been restored from a backup');
+      recorded.regressions.set(id, known);
     }
     raiseNewest.run(id, newest);
   }
@@ -163,13 +170,14 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
     }
   }
 
-  /** The first number of each Subscription that may be missing: what is known once stays known. */
+  /** Subscription id -> first event number that may be missing. Numbers below it are complete and are not read again. */
   const settled = new Map<string, number>();
 
-  function* gapsOf(subscription: string, newest: number, most: number) {
+  function* gapsOf(subscription: string, newest: number, maxNumbers: number) {
     let next = settled.get(subscription) ?? 1;
     const upTo = function* (end: number) {
-      for (; next < end; next += most) yield { subscription, from: next, to: Math.min(end - 1, next + most - 1) };
+      for (; next < end; next += maxNumbers)
+        yield { subscription, from: next, to: Math.min(end - 1, next + maxNumbers - 1) };
     };
     let isWhole = true;
     for (const { number } of knownNumbers.iterate(subscription, next) as Iterable<{ number: number }>) {
@@ -183,16 +191,16 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
   }
 
   const findSubscriptions = db.prepare('SELECT id, newest FROM subscription');
-  function* allGaps(most: number) {
+  function* allGaps(maxNumbers: number) {
     const subscriptions = findSubscriptions.all() as { id: string; newest: number }[];
-    for (const { id, newest } of subscriptions) yield* gapsOf(id, newest, most);
+    for (const { id, newest } of subscriptions) yield* gapsOf(id, newest, maxNumbers);
   }
 
   return {
     record(batch) {
-      const recorded: Recording = { repeated: [], warnings: [], behind: new Map() };
+      const recorded: Recording = { repeated: [], warnings: [], regressions: new Map() };
       inTransaction(() => {
-        for (const arrived of batch) recordOne(arrived, recorded);
+        for (const received of batch) recordOne(received, recorded);
       });
       return recorded;
     },
@@ -202,8 +210,8 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
           `SELECT event.seq, event.id, event.receivedMs, event.resource, number.subscription, number.number FROM event
              LEFT JOIN number ON number.event = event.id WHERE event.seq > ? GROUP BY event.seq ORDER BY event.seq`,
         )
-        .iterate(seq) as unknown as Iterable<KeptEvent>,
-    findGaps: (most, limit) => allGaps(most).take(limit).toArray(),
+        .iterate(seq) as unknown as Iterable<StoredEvent>,
+    findGaps: (maxNumbers, limit) => allGaps(maxNumbers).take(limit).toArray(),
     findPending: (limit) =>
       (db.prepare('SELECT id FROM pending LIMIT ?').all(limit) as { id: string }[]).map(({ id }) => id),
     giveUpNumbers(subscription, from, to) {

@@ -6,21 +6,21 @@ import {
   verifyNotification,
 } from '../../notification/outbound-http/verify-notification.ts';
 
-/** Verifies notifications by the keys of now. Rejects when the keys cannot be had: then nothing can be said. */
-export type VerifyArrived = (headers: NotificationHeaders, body: Uint8Array) => Promise<Verification>;
+/** Verifies a notification with the current keys. Rejects if the keys cannot be loaded. */
+export type VerifyNotification = (headers: NotificationHeaders, body: Uint8Array) => Promise<Verification>;
 
 interface KeyringOptions {
-  /** Gets the server's public keys; undefined: there are secrets only. */
+  /** Loads the server's public keys; undefined if only secrets are used. */
   readonly loadPublicKeys: (() => Promise<readonly KeyObject[]>) | undefined;
   readonly secrets: VerificationKeys['secrets'];
   readonly now: () => number;
 }
 
-/** Keys that changed are looked for when nothing fits, but not more often than this. */
+/** Minimum time between two reloads after a failed verification. */
 const reloadGapMs = 30_000;
 
-/** Loads the public keys when they are first needed, and again when a signature fits none of them: the server changes its keys. */
-export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): VerifyArrived {
+/** Loads the public keys when first needed, and reloads them when no key verifies a signature, because the server rotates its keys. */
+export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): VerifyNotification {
   let publicKeys: readonly KeyObject[] | undefined = loadPublicKeys === undefined ? [] : undefined;
   let reloadedMs = Number.NEGATIVE_INFINITY;
   let loading: Promise<void> | undefined;
@@ -42,7 +42,7 @@ export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): V
     const result = verify();
     if (result.kind === 'valid' || loadPublicKeys === undefined || now() - reloadedMs < reloadGapMs) return result;
     reloadedMs = now();
-    // Nobody is refused because the keys cannot be looked up just now: what was refused is sent again.
+    // Rejects if the reload fails, so that the notification gets a 503 and the server sends it again.
     await load();
     return verify();
   };

@@ -1,14 +1,14 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { defuseCell, renderCsvRow } from '../render-csv.ts';
 import { type Access, describeAccess, renderAccessLine } from './describe-access.ts';
-import type { Inbox, KeptEvent } from './inbox.ts';
+import type { Inbox, StoredEvent } from './inbox.ts';
 
 export const outputFormats = ['lines', 'ndjson', 'csv'] as const;
 export type OutputFormat = (typeof outputFormats)[number];
 
-/** Where each access is told to people or to another program, in the order of arrival. */
+/** Writes each access for people or for another program, in order of arrival. */
 export interface Output {
-  /** Writes what the inbox has beyond what has been written. */
+  /** Writes the accesses that are not written yet. */
   catchUp(): void;
   close(): void;
 }
@@ -20,7 +20,7 @@ const accessColumns = [
 
 const csvHeader = ['seq', 'id', 'received', 'subscription', 'number', ...accessColumns];
 
-function render(event: KeptEvent, format: OutputFormat): string {
+function render(event: StoredEvent, format: OutputFormat): string {
   const access = describeAccess(event.resource ?? undefined);
   if (format === 'lines') return `${renderAccessLine(access)}\n`;
   const received = new Date(event.receivedMs).toISOString();
@@ -34,9 +34,8 @@ function render(event: KeptEvent, format: OutputFormat): string {
 }
 
 /**
- * Opens the output: a file, or standard output when none is named. The inbox remembers how far it is. What a crash left half
- * written in a file is taken away and written again, so that each access stands there once; on standard output the last ones may
- * come twice, with the same `seq`.
+ * Opens the output, a file or standard output; the inbox stores its progress. After a crash the file is cut back to the last
+ * stored length, so that it holds each access once. Standard output may repeat the last accesses, with the same `seq`.
  */
 export function openOutput(inbox: Inbox, format: OutputFormat, file: string | undefined): Output {
   const header = format === 'csv' ? renderCsvRow(csvHeader) : '';
@@ -69,7 +68,7 @@ export function openOutput(inbox: Inbox, format: OutputFormat, file: string | un
   };
 }
 
-/** A pipe whose reader is slow takes nothing for a while. */
+/** Writes part of a chunk and returns its length; waits 5 ms and returns 0 if a pipe is full. */
 function writeSome(handle: number, chunk: Buffer, from: number): number {
   try {
     return writeSync(handle, chunk, from);

@@ -2,31 +2,31 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { NotificationHeaders } from '../../notification/outbound-http/verify-notification.ts';
-import type { Arrived, Recorded } from './inbox.ts';
-import type { VerifyArrived } from './keyring.ts';
-import { NotANotification, readNotification, type Told } from './read-notification.ts';
+import type { Received, Recorded } from './inbox.ts';
+import type { VerifyNotification } from './keyring.ts';
+import { NotANotification, type Notification, readNotification } from './read-notification.ts';
 
 export interface ReceiverOptions {
   readonly host: string;
-  /** 0: any that is free. */
+  /** 0 selects a free port. */
   readonly port: number;
-  /** Where notifications come to, such as `/notifications`. */
+  /** Path of the endpoint, such as `/notifications`. */
   readonly path: string;
-  /** The Authorization header that the Subscription sends along; undefined: none is asked for. */
+  /** The Authorization header that the Subscription sends; undefined if none is required. */
   readonly authorization: string | undefined;
-  /** Undefined: whatever comes is taken. */
-  readonly verify: VerifyArrived | undefined;
-  /** Resolves when what arrived is durable. */
-  readonly record: (arrived: Arrived) => Promise<Recorded>;
+  /** Undefined: notifications are accepted unverified. */
+  readonly verify: VerifyNotification | undefined;
+  /** Stores a notification. Resolves when it is durable. */
+  readonly record: (received: Received) => Promise<Recorded>;
   readonly now: () => number;
-  /** A request that was refused or could not be recorded; nothing in it is from the request. */
+  /** Called when a request is refused or cannot be stored. The reason holds nothing of the request. */
   readonly onRefused: (status: number, reason: string) => void;
 }
 
 export interface Receiver {
-  /** What Subscription.channel.endpoint names. */
+  /** The URL for Subscription.channel.endpoint. */
   readonly endpoint: string;
-  /** Lets what is under way end, takes nothing more. */
+  /** Stops listening and waits for open requests. */
   close(): Promise<void>;
 }
 
@@ -35,11 +35,11 @@ interface Refusal {
   readonly reason: string;
 }
 
-const bodyLimitBytes = 1024 * 1024;
-const mostConnections = 128;
+const maxBodyBytes = 1024 * 1024;
+const maxConnections = 128;
 const closeGraceMs = 5_000;
 
-/** Listens, and answers 2xx for what is verified, understood and durable alone. No request can end it. */
+/** Listens, and responds with 2xx only to notifications that are verified, understood and durably stored. */
 export async function openReceiver(options: ReceiverOptions): Promise<Receiver> {
   const { host, port, path } = options;
   const limits = { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 60_000, maxHeaderSize: 16_384 };
@@ -49,11 +49,11 @@ export async function openReceiver(options: ReceiverOptions): Promise<Receiver> 
         if (typeof outcome !== 'number') options.onRefused(outcome.status, outcome.reason);
         answer(request, response, typeof outcome === 'number' ? outcome : outcome.status);
       },
-      // The request broke off before its end.
+      // The request was aborted.
       () => response.destroy(),
     );
   });
-  server.maxConnections = mostConnections;
+  server.maxConnections = maxConnections;
   server.on('clientError', (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => {
@@ -75,7 +75,7 @@ export async function openReceiver(options: ReceiverOptions): Promise<Receiver> 
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, status: number): void {
-  // What has not been read is not waited for.
+  // Closes the connection instead of reading the rest of the body.
   if (!request.complete) response.setHeader('connection', 'close');
   response
     .writeHead(status, status === 405 ? { allow: 'POST, PUT' } : status === 503 ? { 'retry-after': '10' } : {})
@@ -84,16 +84,16 @@ function answer(request: IncomingMessage, response: ServerResponse, status: numb
 
 const refuse = (status: number, reason: string): Refusal => ({ status, reason });
 
-/** The status of what was taken, or why it was not. Rejects when the request breaks off. */
+/** Verifies and stores one request. Returns the status, or why it was refused. Rejects if the request is aborted. */
 async function take(request: IncomingMessage, options: ReceiverOptions): Promise<number | Refusal> {
   const place = placeOf(request.url ?? '', options.path);
-  if (place === undefined) return refuse(404, 'another path than that of the endpoint');
-  if (request.method !== (place.id === undefined ? 'POST' : 'PUT')) return refuse(405, 'another method');
+  if (place === undefined) return refuse(404, 'the path is not that of the endpoint');
+  if (request.method !== (place.id === undefined ? 'POST' : 'PUT')) return refuse(405, 'the method is not allowed');
   if (!isAuthorised(request.headers.authorization, options.authorization))
-    return refuse(401, 'another Authorization header');
-  if (request.headers['content-encoding'] !== undefined) return refuse(415, 'a compressed body');
+    return refuse(401, 'the Authorization header is missing or wrong');
+  if (request.headers['content-encoding'] !== undefined) return refuse(415, 'the body is compressed');
   const body = await readBody(request);
-  if (body === undefined) return refuse(413, `a body of more than ${bodyLimitBytes} bytes`);
+  if (body === undefined) return refuse(413, `the body is longer than ${maxBodyBytes} bytes`);
   const headers = {
     id: single(request.headers['webhook-id']),
     timestamp: single(request.headers['webhook-timestamp']),
@@ -104,29 +104,29 @@ async function take(request: IncomingMessage, options: ReceiverOptions): Promise
       const result = await options.verify(headers, body);
       if (result.kind === 'invalid') return refuse(401, result.reason);
     } catch {
-      return refuse(503, 'the public keys of the server cannot be had');
+      return refuse(503, 'cannot load the public keys of the server');
     }
   }
   if (body.length > 0 && !/^application\/(fhir\+)?json\b/i.test(request.headers['content-type'] ?? '')) {
-    return refuse(415, 'another content type than application/fhir+json');
+    return refuse(415, 'the content type is not application/fhir+json');
   }
-  const told = read(body, place.id, headers.id);
-  if ('reason' in told) return told;
+  const notification = read(body, place.id, headers.id);
+  if ('reason' in notification) return notification;
   try {
     const proof = { headers: JSON.stringify(nameHeaders(headers)), body };
-    const { repeated } = await options.record({ told, receivedMs: options.now(), proof });
+    const { repeated } = await options.record({ notification, receivedMs: options.now(), proof });
     return place.id === undefined || repeated.includes(place.id) ? 200 : 201;
   } catch {
-    return refuse(503, 'it could not be recorded');
+    return refuse(503, 'the notification could not be stored');
   }
 }
 
-/** As `cpis verify-notification` takes them. */
+/** Names the headers as `cpis verify-notification` reads them. */
 function nameHeaders({ id, timestamp, signature }: NotificationHeaders) {
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signature };
 }
 
-/** Undefined: not ours. `id`: of the AuditEvent, in the form `PUT {endpoint}/AuditEvent/{id}`. */
+/** Returns undefined for a path outside the endpoint. `id` is the AuditEvent id of `PUT {endpoint}/AuditEvent/{id}`. */
 function placeOf(target: string, path: string): { readonly id: string | undefined } | undefined {
   const [pathname = ''] = target.split('?', 1);
   if (pathname === path) return { id: undefined };
@@ -135,23 +135,24 @@ function placeOf(target: string, path: string): { readonly id: string | undefine
   return id === undefined ? undefined : { id };
 }
 
-function read(body: Buffer, id: string | undefined, webhookId: string | undefined): Told | Refusal {
+function read(body: Buffer, id: string | undefined, webhookId: string | undefined): Notification | Refusal {
   if (body.length === 0 && id === undefined) {
     if (webhookId === undefined || !/^[A-Za-z0-9\-.]{1,64}$/.test(webhookId))
-      return refuse(400, 'an empty notification without an id');
+      return refuse(400, 'the notification is empty and has no webhook-id');
     return { subscription: undefined, events: [{ number: undefined, id: webhookId, resource: undefined }] };
   }
   try {
-    const told = readNotification(body);
-    const isPlain = told.subscription === undefined;
-    const [event] = told.events;
-    if (id !== undefined && !(isPlain && event?.id === id)) return refuse(400, 'another resource than the path names');
-    // The signature covers id and body: one event's headers do not carry another one.
+    const notification = readNotification(body);
+    const isPlain = notification.subscription === undefined;
+    const [event] = notification.events;
+    if (id !== undefined && !(isPlain && event?.id === id))
+      return refuse(400, 'the body is not the resource that the path names');
+    // The signature covers id and body, so the headers of one event must not carry another.
     if (isPlain && webhookId !== undefined && webhookId !== event?.id)
-      return refuse(400, 'a webhook-id of another event');
-    return told;
+      return refuse(400, 'the webhook-id is that of another event');
+    return notification;
   } catch (error) {
-    return refuse(400, error instanceof NotANotification ? error.message : 'a body that cannot be read');
+    return refuse(400, error instanceof NotANotification ? error.message : 'the body cannot be read');
   }
 }
 
@@ -163,13 +164,13 @@ function isAuthorised(given: string | undefined, wanted: string | undefined): bo
 
 const single = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
 
-/** Undefined: over the limit. Rejects when the request ends before its time. */
+/** Returns undefined if the body is too long. Rejects if the request is aborted. */
 async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > bodyLimitBytes) return undefined;
+    if (bytes > maxBodyBytes) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -1,23 +1,23 @@
 import { parseJson } from '../../fhir/json.ts';
 
-/** One event that a notification tells of. */
-export interface ToldEvent {
-  /** Its number in the Subscription; undefined: plain R4, which has none. */
+/** One event of a notification. */
+export interface NotifiedEvent {
+  /** Event number in the Subscription; undefined in plain R4, which has none. */
   readonly number: number | undefined;
-  /** `AuditEvent.id`; undefined: the payload is `empty`. */
+  /** `AuditEvent.id`; undefined if the payload is `empty`. */
   readonly id: string | undefined;
-  /** The JSON text of the AuditEvent; undefined: it was not sent along. */
+  /** The JSON text of the AuditEvent; undefined if it was not sent. */
   readonly resource: string | undefined;
 }
 
-/** What a notification says, whatever its form. */
-export interface Told {
-  /** Undefined: plain R4. */
+/** A notification in either form, plain R4 or R5 Backport. */
+export interface Notification {
+  /** Undefined in plain R4. */
   readonly subscription: { readonly id: string; readonly type: string; readonly newest: number } | undefined;
-  readonly events: readonly ToldEvent[];
+  readonly events: readonly NotifiedEvent[];
 }
 
-/** Why a body is none. It repeats nothing of it. */
+/** Thrown for a body that is not a notification. The message repeats nothing of the body. */
 export class NotANotification extends Error {}
 
 type Json = Readonly<Record<string, unknown>>;
@@ -25,10 +25,10 @@ type Json = Readonly<Record<string, unknown>>;
 const idForm = /^[A-Za-z0-9\-.]{1,64}$/;
 const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const mostEvents = 1_000;
+const maxEvents = 1_000;
 
-/** Reads the body of a notification: an AuditEvent (plain R4) or a history Bundle (R5 Backport). Throws NotANotification. */
-export function readNotification(body: Uint8Array): Told {
+/** Parses the body of a notification: an AuditEvent (plain R4) or a history Bundle (R5 Backport). Throws NotANotification. */
+export function readNotification(body: Uint8Array): Notification {
   let resource: Json;
   try {
     resource = recordOf(parseJson(body));
@@ -49,8 +49,8 @@ function readEvent(resource: Json): { readonly id: string; readonly resource: st
   return { id, resource: JSON.stringify(resource) };
 }
 
-/** http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification-r4 */
-function readBundle(bundle: Json): Told {
+/** Parses http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification-r4. */
+function readBundle(bundle: Json): Notification {
   const entries = listOf(bundle['entry']).map(recordOf);
   const status = recordOf(entries[0]?.['resource']);
   if (status['resourceType'] !== 'Parameters') throw new NotANotification('the Bundle does not begin with Parameters');
@@ -65,15 +65,15 @@ function readBundle(bundle: Json): Told {
     const event = readEvent(recordOf(resource));
     resources.set(event.id, event.resource);
   }
-  const told = parameters.filter((each) => each['name'] === 'notification-event');
-  if (told.length > mostEvents) throw new NotANotification('the Bundle tells of too many events');
-  const events = told.map((each) => readToldEvent(each, resources));
+  const eventParameters = parameters.filter((each) => each['name'] === 'notification-event');
+  if (eventParameters.length > maxEvents) throw new NotANotification(`the Bundle has more than ${maxEvents} events`);
+  const events = eventParameters.map((each) => readNotifiedEvent(each, resources));
   const numbers = events.map(({ number }) => number ?? 0);
   const newest = Math.max(0, numberOf(find('events-since-subscription-start')) ?? 0, ...numbers);
   return { subscription: { id, type: typeof type === 'string' ? type : '', newest }, events };
 }
 
-function readToldEvent(parameter: Json, resources: ReadonlyMap<string, string>): ToldEvent {
+function readNotifiedEvent(parameter: Json, resources: ReadonlyMap<string, string>): NotifiedEvent {
   const parts = listOf(parameter['part']).map(recordOf);
   const find = (name: string): Json | undefined => parts.find((each) => each['name'] === name);
   const number = numberOf(find('event-number'));
@@ -82,7 +82,7 @@ function readToldEvent(parameter: Json, resources: ReadonlyMap<string, string>):
   return { number, id, resource: id === undefined ? undefined : resources.get(id) };
 }
 
-/** Numbers are texts in R4: http://hl7.org/fhir/uv/subscriptions-backport */
+/** The Backport sends numbers as strings in R4. */
 function numberOf(parameter: Json | undefined): number | undefined {
   const text = parameter?.['valueString'];
   return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : undefined;

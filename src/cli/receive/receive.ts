@@ -1,35 +1,44 @@
 import { openAccessTokenSource } from '../../auth/access-token-source.ts';
-import { baseUrlOf, CommandError, readArguments, required, UsageError, wholeNumber } from '../command-line.ts';
+import {
+  baseUrlOf,
+  CommandError,
+  type CommandIo,
+  readArguments,
+  required,
+  UsageError,
+  wholeNumber,
+} from '../command-line.ts';
 import { readFileOf, readPrivateKey, readWebhookSecrets } from '../read-file.ts';
 import { openServerSession, type ServerSession } from '../server-session.ts';
 import { loadPublicKeys } from '../verify-notification.ts';
 import { groupCommits } from './group-commit.ts';
 import { type Inbox, openInbox } from './inbox.ts';
-import { openKeyring, type VerifyArrived } from './keyring.ts';
+import { openKeyring, type VerifyNotification } from './keyring.ts';
 import { type OutputFormat, openOutput, outputFormats } from './open-output.ts';
 import { openReceiver } from './open-receiver.ts';
 import { openRecovery } from './recover.ts';
 
 const usage = `Usage: cpis receive --inbox FILE (--keys URL|FILE | --secrets FILE | --unsigned) [options]
 
-The endpoint of a local authority: takes notifications as PUT {endpoint}/AuditEvent/{id} (plain R4) and as POST of Bundles
-(R5 Backport), checks who sent them, keeps each event once, and answers 2xx when that is durable. Prints each access.
+Runs the endpoint of a local authority. Accepts notifications as PUT {endpoint}/AuditEvent/{id} (plain R4) and as POST of
+Bundles (R5 Backport), verifies the sender, stores each event once, and responds with 2xx when the event is durable. Prints
+each access.
 
-  --inbox FILE          what has arrived: an SQLite file
+  --inbox FILE          the store of received events, an SQLite file
   --keys URL|FILE       the server's public keys: https://<server>/.well-known/notification-keys.json
   --secrets FILE        your secrets (whsec_...), one on each line
-  --unsigned            take whatever comes: for tests only
-  --authorization FILE  a file with the Authorization header that your Subscription sends along, such as "Bearer ..."
-  --host ADDRESS        127.0.0.1 unless given: a reverse proxy in front ends TLS
-  --port N              8090 unless given; 0: any that is free
-  --path PATH           /notifications unless given
-  --format NAME         lines, ndjson or csv; lines unless given
-  --output FILE         where accesses go; standard output unless given
-  --server URL          the FHIR base: gaps in the event numbers, and content that was not sent along, are fetched from it
-  --client-id ID        with --server: your client of the registry
-  --key FILE            with --server: its private key, made by "cpis keygen"
+  --unsigned            accept unverified notifications, for tests only
+  --authorization FILE  a file with the Authorization header that your Subscription sends, such as "Bearer ..."
+  --host ADDRESS        address to listen on (default 127.0.0.1, for use behind a reverse proxy with TLS)
+  --port N              port to listen on (default 8090); 0 selects a free port
+  --path PATH           path of the endpoint (default /notifications)
+  --format NAME         format of the output: lines, ndjson or csv (default lines)
+  --output FILE         file to which accesses are appended (default: standard output)
+  --server URL          the FHIR base, from which missing events and missing content are fetched
+  --client-id ID        with --server: your client in the registry
+  --key FILE            with --server: its private key, created by "cpis keygen"
 
-Ends with SIGINT or SIGTERM; started again with the same inbox it goes on.
+Stop it with SIGINT or SIGTERM. Started again with the same inbox, it continues where it stopped.
 `;
 
 const scope = 'system/Subscription.rs system/AuditEvent.rs';
@@ -50,14 +59,13 @@ const options = {
   help: { type: 'boolean', default: false },
 } as const;
 
-const tell = (text: string): void => void process.stderr.write(`${text}\n`);
-
-/** `cpis receive`: see the usage above. Resolves when it listens. */
-export async function receive(args: readonly string[]): Promise<void> {
+/** Runs `cpis receive`. Resolves when it listens. */
+export async function receive(args: readonly string[], { stdout, stderr }: CommandIo): Promise<number> {
+  const log = (text: string): void => void stderr.write(`${text}\n`);
   const { values } = readArguments(args, options);
   if (values.help) {
-    process.stdout.write(usage);
-    return;
+    stdout.write(usage);
+    return 0;
   }
   const verify = buildVerify(values);
   const authorization =
@@ -68,10 +76,11 @@ export async function receive(args: readonly string[]): Promise<void> {
           'A header in --authorization',
         );
   if (authorization === undefined && values.keys !== undefined) {
-    tell('warning: without --authorization, another authority could pass on what it was sent itself');
+    log('warning: without --authorization, another authority could replay to you a notification that it received');
   }
   const port = wholeNumber(values.port, '--port', 0, 65_535, 8090);
-  if (!/^(\/[A-Za-z0-9._~-]+)+$/.test(values.path)) throw new UsageError('--path is a path such as /notifications.');
+  if (!/^(\/[A-Za-z0-9._~-]+)+$/.test(values.path))
+    throw new UsageError('--path must be a path such as /notifications.');
   const format = formatOf(values.format);
   const session = openSession(values);
   const closing = new AbortController();
@@ -82,31 +91,31 @@ export async function receive(args: readonly string[]): Promise<void> {
     try {
       output.catchUp();
     } catch (error) {
-      tell(`the output cannot be written (${codeOf(error)}): what is missing there is in the inbox, and comes later`);
+      log(`cannot write the output (${codeOf(error)}); the accesses are in the inbox and will be written later`);
     }
   };
-  const record = groupCommits(inbox, ({ warnings, behind }) => {
-    for (const warning of new Set(warnings)) tell(`warning: ${warning}`);
-    for (const [subscription, known] of behind) recovery?.tellBehind(subscription, known);
+  const record = groupCommits(inbox, ({ warnings, regressions }) => {
+    for (const warning of new Set(warnings)) log(`warning: ${warning}`);
+    for (const [subscription, known] of regressions) recovery?.reportRegression(subscription, known);
     print();
-    recovery?.look();
+    recovery?.checkSoon();
   });
   const recovery =
     session === undefined
       ? undefined
       : openRecovery({
-          ...{ inbox, session, record, now: Date.now, onNotice: tell, onKept: print },
+          ...{ inbox, session, record, now: Date.now, onNotice: log, onStored: print },
           backOff: { giveUpAfterMs: 60_000, signal: closing.signal },
         });
   print();
   const receiver = await openReceiver({
     ...{ host: values.host, port, path: values.path, authorization, verify, record, now: Date.now },
-    onRefused: (status, reason) => tell(`refused with ${status}: ${reason}`),
+    onRefused: (status, reason) => log(`refused with status ${status}: ${reason}`),
   }).catch((error: unknown) => {
-    throw new CommandError(`It cannot listen on ${values.host}, port ${port} (${codeOf(error)}).`);
+    throw new CommandError(`Cannot listen on ${values.host}, port ${port} (${codeOf(error)}).`);
   });
-  recovery?.look();
-  tell(`listening at ${receiver.endpoint}`);
+  recovery?.checkSoon();
+  log(`listening at ${receiver.endpoint}`);
 
   const end = async (): Promise<void> => {
     closing.abort();
@@ -116,21 +125,22 @@ export async function receive(args: readonly string[]): Promise<void> {
     const { events, missing } = inbox.counts();
     inbox.close();
     output.close();
-    tell(`${events} accesses received, ${missing} event numbers missing`);
+    log(`${events} accesses received, ${missing} event numbers missing`);
   };
-  // Nobody may be reading any more what is told there.
+  // The reader of standard error may have gone; that must not end the receiver.
   process.stderr.on('error', () => undefined);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void end());
+  return 0;
 }
 
 type Values = ReturnType<typeof readArguments<typeof options>>['values'];
 
-function buildVerify({ keys, secrets, unsigned }: Values): VerifyArrived | undefined {
+function buildVerify({ keys, secrets, unsigned }: Values): VerifyNotification | undefined {
   if (keys === undefined && secrets === undefined) {
     if (unsigned) return undefined;
-    throw new UsageError('--keys, --secrets or --unsigned is needed.');
+    throw new UsageError('Set --keys, --secrets or --unsigned.');
   }
-  if (unsigned) throw new UsageError('--unsigned goes with neither --keys nor --secrets.');
+  if (unsigned) throw new UsageError('--unsigned cannot be combined with --keys or --secrets.');
   return openKeyring({
     loadPublicKeys: keys === undefined ? undefined : () => loadPublicKeys(keys),
     secrets: secrets === undefined ? [] : readWebhookSecrets('--secrets', secrets),
@@ -140,7 +150,7 @@ function buildVerify({ keys, secrets, unsigned }: Values): VerifyArrived | undef
 
 function formatOf(text: string): OutputFormat {
   const format = outputFormats.find((each) => each === text);
-  if (format === undefined) throw new UsageError(`--format is one of ${outputFormats.join(', ')}.`);
+  if (format === undefined) throw new UsageError(`--format must be one of ${outputFormats.join(', ')}.`);
   return format;
 }
 
@@ -157,7 +167,7 @@ function open(file: string, fetches: boolean): Inbox {
   try {
     return openInbox(file, { fetches });
   } catch (error) {
-    throw new CommandError(`The inbox ${file} cannot be opened (${codeOf(error)}).`);
+    throw new CommandError(`Cannot open the inbox ${file} (${codeOf(error)}).`);
   }
 }
 

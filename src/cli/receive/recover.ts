@@ -1,104 +1,105 @@
 import type { BackOffOptions } from '../back-off.ts';
-import type { Answer, ServerSession } from '../server-session.ts';
-import type { Arrived, Inbox, Recorded } from './inbox.ts';
-import { readNotification, type Told } from './read-notification.ts';
+import type { ServerSession, SessionResponse } from '../server-session.ts';
+import type { Inbox, Received, Recorded } from './inbox.ts';
+import { type Notification, readNotification } from './read-notification.ts';
 
 interface RecoveryOptions {
   readonly inbox: Inbox;
   readonly session: ServerSession;
-  readonly record: (arrived: Arrived) => Promise<Recorded>;
+  readonly record: (received: Received) => Promise<Recorded>;
   readonly backOff: BackOffOptions;
   readonly now: () => number;
-  /** What was found or could not be had, in words without anything of an event. */
+  /** Reports progress as plain text that holds nothing of an event. */
   readonly onNotice: (text: string) => void;
-  /** The inbox has more to tell, beside what was recorded. */
-  readonly onKept: () => void;
+  /** Called when the inbox has new events that did not go through `record`. */
+  readonly onStored: () => void;
 }
 
-/** Fetches what is missing. One run at a time; what comes meanwhile is looked at after it. */
+/** Fetches missing events and content. One run at a time; a request during a run starts another run after it. */
 export interface Recovery {
-  /** Something may be missing: looks after a while, as notifications overtake one another. */
-  look(): void;
+  /** Schedules a run after a short delay, because notifications can overtake one another. */
+  checkSoon(): void;
   /**
-   * The server gives numbers anew that were given before: it is asked for what comes behind the last one that is known
-   * here, by which it sees, once for each such number, that it has been set back.
+   * Queues a report that the server has given an event number twice. The report is a request for the events after `known`,
+   * which tells the server that its event numbers have gone back. Each number is reported once.
    */
-  tellBehind(subscription: string, known: number): void;
+  reportRegression(subscription: string, known: number): void;
   close(): Promise<void>;
 }
 
 type Gap = ReturnType<Inbox['findGaps']>[number];
 
-/** Event numbers asked for at once, and ranges in one look. */
-const rangeSize = 100;
-const rangesPerLook = 20;
-const pendingPerLook = 100;
-const graceMs = 2_000;
+/** Maximum event numbers per request, and maximum ranges and contents per run. */
+const maxNumbersPerRequest = 100;
+const maxRangesPerRun = 20;
+const maxContentsPerRun = 100;
+const runDelayMs = 2_000;
 const retryMs = 60_000;
 
-/** https://build.fhir.org/ig/HL7/fhir-subscription-backport-ig/OperationDefinition-backport-subscription-events.html */
+/** Opens the recovery. See https://build.fhir.org/ig/HL7/fhir-subscription-backport-ig/OperationDefinition-backport-subscription-events.html */
 export function openRecovery(options: RecoveryOptions): Recovery {
-  const { inbox, session, record, backOff, now, onNotice, onKept } = options;
+  const { inbox, session, record, backOff, now, onNotice, onStored } = options;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let wanted = false;
-  /** What the server has to be told of, and what it has been. */
-  const behind = new Map<string, number>();
-  const toldBehind = new Set<string>();
+  /** Reports to send, and reports already sent. */
+  const regressions = new Map<string, number>();
+  const reported = new Set<string>();
 
-  async function askBehind([subscription, known]: readonly [string, number]): Promise<void> {
+  async function sendRegression([subscription, known]: readonly [string, number]): Promise<void> {
     const path = `Subscription/${subscription}/$events?eventsSinceNumber=${known + 1}&content=empty`;
     const { status } = await session.request('GET', path, undefined, backOff);
-    if (status !== 200) throw new Error(`the server answered ${status}`);
-    behind.delete(subscription);
-    toldBehind.add(`${subscription}/${known}`);
-    onNotice(`the server has been told that event number ${known} was given before`);
+    if (status !== 200) throw new Error(`the server returned status ${status}`);
+    regressions.delete(subscription);
+    reported.add(`${subscription}/${known}`);
+    onNotice(`reported to the server that event number ${known} was used before`);
   }
 
   async function recoverRange({ subscription, from, to }: Gap): Promise<void> {
     const path = `Subscription/${subscription}/$events?eventsSinceNumber=${from}&eventsUntilNumber=${to}`;
-    let answer = await session.request('GET', `${path}&content=full-resource`, undefined, backOff);
-    // A Subscription without content is not given it here either: its events are read one by one.
-    if (answer.status !== 200 && !isGone(answer)) answer = await session.request('GET', path, undefined, backOff);
-    if (isGone(answer)) {
-      onNotice('event numbers are missing, and the Subscription is gone: nothing more is known of them');
+    let response = await session.request('GET', `${path}&content=full-resource`, undefined, backOff);
+    // The server refuses full-resource if the Subscription has a smaller payload. The content is then read event by event.
+    if (response.status !== 200 && !isGone(response)) response = await session.request('GET', path, undefined, backOff);
+    if (isGone(response)) {
+      onNotice('event numbers are missing but the Subscription no longer exists; the events cannot be fetched');
       inbox.giveUpNumbers(subscription, from, to);
       return;
     }
-    const told = readAnswer(answer);
-    if (told.subscription?.id !== subscription) throw new Error('$events was answered for another Subscription');
-    const events = told.events.filter(({ number }) => number !== undefined && number >= from && number <= to);
-    await record({ told: { ...told, events }, receivedMs: now(), proof: undefined });
+    const notification = readResponse(response);
+    if (notification.subscription?.id !== subscription)
+      throw new Error('the response to $events is for another Subscription');
+    const events = notification.events.filter(({ number }) => number !== undefined && number >= from && number <= to);
+    await record({ notification: { ...notification, events }, receivedMs: now(), proof: undefined });
     const found = new Set(events.map(({ number }) => number)).size;
     const missed = to - from + 1 - found;
     onNotice(
-      `events ${from} to ${to} had not arrived: ${found} fetched${missed === 0 ? '' : `, ${missed} the server has not`}`,
+      `events ${from} to ${to} were missing: ${found} fetched${missed === 0 ? '' : `, ${missed} not on the server`}`,
     );
-    if (told.subscription.newest >= to) inbox.giveUpNumbers(subscription, from, to);
+    if (notification.subscription.newest >= to) inbox.giveUpNumbers(subscription, from, to);
   }
 
   async function fetchContent(id: string): Promise<void> {
-    const answer = await session.request('GET', `AuditEvent/${id}`, undefined, backOff);
-    if (isGone(answer)) {
-      onNotice('the server does not give the content of an event: it is kept without');
+    const response = await session.request('GET', `AuditEvent/${id}`, undefined, backOff);
+    if (isGone(response)) {
+      onNotice('the server does not return the content of an event; the event is stored without it');
       inbox.giveUpContent(id, now());
-      onKept();
+      onStored();
       return;
     }
-    await record({ told: readContent(answer, id), receivedMs: now(), proof: undefined });
+    await record({ notification: readContent(response, id), receivedMs: now(), proof: undefined });
   }
 
   async function run(): Promise<void> {
     try {
-      for (const each of [...behind]) await askBehind(each);
-      const gaps = inbox.findGaps(rangeSize, rangesPerLook);
+      for (const each of [...regressions]) await sendRegression(each);
+      const gaps = inbox.findGaps(maxNumbersPerRequest, maxRangesPerRun);
       for (const gap of gaps) await recoverRange(gap);
-      const pending = inbox.findPending(pendingPerLook);
+      const pending = inbox.findPending(maxContentsPerRun);
       for (const id of pending) await fetchContent(id);
       if (gaps.length > 0 || pending.length > 0) wanted = true;
     } catch (error) {
       if (backOff.signal.aborted) return;
-      onNotice(`what is missing could not be fetched, and is asked for again: ${describe(error)}`);
+      onNotice(`cannot fetch missing events, will retry: ${describe(error)}`);
       schedule(retryMs);
     }
   }
@@ -110,18 +111,18 @@ export function openRecovery(options: RecoveryOptions): Recovery {
       wanted = false;
       running = run().finally(() => {
         running = undefined;
-        if (wanted) schedule(graceMs);
+        if (wanted) schedule(runDelayMs);
       });
     }, delayMs);
   }
 
   return {
-    look() {
+    checkSoon() {
       wanted = true;
-      if (running === undefined) schedule(graceMs);
+      if (running === undefined) schedule(runDelayMs);
     },
-    tellBehind(subscription, known) {
-      if (!toldBehind.has(`${subscription}/${known}`)) behind.set(subscription, known);
+    reportRegression(subscription, known) {
+      if (!reported.has(`${subscription}/${known}`)) regressions.set(subscription, known);
     },
     async close() {
       clearTimeout(timer);
@@ -130,17 +131,17 @@ export function openRecovery(options: RecoveryOptions): Recovery {
   };
 }
 
-const isGone = ({ status }: Answer): boolean => status === 404 || status === 410;
+const isGone = ({ status }: SessionResponse): boolean => status === 404 || status === 410;
 
-function readAnswer({ status, body }: Answer): Told {
-  if (status !== 200) throw new Error(`the server answered ${status}`);
+function readResponse({ status, body }: SessionResponse): Notification {
+  if (status !== 200) throw new Error(`the server returned status ${status}`);
   return readNotification(Buffer.from(JSON.stringify(body)));
 }
 
-function readContent(answer: Answer, id: string): Told {
-  const told = readAnswer(answer);
-  if (told.subscription === undefined && told.events[0]?.id === id) return told;
-  throw new Error('an AuditEvent was answered by another one');
+function readContent(response: SessionResponse, id: string): Notification {
+  const notification = readResponse(response);
+  if (notification.subscription === undefined && notification.events[0]?.id === id) return notification;
+  throw new Error('the response holds another AuditEvent than requested');
 }
 
 const describe = (error: unknown): string => (error instanceof Error ? error.message : 'unknown error');

@@ -1,18 +1,18 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import type { RecordResult } from './record-response.ts';
 
-/** The results so far, durable: what a run that was cut off goes on from. */
+/** The durable results so far, from which an interrupted run continues. */
 export interface Journal {
-  /** In order of the records, from the first one on without a gap. */
+  /** In order of the records, from the first, without gaps. */
   readonly results: readonly RecordResult[];
-  /** Durable when it returns. */
+  /** Appends results durably. */
   append(results: readonly RecordResult[]): void;
   close(): void;
 }
 
 /**
- * Opens the journal of this very submission, `identity`: that of another one, or of an extract that has changed, is begun anew.
- * A line that a crash cut off is taken away.
+ * Opens the journal of a submission. A journal with another `identity` is overwritten, because it belongs to another
+ * submission or to an extract that has changed. A line cut off by a crash is removed.
  */
 export function openJournal(file: string, identity: string): Journal {
   const head = `${JSON.stringify({ submission: identity })}\n`;
@@ -38,7 +38,7 @@ export function openJournal(file: string, identity: string): Journal {
   };
 }
 
-/** What is whole and in order; nothing where the journal is another submission's. */
+/** Reads the complete lines in order; none if the journal belongs to another submission. */
 function readJournal(file: string, head: string): { readonly results: RecordResult[]; readonly bytes: number } {
   const results: RecordResult[] = [];
   const text = readText(file);

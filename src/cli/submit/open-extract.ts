@@ -9,22 +9,22 @@ import { type ColumnPlaces, readHeader } from './plan-columns.ts';
 export interface Extract {
   readonly places: ColumnPlaces;
   readonly width: number;
-  /** How many records there are, without the header. */
+  /** Number of records, without the header. */
   readonly records: number;
   /** SHA-256 of the file. */
   readonly fingerprint: string;
 }
 
-/** A quote that is never closed must not swallow the rest of the file. */
-const longestRecord = 64 * 1024;
+/** Maximum characters of a record, so that a quote that is never closed does not swallow the rest of the file. */
+const maxRecordLength = 64 * 1024;
 
-/** The records of a CSV file (RFC 4180, UTF-8), header first, as a stream. Throws CommandError where it is malformed. */
+/** Streams the records of a CSV file (RFC 4180, UTF-8), header first. Throws CommandError if the file is malformed. */
 export async function* readRows(file: string): AsyncGenerator<readonly string[]> {
   const parser = parse({
     bom: true,
     relax_column_count: true,
     skip_empty_lines: true,
-    max_record_size: longestRecord,
+    max_record_size: maxRecordLength,
   });
   const reading = pipeline(createReadStream(file), openUtf8Check(), parser).catch(() => undefined);
   try {
@@ -37,7 +37,7 @@ export async function* readRows(file: string): AsyncGenerator<readonly string[]>
   }
 }
 
-/** Reads the whole file once: what is malformed is told before anything is sent. Throws CommandError or UsageError. */
+/** Reads the whole file, so that errors are reported before anything is sent. Rejects with CommandError or UsageError. */
 export async function inspectExtract(file: string, ignoreUnknown: boolean): Promise<Extract> {
   let places: ColumnPlaces | undefined;
   let width = 0;
@@ -58,11 +58,11 @@ export async function inspectExtract(file: string, ignoreUnknown: boolean): Prom
   return { places, width, records, fingerprint: hash.digest('hex') };
 }
 
-const malformed = 'CPF01, the file is malformed and nothing was sent:';
+const malformed = 'CPF01: the file is malformed and nothing was sent:';
 
 class NotUtf8 extends Error {}
 
-/** Hands text on as it is; fails at the first byte that is not UTF-8. */
+/** Builds a stream that passes bytes through and fails at the first one that is not UTF-8. */
 function openUtf8Check(): Transform {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const check = (chunk: Buffer | undefined, done: (error: Error | null, chunk?: Buffer) => void): void => {
@@ -90,6 +90,6 @@ function describe(error: unknown): Error {
     return new CommandError(`${malformed} ${what}${Number.isInteger(line) ? `, near line ${line}` : ''}.`);
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-  if (code !== undefined && /^E[A-Z]+$/.test(code)) return new UsageError(`The extract cannot be read (${code}).`);
-  return error instanceof Error ? error : new Error('the extract cannot be read');
+  if (code !== undefined && /^E[A-Z]+$/.test(code)) return new UsageError(`Cannot read the extract (${code}).`);
+  return error instanceof Error ? error : new Error('cannot read the extract');
 }

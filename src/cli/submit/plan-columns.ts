@@ -1,4 +1,4 @@
-/** The columns of an extract. docs/command-line.md has the same rows; a test holds both together. */
+/** The columns of an extract. A test compares them with docs/command-line.md. */
 export const planColumns = {
   reference: { required: true },
   nhs_number: { required: true },
@@ -13,21 +13,21 @@ export const planColumns = {
 
 export type PlanColumn = keyof typeof planColumns;
 
-/** Where each column is; a column that the extract does not have is missing. */
+/** The position of each column that the extract has. */
 export type ColumnPlaces = ReadonlyMap<PlanColumn, number>;
 
 const isPlanColumn = (name: string): name is PlanColumn => Object.hasOwn(planColumns, name);
 
-/** Reads the header record. A text tells what is wrong with it: a misspelt column must not go unnoticed. */
+/** Reads the header record. Returns a text if a column is unknown, repeated or missing, because it may be misspelt. */
 export function readHeader(cells: readonly string[], ignoreUnknown: boolean): ColumnPlaces | string {
   const places = new Map<PlanColumn, number>();
   for (const [place, cell] of cells.entries()) {
     const name = cell.trim().toLowerCase();
     if (!isPlanColumn(name)) {
       if (ignoreUnknown) continue;
-      return `column ${place + 1} is not known; --ignore-unknown-columns passes over such columns`;
+      return `column ${place + 1} is not known; correct its name, or ignore it with --ignore-unknown-columns`;
     }
-    if (places.has(name)) return `column ${name} is there twice`;
+    if (places.has(name)) return `column ${name} occurs twice`;
     places.set(name, place);
   }
   const names = Object.keys(planColumns).filter(isPlanColumn);

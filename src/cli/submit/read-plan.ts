@@ -3,21 +3,21 @@ import { checkPlan, planKinds } from '../../cpis/plan.ts';
 import type { ColumnPlaces, PlanColumn } from './plan-columns.ts';
 import type { RecordResponse } from './record-response.ts';
 
-/** A plan as an authority has it. Dates are `YYYY-MM-DD`. */
+/** A plan as the extract has it. Dates are `YYYY-MM-DD`. */
 export interface ExtractedPlan {
   readonly reference: string;
   readonly nhsNumber: string;
   readonly familyName: string;
   readonly givenNames: readonly string[];
   readonly birthDate: string;
-  /** SNOMED CT. */
+  /** SNOMED CT code. */
   readonly kind: keyof typeof planKinds;
   readonly start: string;
   readonly end: string | undefined;
   readonly withdrawn: boolean;
 }
 
-/** A record that is not sent. */
+/** A record that cannot be sent. */
 export interface UnfitRecord {
   readonly reference: string;
   readonly response: RecordResponse;
@@ -37,28 +37,28 @@ function isDate(text: string): boolean {
   return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === text;
 }
 
-/** Reads one record by form and by the rules of plans, all problems at once. `today` is the date in Europe/London. */
+/** Reads one record and checks its form and the rules of plans. Lists all problems. `today` is the date in Europe/London. */
 export function readPlan(cells: readonly string[], places: ColumnPlaces, today: string): ExtractedPlan | UnfitRecord {
   const textOf = (column: PlanColumn): string => (cells[places.get(column) ?? -1] ?? '').trim();
   const reference = textOf('reference');
   const problems: string[] = [];
   const dateOf = (column: PlanColumn, required: boolean): string => {
     const text = textOf(column);
-    if (text === '' ? required : !isDate(text)) problems.push(`${column} is not a date YYYY-MM-DD`);
+    if (text === '' ? required : !isDate(text)) problems.push(`${column} is not a date in the form YYYY-MM-DD`);
     return text;
   };
 
-  if (reference === '' || reference.length > 64) problems.push('reference has 1 to 64 characters');
+  if (reference === '' || reference.length > 64) problems.push('reference must have 1 to 64 characters');
   const familyName = textOf('family_name');
-  if (familyName === '' || familyName.length > 100) problems.push('family_name has 1 to 100 characters');
+  if (familyName === '' || familyName.length > 100) problems.push('family_name must have 1 to 100 characters');
   const givenNames = textOf('given_names').split(/\s+/).filter(Boolean);
   if (givenNames.length > 10 || givenNames.some((name) => name.length > 100)) {
-    problems.push('given_names are at most ten, of 100 characters each');
+    problems.push('given_names must be at most ten names of at most 100 characters');
   }
   const kind = kindOf.get(textOf('plan_type').toUpperCase());
-  if (kind === undefined) problems.push('plan_type is CPP, LAC or UCPP, or its SNOMED CT code');
+  if (kind === undefined) problems.push('plan_type must be CPP, LAC or UCPP, or its SNOMED CT code');
   const withdrawn = /^(yes|true|1)$/i.test(textOf('withdrawn'));
-  if (!withdrawn && !/^(no|false|0)?$/i.test(textOf('withdrawn'))) problems.push('withdrawn is yes, no or empty');
+  if (!withdrawn && !/^(no|false|0)?$/i.test(textOf('withdrawn'))) problems.push('withdrawn must be yes, no or empty');
   const birthDate = dateOf('birth_date', true);
   const start = dateOf('start_date', true);
   const end = dateOf('end_date', false) || undefined;
@@ -69,8 +69,8 @@ export function readPlan(cells: readonly string[], places: ColumnPlaces, today: 
   }
   const nhsNumber = textOf('nhs_number').replaceAll(/[ -]/g, '');
   const isOldStyle = !/^\d{10}$/.test(nhsNumber);
-  if (isOldStyle) problems.unshift('nhs_number is not ten digits');
-  else if (!isNhsNumber(nhsNumber)) problems.unshift("nhs_number is nobody's: its check digit does not hold");
+  if (isOldStyle) problems.unshift('nhs_number must be ten digits');
+  else if (!isNhsNumber(nhsNumber)) problems.unshift('nhs_number is not valid: its check digit is wrong');
   if (problems.length === 0 && kind !== undefined) {
     return { reference, nhsNumber, familyName, givenNames, birthDate, kind, start, end, withdrawn };
   }

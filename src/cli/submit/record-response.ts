@@ -1,12 +1,9 @@
 import type { BundleEntry, OperationOutcome } from 'fhir/r4.js';
 
-/**
- * NHS England's responses to the records of an upload (CP-IS Domain Message Specification, vocabulary ...17.473), and what
- * they say here.
- */
+/** NHS England's responses to the records of an upload (CP-IS Domain Message Specification, vocabulary ...17.473). */
 export const recordResponses = {
-  CPR01: 'NHS number matches nobody',
-  CPR02: 'NHS number is of a sensitive record',
+  CPR01: 'no match for the NHS number',
+  CPR02: 'the NHS number belongs to a sensitive record',
   CPR03: 'NHS number not verified: the details do not match',
   CPR04: 'old-style NHS number',
   CPR05: 'NHS number superseded: use the new one',
@@ -16,22 +13,22 @@ export const recordResponses = {
 
 export type RecordResponse = keyof typeof recordResponses;
 
-/** What became of one record. */
+/** The result of one record. */
 export interface RecordResult {
   /** Counted from 1, without the header. */
   readonly record: number;
   readonly reference: string;
   readonly response: RecordResponse;
-  /** Our own words: what was done, or `refused` by the server, or `not sent`. */
+  /** Not from NHS England: the outcome in this command's own words. `refused` means by the server. */
   readonly action: 'created' | 'up to date' | 'refused' | 'not sent';
-  /** Why, or what the server warned of. */
+  /** The reason, or the warnings of the server. */
   readonly explanation: string;
-  /** `Flag.id` and its version; empty when it was not loaded. */
+  /** `Flag.id` and its version; empty if the record was not loaded. */
   readonly flag: string;
   readonly version: string;
 }
 
-/** The server's word on a record; `again`: it could not say now, and the record is to be sent again. */
+/** The server's response to a record; `again` if the record must be sent again. */
 type Reading = Omit<RecordResult, 'record' | 'reference'> | 'again';
 
 const statusOf = (entry: BundleEntry | undefined): number => Number((entry?.response?.status ?? '').slice(0, 3));
@@ -57,11 +54,11 @@ function codeOf(patient: BundleEntry | undefined): RecordResponse {
 
 /** Reads the two response entries of a record, its Patient and its Flag. */
 export function readRecordResponse(patient: BundleEntry | undefined, flag: BundleEntry | undefined): Reading {
-  const mayChange = [patient, flag].some((entry) => {
+  const isTransient = [patient, flag].some((entry) => {
     const status = statusOf(entry);
     return Number.isNaN(status) || status === 0 || status === 408 || status === 429 || status >= 500;
   });
-  if (mayChange) return 'again';
+  if (isTransient) return 'again';
   const explanation = explain([patient, flag]);
   if (!isLoaded(patient) || !isLoaded(flag)) {
     return { response: codeOf(patient), action: 'refused', explanation, flag: '', version: '' };
@@ -76,8 +73,8 @@ export function readRecordResponse(patient: BundleEntry | undefined, flag: Bundl
   };
 }
 
-/** NHS England's response to the whole file. */
+/** Returns NHS England's response to the whole file. */
 export function fileResponse(loaded: number, all: number): string {
   if (loaded === all) return 'CPF02: all records are loaded';
-  return loaded === 0 ? 'CPF04: no record is loaded' : 'CPF03: the valid records are loaded, the others are not';
+  return loaded === 0 ? 'CPF04: no record is loaded' : 'CPF03: only the valid records are loaded';
 }

@@ -1,9 +1,10 @@
+import type { CommandIo } from '../command-line.ts';
 import { renderCsvRow } from '../render-csv.ts';
 import { type RecordResult, recordResponses } from './record-response.ts';
 
 const progressEveryMs = 5_000;
 
-/** The file of results, CSV. */
+/** Renders the results as CSV. */
 export function renderResults(results: readonly RecordResult[]): string {
   const header = ['record', 'reference', 'result', 'nhs_response', 'nhs_meaning', 'explanation', 'flag', 'version'];
   const rows = results.map(({ record, reference, response, action, explanation, flag, version }) =>
@@ -12,22 +13,20 @@ export function renderResults(results: readonly RecordResult[]): string {
   return renderCsvRow(header) + rows.join('');
 }
 
-/** How many records the server holds as the extract has them. */
+/** Counts the loaded records. */
 export function countLoaded(results: readonly RecordResult[]): number {
   return results.filter(({ response }) => response === 'CPR06').length;
 }
 
-/** Says how far it is on standard error: a line that is written over on a terminal, one now and then elsewhere. */
-export function openProgress(results: readonly RecordResult[], all: number): () => void {
+/** Returns a function that shows the progress: one line that is overwritten on a terminal, or a line every 5 s elsewhere. */
+export function openProgress(results: readonly RecordResult[], all: number, stderr: CommandIo['stderr']): () => void {
   let lastMs = Number.NEGATIVE_INFINITY;
   return () => {
     const isLast = results.length === all;
     const nowMs = performance.now();
-    if (!process.stderr.isTTY && !isLast && nowMs - lastMs < progressEveryMs) return;
+    if (!stderr.isTTY && !isLast && nowMs - lastMs < progressEveryMs) return;
     lastMs = nowMs;
     const text = `${results.length} of ${all} records, ${results.length - countLoaded(results)} not loaded`;
-    process.stderr.write(
-      process.stderr.isTTY && !isLast ? `\r${text}` : `${process.stderr.isTTY ? '\r' : ''}${text}\n`,
-    );
+    stderr.write(stderr.isTTY && !isLast ? `\r${text}` : `${stderr.isTTY ? '\r' : ''}${text}\n`);
   };
 }

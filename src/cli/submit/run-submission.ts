@@ -25,7 +25,7 @@ interface Candidate {
   readonly plan: ExtractedPlan | UnfitRecord;
 }
 
-/** The records of an extract as they are to be sent, or why they are not. */
+/** Streams the records of an extract, each as a plan to send or with the reason why it cannot be sent. */
 export async function* readCandidates(file: string, extract: Extract): AsyncGenerator<Candidate> {
   const seen = new Map<string, number>();
   let record = -1;
@@ -35,7 +35,7 @@ export async function* readCandidates(file: string, extract: Extract): AsyncGene
   }
 }
 
-/** Sends every record that the journal has no result of, in order. Throws CommandError when the server cannot be worked with. */
+/** Sends every record that has no result in the journal, in order. Rejects with CommandError if the server fails for good. */
 export async function runSubmission(options: SubmissionOptions): Promise<void> {
   const { file, extract, journal, batchSize, backOff, onProgress } = options;
   const known = journal.results.length;
@@ -54,22 +54,25 @@ export async function runSubmission(options: SubmissionOptions): Promise<void> {
   if (batch.length > 0) await flush();
 }
 
-/** `seen`: the record of each reference so far; a second one would overwrite the first. */
+/** Reads one record. `seen` maps references to records, because a repeated reference would overwrite the first plan. */
 function readCandidate(row: readonly string[], record: number, extract: Extract, seen: Map<string, number>): Candidate {
   const plan = readPlan(row, extract.places, londonDate(Date.now()));
   const { reference } = plan;
   const place = { record, reference };
   const unfit = (reason: string): Candidate => ({ place, plan: { reference, response: 'CPR07', reason } });
   if (row.length !== extract.width) {
-    return unfit(`the record has ${row.length} fields, the header ${extract.width}`);
+    return unfit(`the record has ${row.length} fields but the header has ${extract.width}`);
   }
   const first = seen.get(reference);
-  if (first !== undefined && reference !== '') return unfit(`the reference is that of record ${first}`);
+  if (first !== undefined && reference !== '') return unfit(`the reference is also that of record ${first}`);
   seen.set(reference, record);
   return { place, plan };
 }
 
-/** A Patient that the server refuses takes all plans of a batch on that child with it: records that differ go one after another. */
+/**
+ * Returns whether a record states other details of a child than the batch. It then goes into the next batch, because the
+ * server would refuse all plans on this child in a batch with a wrong Patient.
+ */
 function contradicts({ plan }: Candidate, batch: readonly Candidate[]): boolean {
   if ('reason' in plan) return false;
   return batch.some(
@@ -93,7 +96,7 @@ async function submitBatch(batch: readonly Candidate[], options: SubmissionOptio
     }
   }
 
-  /** One round: those that the server could not decide stay open. */
+  /** Sends the open records once. A record with a transient failure stays open. */
   async function sendOpen(): Promise<{ readonly done: true } | Failure> {
     const sent = [...open.values()];
     const bundle = await post(
@@ -106,14 +109,14 @@ async function submitBatch(batch: readonly Candidate[], options: SubmissionOptio
       results.set(place.record, { ...place, ...reading });
       open.delete(place.record);
     }
-    return open.size === 0 ? { done: true } : { reason: `the server could not store ${open.size} records` };
+    return open.size === 0 ? { done: true } : { reason: `the server could not store ${open.size} of the records` };
   }
 
   try {
     if (open.size > 0) await withBackOff(sendOpen, options.backOff);
   } catch (error) {
     if (!(error instanceof GaveUp)) throw error;
-    throw new CommandError(`Stopped: ${error.message}. The same command goes on from where it is.`, serverUnusable);
+    throw new CommandError(`Stopped: ${error.message}. Run the same command to continue.`, serverUnusable);
   }
   return batch.flatMap(({ place }) => results.get(place.record) ?? []);
 }
@@ -123,6 +126,6 @@ async function post(plans: readonly ExtractedPlan[], options: SubmissionOptions)
   const { status, body } = await session.request('POST', '', buildBatch(plans, referenceSystem), backOff);
   const bundle = (body ?? {}) as Bundle;
   if (status === 200 && bundle.type === 'batch-response' && bundle.entry?.length === 2 * plans.length) return bundle;
-  const hint = status === 413 ? ' Take a smaller --batch-size.' : '';
-  throw new CommandError(`Stopped: the server refused a whole batch, status ${status}.${hint}`, serverUnusable);
+  const hint = status === 413 ? ' Set a smaller --batch-size.' : '';
+  throw new CommandError(`Stopped: the server refused a whole batch with status ${status}.${hint}`, serverUnusable);
 }

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { openAccessTokenSource } from '../../auth/access-token-source.ts';
 import { replacePrivateFile } from '../../files/private-file.ts';
-import { baseUrlOf, readArguments, required, UsageError, wholeNumber } from '../command-line.ts';
+import { baseUrlOf, type CommandIo, readArguments, required, UsageError, wholeNumber } from '../command-line.ts';
 import { readPrivateKey } from '../read-file.ts';
 import { openServerSession } from '../server-session.ts';
 import { openJournal } from './journal.ts';
@@ -12,29 +12,35 @@ import { readCandidates, runSubmission } from './run-submission.ts';
 
 const usage = `Usage: cpis submit PLANS.CSV --server URL --client-id ID --key FILE --reference-system URL [options]
 
-Submits the plans of an extract and writes what became of each record. Sent again, an extract changes nothing; a run that
-was cut off goes on where it was when the same command is given again.
+Submits the plans of an extract and writes a result for each record. Submitting an extract again changes nothing. If the
+command is interrupted, run it again: it continues where it stopped.
 
   --server URL              the FHIR base, such as https://cpis.example.org/FHIR/R4
-  --client-id ID            your client of the registry
-  --key FILE                its private key, made by "cpis keygen"
+  --client-id ID            your client in the registry
+  --key FILE                its private key, created by "cpis keygen"
   --reference-system URL    the namespace of your references, such as https://authority.example.org/case-reference
-  --results FILE            where the results go; PLANS.CSV with .results.csv at its end unless given
-  --batch-size N            records in one request, 1 to 500; 100 unless given
-  --give-up-after-s N       how long a server that does not answer is waited for; 900 unless given
-  --check                   look for what is wrong with the extract, send nothing
-  --ignore-unknown-columns  pass over columns that are not known
+  --results FILE            the file of results (default: PLANS.CSV.results.csv)
+  --batch-size N            records in one request, 1 to 500 (default 100)
+  --give-up-after-s N       how long to retry while the server fails, in seconds (default 900)
+  --check                   check the extract and send nothing
+  --ignore-unknown-columns  ignore columns that are not known
 
 Columns: reference, nhs_number, family_name, given_names, birth_date, plan_type (CPP, LAC or UCPP), start_date, end_date,
-withdrawn (docs/command-line.md). Exit status: 0 all loaded, 1 some not, 2 wrong usage, 3 the server could not be worked
-with, 130 interrupted.
+withdrawn. See docs/command-line.md.
+
+Exit status:
+  0    all records are loaded
+  1    some records are not loaded, or the file is malformed
+  2    wrong usage
+  3    the server failed or refused the client; run the same command to continue
+  130  interrupted; run the same command to continue
 `;
 
 const scope = 'system/Flag.cruds system/Patient.crus';
 const requestTimeoutMs = 60_000;
 
-/** `cpis submit`: see the usage above. */
-export async function submit(args: readonly string[]): Promise<void> {
+/** Runs `cpis submit`. */
+export async function submit(args: readonly string[], { stdout, stderr }: CommandIo): Promise<number> {
   const { values, positionals } = readArguments(
     args,
     {
@@ -52,10 +58,10 @@ export async function submit(args: readonly string[]): Promise<void> {
     1,
   );
   if (values.help) {
-    process.stdout.write(usage);
-    return;
+    stdout.write(usage);
+    return 0;
   }
-  const file = required(positionals[0], 'The extract, a CSV file,');
+  const file = required(positionals[0], 'PLANS.CSV');
   const resultsFile = values.results ?? `${file}.results.csv`;
   const referenceSystem = values.check
     ? 'urn:check'
@@ -64,18 +70,17 @@ export async function submit(args: readonly string[]): Promise<void> {
   const giveUpAfterMs = 1000 * wholeNumber(values['give-up-after-s'], '--give-up-after-s', 1, 86_400, 900);
   const connection = values.check ? undefined : readConnection(values.server, values['client-id'], values.key);
   const extract = await inspectExtract(file, values['ignore-unknown-columns']);
-  if (connection === undefined) {
-    await check(file, extract);
-    return;
-  }
+  if (connection === undefined) return check(file, extract, stdout);
 
   const { baseUrl, clientId, privateJwk } = connection;
   const identity = JSON.stringify([extract.fingerprint, baseUrl, clientId, referenceSystem]);
   const journalFile = `${resultsFile}.part`;
   const journal = openJournal(journalFile, identity);
   const already = journal.results.length;
-  if (already > 0) process.stderr.write(`Going on after record ${already}.\n`);
+  if (already > 0) stderr.write(`Continuing after record ${already}.\n`);
   const interrupted = new AbortController();
+  const onWait = (reason: string, waitMs: number): void =>
+    void stderr.write(`${reason}; retrying in ${Math.ceil(waitMs / 1000)} s\n`);
   const onSignal = (): void => interrupted.abort();
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
@@ -90,38 +95,36 @@ export async function submit(args: readonly string[]): Promise<void> {
         requestTimeoutMs,
       }),
       journal,
-      backOff: { giveUpAfterMs, signal: interrupted.signal, onWait: tellWait },
-      onProgress: openProgress(journal.results, extract.records),
+      backOff: { giveUpAfterMs, signal: interrupted.signal, onWait },
+      onProgress: openProgress(journal.results, extract.records, stderr),
     });
   } catch (error) {
     if (!interrupted.signal.aborted) throw error;
-    process.stderr.write(`Interrupted after record ${journal.results.length}: the same command goes on from there.\n`);
-    process.exitCode = 130;
-    return;
+    stderr.write(`Interrupted after record ${journal.results.length}. Run the same command to continue.\n`);
+    return 130;
   } finally {
     journal.close();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
   replacePrivateFile(resultsFile, renderResults(journal.results));
   rmSync(journalFile);
+  const all = journal.results.length;
   const loaded = countLoaded(journal.results);
-  process.stdout.write(
-    `${loaded} of ${journal.results.length} records loaded. ${fileResponse(loaded, journal.results.length)}.\n`,
-  );
-  process.stdout.write(`What became of each is in ${resultsFile}\n`);
-  if (loaded < journal.results.length) process.exitCode = 1;
+  stdout.write(`${loaded} of ${all} records loaded. ${fileResponse(loaded, all)}.\n`);
+  stdout.write(`The result of each record is in ${resultsFile}\n`);
+  return loaded < all ? 1 : 0;
 }
 
-/** Tells every record that would not be sent; exit code 1 when there is one. */
-async function check(file: string, extract: Extract): Promise<void> {
+/** Prints every record that cannot be sent. Returns the exit code, 1 if there is one. */
+async function check(file: string, extract: Extract, stdout: CommandIo['stdout']): Promise<number> {
   let unfit = 0;
   for await (const { place, plan } of readCandidates(file, extract)) {
     if (!('reason' in plan)) continue;
     unfit += 1;
-    process.stdout.write(`record ${place.record}: ${plan.reason}\n`);
+    stdout.write(`record ${place.record}: ${plan.reason}\n`);
   }
-  process.stdout.write(`${extract.records} records, ${unfit} with problems. Nothing was sent.\n`);
-  if (unfit > 0) process.exitCode = 1;
+  stdout.write(`${extract.records} records, ${unfit} with problems. Nothing was sent.\n`);
+  return unfit > 0 ? 1 : 0;
 }
 
 function readConnection(server: string | undefined, clientId: string | undefined, key: string | undefined) {
@@ -134,9 +137,5 @@ function readConnection(server: string | undefined, clientId: string | undefined
 
 function systemOf(text: string): string {
   if (/^[a-z][a-z0-9+.-]*:[^\s|]{1,250}$/i.test(text) && text.length <= 255) return text;
-  throw new UsageError('--reference-system is a URL or URN.');
-}
-
-function tellWait(reason: string, waitMs: number): void {
-  process.stderr.write(`${reason}; trying again in ${Math.ceil(waitMs / 1000)} s\n`);
+  throw new UsageError('--reference-system must be a URL or URN.');
 }

@@ -4,7 +4,7 @@ import type { LookUp } from './look-up.ts';
 
 const time = new Intl.DateTimeFormat('en-GB', { timeZone: 'Europe/London', dateStyle: 'short', timeStyle: 'medium' });
 
-/** Who looked the child up, as NHS staff see it. */
+/** Shows the access history of a child as NHS staff see it. */
 export async function showAccessHistory(stage: Stage, nhsNumber: string, lookUps: readonly LookUp[]): Promise<void> {
   const { world, screen, check } = stage;
   const [epr] = world.careProviders;

@@ -10,7 +10,7 @@ import { arrivalOf } from './notifications.ts';
 
 const arrivalLimitMs = 10_000;
 
-/** One authority amends and ends its plan on the child that two hold plans on; the EPR sees it, the other one is told. */
+/** Amends and ends a plan on a child with plans of two authorities. The EPR must see it and the other authority be notified. */
 export async function amendAndEnd({ world, screen, check }: Stage, children: DemoChildren): Promise<void> {
   const [owner, other] = world.authorities;
   const [epr] = world.careProviders;
@@ -33,7 +33,7 @@ export async function amendAndEnd({ world, screen, check }: Stage, children: Dem
     return { start, end, requestId };
   }
 
-  /** What reached the other authority of the owner's writes: who, what and when, and no request of its. */
+  /** Counts the events about the owner's writes that reached the other authority. */
   const countMovements = (): number =>
     [...other.receiver.arrivals.values()].filter(({ event }) => actingAuthorityOf(event) === owner.id).length;
 
@@ -52,10 +52,10 @@ export async function amendAndEnd({ world, screen, check }: Stage, children: Dem
   ]);
   check('the EPR saw the amended start at once', amended.status === 200 && afterAmendment.start === amendedStart);
   check('the EPR saw the end at once', ended.status === 200 && afterEnd.end === today);
-  const told = await waitFor(() => countMovements() - movementsBefore === 2, arrivalLimitMs);
-  check(`${other.name}, which holds a plan on the same child, was told of both`, told);
-  // What came after the two writes has reached the owner: they themselves would have by now.
+  const notified = await waitFor(() => countMovements() - movementsBefore === 2, arrivalLimitMs);
+  check(`${other.name}, which also holds a plan on this child, was notified of both`, notified);
+  // A later event has reached the owner, so an event about its own writes would have arrived before it.
   const later = await waitFor(() => arrivalOf(owner, afterEnd.requestId) !== undefined, arrivalLimitMs);
-  const toldItself = [amended, ended].some(({ requestId }) => arrivalOf(owner, requestId) !== undefined);
-  check(`${owner.name} was not told of its own changes`, later && !toldItself);
+  const notifiedItself = [amended, ended].some(({ requestId }) => arrivalOf(owner, requestId) !== undefined);
+  check(`${owner.name} was not notified of its own changes`, later && !notifiedItself);
 }

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Stage } from '../stage.ts';
 
-/** The server starts as a process of its own; every client gets a token. */
+/** Starts the server in its own process. Every client requests a token. */
 export async function begin({ world, screen, check }: Stage): Promise<void> {
   const { authorities, careProviders, operator } = world;
   const startedMs = performance.now();
@@ -20,7 +20,7 @@ export async function begin({ world, screen, check }: Stage): Promise<void> {
   const tokens = await Promise.all(clients.map((client) => client.token()));
   const distinct = new Set(tokens).size;
   check(
-    `each of ${clients.length} clients got its token by private_key_jwt`,
+    `each of ${clients.length} clients received a token with private_key_jwt`,
     distinct === clients.length,
     world.assertionAlg,
   );

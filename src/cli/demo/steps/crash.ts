@@ -15,27 +15,27 @@ const backlogLimitMs = 20_000;
 
 /** The figures of the comparison. */
 export interface CrashCounts {
-  /** Answers received whole. */
+  /** Responses received completely. */
   readonly acknowledgedReads: number;
-  /** Those of them from before the kill. */
+  /** Of these, responses before the kill. */
   readonly acknowledgedBeforeKill: number;
-  /** AuditEvents found in the store of requests of this load, answered or not. */
+  /** AuditEvents in the store about requests of this load, with or without a response. */
   readonly auditEvents: number;
-  /** Acknowledged reads without an AuditEvent. */
+  /** Acknowledged reads that have no AuditEvent. */
   readonly unauditedReads: number;
-  /** Pairs of an AuditEvent and an authority that owns a plan on the child. */
+  /** Notifications due: pairs of an AuditEvent and an authority with a plan on the child. */
   readonly owed: number;
-  /** Of these, those that arrived. */
+  /** Of these, notifications that arrived. */
   readonly delivered: number;
-  /** Sent more than once. */
+  /** Of these, notifications that arrived more than once. */
   readonly repeated: number;
-  /** Arrived at an authority that owns no plan on the child. */
+  /** Notifications that reached an authority without a plan on the child. */
   readonly strays: number;
-  /** What the server itself still counts as undelivered. */
+  /** Undelivered notifications in the metrics of the server. */
   readonly undelivered: number;
 }
 
-/** All of them, from each authority's own view of the store, by id. */
+/** Returns the AuditEvents about the requests, read as each authority. */
 async function findEvents({ world }: Stage, sinceMs: number, sent: LoadCounts['sent']): Promise<AuditEvent[]> {
   const query = `date=ge${new Date(sinceMs).toISOString()}&subtype=search-type&_count=250`;
   const found = new Map<string, AuditEvent>();
@@ -47,7 +47,7 @@ async function findEvents({ world }: Stage, sinceMs: number, sent: LoadCounts['s
   return [...found.values()];
 }
 
-/** Deliveries that are pending or leased, as the operator's metrics count them. */
+/** Reads the number of pending and leased deliveries from the metrics. */
 async function countUndelivered({ world }: Stage): Promise<number> {
   const authorization = `Bearer ${await world.operator.token()}`;
   const response = await fetch(`${world.origin}/metrics`, { headers: { authorization } });
@@ -69,10 +69,10 @@ async function runLoad(
     await sleep(beforeKillMs);
     await world.server.kill();
     beforeKill = load.acknowledged;
-    screen.line(`kill -9 after ${beforeKill} answers`);
+    screen.line(`kill -9 after ${beforeKill} responses`);
     const downMs = performance.now();
     await world.server.start();
-    screen.line(`started again on the same folder, ready after ${Math.round(performance.now() - downMs)} ms`);
+    screen.line(`restarted on the same folder, ready after ${Math.round(performance.now() - downMs)} ms`);
     await sleep(afterRestartMs);
   } finally {
     await load.stop();
@@ -80,11 +80,11 @@ async function runLoad(
   return { ...(await load.stop()), beforeKill };
 }
 
-/** Clients look children up while the server is killed and started again; then reads, events and arrivals are compared. */
+/** Kills and restarts the server under load, then compares reads, AuditEvents and notifications. */
 export async function crash(stage: Stage, children: DemoChildren): Promise<CrashCounts> {
   const { world, screen, check } = stage;
   const withPlans = [...new Set(children.records.flat().map((plan) => plan.nhsNumber))];
-  screen.note(`${concurrency} clients look up ${withPlans.length} children, one after another`);
+  screen.note(`${concurrency} clients look up ${withPlans.length} children in turn`);
   const sinceMs = Date.now();
   const { sent, refused, beforeKill } = await runLoad(stage, withPlans);
   const loadEndMs = performance.now();
@@ -112,27 +112,27 @@ export async function crash(stage: Stage, children: DemoChildren): Promise<Crash
   };
   const cut = sent.size - counts.acknowledgedReads - refused;
   screen.table([
-    ['requests sent', String(sent.size), `${cut} met a dead or dying server`],
-    ['reads acknowledged', String(counts.acknowledgedReads), `${refused} answered otherwise than 200`],
+    ['requests sent', String(sent.size), `${cut} without a complete response, because of the kill`],
+    ['reads acknowledged', String(counts.acknowledgedReads), `${refused} with another status than 200`],
     [
       'AuditEvents in the store',
       String(counts.auditEvents),
-      `${counts.auditEvents - counts.acknowledgedReads} beyond these: answers that the kill cut off`,
+      `${counts.auditEvents - counts.acknowledgedReads} more than acknowledged: responses cut off by the kill`,
     ],
-    ['acknowledged, not audited', String(counts.unauditedReads), ''],
-    ['notifications owed', String(counts.owed), 'one for each authority with a plan on the child'],
-    ['notifications arrived', String(counts.delivered), `${counts.repeated} of them sent twice, same id`],
+    ['acknowledged but not audited', String(counts.unauditedReads), ''],
+    ['notifications due', String(counts.owed), 'one for each authority with a plan on the child'],
+    ['notifications arrived', String(counts.delivered), `${counts.repeated} of them sent twice, with the same id`],
     [
-      'still owed, says the server',
+      'undelivered in the metrics',
       String(counts.undelivered),
-      `backlog gone ${Math.round(backlogMs)} ms after the last answer`,
+      `backlog empty ${Math.round(backlogMs)} ms after the last response`,
     ],
   ]);
   const afterKill = acknowledged.length - beforeKill;
   check('reads were acknowledged before and after the kill', beforeKill > 0 && afterKill > 0 && refused === 0);
   check('every acknowledged read has its AuditEvent', counts.unauditedReads === 0 && counts.auditEvents > 0);
   check('every AuditEvent reached every authority with a plan on the child', counts.delivered === counts.owed);
-  check('nothing is owed any more', counts.undelivered === 0);
-  check('no AuditEvent reached an authority without one', counts.strays === 0);
+  check('no notification is undelivered', counts.undelivered === 0);
+  check('no AuditEvent reached an authority without a plan on the child', counts.strays === 0);
   return counts;
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { DemoChildren } from '../demo-children.ts';
 import type { Stage } from '../stage.ts';
 
-/** What must not be in the log: numbers and names of children, names of professionals, tokens. */
+/** Lists texts that must not be in the log: numbers and names of children, names of professionals, tokens. */
 async function listSecrets({ world }: Stage, children: DemoChildren): Promise<string[]> {
   const clients = [...world.authorities, ...world.careProviders].map(({ client }) => client);
   const plans = children.records.flat();
@@ -15,14 +15,14 @@ async function listSecrets({ world }: Stage, children: DemoChildren): Promise<st
   ];
 }
 
-/** The URLs and two requests to try; both are tried here. */
+/** Shows the URLs and two requests to try, and checks that both succeed. */
 export async function farewell(stage: Stage, children: DemoChildren, headerFile: string): Promise<void> {
   const { world, screen, check } = stage;
   const secrets = await listSecrets(stage, children);
   const log = world.readServerLog();
   const lines = log.split('\n').length - 1;
   check(
-    'no NHS number, name or token is in the log of the server',
+    'the server log holds no NHS number, name or token',
     !secrets.some((text) => log.includes(text)),
     `${lines} lines`,
   );
@@ -48,7 +48,7 @@ export async function farewell(stage: Stage, children: DemoChildren, headerFile:
   }
   screen.line();
   check(
-    'both requests are answered',
+    'both requests succeed',
     statuses.every((status) => status === 200),
   );
 }

@@ -6,20 +6,20 @@ import type { DemoCareProvider } from '../demo-world.ts';
 import { type ElevenItems, extractElevenItems } from '../eleven-items.ts';
 import type { Stage } from '../stage.ts';
 
-/** A look-up that was answered. */
+/** A look-up and its response. */
 export interface LookUp {
   readonly nhsNumber: string;
   readonly requestId: string;
   readonly status: number;
-  /** `performance.now()` when the answer had been read whole. */
+  /** `performance.now()` when the response had been read completely. */
   readonly answeredMs: number;
   readonly tookMs: number;
   readonly careProvider: DemoCareProvider;
-  /** One for each authority with a plan. */
+  /** One set for each authority with a plan. */
   readonly shown: readonly ElevenItems[];
 }
 
-/** `Flag?patient=` as an EPR asks it. */
+/** Sends `Flag?patient=` as an EPR. */
 export async function lookUp(careProvider: DemoCareProvider, nhsNumber: string): Promise<LookUp> {
   const requestId = randomUUID();
   const startedMs = performance.now();
@@ -52,7 +52,7 @@ const rows: readonly (readonly [label: string, value: (items: ElevenItems) => st
   ['Unborn end', (items) => endOf(items.unbornChildProtectionPlan)],
 ];
 
-/** What staff see: the eleven data items, a column for each child and authority. */
+/** Shows the eleven data items, with a column for each child and authority. */
 function showElevenItems({ screen }: Stage, lookUps: readonly LookUp[]): void {
   const columns = lookUps.flatMap(({ shown, nhsNumber }) =>
     shown.length === 0
@@ -62,7 +62,7 @@ function showElevenItems({ screen }: Stage, lookUps: readonly LookUp[]): void {
   screen.table(rows.map(([label], index) => [label, ...columns.map((column) => column[index] ?? '')]));
 }
 
-/** An EPR looks up five children, one of them without a plan; another EPR one of the same. */
+/** Looks up five children from one EPR, one of them without a plan, and one again from another EPR. */
 export async function lookUpFive(stage: Stage, children: DemoChildren): Promise<LookUp[]> {
   const { world, screen, check } = stage;
   const [epr, secondEpr] = world.careProviders;

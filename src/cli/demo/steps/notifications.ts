@@ -7,7 +7,7 @@ import type { LookUp } from './look-up.ts';
 
 const arrivalLimitMs = 10_000;
 
-/** What reached an authority of one request. */
+/** Returns the event about a request that reached an authority, if any. */
 export function arrivalOf(authority: DemoWorld['authorities'][number], requestId: string): Arrival | undefined {
   for (const arrival of authority.receiver.arrivals.values()) {
     if (requestIdOf(arrival.event) === requestId) return arrival;
@@ -15,14 +15,14 @@ export function arrivalOf(authority: DemoWorld['authorities'][number], requestId
   return undefined;
 }
 
-/** Whether anything of a child whose plans are another authority's reached an endpoint. */
+/** Counts the events that reached an authority without a plan on the child. */
 export function countStrayArrivals(world: DemoWorld): number {
   return world.authorities
     .flatMap(({ id, receiver }) => [...receiver.arrivals.values()].map(({ event }) => custodiansOf(event).includes(id)))
     .filter((isOwn) => !isOwn).length;
 }
 
-/** The receivers tell what arrived of the look-ups, and how long after the answer. */
+/** Shows the notifications of the look-ups and how long after the response each arrived. */
 export async function showNotifications({ world, screen, check }: Stage, lookUps: readonly LookUp[]): Promise<void> {
   const owed = lookUps.flatMap(({ shown, ...read }) =>
     shown.flatMap(({ authorityCode }) =>
@@ -40,9 +40,11 @@ export async function showNotifications({ world, screen, check }: Stage, lookUps
     const afterMs = arrival.atMs - answeredMs;
     return [authority.name, nhsNumber, `${name}, ${organisation}`, `${afterMs < 0 ? '' : '+'}${afterMs.toFixed(1)} ms`];
   });
-  screen.table(rows, ['told', 'about', 'looked up by', 'after the answer']);
-  check('every authority with a plan on the child was told of each look-up', all && rows.length === owed.length);
+  screen.table(rows, ['notified', 'about', 'looked up by', 'after the response']);
+  check('every authority with a plan on the child was notified of each look-up', all && rows.length === owed.length);
   const silent = lookUps.filter(({ shown }) => shown.length === 0);
-  const told = silent.some(({ requestId }) => world.authorities.some((authority) => arrivalOf(authority, requestId)));
-  check('nobody else was told anything', !told && countStrayArrivals(world) === 0);
+  const notified = silent.some(({ requestId }) =>
+    world.authorities.some((authority) => arrivalOf(authority, requestId)),
+  );
+  check('no other authority was notified', !notified && countStrayArrivals(world) === 0);
 }

@@ -27,24 +27,24 @@ function wrap(text: string, width: number): string[] {
 function countStatuses(bundle: Bundle): string {
   const counts = new Map<string, number>();
   for (const entry of bundle.entry ?? []) {
-    const status = entry.response?.status ?? 'no answer';
+    const status = entry.response?.status ?? 'no response';
     counts.set(status, (counts.get(status) ?? 0) + 1);
   }
   return [...counts].map(([status, count]) => `${count} × ${status}`).join(', ');
 }
 
-/** The authorities submit their plans in batches; one record has another child's NHS number. */
+/** Submits the plans of the authorities in batches. One record has the NHS number of another child. */
 export async function submit({ world, screen, check }: Stage, children: DemoChildren): Promise<void> {
   const rows: string[][] = [];
   const refusals: Refusal[] = [];
-  let landed = 0;
+  let stored = 0;
   for (const [index, { name, client }] of world.authorities.entries()) {
     const plans = children.records[index] ?? [];
     const { body } = await client.request<Bundle>('POST', '', buildBatch(plans));
     rows.push([name, `${plans.length} records`, countStatuses(body)]);
     for (const [position, entry] of (body.entry ?? []).entries()) {
       const status = entry.response?.status ?? '';
-      if (status.startsWith('2')) landed += 1;
+      if (status.startsWith('2')) stored += 1;
       else {
         const outcome = entry.response?.outcome as OperationOutcome | undefined;
         refusals.push({
@@ -67,13 +67,13 @@ export async function submit({ world, screen, check }: Stage, children: DemoChil
   const kinds = new Set(records.map((plan) => plan.kind.code)).size;
   check(
     `${records.length - 1} plans of ${kinds} kinds were stored`,
-    landed === 2 * (records.length - 1) && kinds === 3,
+    stored === 2 * (records.length - 1) && kinds === 3,
   );
   const [patient, flag] = refusals;
   const onlyWrong =
     refusals.length === 2 && refusals.every(({ reference }) => reference === children.wrongChild.reference);
   check(
-    'the record with the wrong birth date was refused with its reason, alone',
+    'only the record with the wrong birth date was refused, with the reason',
     onlyWrong && patient?.status.startsWith('409') === true && flag?.status.startsWith('422') === true,
   );
 }

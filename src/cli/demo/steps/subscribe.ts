@@ -8,7 +8,7 @@ const activationLimitMs = 5_000;
 interface Subscribed {
   readonly created: boolean;
   readonly active: boolean;
-  /** Whether what it answers keeps the secret header to itself. */
+  /** Whether the server leaves the secret header out of its response. */
   readonly redacted: boolean;
 }
 
@@ -16,7 +16,7 @@ function buildSubscription({ receiver, authorization }: DemoAuthority): Subscrip
   return {
     resourceType: 'Subscription',
     status: 'requested',
-    reason: 'Who looks up or changes the plans of our children',
+    reason: 'Notifications of look-ups and changes of our plans',
     criteria: 'AuditEvent',
     channel: {
       type: 'rest-hook',
@@ -39,11 +39,11 @@ async function subscribe(authority: DemoAuthority): Promise<Subscribed> {
   return { created: created.status === 201, active, redacted: !JSON.stringify(shown).includes(authorization) };
 }
 
-/** Each authority asks to be told, at its own endpoint; the server activates the Subscription. */
+/** Creates a Subscription for each authority and waits until the server has activated it. */
 export async function subscribeAll({ world, screen, check }: Stage): Promise<void> {
   const results = await Promise.all(world.authorities.map(subscribe));
   screen.note('POST Subscription: rest-hook, criteria AuditEvent, payload application/fhir+json, own header');
   const all = (wanted: keyof Subscribed): boolean => results.every((result) => result[wanted]);
   check(`${results.length} Subscriptions went from requested to active`, all('created') && all('active'));
-  check('the Authorization header for the endpoint is not shown to anyone who reads them', all('redacted'));
+  check('the server does not disclose the Authorization header of the endpoint', all('redacted'));
 }
