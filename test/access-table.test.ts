@@ -1,7 +1,8 @@
 import type { OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
-import { accessTable, definitionTypes, type TypeInteraction } from '../src/cpis/access-policy.ts';
+import { accessTable, definitionTypes } from '../src/cpis/access-policy.ts';
 import type { Role } from '../src/cpis/caller.ts';
+import type { TypeInteraction } from '../src/cpis/interaction-table.ts';
 import { type FhirClient, openFhirClient } from '../src/synthetic/fhir-client.ts';
 import { buildFlag, buildPatient } from '../src/synthetic/synthetic-plan.ts';
 import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';

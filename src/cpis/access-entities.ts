@@ -1,6 +1,7 @@
 import type { AuditEventEntity } from 'fhir/r4.js';
 import type { AccessFacts, AuditPiece } from './access-facts.ts';
 import { domainResource, patientRole, person, queryRole, requestIdType, systemObject } from './audit-codes.ts';
+import { interactionTable } from './interaction-table.ts';
 
 /** AuditEvent.entity: as pieces of JSON text, and the references in it, each once. */
 export interface RenderedEntities {
@@ -14,14 +15,11 @@ const domain = { text: `},${membersOf({ type: systemObject, role: domainResource
 const patient = { text: `},${membersOf({ type: person, role: patientRole })}},{"what":{` };
 const requestId = { text: `}},${membersOf({ type: requestIdType })}` };
 
-/** Interactions whose parameters select what is told: the request stands in the event. */
-const queries: ReadonlySet<string> = new Set(['search-type', 'history-instance', 'history-type', 'history-system']);
-
 /** The entities of BALP: the query, the resource, the patients, the request's ids. Only what differs is rendered anew. */
 export function renderEntities(facts: AccessFacts): RenderedEntities {
   const references = new Set<string>();
   const pieces: AuditPiece[] = [];
-  if (queries.has(facts.interaction) || facts.outcome !== '0') {
+  if (interactionTable[facts.interaction].isQuery === true || facts.outcome !== '0') {
     pieces.push(query, `${Buffer.from(facts.raw).toString('base64')}"},{"what":{`);
   } else {
     pieces.push('[{"what":{');

@@ -1,23 +1,5 @@
 import type { Caller } from './caller.ts';
-
-/** The AuditEvent.action of each interaction. https://hl7.org/fhir/R4/valueset-audit-event-action.html */
-export const auditActions = {
-  read: 'R',
-  vread: 'R',
-  'history-instance': 'R',
-  'history-type': 'R',
-  'history-system': 'R',
-  'search-type': 'E',
-  create: 'C',
-  update: 'U',
-  patch: 'U',
-  operation: 'E',
-  delete: 'D',
-  batch: 'E',
-  transaction: 'E',
-} as const;
-
-export type AuditedInteraction = keyof typeof auditActions;
+import type { InteractionCode } from './interaction-table.ts';
 
 /** A piece of an AuditEvent's text; an object, always the same one, where many events have the text in common. */
 export type AuditPiece = string | { readonly text: string };
@@ -26,7 +8,7 @@ export type AuditPiece = string | { readonly text: string };
 export interface AccessFacts {
   readonly id: string;
   readonly recordedMs: number;
-  readonly interaction: AuditedInteraction;
+  readonly interaction: InteractionCode;
   /** The resource type asked for, undefined for a Bundle as a whole. */
   readonly type?: string | undefined;
   /** `0` success, `4` refused, `8` the server failed. https://hl7.org/fhir/R4/valueset-audit-event-outcome.html */

@@ -1,28 +1,9 @@
 import { fault } from '../fhir/fault.ts';
 import type { SearchClause } from '../fhir/search/ast.ts';
 import type { Caller, Permission, Role } from './caller.ts';
+import { interactionTable, type TypeInteraction } from './interaction-table.ts';
 import { accessHistoryLabel, ownerLabel, viewerLabel } from './labels.ts';
 import { visibilityClauses } from './visibility.ts';
-
-/** The interactions on a resource type that a role can be given; Bundles are authorised entry by entry. */
-export type TypeInteraction =
-  | 'read'
-  | 'vread'
-  | 'history-instance'
-  | 'history-type'
-  | 'create'
-  | 'update'
-  | 'patch'
-  | 'delete'
-  | 'search-type'
-  /** The operation `$validate`. */
-  | 'validate'
-  /** The operations of the Subscriptions R5 Backport IG, by their code. */
-  | 'status'
-  | 'events'
-  | 'get-ws-binding-token'
-  /** The operation `$replay-deliveries`. */
-  | 'replay-deliveries';
 
 /** The conformance resources of this server: the same for everybody, about no patient. */
 export const definitionTypes: ReadonlySet<string> = new Set([
@@ -42,37 +23,30 @@ const definitionRow: Row = {
   operator: ['read', 'search-type'],
 };
 
+/** What an authority does with resources of its own. */
+const ownResource: readonly TypeInteraction[] = [
+  'read',
+  'vread',
+  'history-instance',
+  'history-type',
+  'create',
+  'update',
+  'patch',
+  'search-type',
+  'validate',
+];
+
 /**
- * The access table. What is not listed is denied: a type, an interaction or a role without an entry does not answer.
+ * The access table. Everything that is not listed is denied: a type, an interaction or a role without an entry does not
+ * answer.
  */
 export const accessTable: Readonly<Record<string, Row>> = {
   Flag: {
-    authority: [
-      'read',
-      'vread',
-      'history-instance',
-      'history-type',
-      'create',
-      'update',
-      'patch',
-      'delete',
-      'search-type',
-      'validate',
-    ],
+    authority: [...ownResource, 'delete'],
     'care-provider': ['read', 'search-type'],
   },
   Patient: {
-    authority: [
-      'read',
-      'vread',
-      'history-instance',
-      'history-type',
-      'create',
-      'update',
-      'patch',
-      'search-type',
-      'validate',
-    ],
+    authority: ownResource,
     'care-provider': ['read'],
   },
   Organization: {
@@ -85,41 +59,9 @@ export const accessTable: Readonly<Record<string, Row>> = {
     'care-provider': ['search-type'],
   },
   Subscription: {
-    authority: [
-      'read',
-      'vread',
-      'history-instance',
-      'history-type',
-      'create',
-      'update',
-      'patch',
-      'delete',
-      'search-type',
-      'validate',
-      'status',
-      'events',
-      'get-ws-binding-token',
-    ],
+    authority: [...ownResource, 'delete', 'status', 'events', 'get-ws-binding-token'],
   },
   ...Object.fromEntries([...definitionTypes].map((type) => [type, definitionRow])),
-};
-
-/** Undefined: what `$validate` asks about is authorised as well. */
-const permissionOf: Readonly<Record<TypeInteraction, Permission | undefined>> = {
-  read: 'r',
-  vread: 'r',
-  'history-instance': 'r',
-  'history-type': 's',
-  create: 'c',
-  update: 'u',
-  patch: 'u',
-  delete: 'd',
-  'search-type': 's',
-  validate: undefined,
-  status: 'r',
-  events: 'r',
-  'get-ws-binding-token': 'r',
-  'replay-deliveries': 'u',
 };
 
 /** Whether the caller's role is given this interaction on this type. */
@@ -135,7 +77,7 @@ function isGranted(caller: Caller, type: string, permission: Permission): boolea
 
 /** Whether `authorise` would let an authority or operator pass. */
 export function mayPerform(caller: Caller, type: string, interaction: TypeInteraction): boolean {
-  const permission = permissionOf[interaction];
+  const { permission } = interactionTable[interaction];
   return isGiven(caller, type, interaction) && (permission === undefined || isGranted(caller, type, permission));
 }
 
@@ -157,7 +99,7 @@ export function authorise(caller: Caller, type: string, interaction: TypeInterac
   }
   // What whoever can reach the server could read in its source needs no scope.
   if (definitionTypes.has(type)) return;
-  const permission = permissionOf[interaction];
+  const { permission } = interactionTable[interaction];
   if (permission !== undefined && !isGranted(caller, type, permission)) {
     const neededScope = `system/${type}.${permission}`;
     throw fault('forbidden', `The access token has no scope for this: ${neededScope} is needed.`, { neededScope });

@@ -1,25 +1,10 @@
 import type { AuditEvent } from 'fhir/r4.js';
 import { renderAgents } from './access-agents.ts';
 import { renderEntities } from './access-entities.ts';
-import {
-  type AccessFacts,
-  type AuditedInteraction,
-  type AuditPiece,
-  type AuditSource,
-  auditActions,
-} from './access-facts.ts';
+import type { AccessFacts, AuditPiece, AuditSource } from './access-facts.ts';
 import { auditEventProfile, balpRoot, restful } from './audit-codes.ts';
+import { type AuditSubtype, auditSubtypeOf, type InteractionCode, interactionTable } from './interaction-table.ts';
 import { accessHistoryLabel, viewerLabel } from './labels.ts';
-
-/** What BALP calls its profiles, of one patient and of others; a deletion (several custodians) and what is not here claim none. */
-const balpNames: { readonly [interaction in AuditedInteraction]?: string } = {
-  'search-type': 'Query',
-  read: 'Read',
-  vread: 'Read',
-  create: 'Create',
-  update: 'Update',
-  patch: 'Update',
-};
 
 const typeText = JSON.stringify({
   system: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
@@ -51,11 +36,11 @@ function renderSource({ baseUrl }: AuditSource): AuditPiece {
 type Kind = 'of a patient' | 'of none or several' | 'without profile';
 
 function kindOf({ interaction, outcome, patientIds }: AccessFacts): Kind {
-  if (outcome !== '0' || balpNames[interaction] === undefined) return 'without profile';
+  if (outcome !== '0' || interactionTable[interaction].balpProfile === undefined) return 'without profile';
   return patientIds.length === 1 ? 'of a patient' : 'of none or several';
 }
 
-const kinds = new Map<AuditedInteraction, Map<Kind, AuditPiece>>();
+const kinds = new Map<InteractionCode, Map<Kind, AuditPiece>>();
 
 /**
  * From after `meta.lastUpdated` to before `recorded`: the same for each event of its kind. A refusal claims no profile of
@@ -66,13 +51,15 @@ function renderKind(facts: AccessFacts): AuditPiece {
   const kind = kindOf(facts);
   const known = kinds.get(interaction)?.get(kind);
   if (known !== undefined) return known;
-  const balp = `${balpRoot}.${kind === 'of a patient' ? 'Patient' : ''}${balpNames[interaction]}`;
+  const { action, balpProfile } = interactionTable[interaction];
+  const subtype = auditSubtypeOf(interaction);
+  const balp = `${balpRoot}.${kind === 'of a patient' ? 'Patient' : ''}${balpProfile}`;
   const profile = kind === 'without profile' ? [auditEventProfile] : [auditEventProfile, balp];
-  const subtype: AuditEvent['subtype'] = [{ system: restful, code: interaction, display: interaction }];
+  const subtypes: AuditEvent['subtype'] = [{ system: restful, code: subtype, display: subtype }];
   const piece = {
     text:
-      `","profile":${JSON.stringify(profile)}},"type":${typeText},"subtype":${JSON.stringify(subtype)},` +
-      `"action":"${auditActions[interaction]}","recorded":"`,
+      `","profile":${JSON.stringify(profile)}},"type":${typeText},"subtype":${JSON.stringify(subtypes)},` +
+      `"action":"${action}","recorded":"`,
   };
   kinds.set(interaction, (kinds.get(interaction) ?? new Map<Kind, AuditPiece>()).set(kind, piece));
   return piece;
@@ -127,8 +114,8 @@ class AccessRecord {
   readonly id: string;
   readonly recordedMs: number;
   readonly type = 'rest';
-  readonly subtype: AuditedInteraction;
-  readonly action: (typeof auditActions)[AuditedInteraction];
+  readonly subtype: AuditSubtype;
+  readonly action: 'C' | 'R' | 'U' | 'D' | 'E';
   readonly outcome: AccessFacts['outcome'];
   readonly deliverTo: readonly string[];
 
@@ -137,8 +124,8 @@ class AccessRecord {
     this.#source = source;
     this.id = facts.id;
     this.recordedMs = facts.recordedMs;
-    this.subtype = facts.interaction;
-    this.action = auditActions[facts.interaction];
+    this.subtype = auditSubtypeOf(facts.interaction);
+    this.action = interactionTable[facts.interaction].action;
     this.outcome = facts.outcome;
     this.deliverTo = facts.notifyIds;
   }

@@ -1,8 +1,9 @@
 /** What the HTTP layer knows of one request while it is being answered. */
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../cpis/caller.ts';
+import type { InteractionCode } from '../cpis/interaction-table.ts';
 import type { FaultCategory } from '../fhir/fault.ts';
-import type { AccessContext, InteractionCode } from '../interactions/port/interaction.ts';
+import type { AccessContext } from '../interactions/port/interaction.ts';
 import { parsePrefer } from './prefer.ts';
 
 declare module 'fastify' {

@@ -1,4 +1,5 @@
 /** What Node's HTTP parser lets through and a strict server must not: it is where two parsers in a row disagree. */
+import type { FastifyRequest } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 
 /** Headers of which a second one is refused, whatever its value; Node keeps the first or joins them. */
@@ -33,4 +34,17 @@ export function checkTarget(target: string): void {
   if (target.charCodeAt(0) !== 0x2f || target.includes('#') || target.startsWith('//')) {
     throw fault('invalid', 'The request target must be a path, with a query where needed.');
   }
+}
+
+/** Returns the path of the request target, below the FHIR base at `basePath`. */
+export function pathBelow(request: FastifyRequest, basePath: string): string {
+  const [path = ''] = (request.raw.url ?? '').split('?', 1);
+  return path.slice(basePath.length);
+}
+
+/** Returns the query of the request target, still encoded. */
+export function queryOf(request: FastifyRequest): string {
+  const target = request.raw.url ?? '';
+  const mark = target.indexOf('?');
+  return mark === -1 ? '' : target.slice(mark + 1);
 }

@@ -2,12 +2,10 @@
 import type { Logger } from 'pino';
 import type { Registry as MetricRegistry } from 'prom-client';
 import type { Caller } from '../cpis/caller.ts';
+import type { InteractionCode, SystemInteraction, TypeInteraction } from '../cpis/interaction-table.ts';
 import type { FhirFault } from '../fhir/fault.ts';
-import type { InteractionCode, Perform } from '../interactions/port/interaction.ts';
+import type { Perform } from '../interactions/port/interaction.ts';
 import type { SocketChannel } from '../notification/channels/socket-session.ts';
-
-type SystemInteraction = 'batch' | 'transaction' | 'history-system';
-export type TypeInteraction = Exclude<InteractionCode, SystemInteraction>;
 
 /** What is served: whatever is not listed has no route. */
 export interface ServedInteractions {

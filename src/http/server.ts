@@ -7,8 +7,8 @@ import {
   fastify,
   LogController,
 } from 'fastify';
+import type { InteractionCode } from '../cpis/interaction-table.ts';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
-import type { InteractionCode } from '../interactions/port/interaction.ts';
 import { beginFhir } from './begin-fhir.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
@@ -19,7 +19,7 @@ import { buildAddressBudget } from './rate-limit.ts';
 import { sendFault, sendOptions, setCommonHeaders } from './reply.ts';
 import { buildInStep } from './request-batching.ts';
 import { toFault } from './request-fault.ts';
-import { checkSingleHeaders, checkTarget } from './request-target.ts';
+import { checkSingleHeaders, checkTarget, pathBelow } from './request-target.ts';
 import { buildServedPaths, notServed } from './served-paths.ts';
 import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
@@ -124,7 +124,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     if (path !== options.basePath && !path.startsWith(`${options.basePath}/`))
       return done(fault('not-found', 'Nothing is served at this path.'));
     beginUnmatched(request, reply, (error?: Error) => {
-      const allowed = served.allowed(path.slice(options.basePath.length));
+      const allowed = served.allowed(pathBelow(request, options.basePath));
       if (error === undefined && request.method === 'OPTIONS' && allowed !== undefined) sendOptions(reply, allowed);
       else done(error ?? notServed(allowed));
     });
@@ -144,7 +144,11 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       const { logLevel } = faultCategories[refused.category];
       options.logger[logLevel]({ err: refused.cause ?? error, requestId: exchange.requestId }, 'failure');
     }
-    sendFault(reply, refused, refused.category === 'method' ? served.allowed(pathOf(request, options)) : undefined);
+    sendFault(
+      reply,
+      refused,
+      refused.category === 'method' ? served.allowed(pathBelow(request, options.basePath)) : undefined,
+    );
     return reply;
   });
 
@@ -153,12 +157,6 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   app.register(async (scope) => addOauthRoutes(scope, options, limits));
   app.register(async (scope) => addOperationRoutes(scope, options));
   return app;
-}
-
-/** Returns the path of the request below the FHIR base. */
-function pathOf(request: FastifyRequest, { basePath }: ServerOptions): string {
-  const [path = ''] = (request.raw.url ?? '').split('?', 1);
-  return path.slice(basePath.length);
 }
 
 function openExchange(request: FastifyRequest, reply: FastifyReply, newId: () => string): Exchange {

@@ -1,3 +1,4 @@
+import type { InteractionCode } from '../cpis/interaction-table.ts';
 import { fault } from '../fhir/fault.ts';
 import { plainAccess, recordAccess, recordRefusal } from './audit/record-access.ts';
 import { batch } from './bundle/batch.ts';
@@ -22,7 +23,9 @@ interface BatchOrTransaction {
   readonly entry?: readonly unknown[];
 }
 
-async function performBundle(
+type Interaction = (request: FhirRequest, context: AccessContext, ports: InteractionPorts) => Promise<FhirAnswer>;
+
+async function performEntries(
   request: FhirRequest,
   context: AccessContext,
   perform: Perform,
@@ -41,46 +44,32 @@ async function performBundle(
   return type === 'transaction' ? transaction(entry, context, perform, ports) : batch(entry, context, perform, ports);
 }
 
-/** The interactions behind one door: each request is performed and audited, and a refusal is audited before it is told. */
+/** Builds the one way into the interactions: performs each request, and audits each refusal before it is answered. */
 export function buildPerform(ports: InteractionPorts): Perform {
-  async function dispatch(request: FhirRequest, context: AccessContext): Promise<FhirAnswer> {
-    switch (request.interaction) {
-      case 'read':
-        return read(request, context, ports);
-      case 'vread':
-        return vread(request, context, ports);
-      case 'history-instance':
-      case 'history-type':
-      case 'history-system':
-        return history(request, context, ports);
-      case 'search-type':
-        return searchType(request, context, ports);
-      case 'create':
-      case 'update':
-      case 'patch':
-      case 'delete':
-        return commitWrite(request, context, ports);
-      case 'validate':
-        return validate(request, context, ports);
-      case 'status':
-        return subscriptionStatus(request, context, ports);
-      case 'events':
-        return subscriptionEvents(request, context, ports);
-      case 'get-ws-binding-token':
-        return subscriptionBinding(request, context, ports);
-      case 'replay-deliveries':
-        return replayDeliveries(request, context, ports);
-      case 'batch':
-      case 'transaction':
-        return performBundle(request, context, perform, ports);
-      default:
-        throw request.interaction satisfies never;
-    }
-  }
+  const performBundle: Interaction = (request, context) => performEntries(request, context, perform, ports);
+  const performers: Readonly<Record<InteractionCode, Interaction>> = {
+    read,
+    vread,
+    'history-instance': history,
+    'history-type': history,
+    'history-system': history,
+    'search-type': searchType,
+    create: commitWrite,
+    update: commitWrite,
+    patch: commitWrite,
+    delete: commitWrite,
+    batch: performBundle,
+    transaction: performBundle,
+    validate,
+    status: subscriptionStatus,
+    events: subscriptionEvents,
+    'get-ws-binding-token': subscriptionBinding,
+    'replay-deliveries': replayDeliveries,
+  };
 
   async function perform(request: FhirRequest, context: AccessContext): Promise<FhirAnswer> {
     try {
-      return await dispatch(request, context);
+      return await performers[request.interaction](request, context, ports);
     } catch (error) {
       throw await recordRefusal(error, request, context, ports);
     }

@@ -23,25 +23,12 @@ export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'prefer
 
 type AuditedRequest = Pick<FhirRequest, 'interaction' | 'type' | 'raw'>;
 
-type OperationCode = 'validate' | 'status' | 'events' | 'get-ws-binding-token' | 'replay-deliveries';
-const operationCodes: ReadonlySet<string> = new Set<OperationCode>([
-  'validate',
-  'status',
-  'events',
-  'get-ws-binding-token',
-  'replay-deliveries',
-]);
-const isOperation = (interaction: FhirRequest['interaction']): interaction is OperationCode =>
-  operationCodes.has(interaction);
-const auditedAs = (interaction: FhirRequest['interaction']): AccessFacts['interaction'] =>
-  isOperation(interaction) ? 'operation' : interaction;
-
 /** What the AuditEvent takes from the request itself. */
 function describeRequest(request: AuditedRequest, context: RefusedContext) {
   const { interaction, type, raw } = request;
   const { caller, clientAddress, requestId, correlationId } = context;
   return {
-    interaction: auditedAs(interaction),
+    interaction,
     type,
     raw,
     caller,
@@ -63,7 +50,7 @@ export function buildAudit(
       id: ports.newAuditId(),
       recordedMs: ports.clock(),
       outcome: '0',
-      interaction: access.interaction ?? auditedAs(request.interaction),
+      interaction: access.interaction ?? request.interaction,
       type: request.type,
       raw: request.raw,
       caller: context.caller,

@@ -1,11 +1,12 @@
-import { refuseNotServed, type TypeInteraction } from '../../cpis/access-policy.ts';
+import { refuseNotServed } from '../../cpis/access-policy.ts';
+import { type InteractionCode, isTypeInteraction } from '../../cpis/interaction-table.ts';
 import { spineCodingFor } from '../../cpis/spine-code.ts';
 import { readPatchBody } from '../../fhir/bundle/patch-body.ts';
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
 import { readCompartment } from '../../fhir/patient-compartment.ts';
 import { answerStatus, faultStatus, type ResponseStatus } from '../../fhir/response-status.ts';
-import type { AccessContext, FhirAnswer, FhirRequest, InteractionCode, Perform } from '../port/interaction.ts';
+import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 
 /** One entry of a batch or transaction, as a request of its own. */
 export interface BundleEntry {
@@ -81,8 +82,8 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
   if (interaction === undefined) {
     throw fault('not-supported', 'This method and URL are not served within a Bundle.', { expression });
   }
-  // Outside a Bundle there is no route for them.
-  if (interaction !== 'history-system') refuseNotServed(path[0] ?? '', interaction as TypeInteraction, expression);
+  // Outside a Bundle, no route leads to an interaction that is not served.
+  if (isTypeInteraction(interaction)) refuseNotServed(path[0] ?? '', interaction, expression);
   const [type, id, , versionId] = interaction.startsWith('history-') ? path.slice(0, -1) : path;
   const body = interaction === 'patch' ? readPatchBody(resource, `Bundle.entry[${index}].resource`) : resource;
   return {

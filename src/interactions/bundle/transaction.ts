@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { authorise, type TypeInteraction } from '../../cpis/access-policy.ts';
+import { authorise } from '../../cpis/access-policy.ts';
+import { isTypeInteraction } from '../../cpis/interaction-table.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
 import type { AuditWrite, ResourceWrite, RevisionGuard } from '../../store/store.ts';
 import { buildAudit } from '../audit/record-access.ts';
@@ -52,8 +53,8 @@ function parseEntries(entries: readonly unknown[], context: AccessContext, baseU
     }
     if (entry.fullUrl !== undefined) fullUrls.add(entry.fullUrl);
     const { interaction, type = '' } = entry.request;
-    if (isRead(entry) && interaction !== 'history-system') {
-      inEntry(entry, () => authorise(context.caller, type, interaction as TypeInteraction));
+    if (isRead(entry) && isTypeInteraction(interaction)) {
+      inEntry(entry, () => authorise(context.caller, type, interaction));
     }
   }
   return parsed.sort((a, b) => rank(a) - rank(b) || a.index - b.index);

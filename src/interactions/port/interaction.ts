@@ -3,30 +3,8 @@
  * of this shape and render answers of this shape; no interaction knows a header or a status.
  */
 import type { Caller } from '../../cpis/caller.ts';
+import type { InteractionCode } from '../../cpis/interaction-table.ts';
 import type { Issue } from '../../fhir/fault.ts';
-
-/** https://hl7.org/fhir/R4/valueset-type-restful-interaction.html, those served. */
-export type InteractionCode =
-  | 'read'
-  | 'vread'
-  | 'history-instance'
-  | 'history-type'
-  | 'history-system'
-  | 'create'
-  | 'update'
-  | 'patch'
-  /** The operation `$validate`. */
-  | 'validate'
-  /** The operations of the Subscriptions R5 Backport IG, by their code. */
-  | 'status'
-  | 'events'
-  | 'get-ws-binding-token'
-  /** The operation `$replay-deliveries`. */
-  | 'replay-deliveries'
-  | 'delete'
-  | 'search-type'
-  | 'batch'
-  | 'transaction';
 
 /** What is asked for. */
 export interface FhirRequest {
