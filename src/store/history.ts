@@ -1,11 +1,11 @@
-/** What a store is asked of the versions of resources, and what it tells. https://hl7.org/fhir/R4/http.html#history */
+/** History of resources as a store reads it. https://hl7.org/fhir/R4/http.html#history */
 import type { KeysetPosition } from '../fhir/search/ast.ts';
-import type { ResourceWrite } from './store.ts';
+import type { WriteMethod } from './write-method.ts';
 
 /**
- * Versions of one type that are told. The resource as it is now, deleted or not, bears one of the labels of `now`; and the
- * version is the current one, or bore one of those of `written` when it was written (a `RevisionGuard` changes the labels of the
- * resource only, not those that its version was written with).
+ * The versions of one type that history includes. The resource, deleted or not, must currently have one of the labels in
+ * `now`. The version must be the current one, or have been written with one of the labels in `written`. A `RevisionGuard`
+ * changes the labels of a resource, but not those that its versions were written with.
  */
 export interface HistoryScope {
   readonly type: string;
@@ -14,22 +14,22 @@ export interface HistoryScope {
 }
 
 export interface HistoryPlan {
-  /** At most one for each type; none tells nothing. AuditEvents have no history. */
+  /** At most one for each type; with none the history is empty. AuditEvents have no history. */
   readonly scopes: readonly HistoryScope[];
   /** Versions of this resource only. There is one scope then. */
   readonly id?: string;
   /** Versions written at this time or later, epoch milliseconds. */
   readonly sinceMs?: number;
   /**
-   * Versions that were current at some moment of this interval (`startMs` inclusive, `endMs` exclusive): written before its
-   * end, and not followed by another version that is told until after `startMs`. A deletion counts when it happened within.
+   * Versions that were current at some moment of this interval (`startMs` inclusive, `endMs` exclusive). They were written
+   * before its end, and the next included version came after `startMs`. A deletion counts if it happened in the interval.
    */
   readonly at?: { readonly startMs: number; readonly endMs: number };
-  /** How many entries at most; 0 with `total` counts only. */
+  /** Maximum number of entries; 0 with `total` only counts. */
   readonly limit: number;
-  /** `next` of the page before. */
+  /** `next` of the previous page. */
   readonly after?: KeysetPosition;
-  /** Whether the number of all entries, over all pages, is wanted. */
+  /** Whether to count the entries of all pages. */
   readonly total: boolean;
 }
 
@@ -39,20 +39,20 @@ export interface HistoryEntry {
   readonly id: string;
   readonly version: number;
   readonly lastUpdatedMs: number;
-  readonly method: ResourceWrite['method'];
-  /** The JSON text; null: this version is the deletion. */
+  readonly method: WriteMethod;
+  /** The JSON text; null if this version is the deletion. */
   readonly body: string | null;
 }
 
 export interface HistoryResult {
   /**
-   * Of one resource: the highest version first. Else the newest first by `lastUpdatedMs`, and versions of one resource with
-   * equal times the highest first. A version written between two pages changes nothing of the pages that follow, unless
-   * its time is earlier than where they begin.
+   * For one resource, the highest version first. Otherwise the newest first by `lastUpdatedMs`, and the highest version
+   * first among versions of one resource with equal times. A version written between two pages does not change the pages
+   * that follow, unless its time is earlier than the start of the next page.
    */
   readonly entries: readonly HistoryEntry[];
-  /** Position to pass as `after` for the next page; undefined when there is none. */
+  /** Pass as `after` to get the next page; undefined on the last page. */
   readonly next: KeysetPosition | undefined;
-  /** Present when the plan asked for it. */
+  /** Present if the plan asks for it. */
   readonly total: number | undefined;
 }

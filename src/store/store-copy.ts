@@ -1,11 +1,12 @@
 /** A whole store as data: what one kind of store hands over to another. */
 import type { IndexValue } from '../fhir/search/ast.ts';
-import type { DeliveryBreach, ResourceWrite } from './store.ts';
+import type { DeliveryBreach } from './delivery-queue.ts';
+import type { WriteMethod } from './write-method.ts';
 
 export interface CopiedVersion {
   readonly version: number;
   readonly lastUpdatedMs: number;
-  readonly method: ResourceWrite['method'];
+  readonly method: WriteMethod;
   /** As it was written with. */
   readonly labels: readonly string[];
   /** The JSON text; null: this version is the deletion. */

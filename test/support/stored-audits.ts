@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import { labelsOf } from '../../src/store/sqlite/audit-index/audit-key.ts';
+import { labelsOf } from '../../src/store/sqlite/encoding/audit-key.ts';
 import { expandText } from '../../src/store/sqlite/encoding/audit-text.ts';
 
 /** An AuditEvent as it lies in the database file, its text whole. */

@@ -2,7 +2,7 @@
 import type { Document } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
-import { auditTokenSystems } from '../../store.ts';
+import { auditTokenSystems } from '../../audit-write.ts';
 import { auditReferenceKey } from '../write/encode-unit.ts';
 import { anyOf, beginning, instantCondition, nothing } from './compile-value.ts';
 

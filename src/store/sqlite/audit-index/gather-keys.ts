@@ -1,7 +1,7 @@
 /** The search keys of many AuditEvents in memory, to be written about in the order in which they stand in their table. */
 
 import { type Row, textAt } from '../connection/statements.ts';
-import { carriesCodes, parseAuditKeys } from './audit-key.ts';
+import { carriesCodes, parseAuditKeys } from '../encoding/audit-key.ts';
 
 /** The columns of `audit` that are read of an event. */
 export const gatheredColumns = 'recordedMs, seq, type, subtype, action, outcome, present, keys';

@@ -1,15 +1,25 @@
 /** The tables of the embedded store, and the version of them that a database file records. */
 import type { DatabaseSync } from 'node:sqlite';
-import { indexKind as valueKind } from '../../index-kind.ts';
 
 /** Recorded as `PRAGMA user_version`. */
 export const schemaVersion = 3;
 /** Versions that no release has written. */
 const unreleasedBefore = 3;
 
-/** What the columns `kind`, `v1` and `v2` of index_value hold: one row for each searchable value of a current resource. */
+/** The `kind` of a row of index_value, and what its columns v1 and v2 hold. Each searchable value is one row. */
 export const indexKind = {
-  ...valueKind,
+  /** code, system ('' for none) */
+  token: 1,
+  /** id, type */
+  reference: 2,
+  /** value, system ('' for none) */
+  'reference-identifier': 3,
+  /** start, end in epoch milliseconds */
+  date: 4,
+  /** normalised, verbatim */
+  string: 5,
+  /** value, '' */
+  uri: 6,
   /** label, '' (param `_label`) */
   label: 7,
 } as const;

@@ -1,9 +1,9 @@
 /** Leases and settlements of deliveries, inside the batch's transaction. */
-import type { ClaimedDelivery, Settlement } from '../../store.ts';
+import type { ClaimedDelivery, Settlement } from '../../delivery-queue.ts';
+import { limitClause } from '../connection/compiled-sql.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
-import { limit as limitClause } from '../search/compile-search.ts';
-import { type BatchState, countDelivery } from '../write/apply-unit.ts';
 import { countUnmatched, promoteExpired } from './apply-requeue.ts';
+import type { DeliveryCounts } from './delivery-counts.ts';
 
 /** How many of those that have waited long enough one claim brings back at most, and at least what it may lease. */
 const mostPromoted = 512;
@@ -18,7 +18,7 @@ const lease = `UPDATE delivery SET ready = 0, waitUntilMs = ?, leaseToken = ?
 /** What waited for its time, or lost its lease, is made ready first; then the oldest that are ready are leased. */
 export function applyClaim(
   statements: Statements,
-  state: BatchState,
+  textOf: (body: string) => string,
   authority: string,
   limit: number,
   nowMs: number,
@@ -36,7 +36,7 @@ export function applyClaim(
       auditId,
       authority,
       recordedMs,
-      body: state.textOf(textAt(row, 3)),
+      body: textOf(textAt(row, 3)),
       attempts: numberAt(row, 4),
       acknowledgedBy,
       parked: numberAt(row, 6) === 1,
@@ -48,7 +48,7 @@ export function applyClaim(
 /** False: stale, nothing changed. */
 export function applySettle(
   statements: Statements,
-  state: BatchState,
+  counts: DeliveryCounts,
   authority: string,
   auditId: string,
   leaseToken: string,
@@ -62,7 +62,7 @@ export function applySettle(
     const acknowledgedBy = union(found.acknowledgedBy, settlement.acknowledgedBy);
     const sql = 'INSERT INTO delivered VALUES (?, ?, ?, ?, ?)';
     statements.run(sql, authority, key[3], settlement.atMs, attempts, acknowledgedBy);
-    countDelivery(state, authority, key[1] === unmatchedState ? 0 : -1, 1);
+    counts.add(authority, key[1] === unmatchedState ? 0 : -1, 1);
     if (key[1] === unmatchedState) countUnmatched(statements, authority, -1);
     return true;
   }
@@ -82,7 +82,7 @@ export function applySettle(
       settlement.atMs,
       ...found.key,
     );
-    countDelivery(state, authority, -1, 0);
+    counts.add(authority, -1, 0);
     countUnmatched(statements, authority, 1);
     return true;
   }

@@ -1,8 +1,8 @@
 /** Brings deliveries back that wait, inside the batch's transaction: a bounded number of them each time. */
-import type { RequeueOf } from '../../store.ts';
+import type { RequeueOf } from '../../delivery-queue.ts';
+import { limitClause } from '../connection/compiled-sql.ts';
 import { numberAt, type Row, type Statements } from '../connection/statements.ts';
-import { limit as limitClause } from '../search/compile-search.ts';
-import { type BatchState, countDelivery } from '../write/apply-unit.ts';
+import type { DeliveryCounts } from './delivery-counts.ts';
 
 type Key = readonly [authority: string, ready: number, recordedMs: number, seq: number];
 
@@ -33,7 +33,7 @@ function find(statements: Statements, sql: string, authority: string, nowMs: num
 /** What `DeliveryQueue.requeue` says. */
 export function applyRequeue(
   statements: Statements,
-  state: BatchState,
+  counts: DeliveryCounts,
   authority: string,
   nowMs: number,
   of: RequeueOf,
@@ -52,7 +52,7 @@ export function applyRequeue(
     for (const key of keys) statements.run(`UPDATE delivery SET ${change} ${at}`, nowMs, ...key);
   } else if (keys.length > 0) {
     for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, dueMs = recordedMs ${at}`, ...key);
-    countDelivery(state, authority, keys.length, 0);
+    counts.add(authority, keys.length, 0);
     countUnmatched(statements, authority, -keys.length);
   }
   return keys.length;

@@ -1,7 +1,7 @@
 /** Promises of delivery that were not kept. */
-import type { DeliveryBreach } from '../../store.ts';
+import type { DeliveryBreach } from '../../delivery-queue.ts';
+import { limitClause } from '../connection/compiled-sql.ts';
 import { numberAt, type Statements, textAt } from '../connection/statements.ts';
-import { limit as limitClause } from '../search/compile-search.ts';
 
 /** False: it is there already. */
 export function applyBreach(statements: Statements, breach: DeliveryBreach): boolean {

@@ -1,5 +1,5 @@
 /** What is owed to each authority, from counters and the ends of indexes: never a scan of deliveries. */
-import type { DeliveryBacklog, OwedDelivery } from '../../store.ts';
+import type { DeliveryBacklog, OwedDelivery } from '../../delivery-queue.ts';
 import { numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
 
 const sql = `SELECT c.authority, c.undelivered, c.delivered,

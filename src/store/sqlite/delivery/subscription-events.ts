@@ -1,7 +1,7 @@
 /** The events of Subscriptions: numbered inside the batch's transaction, read on the reading connection. */
-import type { SubscriptionEvent } from '../../store.ts';
+import type { SubscriptionEvent } from '../../subscription-events.ts';
+import { limitClause } from '../connection/compiled-sql.ts';
 import { numberAt, type Statements, textAt } from '../connection/statements.ts';
-import { limit as limitClause } from '../search/compile-search.ts';
 
 /** The number of each AuditEvent, the next ones for those that have none. */
 export function appendEvents(

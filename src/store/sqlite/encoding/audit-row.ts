@@ -2,8 +2,8 @@
  * An AuditEvent on its way to the writer thread, as one text: that is copied from thread to thread at a fraction of the
  * price of a list of its columns.
  */
-import type { AuditWrite } from '../../store.ts';
-import { renderAuditKeys } from '../audit-index/audit-key.ts';
+import type { AuditWrite } from '../../audit-write.ts';
+import { renderAuditKeys } from './audit-key.ts';
 import type { TextEncoder, TextRow } from './audit-text.ts';
 
 /** The columns of `audit` but its sequence number, and the rows of `audit_text` that the body needs besides. */

@@ -3,7 +3,7 @@
  * their content. JSON text has no control characters, so a mark never occurs in it by itself.
  */
 import { createHash } from 'node:crypto';
-import type { AuditWrite, SharedText } from '../../store.ts';
+import type { AuditWrite, SharedText } from '../../audit-write.ts';
 
 const mark = '\u0001';
 const keyLength = 22;

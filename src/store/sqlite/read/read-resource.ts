@@ -1,7 +1,7 @@
 /** Reads one resource, or one version of it, on the reading connection. */
 import type { ReadResult, StoredResource } from '../../store.ts';
-import { labelsOf } from '../audit-index/audit-key.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
+import { labelsOf } from '../encoding/audit-key.ts';
 
 /** Gives the whole text of a stored AuditEvent. */
 export type TextOf = (body: string) => string;

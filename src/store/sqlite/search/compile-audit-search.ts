@@ -2,10 +2,10 @@
 
 import { fault } from '../../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
-import { auditTokenSystems } from '../../store.ts';
-import { auditRoles, carriesCodes, everyAudit, labelKey, referenceKey } from '../audit-index/audit-key.ts';
-import type { CompiledSql } from '../write/write-op.ts';
-import { type CompiledSearch, limit } from './compile-search.ts';
+import { auditTokenSystems } from '../../audit-write.ts';
+import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
+import { auditRoles, carriesCodes, everyAudit, labelKey, referenceKey } from '../encoding/audit-key.ts';
+import type { CompiledSearch } from './compile-search.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
 
 /** Lower drives first; the rank of a label, and what drives in its absence. */
@@ -43,7 +43,7 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
     count: { sql: `SELECT count(*) FROM ${from} WHERE ${where}`, params },
     page: {
       sql: `SELECT d.recordedMs, d.seq FROM ${from} WHERE ${where}${keyset}
-        ORDER BY d.recordedMs ${direction}, d.seq ${direction} ${limit}`,
+        ORDER BY d.recordedMs ${direction}, d.seq ${direction} ${limitClause}`,
       params: [...params, ...position, plan.limit + 1],
     },
   };

@@ -3,8 +3,7 @@
  * version_label, each newest first, so that a page costs what it holds and not what others have written.
  */
 import type { HistoryPlan, HistoryScope } from '../../history.ts';
-import type { CompiledSql } from '../write/write-op.ts';
-import { limit } from './compile-search.ts';
+import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
 
 type Params = CompiledSql['params'];
 
@@ -29,7 +28,7 @@ export function compileHistory(plan: HistoryPlan): CompiledHistory {
   const order = id === undefined ? 'ms DESC, row DESC' : 'n DESC';
   return {
     page: {
-      sql: `${all.map(({ sql }) => sql + keyset).join(' UNION ')} ORDER BY ${order} ${limit}`,
+      sql: `${all.map(({ sql }) => sql + keyset).join(' UNION ')} ORDER BY ${order} ${limitClause}`,
       params: [...all.flatMap(({ params }) => [...params, ...position]), plan.limit + 1],
     },
     count: {

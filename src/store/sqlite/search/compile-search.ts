@@ -3,8 +3,8 @@
  * primary key does; every other clause is a probe of the candidate's own rows.
  */
 import type { KeysetPosition, SearchClause, SearchPlan } from '../../../fhir/search/ast.ts';
+import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
 import { indexKind } from '../connection/schema.ts';
-import type { CompiledSql } from '../write/write-op.ts';
 import { anyOf, compileValues, instantCondition, oneOf, type ValueClause } from './compile-value.ts';
 
 export interface CompiledSearch {
@@ -21,9 +21,6 @@ const columns = 'r.id, r.version, r.revision, r.lastUpdatedMs, r.labels, r.versi
 
 const body = '(SELECT v.body FROM version v WHERE v.row = r.versionRow)';
 
-/** A sum, because SQLite prepares a statement anew at each binding of a bare `LIMIT ?`: five times slower. */
-export const limit = 'LIMIT ? + 0';
-
 /** Compiles the plan of any type but AuditEvent. */
 export function compileSearch(plan: SearchPlan): CompiledSearch {
   const { from, id, where } = compileSource(plan);
@@ -38,7 +35,7 @@ export function compileSearch(plan: SearchPlan): CompiledSearch {
     return {
       count,
       page: {
-        sql: `SELECT ${columns}, ${body} FROM ${from} WHERE ${where.sql}${keyset} ORDER BY ${id} ${limit}`,
+        sql: `SELECT ${columns}, ${body} FROM ${from} WHERE ${where.sql}${keyset} ORDER BY ${id} ${limitClause}`,
         params: [...count.params, ...(after === undefined ? [] : [after]), plan.limit + 1],
       },
     };
@@ -50,7 +47,7 @@ export function compileSearch(plan: SearchPlan): CompiledSearch {
     count,
     page: {
       sql: `SELECT * FROM (SELECT ${[columns, ...named].join(', ')} FROM ${from} WHERE ${where.sql})
-        WHERE ${keyset.sql} ORDER BY ${order.join(', ')}, id ${limit}`,
+        WHERE ${keyset.sql} ORDER BY ${order.join(', ')}, id ${limitClause}`,
       params: [...sortColumns.flatMap(({ params }) => params), ...count.params, ...keyset.params, plan.limit + 1],
     },
   };

@@ -2,8 +2,8 @@
 import type { DateValue, ReferenceValue, SearchClause, TokenValue } from '../../../fhir/search/ast.ts';
 import { asFolder } from '../../../fhir/search/matches.ts';
 import { afterAllThatStartWith } from '../../text-range.ts';
+import type { CompiledSql } from '../connection/compiled-sql.ts';
 import { indexKind, labelParam } from '../connection/schema.ts';
-import type { CompiledSql } from '../write/write-op.ts';
 
 /** The clauses that are answered by index_value. */
 export type ValueClause = Exclude<SearchClause, { kind: 'missing' | 'id' | 'last-updated' }>;

@@ -5,7 +5,8 @@
  */
 import type { IndexValue, SearchPlan } from '../../../fhir/search/ast.ts';
 import { type Candidate, searchInMemory } from '../../../fhir/search/search-in-memory.ts';
-import type { ResourceWrite, RevisionGuard, SearchResult, StoredResource, WriteUnit } from '../../store.ts';
+import type { SearchResult, StoredResource } from '../../store.ts';
+import type { ResourceWrite, RevisionGuard, WriteUnit } from '../../write-unit.ts';
 
 export type PatientRecord = Candidate<StoredResource>;
 

@@ -1,25 +1,21 @@
 /** Applies one write unit inside the batch's transaction. */
-import type { RevisionGuard } from '../../store.ts';
+import type { RevisionGuard } from '../../write-unit.ts';
 import { indexKind, labelParam } from '../connection/schema.ts';
 import type { Statements } from '../connection/statements.ts';
 import { type AuditRow, parseAuditRow } from '../encoding/audit-row.ts';
 import { checkAuditIds, checkUnit, duplicate, type Refusal, resourceKey } from './check-unit.ts';
-import type { WriteRow } from './write-op.ts';
+import type { WriteRow } from './unit-op.ts';
 
-/** What a batch keeps in memory between its operations. */
-export interface BatchState {
-  /** The sequence number that the next AuditEvent takes. */
-  nextSeq: number;
-  /** Changes of delivery_count that the batch still has to write, by authority. */
-  readonly counts: Map<string, { undelivered: number; delivered: number }>;
-  /** Gives the whole text of a stored AuditEvent. */
-  readonly textOf: (body: string) => string;
+/** The sequence of AuditEvents. */
+export interface AuditSequence {
+  /** The number of the next AuditEvent. */
+  next: number;
 }
 
-/** True when applied; else the refusal, and nothing was changed. */
+/** Returns true if it applied the unit, else the refusal; a refused unit changes nothing. */
 export function applyUnit(
   statements: Statements,
-  state: BatchState,
+  sequence: AuditSequence,
   writes: readonly WriteRow[],
   guards: readonly RevisionGuard[],
   auditRows: readonly string[],
@@ -27,7 +23,7 @@ export function applyUnit(
   const audits = auditRows.map(parseAuditRow);
   const [only] = audits;
   if (only !== undefined && audits.length === 1 && writes.length === 0 && guards.length === 0) {
-    return insertAudit(statements, state, only) ? true : duplicate('AuditEvent', only.id, only.id);
+    return insertAudit(statements, sequence, only) ? true : duplicate('AuditEvent', only.id, only.id);
   }
   if (writes.length === 0 && guards.length === 0) {
     const refusal = checkAuditIds(statements, audits);
@@ -39,18 +35,8 @@ export function applyUnit(
     for (const guard of guards)
       if (!check.revisions.has(resourceKey(guard.type, guard.id))) applyGuard(statements, guard);
   }
-  for (const audit of audits) insertAudit(statements, state, audit);
+  for (const audit of audits) insertAudit(statements, sequence, audit);
   return true;
-}
-
-/** Notes a change of the backlog counters, written at the end of the batch. */
-export function countDelivery(state: BatchState, authority: string, undelivered: number, delivered: number): void {
-  const count = state.counts.get(authority);
-  if (count === undefined) state.counts.set(authority, { undelivered, delivered });
-  else {
-    count.undelivered += undelivered;
-    count.delivered += delivered;
-  }
 }
 
 function applyWrites(
@@ -122,7 +108,7 @@ function insertLabels(statements: Statements, type: string, id: string, labels: 
   }
 }
 
-/** Keys of the current version under these labels. */
+/** Adds the current version to the history of these labels. */
 function insertHistoryKeys(statements: Statements, type: string, id: string, labels: readonly string[]): void {
   for (const label of labels) {
     const sql = `INSERT OR IGNORE INTO version_label
@@ -131,10 +117,10 @@ function insertHistoryKeys(statements: Statements, type: string, id: string, lab
   }
 }
 
-/** False when there is an AuditEvent of this id. */
-function insertAudit(statements: Statements, state: BatchState, audit: AuditRow): boolean {
+/** Returns false if an AuditEvent with this id exists. */
+function insertAudit(statements: Statements, sequence: AuditSequence, audit: AuditRow): boolean {
   const { id, recordedMs, type, subtype, action, outcome, present, keys, body, texts, deliverTo } = audit;
-  const seq = state.nextSeq;
+  const seq = sequence.next;
   const { changes } = statements.run(
     'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
     seq,
@@ -151,6 +137,6 @@ function insertAudit(statements: Statements, state: BatchState, audit: AuditRow)
   );
   if (changes === 0) return false;
   for (const [key, text] of texts) statements.run('INSERT OR IGNORE INTO audit_text VALUES (?, ?)', key, text);
-  state.nextSeq += 1;
+  sequence.next += 1;
   return true;
 }

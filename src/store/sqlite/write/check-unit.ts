@@ -1,8 +1,8 @@
 /** Whether a unit's preconditions hold, by reading only: a refused unit never needs to be undone. */
-import type { CommitResult, RevisionGuard } from '../../store.ts';
+import type { CommitResult, RevisionGuard } from '../../write-unit.ts';
 import { numberAt, type Statements, textAt } from '../connection/statements.ts';
 import type { AuditRow } from '../encoding/audit-row.ts';
-import type { WriteRow } from './write-op.ts';
+import type { WriteRow } from './unit-op.ts';
 
 export type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
 

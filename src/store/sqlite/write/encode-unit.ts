@@ -1,11 +1,11 @@
 /** A write unit as the writer thread takes it: index values as rows, conditions compiled. */
 import type { IndexValue } from '../../../fhir/search/ast.ts';
-import type { ResourceWrite, WriteUnit } from '../../store.ts';
+import type { ResourceWrite, WriteUnit } from '../../write-unit.ts';
 import { indexKind } from '../connection/schema.ts';
 import { renderAuditRow } from '../encoding/audit-row.ts';
 import type { TextEncoder, TextRow } from '../encoding/audit-text.ts';
 import { compileSearch } from '../search/compile-search.ts';
-import type { IndexRow, UnitOp, WriteRow } from './write-op.ts';
+import type { IndexRow, UnitOp, WriteRow } from './unit-op.ts';
 
 export interface EncodedUnit {
   readonly op: string | UnitOp;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseAuditKeys, renderAuditKeys } from '../../../../src/store/sqlite/audit-index/audit-key.ts';
 import { firstKey, gatherKeys, type KeyPosition } from '../../../../src/store/sqlite/audit-index/gather-keys.ts';
+import { parseAuditKeys, renderAuditKeys } from '../../../../src/store/sqlite/encoding/audit-key.ts';
 import { audit } from '../../../contract/fixtures.ts';
 
 const text = fc.oneof(

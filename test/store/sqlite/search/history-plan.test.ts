@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import type { HistoryPlan, HistoryScope } from '../../../../src/store/history.ts';
+import type { CompiledSql } from '../../../../src/store/sqlite/connection/compiled-sql.ts';
 import { openSchema } from '../../../../src/store/sqlite/connection/schema.ts';
 import { compileHistory } from '../../../../src/store/sqlite/search/compile-history.ts';
-import type { CompiledSql } from '../../../../src/store/sqlite/write/write-op.ts';
 
 const db = new DatabaseSync(join(t.testdir(), 'store.sqlite'));
 openSchema(db);

@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import type { SearchClause, SearchPlan, SortKey } from '../../../../src/fhir/search/ast.ts';
+import type { CompiledSql } from '../../../../src/store/sqlite/connection/compiled-sql.ts';
 import { openSchema } from '../../../../src/store/sqlite/connection/schema.ts';
 import { compileAuditSearch } from '../../../../src/store/sqlite/search/compile-audit-search.ts';
 import { compileSearch } from '../../../../src/store/sqlite/search/compile-search.ts';
-import type { CompiledSql } from '../../../../src/store/sqlite/write/write-op.ts';
 import { audit, plan, unit } from '../../../contract/fixtures.ts';
 import { openTestStore } from '../open-test-store.ts';
 

@@ -11,10 +11,11 @@ import { numberAt, openStatements, type Statements } from '../connection/stateme
 import { applyClaim, applyExtend, applySettle } from '../delivery/apply-delivery.ts';
 import { applyRequeue } from '../delivery/apply-requeue.ts';
 import { applyBreach } from '../delivery/delivery-breach.ts';
+import { buildDeliveryCounts } from '../delivery/delivery-counts.ts';
 import { queueDeliveries } from '../delivery/queue-deliveries.ts';
 import { acknowledgeEvents, appendEvents } from '../delivery/subscription-events.ts';
 import { openTexts } from '../encoding/read-text.ts';
-import { applyUnit, type BatchState } from './apply-unit.ts';
+import { type AuditSequence, applyUnit } from '../write/apply-unit.ts';
 import type { OpFailure, OpResult, WriteOp } from './write-op.ts';
 
 /** `lost`: SQLite reported an I/O error or a damaged file; whether the batch is in the file is unknown. */
@@ -42,20 +43,20 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
   const index = openAuditIndex(statements, nowMs);
   let indexed = index.indexed();
   // What was undone may have taken numbers that were counted as indexed.
-  const state: BatchState = {
-    nextSeq: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readProgress(statements, 'queued')) + 1,
-    counts: new Map(),
-    textOf: openTexts(statements),
+  const sequence: AuditSequence = {
+    next: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readProgress(statements, 'queued')) + 1,
   };
+  const counts = buildDeliveryCounts(statements);
+  const textOf = openTexts(statements);
   /** Up to which AuditEvent all are committed. */
-  let committed = state.nextSeq - 1;
+  let committed = sequence.next - 1;
   let purgedMs = Number.NEGATIVE_INFINITY;
 
   const apply = (op: WriteOp): OpResult => {
-    if (typeof op === 'string') return applyUnit(statements, state, [], [], [op]);
+    if (typeof op === 'string') return applyUnit(statements, sequence, [], [], [op]);
     switch (op[0]) {
       case 'unit':
-        return applyUnit(statements, state, op[1], op[2], op[3]);
+        return applyUnit(statements, sequence, op[1], op[2], op[3]);
       case 'once':
         if (op[3] - purgedMs >= purgeIntervalMs) {
           statements.run('DELETE FROM used_once WHERE expiresAtMs < ?', op[3]);
@@ -63,15 +64,15 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
         }
         return statements.run('INSERT OR IGNORE INTO used_once VALUES (?, ?)', op[1], op[2]).changes === 1;
       case 'claim':
-        queueDeliveries(statements, state.nextSeq - 1);
-        return applyClaim(statements, state, op[1], op[2], op[3], op[4], op[5]);
+        queueDeliveries(statements, sequence.next - 1);
+        return applyClaim(statements, textOf, op[1], op[2], op[3], op[4], op[5]);
       case 'settle':
-        return applySettle(statements, state, op[1], op[2], op[3], op[4]);
+        return applySettle(statements, counts, op[1], op[2], op[3], op[4]);
       case 'extend':
         return applyExtend(statements, op[1], op[2], op[3], op[4]);
       case 'requeue':
-        queueDeliveries(statements, state.nextSeq - 1);
-        return applyRequeue(statements, state, op[1], op[2], op[3], op[4]);
+        queueDeliveries(statements, sequence.next - 1);
+        return applyRequeue(statements, counts, op[1], op[2], op[3], op[4]);
       case 'breach':
         return applyBreach(statements, op[1]);
       case 'number':
@@ -90,19 +91,19 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
         queueDeliveries(statements, committed, enoughQueued);
         return true;
       case 'queue':
-        queueDeliveries(statements, state.nextSeq - 1);
+        queueDeliveries(statements, sequence.next - 1);
         return true;
     }
   };
 
   const inTransaction = (applyAll: () => OpResult[]): OpResult[] => {
-    state.counts.clear();
+    counts.clear();
     statements.run('BEGIN IMMEDIATE');
     try {
       const results = applyAll();
-      writeCounts(statements, state);
+      counts.write();
       statements.run('COMMIT');
-      committed = state.nextSeq - 1;
+      committed = sequence.next - 1;
       return results;
     } catch (error) {
       if (db.isTransaction) statements.run('ROLLBACK');
@@ -135,7 +136,7 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
         indexed = index.indexed();
       return outcome;
     },
-    unindexed: () => state.nextSeq - 1 - indexed,
+    unindexed: () => sequence.next - 1 - indexed,
     isStepDue: () => index.isDue(committed),
   };
 }
@@ -153,18 +154,6 @@ function applyAlone(statements: Statements, apply: () => OpResult): OpResult {
     statements.run('ROLLBACK TO op');
     statements.run('RELEASE op');
     return failed(failure, error);
-  }
-}
-
-function writeCounts(statements: Statements, state: BatchState): void {
-  for (const [authority, { undelivered, delivered }] of state.counts) {
-    statements.run(
-      `INSERT INTO delivery_count VALUES (?, ?, ?) ON CONFLICT (authority) DO UPDATE
-       SET undelivered = undelivered + excluded.undelivered, delivered = delivered + excluded.delivered`,
-      authority,
-      undelivered,
-      delivered,
-    );
   }
 }
 

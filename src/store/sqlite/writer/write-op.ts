@@ -1,44 +1,9 @@
 /** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
 
-import type {
-  ClaimedDelivery,
-  CommitResult,
-  DeliveryBreach,
-  RequeueOf,
-  RevisionGuard,
-  Settlement,
-} from '../../store.ts';
+import type { ClaimedDelivery, DeliveryBreach, RequeueOf, Settlement } from '../../delivery-queue.ts';
+import type { CommitResult } from '../../write-unit.ts';
 import type { IndexProgress } from '../audit-index/index-barrier.ts';
-
-/** `kind, param, v1, v2`; see `indexKind`. */
-export type IndexRow = readonly [kind: number, param: string, v1: string | number, v2: string | number];
-
-export interface CompiledSql {
-  readonly sql: string;
-  readonly params: readonly (string | number | null)[];
-}
-
-export interface WriteRow {
-  readonly type: string;
-  readonly id: string;
-  readonly version: number;
-  readonly lastUpdatedMs: number;
-  readonly body: string | null;
-  readonly method: string;
-  readonly labels: readonly string[];
-  readonly index: readonly IndexRow[];
-  readonly uniqueKeys: readonly string[];
-  /** Selects the ids of what matches, two at most. */
-  readonly ifNoneExist: CompiledSql | undefined;
-}
-
-export type UnitOp = readonly [
-  kind: 'unit',
-  writes: readonly WriteRow[],
-  guards: readonly RevisionGuard[],
-  /** As `renderAuditRow` gives them. */
-  audits: readonly string[],
-];
+import type { UnitOp } from '../write/unit-op.ts';
 
 export type WriteOp =
   /** A unit of one AuditEvent and nothing else, which most are: its row. */

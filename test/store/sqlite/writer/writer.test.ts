@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
-import { openWriter } from '../../../../src/store/sqlite/write/writer.ts';
+import { openWriter } from '../../../../src/store/sqlite/writer/writer.ts';
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

@@ -2,7 +2,7 @@
  * The keys under which an AuditEvent is found: one for each reference (`id/Type`, so that any type is a range), with a bit
  * for each search parameter that has it; one for each access label; and one that all events have, in the order of time.
  */
-import type { AuditWrite } from '../../store.ts';
+import type { AuditWrite } from '../../audit-write.ts';
 
 /** The reference parameters of AuditEvent; the bit of each in `audit_key.roles` and `audit.present`. */
 export const auditRoles = { patient: 1, agent: 2, entity: 4 } as const;
