@@ -1,4 +1,4 @@
-/** Access tokens as JWTs (RFC 9068): our own, and those of trusted issuers. */
+/** Verifies access tokens that are JWTs (RFC 9068), our own and those of trusted issuers. */
 
 import { createHash } from 'node:crypto';
 import {
@@ -10,13 +10,12 @@ import {
   type FetchImplementation,
   type JWSHeaderParameters,
 } from 'jose';
-import { defined } from '../fhir/defined.ts';
 import { type FhirFault, fault } from '../fhir/fault.ts';
 import { checkTimes, type JsonRecord, type ParsedJwt, parseJwt } from './jwt.ts';
 import type { ServerUrls } from './server-urls.ts';
 import type { SigningKey } from './signing-key.ts';
 
-/** An authorization server, other than this one, whose access tokens are accepted: CPIS_TRUSTED_ISSUERS. */
+/** Another authorization server whose access tokens are accepted, from CPIS_TRUSTED_ISSUERS. */
 export interface TrustedIssuer {
   readonly issuer: string;
   readonly jwksUrl: string;
@@ -28,14 +27,14 @@ export interface IssuerOptions {
   readonly signingKey: SigningKey;
   readonly urls: ServerUrls;
   readonly trustedIssuers: readonly TrustedIssuer[];
-  /** Fetches the JWK Sets of trusted issuers; default: the global fetch. */
+  /** Fetches the JWK Sets of trusted issuers. Default: the global fetch. */
   readonly fetch?: FetchImplementation;
 }
 
-/** What a verified access token says, before the registry is asked. */
+/** The content of a verified access token, not yet checked against the registry. */
 export interface VerifiedToken {
   readonly issuer: string;
-  /** `jti`; where a trusted issuer gives none, the SHA-256 of the token. */
+  /** `jti`, or the SHA-256 of the token if a trusted issuer sets none. */
   readonly tokenId: string;
   readonly clientId: string;
   readonly claims: JsonRecord;
@@ -45,7 +44,7 @@ export interface VerifiedToken {
 interface Issuer {
   readonly algorithms: readonly string[];
   readonly audience: string;
-  /** Values of `typ`. */
+  /** Allowed values of `typ`. */
   readonly types: readonly string[];
   readonly maxAheadS: number;
   readonly getKey: (header: JWSHeaderParameters) => Promise<CryptoKey>;
@@ -55,11 +54,11 @@ const futureLeewayS = 10;
 const ownMaxLifetimeS = 300 + futureLeewayS;
 const trustedMaxLifetimeS = 3600;
 
-/** `iss` -> how its tokens are verified. No trusted issuer can stand in for this server. */
+/** Maps `iss` to the rules for its tokens. A trusted issuer cannot replace this server's own entry. */
 export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: IssuerOptions): ReadonlyMap<string, Issuer> {
   const issuers = new Map<string, Issuer>();
   for (const { issuer, jwksUrl, algorithms, audience } of trustedIssuers) {
-    const getKey = createRemoteJWKSet(new URL(jwksUrl), defined({ [customFetch]: fetch }));
+    const getKey = createRemoteJWKSet(new URL(jwksUrl), fetch && { [customFetch]: fetch });
     issuers.set(issuer, { algorithms, audience, types: ['at+jwt', 'jwt'], maxAheadS: trustedMaxLifetimeS, getKey });
   }
   issuers.set(urls.issuer, {
@@ -76,8 +75,8 @@ export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: Issuer
 }
 
 /**
- * The token as verified at `nowMs`, or a short kind of what is wrong with it. Rejects with a fault `transient` when the
- * issuer's keys cannot be had.
+ * Verifies a token at `nowMs`. Returns its content, or a short reason for the log if it is not valid. Rejects with a fault
+ * `transient` if the issuer's keys cannot be loaded.
  */
 export async function verifyAccessToken(
   text: string,
@@ -94,7 +93,7 @@ export async function verifyAccessToken(
   if (!hasAudience(jwt.claims, issuer.audience)) return 'aud';
   const expS = checkTimes(jwt.claims, { nowMs, expiredLeewayS: 0, futureLeewayS, maxAheadS: issuer.maxAheadS });
   if (expS === undefined || iat === undefined) return 'time';
-  // Bound to a key that this server cannot check (RFC 8705, RFC 9449): not a bearer token.
+  // A token with `cnf` is bound to a key (RFC 8705, RFC 9449). This server cannot check the binding, so it refuses the token.
   if (Object.hasOwn(jwt.claims, 'cnf')) return 'cnf';
   const clientId = clientIdOf(jwt.claims);
   if (clientId === undefined) return 'client';
@@ -112,7 +111,7 @@ function hasAudience({ aud }: JsonRecord, audience: string): boolean {
   return aud === audience || (Array.isArray(aud) && aud.includes(audience));
 }
 
-/** `client_id` (RFC 9068) or `azp` (OpenID Connect); both only when they agree. */
+/** Returns `client_id` (RFC 9068) or `azp` (OpenID Connect). If a token has both, they must be equal. */
 function clientIdOf({ client_id: clientId, azp }: JsonRecord): string | undefined {
   if (clientId !== undefined && azp !== undefined && clientId !== azp) return undefined;
   const id = clientId ?? azp;
@@ -142,7 +141,7 @@ async function isSignedBy(key: CryptoKey, text: string, { algorithms }: Issuer):
 }
 
 function keySourceFailed(cause: unknown): FhirFault {
-  return fault('transient', "The keys of the token's issuer cannot be read at the moment.", {
+  return fault('transient', "The keys of the token's issuer cannot be loaded at the moment. Try again later.", {
     retryAfterS: 30,
     detail: 'issuer-keys',
     cause,

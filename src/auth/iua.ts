@@ -10,7 +10,7 @@ import { isRecord } from './jwt.ts';
 
 const maxLength = 200;
 
-/** As the claims travel in our own access tokens; `parseIua` reads them back to the same Professional. */
+/** The claims as our own access tokens carry them. `parseIua` reads them back to the same Professional. */
 export interface IuaClaims {
   readonly subject_name: string;
   readonly subject_role: string | { readonly system?: string; readonly code: string; readonly display?: string };
@@ -20,8 +20,8 @@ export interface IuaClaims {
 }
 
 /**
- * The professional that the claims name; `absent` when there are no IUA claims, `invalid` when they are incomplete or not
- * of their form (over-long or control characters included). The organisation is not yet compared with the registry.
+ * Reads the professional from the claims. Returns `absent` without IUA claims, and `invalid` if they are incomplete, too long
+ * or hold control characters. Does not compare the organisation with the registry.
  */
 export function parseIua(claims: Readonly<Record<string, unknown>>): Professional | 'absent' | 'invalid' {
   const extensions = claims['extensions'];
@@ -42,7 +42,7 @@ export function parseIua(claims: Readonly<Record<string, unknown>>): Professiona
   return { ...defined({ id }), name, role, organisationName, organisationId };
 }
 
-/** The normalised claims. */
+/** Formats a professional as normalised claims. */
 export function formatIua(professional: Professional): IuaClaims {
   const { id, name, role, organisationName, organisationId } = professional;
   const coded =
@@ -56,7 +56,7 @@ export function formatIua(professional: Professional): IuaClaims {
   };
 }
 
-/** Text of 1 to 200 characters with neither control nor bidirectional formatting characters, nor blanks around it. */
+/** Accepts text of 1 to 200 characters, without control or bidirectional formatting characters and surrounding blanks. */
 function textOf(value: unknown): string | undefined {
   if (typeof value !== 'string' || value === '' || value.length > maxLength) return undefined;
   if (value !== value.trim() || /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value)) return undefined;
@@ -78,14 +78,14 @@ function roleOf(value: unknown): Professional['role'] | undefined {
   return { ...defined({ system }), code, text: display };
 }
 
-/** An ODS code, alone or as `system|code`, or an array of just one. */
+/** Reads an ODS code, alone or as `system|code`, or an array with one of them. */
 function organisationIdOf(value: unknown): string | undefined {
   const text = textOf(Array.isArray(value) && value.length === 1 ? value[0] : value);
   if (text === undefined) return undefined;
   return text.startsWith(`${odsCodeSystem}|`) ? textOf(text.slice(odsCodeSystem.length + 1)) : text;
 }
 
-/** `value` or `system|value`. */
+/** Reads `value` or `system|value`. */
 function idOf(value: unknown): Professional['id'] | undefined {
   const text = textOf(value);
   if (text === undefined) return undefined;

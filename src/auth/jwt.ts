@@ -1,4 +1,4 @@
-/** JSON Web Tokens in compact form, read strictly before any signature is looked at. RFC 7519, RFC 8725. */
+/** Parses JSON Web Tokens strictly, before their signature is verified. RFC 7519, RFC 8725. */
 import { parseJson } from '../fhir/json.ts';
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
@@ -8,21 +8,21 @@ export interface ParsedJwt {
   readonly claims: JsonRecord;
 }
 
-/** The longest token that is read, in characters. */
+/** Maximum length of a token, in characters. */
 const maxTokenLength = 8192;
 const base64url = /^[A-Za-z0-9_-]+$/;
 const limits = { maxDepth: 8, maxKeys: 200 };
 
 /**
- * Header parameters that bring a key or an address of their own, change how the signature is computed, or must be
- * understood: a token that has one is refused and nothing is ever fetched for it.
+ * Header parameters that bring their own key or URL, change how the signature is computed, or must be understood. A token
+ * with one of them is refused, and nothing is fetched for it.
  */
 const refusedHeaders = ['jku', 'jwk', 'x5u', 'x5c', 'crit', 'b64', 'zip', 'cty', 'enc'];
 
 /**
- * The header and claims of a signed JWT; undefined when it is not exactly one: three parts of canonical base64url, JSON
- * objects with each name once, `alg`, `kid` and `typ` as short strings, and no refused header parameter. Nothing in it is
- * to be believed until the signature has been verified.
+ * Parses a signed JWT. Returns undefined unless it has three parts of canonical base64url, JSON objects without duplicate
+ * names, `alg`, `kid` and `typ` as short strings, and no refused header parameter. The content must not be trusted until the
+ * signature is verified.
  */
 export function parseJwt(token: string): ParsedJwt | undefined {
   if (token.length > maxTokenLength) return undefined;
@@ -47,7 +47,7 @@ interface TimeRule {
   readonly maxAheadS: number;
 }
 
-/** `exp` in seconds when the time claims are numbers and hold now; else undefined. `iat` and `nbf` may be absent. */
+/** Returns `exp` in seconds if the time claims are valid now, else undefined. `iat` and `nbf` are optional. */
 export function checkTimes(claims: JsonRecord, rule: TimeRule): number | undefined {
   const now = rule.nowMs / 1000;
   const { exp, iat, nbf } = claims;
@@ -68,7 +68,7 @@ function isShort(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= 200;
 }
 
-/** Only one text stands for the bytes: no padding, no stray bits at the end. */
+/** Rejects padding and stray bits, so that each token has one text only. */
 function isCanonical(part: string): boolean {
   return base64url.test(part) && Buffer.from(part, 'base64url').toString('base64url') === part;
 }

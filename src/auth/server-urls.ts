@@ -1,6 +1,6 @@
-/** Absolute URLs of this server, all derived from the public FHIR base. */
+/** Absolute URLs of this server, derived from the public FHIR base. */
 export interface ServerUrls {
-  /** `iss` of our access tokens: the public base without the base path. */
+  /** `iss` of our access tokens: the public base URL without the base path. */
   readonly issuer: string;
   /** `aud` of our access tokens. */
   readonly baseUrl: string;
@@ -9,11 +9,11 @@ export interface ServerUrls {
   readonly jwksUrl: string;
 }
 
-/** Below the issuer. */
+/** Relative to the issuer. */
 const tokenPath = '/oauth2/token';
 const jwksPath = '/.well-known/jwks.json';
 
-/** `publicBaseUrl` ends with `basePath`; the settings see to that. */
+/** Builds the URLs. The settings ensure that `publicBaseUrl` ends with `basePath`. */
 export function buildServerUrls(publicBaseUrl: string, basePath: string): ServerUrls {
   const issuer = publicBaseUrl.slice(0, publicBaseUrl.length - basePath.length);
   return {

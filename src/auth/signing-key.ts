@@ -3,23 +3,23 @@ import { readFileSync } from 'node:fs';
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose';
 import { createPrivateFile } from '../files/private-file.ts';
 
-/** The server's own ES256 key, which signs access tokens. */
+/** The server's ES256 key for access tokens. */
 export interface SigningKey {
   readonly kid: string;
   readonly privateKey: CryptoKey;
   readonly publicKey: CryptoKey;
   readonly publicJwk: JWK;
-  /** HMAC key of the search cursors, 32 bytes, derived from the signing key. */
+  /** HMAC key of search cursors, 32 bytes, derived from the signing key. */
   readonly cursorKey: Buffer;
-  /** AES key that protects the headers of stored Subscriptions, 32 bytes, derived from the signing key. */
+  /** AES key for the headers of stored Subscriptions, 32 bytes, derived from the signing key. */
   readonly sealKey: Buffer;
-  /** HMAC key of the tokens that bind WebSockets, 32 bytes, derived from the signing key. */
+  /** HMAC key of WebSocket binding tokens, 32 bytes, derived from the signing key. */
   readonly bindingKey: Buffer;
 }
 
 /**
- * Loads the private JWK (EC P-256) of a file; makes the file, readable by its owner only, when it is not there. Several
- * processes that start at once end with the same key. Throws when the file holds anything else.
+ * Loads the private JWK (EC P-256) in a file. Creates the file, readable by its owner only, if it does not exist. Processes
+ * that start at the same time all load the same key. Rejects if the file holds anything else.
  */
 export async function openSigningKey(file: string): Promise<SigningKey> {
   let text: string;
@@ -34,15 +34,15 @@ export async function openSigningKey(file: string): Promise<SigningKey> {
   try {
     return await loadSigningKey(JSON.parse(text));
   } catch {
-    throw new Error(`The signing key file ${file} does not hold a private EC P-256 key as a JWK`);
+    throw new Error(`The signing key file ${file} does not hold a private EC P-256 key as a JWK.`);
   }
 }
 
-/** The signing key of a private JWK (EC P-256). */
+/** Builds the signing key from a private JWK (EC P-256). */
 export async function loadSigningKey(jwk: JWK): Promise<SigningKey> {
   const { kty, crv, x, y, d } = jwk;
   if (kty !== 'EC' || crv !== 'P-256' || x === undefined || y === undefined || typeof d !== 'string') {
-    throw new TypeError('a private EC P-256 key is needed');
+    throw new TypeError('The signing key must be a private EC P-256 key.');
   }
   const kid = await calculateJwkThumbprint({ kty, crv, x, y });
   const publicJwk = { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' };
@@ -63,7 +63,7 @@ function deriveKey(secret: string, purpose: string): Buffer {
 
 async function importEs256(jwk: JWK): Promise<CryptoKey> {
   const key = await importJWK(jwk, 'ES256');
-  if (key instanceof Uint8Array) throw new TypeError('an asymmetric key is needed');
+  if (key instanceof Uint8Array) throw new TypeError('The signing key must be asymmetric.');
   return key;
 }
 

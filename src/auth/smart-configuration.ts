@@ -3,10 +3,7 @@ import { clientAlgorithms } from '../registry/check-public-key.ts';
 import type { ServerUrls } from './server-urls.ts';
 import type { SigningKey } from './signing-key.ts';
 
-/**
- * The body of `[base]/.well-known/smart-configuration`.
- * https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html
- */
+/** Builds `[base]/.well-known/smart-configuration`. https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html */
 export function buildSmartConfiguration(urls: ServerUrls) {
   return {
     issuer: urls.issuer,
@@ -27,7 +24,7 @@ export function buildSmartConfiguration(urls: ServerUrls) {
   };
 }
 
-/** The body of `jwks_uri`: the public key that access tokens are verified with. RFC 7517 section 5. */
+/** Builds the JWK Set at `jwks_uri` with the public key that verifies access tokens (RFC 7517 section 5). */
 export function buildJwks(signingKey: SigningKey): { readonly keys: readonly JWK[] } {
   return { keys: [signingKey.publicJwk] };
 }

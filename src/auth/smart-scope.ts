@@ -1,6 +1,6 @@
 /**
- * SMART App Launch 2 scopes at system level: `system/Flag.rs`. The v1 forms `.read`, `.write` and `.*` are read as `.rs`,
- * `.cud` and `.cruds`. Scopes of patients and users, and those narrowed by a query, are not given out here.
+ * SMART App Launch 2 scopes at system level, such as `system/Flag.rs`. The v1 forms `.read`, `.write` and `.*` mean `.rs`,
+ * `.cud` and `.cruds`. Scopes at patient or user level, and scopes with a query, are not supported.
  * https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
  */
 import type { Permission } from '../cpis/caller.ts';
@@ -19,7 +19,7 @@ const form = /^system\/(\*|[A-Z][A-Za-z]{1,63})\.(read|write|\*|(?=[cruds])c?r?u
 const maxScopeLength = 4000;
 const maxScopes = 100;
 
-/** One scope; undefined when it is not one that this server knows. */
+/** Parses a scope. Returns undefined if it is not supported. */
 export function parseScope(text: string): SmartScope | undefined {
   const [, type, suffix] = form.exec(text) ?? [];
   if (type === undefined || suffix === undefined) return undefined;
@@ -27,15 +27,15 @@ export function parseScope(text: string): SmartScope | undefined {
   return { type, permissions: order.filter((permission) => letters.includes(permission)) };
 }
 
-/** A `scope` parameter or claim (RFC 6749 section 3.3) as its scopes; undefined for one that is over-long. */
+/** Splits a `scope` parameter or claim (RFC 6749 section 3.3). Returns undefined if it is too long. */
 export function splitScopes(text: string): readonly string[] | undefined {
   const scopes = text.split(' ').filter((scope) => scope !== '');
   return text.length > maxScopeLength || scopes.length > maxScopes ? undefined : scopes;
 }
 
 /**
- * What is both asked for and registered, permission by permission; a wildcard on either side covers every type. Scopes
- * that are unknown here grant nothing.
+ * Returns the permissions that are both requested and registered, by type. A wildcard on either side covers every type.
+ * Unsupported scopes grant nothing.
  */
 export function intersectScopes(requested: readonly string[], registered: readonly string[]): Grants {
   const asked = grantsOf(requested);
@@ -48,7 +48,7 @@ export function intersectScopes(requested: readonly string[], registered: readon
   return grants;
 }
 
-/** The `scope` of a token that has these grants, in a fixed order. */
+/** Formats grants as the `scope` of a token, in a fixed order. */
 export function formatGrants(grants: Grants): string {
   return [...grants]
     .map(([type, granted]) => `system/${type}.${order.filter((permission) => granted.has(permission)).join('')}`)

@@ -1,13 +1,12 @@
 /**
- * A bounded map that forgets what has not been used for long: two generations, so that a hit costs one look-up and no
- * reordering.
+ * A bounded map that drops entries not used recently. Two generations make a hit cost one look-up, without reordering.
  */
 export class TokenCache<Value> {
   readonly #generationSize: number;
   #young = new Map<string, Value>();
   #old = new Map<string, Value>();
 
-  /** Holds at most `capacity` entries, and at least the last half of that many used. */
+  /** Keeps at most `capacity` entries, and at least the `capacity / 2` used last. */
   constructor(capacity: number) {
     this.#generationSize = Math.max(1, Math.floor(capacity / 2));
   }

@@ -1,4 +1,4 @@
-/** The OAuth 2.0 token endpoint of SMART Backend Services, without a web framework. RFC 6749 sections 4.4 and 5. */
+/** The OAuth 2.0 token endpoint of SMART Backend Services, independent of the web framework. RFC 6749 sections 4.4 and 5. */
 
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
@@ -20,15 +20,15 @@ export interface TokenRequestContext {
   readonly store: Pick<Store, 'useOnce'>;
   readonly signingKey: SigningKey;
   readonly urls: ServerUrls;
-  /** Seconds that an access token lives; 300 at most. */
+  /** Lifetime of an access token in seconds, maximum 300. */
   readonly lifetimeS: number;
 }
 
-export interface TokenAnswer {
+export interface TokenResponse {
   readonly status: 200 | 400 | 401 | 503;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Readonly<Record<string, unknown>>;
-  /** Why it was refused, a short kind for the log; never a value that was sent. */
+  /** Why the request was refused, for the log. Never a value from the request. */
   readonly reason?: string;
 }
 
@@ -52,20 +52,24 @@ const singleParameters = [
 ];
 
 /**
- * Answers one token request. Never throws for what a client sends; every failure to authenticate is the same 401, and a
- * store that cannot use up the `jti` is a 503 without a token.
+ * Responds to a token request. Never throws because of the request. Every failure to authenticate is the same 401. If the
+ * store cannot record the `jti` the response is 503, without a token.
  */
-export async function issueToken(form: URLSearchParams, context: TokenRequestContext): Promise<TokenAnswer> {
+export async function issueToken(form: URLSearchParams, context: TokenRequestContext): Promise<TokenResponse> {
   const repeated = singleParameters.find((name) => form.getAll(name).length > 1);
-  if (repeated !== undefined) return refuse('invalid_request', `The parameter ${repeated} is repeated.`);
+  if (repeated !== undefined) return refuse('invalid_request', `Send the parameter ${repeated} only once.`);
   const grantType = form.get('grant_type');
   if (grantType === null) return refuse('invalid_request', 'The parameter grant_type is required.');
   if (grantType !== 'client_credentials') {
-    return refuse('unsupported_grant_type', 'The only grant_type is client_credentials.');
+    return refuse('unsupported_grant_type', 'The grant_type must be client_credentials.');
   }
   const assertion = form.get('client_assertion');
   if (assertion === null || form.get('client_assertion_type') !== clientAssertionType || form.has('client_secret')) {
-    return refuse('invalid_client', 'Clients authenticate by private_key_jwt.', 'no-assertion');
+    return refuse(
+      'invalid_client',
+      'Authenticate with private_key_jwt: send client_assertion and client_assertion_type.',
+      'no-assertion',
+    );
   }
   const requested = splitScopes(form.get('scope') ?? '');
   if (requested === undefined || requested.length === 0 || !requested.every((scope) => parseScope(scope))) {
@@ -77,7 +81,7 @@ export async function issueToken(form: URLSearchParams, context: TokenRequestCon
   const authenticated = await authenticate(assertion, context);
   if (authenticated.kind === 'refused') {
     return authenticated.reason === 'store'
-      ? refuse('temporarily_unavailable', 'No token can be given at the moment.', 'store')
+      ? refuse('temporarily_unavailable', 'The server cannot issue a token at the moment. Try again later.', 'store')
       : refuse('invalid_client', 'The client could not be authenticated.', authenticated.reason);
   }
   const { client, claims } = authenticated;
@@ -88,7 +92,7 @@ export async function issueToken(form: URLSearchParams, context: TokenRequestCon
   const iuaProblem = checkProfessional(professional, client);
   if (iuaProblem !== undefined) return refuse('invalid_grant', iuaProblem, 'iua');
   const scope = formatGrants(intersectScopes(requested, client.scopes));
-  if (scope === '') return refuse('invalid_scope', 'None of the scopes is registered for this client.');
+  if (scope === '') return refuse('invalid_scope', 'None of the requested scopes is registered for this client.');
   const accessToken = await signAccessToken(
     client,
     scope,
@@ -115,7 +119,7 @@ async function authenticate(assertion: string, { registry, store, urls, nowMs }:
   }
 }
 
-/** In words, when the IUA claims do not do for this client. */
+/** Returns a description of the problem if the IUA claims do not suit the client. */
 function checkProfessional(professional: Professional | 'absent' | 'invalid', client: Client): string | undefined {
   if (professional === 'absent') {
     return client.role === 'care-provider'
@@ -130,7 +134,7 @@ function checkProfessional(professional: Professional | 'absent' | 'invalid', cl
     : 'The subject_organization_id must be the ODS code of the organisation that the client is registered for.';
 }
 
-/** RFC 9068. */
+/** Signs an access token (RFC 9068). */
 function signAccessToken(
   client: Client,
   scope: string,
@@ -154,7 +158,7 @@ function signAccessToken(
     .sign(signingKey.privateKey);
 }
 
-function refuse(error: OAuthError, description: string, reason: string = error): TokenAnswer {
+function refuse(error: OAuthError, description: string, reason: string = error): TokenResponse {
   return {
     status: error === 'invalid_client' || error === 'temporarily_unavailable' ? statusOf[error] : 400,
     headers: error === 'temporarily_unavailable' ? { ...headers, 'Retry-After': '5' } : headers,

@@ -8,25 +8,25 @@ import { checkTimes, type JsonRecord, type ParsedJwt, parseJwt } from './jwt.ts'
 interface AssertionRule {
   readonly registry: Registry;
   readonly useOnce: Store['useOnce'];
-  /** The only `aud` that is taken. */
+  /** The only accepted `aud`. */
   readonly tokenUrl: string;
   readonly nowMs: number;
 }
 
-/** `reason` is for the log only: what is answered never tells one from another. */
+/** `reason` is for the log only. The response is the same for every reason. */
 type AssertionResult =
   | { readonly kind: 'verified'; readonly client: Client; readonly claims: JsonRecord }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** Clocks may differ by this much. */
+/** Maximum difference between the clocks of client and server. */
 const leewayS = 10;
 const maxAheadS = 300;
 const importedKeys = new WeakMap<JsonWebKeyRecord, Promise<CryptoKey | Uint8Array>>();
 
 /**
- * Authenticates a client by its assertion (RFC 7523 section 3, SMART Backend Services, RFC 8725): the algorithm is the
- * one that the registry fixes for the key, and `jti` is used up durably. Rejects when the store does: then the `jti` may or may not
- * have been used, and no token may be given.
+ * Authenticates a client by its assertion (RFC 7523 section 3, SMART Backend Services, RFC 8725). The registry fixes the
+ * algorithm of each key, and the `jti` is recorded durably so that it is accepted once. Rejects if the store fails. The `jti` may
+ * then have been recorded or not, so no token may be issued.
  */
 export async function verifyClientAssertion(assertion: string, rule: AssertionRule): Promise<AssertionResult> {
   const jwt = parseJwt(assertion);
@@ -50,7 +50,7 @@ export async function verifyClientAssertion(assertion: string, rule: AssertionRu
   });
   if (expS === undefined) return refused('time');
   if (typeof jti !== 'string' || jti === '' || jti.length > 128) return refused('jti');
-  // Kept a minute beyond the last moment of acceptance, for clocks that are set back a little.
+  // Kept a minute longer than the assertion is accepted, in case the clock is set back a little.
   const forgetAtMs = Math.ceil((expS + leewayS + 60) * 1000);
   if (!(await rule.useOnce(replayKey(client.clientId, jti), forgetAtMs, rule.nowMs))) return refused('replayed');
   return { kind: 'verified', client, claims: jwt.claims };
@@ -60,7 +60,7 @@ function refused(reason: string): AssertionResult {
   return { kind: 'refused', reason };
 }
 
-/** The one registered key of that `kid`, if its registered `alg` is the header's. */
+/** Returns the registered key with the `kid` of the header, if exactly one exists and its registered `alg` is the header's. */
 function selectKey(client: Client, { header }: ParsedJwt): JsonWebKeyRecord | undefined {
   const [key, another] = client.jwks.keys.filter((each) => each.kid === header.kid);
   if (key === undefined || another !== undefined || key['alg'] !== header.alg) return undefined;

@@ -1,4 +1,4 @@
-/** Who an `Authorization` header stands for (RFC 6750), cached until the token expires. */
+/** Finds the caller of an `Authorization` header (RFC 6750). Verified tokens are cached until they expire. */
 import type { Caller } from '../cpis/caller.ts';
 import { type FhirFault, fault } from '../fhir/fault.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -9,22 +9,22 @@ import { TokenCache } from './token-cache.ts';
 interface TokenVerifierOptions extends IssuerOptions {
   readonly registry: () => Registry;
   readonly nowMs: () => number;
-  /** Tokens remembered; default 10,000. */
+  /** Maximum number of cached tokens. Default 10,000. */
   readonly cacheSize?: number;
 }
 
 export interface TokenVerifier {
   /**
-   * The caller of an `Authorization` header. Rejects with a fault `login` that carries `WWW-Authenticate`, or `transient`
-   * when a trusted issuer's keys cannot be had.
+   * Verifies an `Authorization` header and returns the caller. Rejects with a fault `login`, or `transient` if the keys of a
+   * trusted issuer cannot be loaded.
    */
   verify(authorization: string | undefined): Promise<Caller>;
-  /** The same without waiting, when this very header was verified before and still holds; else undefined. */
+  /** Returns the caller at once if this header was verified before and is still valid, else undefined. */
   peek(authorization: string | undefined): Caller | undefined;
 }
 
 interface CacheEntry {
-  /** The whole header: the cache's key is its end. */
+  /** The complete header, because the key of the cache is only its end. */
   readonly authorization: string;
   readonly token: VerifiedToken;
   readonly caller: Caller;
@@ -73,7 +73,7 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
   return { verify, peek };
 }
 
-/** Different for each token, and far shorter to hash than the whole. */
+/** Returns the cache key: the signature differs for each token and is much shorter to hash than the whole header. */
 function signatureOf(authorization: string): string {
   return authorization.slice(authorization.lastIndexOf('.') + 1);
 }

@@ -62,7 +62,7 @@ export interface RefusedRequest {
 }
 
 /** What the token endpoint answers. */
-interface TokenAnswer {
+interface TokenResponse {
   readonly status: number;
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;
@@ -77,7 +77,7 @@ export interface ServerOptions {
   readonly perform: Perform;
   /** Takes the Authorization header. Throws FhirFault `login`. */
   readonly authenticate: (authorization: string | undefined) => Caller | Promise<Caller>;
-  readonly issueToken: (form: URLSearchParams) => Promise<TokenAnswer>;
+  readonly issueToken: (form: URLSearchParams) => Promise<TokenResponse>;
   readonly smartConfiguration: () => unknown;
   readonly jwks: () => unknown;
   /** The public keys that notifications are verified with, a JWK Set. */

@@ -1,10 +1,18 @@
-/** What is wrong with operator-written configuration, in words that name the place and never repeat a value. */
+/** Describes problems of configuration files and settings. Names the place and never repeats a value. */
 import type { ErrorObject } from 'ajv';
 
-/** Keyword of our own: how a `pattern` reads in words. */
+/** Keyword of our own: a description of `pattern` in words. */
 export const formKeyword = 'x-form';
 
-/** `/clients/2/jwks` -> `clients[2].jwks` */
+const typeNames: Readonly<Record<string, string>> = {
+  integer: 'a whole number',
+  boolean: 'true or false',
+  string: 'text',
+  object: 'an object',
+  array: 'a list',
+};
+
+/** Converts `/clients/2/jwks` to `clients[2].jwks`. */
 function describePath(pointer: string): string {
   return pointer
     .split('/')
@@ -14,11 +22,12 @@ function describePath(pointer: string): string {
 }
 
 /**
- * One line for one error of ajv (which must run with `verbose`). `knownNames` are those that a misspelt name is held
- * against.
+ * Describes an error of ajv, which must run with `verbose`. `knownNames` are the candidates for correcting a misspelt name;
+ * default: the names that the schema allows there.
  */
 export function describeProblem(error: ErrorObject, knownNames: readonly string[] = []): string {
   const path = describePath(error.instancePath);
+  const place = path === '' ? 'the document' : path;
   const params: Readonly<Record<string, unknown>> = error.params;
   const below = (name: unknown): string => (path === '' ? String(name) : `${path}.${String(name)}`);
   switch (error.keyword) {
@@ -31,13 +40,21 @@ export function describeProblem(error: ErrorObject, knownNames: readonly string[
       return `${below(name)}: is not known${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
     }
     case 'pattern':
-      return `${path}: must be ${error.parentSchema?.[formKeyword] ?? 'of another form'}`;
+      return `${path}: must be ${error.parentSchema?.[formKeyword] ?? 'in another form'}`;
     case 'enum':
       return `${path}: must be one of ${allowedValues(params).join(', ')}`;
     case 'discriminator':
       return `${path}: has an unknown or missing ${String(params['tag'])}`;
+    case 'type':
+      return `${place}: must be ${typeNames[String(params['type'])] ?? String(params['type'])}`;
+    case 'minimum':
+      return `${place}: must be at least ${String(params['limit'])}`;
+    case 'maximum':
+      return `${place}: must be at most ${String(params['limit'])}`;
+    case 'minItems':
+      return `${place}: must have at least ${String(params['limit'])} entry`;
     default:
-      return `${path === '' ? 'the whole' : path}: ${error.message ?? 'is not valid'}`;
+      return `${place}: ${error.message ?? 'is not valid'}`;
   }
 }
 
@@ -45,21 +62,21 @@ function allowedValues(params: Readonly<Record<string, unknown>>): readonly stri
   return Array.isArray(params['allowedValues']) ? params['allowedValues'].map(String) : [];
 }
 
-/** The known name within a third of its length of edits, if any. */
+/** Returns the nearest known name whose edit distance is at most 2 or a third of its length. */
 function nearestName(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
-  let least = Number.POSITIVE_INFINITY;
+  let minDistance = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
     const distance = editDistance(name, candidate);
-    if (distance < least && distance <= Math.max(2, candidate.length / 3)) {
+    if (distance < minDistance && distance <= Math.max(2, candidate.length / 3)) {
       nearest = candidate;
-      least = distance;
+      minDistance = distance;
     }
   }
   return nearest;
 }
 
-/** Levenshtein distance; long names are cut, they are near nothing. */
+/** Returns the Levenshtein distance. Cuts `left` to 64 characters to bound the work. */
 function editDistance(left: string, right: string): number {
   const from = left.slice(0, 64);
   let row = Array.from({ length: right.length + 1 }, (_, column) => column);

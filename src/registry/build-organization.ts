@@ -4,7 +4,7 @@ import type { Organisation } from '../cpis/caller.ts';
 export const odsCodeSystem = 'https://fhir.nhs.uk/Id/ods-organization-code';
 const gssCodeSystem = 'https://cpis-fhir.example.org/fhir/Id/gss-code';
 const dfeCodeSystem = 'https://cpis-fhir.example.org/fhir/Id/dfe-code';
-/** System of `Organization.contact.purpose`; its codes are in profiles/. */
+/** System of `Organization.contact.purpose`. Its codes are in profiles/. */
 export const contactPurposeSystem = 'https://cpis-fhir.example.org/fhir/CodeSystem/contact-purpose';
 
 const organizationTypeSystem = 'http://terminology.hl7.org/CodeSystem/organization-type';
@@ -15,8 +15,8 @@ const typeOf = {
 } as const;
 
 /**
- * The R4 Organization of a registered organisation. `revision` is that of the registry snapshot: version and time of the
- * resource are those of the load, the same for every reader until the next one.
+ * Builds the R4 Organization of a registered organisation. Its version and time are the `revision` of the registry snapshot,
+ * so they are the same for every reader until the next reload.
  */
 export function buildOrganization(organisation: Organisation, revision: number) {
   const { code, display, text } = typeOf[organisation.kind];

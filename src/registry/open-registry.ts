@@ -4,11 +4,11 @@ import { parseRegistry, RegistryError, type RegistryOptions } from './parse-regi
 import type { Registry } from './registry.ts';
 
 export interface RegistryHolder {
-  /** The snapshot in force. Ask again at each use: a reload replaces it. */
+  /** The current snapshot. Read it at each use, because a reload replaces it. */
   readonly current: Registry;
   /**
-   * Reads the file again. On problems the old snapshot stays and they are returned; none: the new one is in force. A local
-   * authority may change but not go: plans of it may be shown, whose telephones stand here only.
+   * Reads the file again and returns its problems. If there are any, the current snapshot stays. A local authority must not be
+   * removed, because its plans may still be shown and its telephone numbers are only in the registry.
    */
   reload(): readonly string[];
 }
@@ -18,7 +18,7 @@ interface OpenRegistryOptions extends RegistryOptions {
   readonly onReload?: (registry: Registry) => void;
 }
 
-/** Reads the registry file. Throws RegistryError when it cannot be used at start. */
+/** Reads the registry file. Throws RegistryError if the file has problems. */
 export function openRegistry(file: string, options: OpenRegistryOptions): RegistryHolder {
   let current = loadRegistry(file, options.nowMs(), options);
   return {
@@ -35,7 +35,9 @@ export function openRegistry(file: string, options: OpenRegistryOptions): Regist
       }
       const gone = [...current.authorities.keys()].filter((id) => !next.authorities.has(id));
       if (gone.length > 0) {
-        return gone.map((id) => `organisations: local authority ${id} is missing, and its plans may still be shown`);
+        return gone.map(
+          (id) => `organisations: local authority ${id} is missing; add it again, because its plans may still be shown`,
+        );
       }
       current = next;
       options.onReload?.(current);
@@ -56,7 +58,7 @@ function loadRegistry(file: string, revision: number, options: RegistryOptions):
 
 function describeReadError(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-  if (code === 'ENOENT') return 'the file is not there';
-  if (code !== undefined) return `the file cannot be read (${code})`;
-  return 'the file is not JSON with every name once';
+  if (code === 'ENOENT') return 'the file does not exist';
+  if (code !== undefined) return `cannot read the file (${code})`;
+  return 'the file is not valid JSON, or a name occurs twice in one object';
 }

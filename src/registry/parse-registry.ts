@@ -6,7 +6,7 @@ import { parseWebhookSecret } from './parse-webhook-secret.ts';
 import type { Client, Registry } from './registry.ts';
 import { registrySchema } from './registry-schema.ts';
 
-/** Every problem of a registry file at once, each with its place, none with a value. */
+/** Lists every problem of a registry file, each with its place and without a value. */
 export class RegistryError extends Error {
   readonly problems: readonly string[];
 
@@ -18,7 +18,7 @@ export class RegistryError extends Error {
 }
 
 export interface RegistryOptions {
-  /** Lets `subscriptionOrigins` be http and on loopback: for the demo and tests. */
+  /** Allows http and loopback addresses in `subscriptionOrigins`, for the demo and tests. */
   readonly allowLoopback?: boolean;
 }
 
@@ -44,8 +44,8 @@ const organisationKindOf: Readonly<Record<Role, Organisation['kind']>> = {
 };
 
 /**
- * Checks a registry file's content and makes the immutable snapshot. An organisation's `id` is its GSS code (local
- * authority) or its ODS code. `revision` is the epoch ms of the load. Throws RegistryError.
+ * Checks the content of a registry file and builds the immutable snapshot. The `id` of a local authority is its GSS code, that
+ * of any other organisation its ODS code. `revision` is the time of the load in epoch milliseconds. Throws RegistryError.
  */
 export function parseRegistry(json: unknown, revision: number, options: RegistryOptions = {}): Registry {
   const file: unknown = structuredClone(json);
@@ -56,14 +56,15 @@ export function parseRegistry(json: unknown, revision: number, options: Registry
   const seen = new Set<string>();
   const claim = (kind: string, value: string, path: string): void => {
     const key = `${kind}|${value}`;
-    if (seen.has(key)) problems.add(`${path}: is there already`);
+    if (seen.has(key)) problems.add(`${path}: must be unique; another entry has this value`);
     seen.add(key);
   };
   file.organisations.forEach((record, index) => {
     const path = `organisations[${index}]`;
     const [id, idPath] =
       record.kind === 'local-authority' ? [record.gssCode, `${path}.gssCode`] : [record.odsCode, `${path}.odsCode`];
-    if (record.id !== undefined && record.id !== id) problems.add(`${path}.id: must be its GSS or ODS code, or absent`);
+    if (record.id !== undefined && record.id !== id)
+      problems.add(`${path}.id: must be the GSS or ODS code of the organisation, or absent`);
     claim('id', id, idPath);
     claim('ods', record.odsCode, `${path}.odsCode`);
     if (record.kind === 'local-authority') {
@@ -95,41 +96,41 @@ function checkClient(
 ): string[] {
   const problems: string[] = [];
   const organisation = organisations.get(record.organisation);
-  if (organisation === undefined) problems.push(`${path}.organisation: no organisation of this file has that id`);
+  if (organisation === undefined) problems.push(`${path}.organisation: no organisation in this file has this id`);
   else if (organisation.kind !== organisationKindOf[record.role]) {
-    problems.push(`${path}.role: does not fit the organisation, whose kind is ${organisation.kind}`);
+    problems.push(`${path}.role: does not match the organisation, whose kind is ${organisation.kind}`);
   }
   record.jwks.keys.forEach((key, index) => {
     const problem = checkPublicKey(key);
     if (problem !== undefined) problems.push(`${path}.jwks.keys[${index}]: ${problem}`);
     if (record.jwks.keys.findIndex((other) => other.kid === key.kid) !== index) {
-      problems.push(`${path}.jwks.keys[${index}].kid: is there already`);
+      problems.push(`${path}.jwks.keys[${index}].kid: must be unique; another key of the client has this value`);
     }
   });
   if (record.role !== 'authority' && record.subscriptionOrigins.length > 0) {
-    problems.push(`${path}.subscriptionOrigins: only an authority has Subscriptions`);
+    problems.push(`${path}.subscriptionOrigins: only an authority can have Subscriptions`);
   }
   if (record.role !== 'care-provider' && record.silentReads) {
-    problems.push(`${path}.silentReads: only a care provider reads silently`);
+    problems.push(`${path}.silentReads: only a care provider can read silently`);
   }
   if (record.role !== 'authority' && record.webhookSecrets.length > 0) {
-    problems.push(`${path}.webhookSecrets: only an authority is sent notifications`);
+    problems.push(`${path}.webhookSecrets: only an authority receives notifications`);
   }
   record.webhookSecrets.forEach((secret, index) => {
     if (parseWebhookSecret(secret) !== undefined) return;
-    problems.push(`${path}.webhookSecrets[${index}]: must be whsec_ and the base64 of 24 to 64 bytes`);
+    problems.push(`${path}.webhookSecrets[${index}]: must be whsec_ followed by the base64 of 24 to 64 bytes`);
   });
   record.subscriptionOrigins.forEach((origin, index) => {
     if (!isOrigin(origin, allowLoopback)) {
       problems.push(
-        `${path}.subscriptionOrigins[${index}]: must be an exact origin, https://host or https://host:port, without a slash at its end`,
+        `${path}.subscriptionOrigins[${index}]: must be an exact origin, https://host or https://host:port, without a trailing slash`,
       );
     }
   });
   return problems;
 }
 
-/** An origin as the URL standard writes it: https, or http on 127.0.0.0/8 where that is allowed. */
+/** Returns whether the text is an origin in canonical form: https, or http on 127.0.0.0/8 if `allowLoopback`. */
 function isOrigin(text: string, allowLoopback: boolean): boolean {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || url.origin !== text) return false;

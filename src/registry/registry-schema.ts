@@ -1,7 +1,7 @@
-/** The form of the registry file. What JSON Schema cannot say is in parse-registry.ts. */
+/** The JSON Schema of the registry file. parse-registry.ts checks what a schema cannot express. */
 import { formKeyword } from '../json-schema/describe-problem.ts';
 
-/** Form of a registered scope; src/auth/smart-scope.ts gives it its meaning. A test holds both together. */
+/** Form of a registered scope. src/auth/smart-scope.ts parses it; a test compares the two. */
 export const registeredScopePattern = '^system/(\\*|[A-Z][A-Za-z]{1,63})\\.((?=[cruds])c?r?u?d?s?|read|write|\\*)$';
 
 const name = {
@@ -48,7 +48,7 @@ const client = {
     clientId: {
       type: 'string',
       pattern: '^[A-Za-z0-9][A-Za-z0-9._~:/-]{0,127}$',
-      [formKeyword]: '1 to 128 of the characters of a URL',
+      [formKeyword]: '1 to 128 letters, digits or . _ ~ : / -, starting with a letter or digit',
     },
     organisation: { type: 'string' },
     role: { enum: ['authority', 'care-provider', 'operator'] },

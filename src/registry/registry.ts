@@ -1,4 +1,4 @@
-/** The registry: organisations and clients, operator-owned configuration. A snapshot is immutable; a reload makes a new one. */
+/** The registry: organisations and clients, configured by the operator. A snapshot is immutable; a reload builds a new one. */
 import type { LocalAuthority, Organisation, Role } from '../cpis/caller.ts';
 
 export interface Client {
@@ -7,13 +7,13 @@ export interface Client {
   readonly role: Role;
   /** Public keys (RFC 7517), each with `kid`. */
   readonly jwks: { readonly keys: readonly JsonWebKeyRecord[] };
-  /** SMART scopes that the client may ask for. */
+  /** SMART scopes that the client may request. */
   readonly scopes: readonly string[];
   readonly subscriptionOrigins: readonly string[];
   readonly silentReads: boolean;
   /** How AuditEvents are sent to this client's endpoints: `PUT {endpoint}/AuditEvent/{id}` or `POST {endpoint}`. */
   readonly notificationMethod: 'PUT' | 'POST';
-  /** What its notifications are signed with beside our own keys: HMAC secrets of 24 to 64 bytes, two while they change. */
+  /** HMAC secrets of 24 to 64 bytes that also sign its notifications. Two during a change of secret. */
   readonly webhookSecrets: readonly Uint8Array[];
 }
 
@@ -21,7 +21,7 @@ export interface Client {
 export type JsonWebKeyRecord = Readonly<Record<string, unknown>> & { readonly kid: string; readonly kty: string };
 
 export interface Registry {
-  /** Grows at each reload (epoch ms of the load): what was derived from an older snapshot is derived again. */
+  /** Time of the load in epoch milliseconds. It grows at each reload, so that caches notice a new snapshot. */
   readonly revision: number;
   readonly organisations: ReadonlyMap<string, Organisation>;
   readonly authorities: ReadonlyMap<string, LocalAuthority>;

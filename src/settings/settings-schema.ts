@@ -1,7 +1,4 @@
-/**
- * The settings, one JSON Schema: name -> type, limits, default, unit. docs/settings.md has the same rows; a test holds
- * both together, both ways.
- */
+/** The JSON Schema of the settings: type, limits, default and unit of each. A test compares it with docs/settings.md. */
 import { formKeyword } from '../json-schema/describe-problem.ts';
 
 const url = { type: 'string', minLength: 1, maxLength: 1000 };
@@ -15,7 +12,7 @@ export const settingsSchema = {
     CPIS_BASE_PATH: {
       type: 'string',
       pattern: '^(/[A-Za-z0-9._~-]+)+$',
-      [formKeyword]: 'a path such as /FHIR/R4, without a slash at its end',
+      [formKeyword]: 'a path such as /FHIR/R4, without a trailing slash',
       default: '/FHIR/R4',
     },
     CPIS_HOST: { type: 'string', minLength: 1, maxLength: 255, default: '127.0.0.1' },
@@ -51,13 +48,13 @@ export const settingsSchema = {
     CPIS_METRICS_TOKEN: {
       type: 'string',
       pattern: '^[A-Za-z0-9._~+/=-]{16,256}$',
-      [formKeyword]: '16 to 256 of the characters of a bearer token',
+      [formKeyword]: '16 to 256 letters, digits or . _ ~ + / = -',
     },
     CPIS_TRUSTED_PROXIES: {
       type: 'string',
       maxLength: 1000,
       pattern: '^[0-9A-Fa-f.:]+(/[0-9]{1,3})?(,[0-9A-Fa-f.:]+(/[0-9]{1,3})?)*$',
-      [formKeyword]: 'addresses or CIDR blocks with commas between them',
+      [formKeyword]: 'addresses or CIDR blocks, separated by commas',
     },
     CPIS_LOG_LEVEL: {
       type: 'string',

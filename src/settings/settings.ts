@@ -1,4 +1,4 @@
-/** Settings from the environment: the only reader of `process.env` is the caller of `loadSettings`. docs/settings.md */
+/** Reads the settings from the environment. docs/settings.md lists them. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
@@ -10,12 +10,12 @@ import { type SettingName, settingsSchema, trustedIssuersSchema } from './settin
 export interface Settings {
   readonly basePath: string;
   readonly host: string;
-  /** 0: any free port. */
+  /** 0 selects a free port. */
   readonly port: number;
-  /** As set; undefined: derived from host and port by `resolvePublicBaseUrl` once the port is bound. */
+  /** Undefined if not set; `resolvePublicBaseUrl` then derives it from host and port. */
   readonly publicBaseUrl: string | undefined;
   readonly dataFolder: string;
-  /** undefined: the embedded store, in the data folder. */
+  /** Undefined for the embedded store in the data folder. */
   readonly mongodb: MongodbSettings | undefined;
   readonly registryFile: string;
   readonly signingKeyFile: string;
@@ -29,7 +29,7 @@ export interface Settings {
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly metricsToken: string | undefined;
-  /** Whose X-Forwarded-For is believed: addresses or CIDR blocks. */
+  /** Addresses or CIDR blocks of proxies whose X-Forwarded-For is trusted. */
   readonly trustedProxies: readonly string[];
   readonly logLevel: string;
   readonly allowLoopbackEndpoints: boolean;
@@ -42,13 +42,13 @@ export interface Settings {
 }
 
 export interface MongodbSettings {
-  /** May hold a password: never logged. */
+  /** May hold a password, so it must never be logged. */
   readonly url: string;
   readonly timeoutMs: number;
   readonly dangerouslyAllowStandalone: boolean;
 }
 
-/** Every problem at once, in plain words that repeat no value. The CLI prints them and exits 2. */
+/** Lists every problem of the settings, without their values. The command line prints it and exits with 2. */
 export class SettingsError extends Error {
   readonly problems: readonly string[];
 
@@ -67,8 +67,8 @@ const loopbackHost = /^(127(\.\d{1,3}){3}|localhost|::1|\[::1\])$/;
 const settingNames = Object.keys(settingsSchema.properties);
 
 /**
- * Reads every `CPIS_*` variable of `env`; others are ignored. `readText` reads the trusted-issuers file.
- * Throws SettingsError.
+ * Reads every `CPIS_*` variable of `env` and ignores all others. `readText` reads the files that settings name. Throws
+ * SettingsError.
  */
 export function loadSettings(
   env: Readonly<Record<string, string | undefined>>,
@@ -78,7 +78,7 @@ export function loadSettings(
   const values: Record<string, unknown> = {};
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith('CPIS_') || text === undefined) continue;
-    if (text === '') problems.push(`${name}: is empty; give it a value or leave it out`);
+    if (text === '') problems.push(`${name}: is empty; set a value or remove it`);
     else values[name] = coerce(name, text);
   }
   if (!validateSettings(values)) {
@@ -122,13 +122,13 @@ export function loadSettings(
   return settings;
 }
 
-/** The absolute URL of the FHIR base as clients see it, without a slash at its end. */
+/** Returns the absolute URL of the FHIR base as clients see it, without a trailing slash. */
 export function resolvePublicBaseUrl(settings: Settings, boundPort: number): string {
   const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
   return settings.publicBaseUrl ?? `http://${host}:${boundPort}${settings.basePath}`;
 }
 
-/** Strict: what does not read wholly as the setting's type stays text, and the schema refuses it. */
+/** Converts text to the type of the setting. Leaves malformed text as it is, so that the schema rejects it. */
 function coerce(name: string, text: string): unknown {
   const schema: { readonly type: string } | undefined = Object.hasOwn(settingsSchema.properties, name)
     ? settingsSchema.properties[name as SettingName]
@@ -167,14 +167,14 @@ function checkTogether(settings: Settings): string[] {
   }
   if (settings.publicBaseUrl === undefined) {
     if (!loopbackHost.test(settings.host)) {
-      problems.push('CPIS_PUBLIC_BASE_URL: is required when CPIS_HOST is not a loopback address');
+      problems.push('CPIS_PUBLIC_BASE_URL: is required because CPIS_HOST is not a loopback address');
     }
     return problems;
   }
   const problem = checkUrl(settings.publicBaseUrl, true);
   if (problem !== undefined) problems.push(`CPIS_PUBLIC_BASE_URL: ${problem}`);
   else if (new URL(settings.publicBaseUrl).href !== settings.publicBaseUrl) {
-    problems.push('CPIS_PUBLIC_BASE_URL: must be as browsers write it: lower-case host, no default port, no ./ or ../');
+    problems.push('CPIS_PUBLIC_BASE_URL: must be a normalised URL: lower-case host, no default port, no ./ or ../');
   }
   if (!settings.publicBaseUrl.endsWith(settings.basePath)) {
     problems.push('CPIS_PUBLIC_BASE_URL: must end with CPIS_BASE_PATH');
@@ -192,7 +192,7 @@ function readTrustedIssuers(
   const file = text('CPIS_TRUSTED_ISSUERS_FILE');
   const name = file === undefined ? 'CPIS_TRUSTED_ISSUERS' : 'CPIS_TRUSTED_ISSUERS_FILE';
   if (inline !== undefined && file !== undefined) {
-    problems.push('CPIS_TRUSTED_ISSUERS and CPIS_TRUSTED_ISSUERS_FILE: give only one of them');
+    problems.push('CPIS_TRUSTED_ISSUERS and CPIS_TRUSTED_ISSUERS_FILE: set only one of them');
     return [];
   }
   if (inline === undefined && file === undefined) return [];
@@ -200,7 +200,7 @@ function readTrustedIssuers(
   try {
     issuers = JSON.parse(file === undefined ? (inline ?? '') : readText(file));
   } catch (error) {
-    problems.push(`${name}: ${error instanceof SyntaxError ? 'is not JSON' : 'the file cannot be read'}`);
+    problems.push(`${name}: ${error instanceof SyntaxError ? 'is not valid JSON' : 'cannot read the file'}`);
     return [];
   }
   if (!validateTrustedIssuers(issuers)) {
@@ -211,20 +211,22 @@ function readTrustedIssuers(
     const problem = checkUrl(issuer.jwksUrl, allowLoopback);
     if (problem !== undefined) problems.push(`${name}: [${index}].jwksUrl: ${problem}`);
     if (issuers.findIndex((other) => other.issuer === issuer.issuer) !== index) {
-      problems.push(`${name}: [${index}].issuer: is there already`);
+      problems.push(`${name}: [${index}].issuer: must be unique; another entry has this value`);
     }
   });
   return issuers;
 }
 
-/** What is wrong with an absolute https URL (http where it may be, on loopback), in words; undefined when nothing is. */
+/** Describes what is wrong with an absolute https URL; undefined if nothing is. Http is allowed on loopback if so asked. */
 function checkUrl(text: string, allowLoopbackHttp: boolean): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined) return 'must be an absolute URL';
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    return 'must have no user, query or fragment';
+    return 'must not have a user, query or fragment';
   }
   const loopback = loopbackHost.test(url.hostname);
   if (url.protocol === 'https:' || (url.protocol === 'http:' && loopback && allowLoopbackHttp)) return undefined;
-  return allowLoopbackHttp ? 'must be https (http only on loopback)' : 'must be https';
+  return allowLoopbackHttp
+    ? 'must be an https URL (http is allowed only for a loopback address)'
+    : 'must be an https URL';
 }

@@ -5,7 +5,7 @@ import { test } from 'tap';
 import { buildTokenRequest, clientAssertionType } from '../../src/auth/client-assertion.ts';
 import { buildServerUrls } from '../../src/auth/server-urls.ts';
 import { openSigningKey } from '../../src/auth/signing-key.ts';
-import { issueToken, type TokenAnswer, type TokenRequestContext } from '../../src/auth/token-endpoint.ts';
+import { issueToken, type TokenRequestContext, type TokenResponse } from '../../src/auth/token-endpoint.ts';
 import { parseRegistry } from '../../src/registry/parse-registry.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -85,12 +85,12 @@ test('token endpoint', async (t) => {
   const context = (): TokenRequestContext => ({ nowMs, registry, store, signingKey, urls, lifetimeS: 300 });
   let serial = 0;
   const text = (change: object) => JSON.stringify({ ...claims, jti: `jti-${serial++}`, ...change });
-  const ask = (assertion: string, scope = 'system/Flag.rs'): Promise<TokenAnswer> =>
+  const ask = (assertion: string, scope = 'system/Flag.rs'): Promise<TokenResponse> =>
     issueToken(buildTokenRequest(assertion, scope), context());
   const signed = (headerChange: object, claimsChange: object, sign: (input: string) => Buffer | string = ecSign) =>
     forgeJwt(JSON.stringify({ ...header, ...headerChange }), text(claimsChange), sign);
 
-  await t.test('gives a short ES256 token after RFC 9068 for each registered key and algorithm', async (t) => {
+  await t.test('issues a short-lived ES256 token (RFC 9068) for each registered key and algorithm', async (t) => {
     for (const keys of [ec, rsa384, rsa512]) {
       const form = await makeTokenRequest(
         { clientId: 'epr', keys, iua },
@@ -131,20 +131,23 @@ test('token endpoint', async (t) => {
     t.notOk('extensions' in decodeJwt(String(answer.body['access_token'])));
   });
 
-  await t.test('the forged baseline is good, so that each attack fails for its own reason', async (t) => {
-    t.match(await ask(signed({}, {})), { status: 200 });
-    t.match(await ask(signed({ typ: 'jwt' }, {})), { status: 200 }, 'typ in any case');
-    t.match(await ask(signed({}, { aud: [urls.tokenUrl] })), { status: 200 }, 'one audience in an array');
-    t.match(await ask(signed({}, { iat: undefined })), { status: 200 }, 'iat is not required');
-    t.match(
-      await ask(signed({}, { iat: now + 9, nbf: now + 9, exp: now + 309 })),
-      { status: 200 },
-      'inside the leeway',
-    );
-    t.match(await ask(signed({}, { iat: now - 60, exp: now - 9 })), { status: 200 }, 'inside the leeway');
-  });
+  await t.test(
+    'accepts the baseline of the forged assertions, so that each attack fails for its own reason',
+    async (t) => {
+      t.match(await ask(signed({}, {})), { status: 200 });
+      t.match(await ask(signed({ typ: 'jwt' }, {})), { status: 200 }, 'typ in any case');
+      t.match(await ask(signed({}, { aud: [urls.tokenUrl] })), { status: 200 }, 'one audience in an array');
+      t.match(await ask(signed({}, { iat: undefined })), { status: 200 }, 'iat is not required');
+      t.match(
+        await ask(signed({}, { iat: now + 9, nbf: now + 9, exp: now + 309 })),
+        { status: 200 },
+        'inside the leeway',
+      );
+      t.match(await ask(signed({}, { iat: now - 60, exp: now - 9 })), { status: 200 }, 'inside the leeway');
+    },
+  );
 
-  await t.test('cases 37 and 38: every forged assertion is the same 401, and nothing is fetched', async (t) => {
+  await t.test('cases 37 and 38: every forged assertion gets the same 401, and nothing is fetched', async (t) => {
     const pem = createPublicKey({ key: { ...ec.publicJwk }, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
     const rsaPem = createPublicKey({ key: { ...rsa384.publicJwk }, format: 'jwk' }).export({
       type: 'spki',
@@ -292,7 +295,7 @@ test('token endpoint', async (t) => {
     },
   );
 
-  await t.test('case 39: without a store there is no token', async (t) => {
+  await t.test('case 39: issues no token if the store fails', async (t) => {
     const folder = t.testdir({});
     const lost = await openSqliteStore({ folder, onFatal: (error) => t.fail(error.message) });
     await lost.close();
@@ -335,7 +338,7 @@ test('token endpoint', async (t) => {
     }
   });
 
-  await t.test('a care provider names its professional', async (t) => {
+  await t.test('a care provider must name its professional', async (t) => {
     const withIua = (change: object) => signed({}, { extensions: { ihe_iua: { ...iua, ...change } } });
     const good: readonly object[] = [
       { subject_role: 'Nurse' },
@@ -382,7 +385,7 @@ test('token endpoint', async (t) => {
     }
   });
 
-  await t.test('the form', async (t) => {
+  await t.test('checks the form', async (t) => {
     const form = (change: Readonly<Record<string, string | undefined>>): string => {
       const parameters = new URLSearchParams(buildTokenRequest(signed({}, {}), 'system/Flag.rs'));
       for (const [name, value] of Object.entries(change)) {

@@ -102,7 +102,7 @@ function setup(change: Partial<Parameters<typeof buildTokenVerifier>[0]> = {}) {
   return { state, ...verifier };
 }
 
-test('a token of the token endpoint gives the caller, who is known without waiting from then on', async (t) => {
+test('a token of the token endpoint identifies the caller, and is cached', async (t) => {
   const { state, verify, peek } = setup();
   const used = new Set<string>();
   const form = await makeTokenRequest({ clientId: 'epr', keys, iua }, urls.tokenUrl, 'system/*.rs', startMs);
@@ -147,7 +147,7 @@ test('a token of the token endpoint gives the caller, who is known without waiti
   t.match(await refusalOf(verify(authorization)), { category: 'login', detail: 'time' });
 });
 
-test('a reload of the registry holds for tokens that were verified before', async (t) => {
+test('a reload of the registry applies to cached tokens', async (t) => {
   const { state, verify, peek } = setup();
   const authorization = `bearer ${forge({}, {})}`;
   t.ok((await verify(authorization)).grants.has('Flag'));
@@ -168,7 +168,7 @@ test('a reload of the registry holds for tokens that were verified before', asyn
   t.equal((await verify(authorization)).clientId, 'epr');
 });
 
-test('without a token the challenge names no error', async (t) => {
+test('the challenge names no error if there was no token', async (t) => {
   const { verify, peek } = setup();
   for (const authorization of [undefined, '', 'Basic ZXByOng=', 'Bearer', 'BearerX abc']) {
     const refusal = await refusalOf(verify(authorization));
@@ -177,7 +177,7 @@ test('without a token the challenge names no error', async (t) => {
   }
 });
 
-test('case 40 and the attacks of case 37 on access tokens: 401 invalid_token, all alike, and nothing is fetched', async (t) => {
+test('case 40 and the attacks of case 37 on access tokens: the same 401 invalid_token, and nothing is fetched', async (t) => {
   const { verify, peek } = setup();
   const pem = createPublicKey({ key: { ...signingKey.publicJwk }, format: 'jwk' }).export({
     type: 'spki',
@@ -256,7 +256,7 @@ test('case 40 and the attacks of case 37 on access tokens: 401 invalid_token, al
   t.equal(sockets, socketsBefore);
 });
 
-test('the scope of a token only narrows what is registered', async (t) => {
+test('the scope of a token can only narrow the registered scopes', async (t) => {
   const { verify } = setup();
   const rows: readonly (readonly [scope: unknown, granted: readonly string[]])[] = [
     ['system/*.cruds', ['Flag:rs', 'AuditEvent:rs']],
@@ -278,7 +278,7 @@ test('the scope of a token only narrows what is registered', async (t) => {
   }
 });
 
-test('tokens of a trusted issuer', async (t) => {
+test('accepts tokens of a trusted issuer', async (t) => {
   const pair = await generateKeyPair('RS512', { extractable: true });
   const stranger = await generateKeyPair('RS512', { extractable: true });
   const jwks = { keys: [{ ...(await exportJWK(pair.publicKey)), kid: 'ext-1', alg: 'RS512', use: 'sig' }] };
@@ -347,7 +347,7 @@ test('tokens of a trusted issuer', async (t) => {
   }
 });
 
-test('the cache is bounded, and keeps what is used', async (t) => {
+test('the cache is bounded and keeps the entries in use', async (t) => {
   const cache = new TokenCache<number>(10);
   for (let index = 0; index < 1000; index++) {
     cache.set(`key-${index}`, index);
@@ -363,7 +363,7 @@ test('the cache is bounded, and keeps what is used', async (t) => {
   t.ok(tokens.filter((token) => peek(token) !== undefined).length <= 4);
 });
 
-test('signing key: made once, private, and the same for all who start at once', async (t) => {
+test('the signing key is created once, private, and the same for processes that start together', async (t) => {
   const folder = t.testdir({});
   const file = join(folder, 'new', 'signing-key.json');
   const all = await Promise.all(Array.from({ length: 4 }, () => openSigningKey(file)));
@@ -384,7 +384,7 @@ test('signing key: made once, private, and the same for all who start at once', 
   }
 });
 
-test('SMART configuration', async (t) => {
+test('builds the SMART configuration', async (t) => {
   t.match(buildSmartConfiguration(urls), {
     issuer: 'https://cpis.example.org',
     jwks_uri: 'https://cpis.example.org/.well-known/jwks.json',

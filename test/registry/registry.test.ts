@@ -56,7 +56,7 @@ function rsaJwk(bits: number) {
   return { ...publicKey.export({ format: 'jwk' }), kid: 'rsa', alg: 'RS384' };
 }
 
-test('the sample is valid, and a snapshot is complete', async (t) => {
+test('the sample file is valid and gives a complete snapshot', async (t) => {
   t.strictSame(problemsOf(sample), []);
   const input = structuredClone(good);
   const registry = parseRegistry(input, 7);
@@ -73,13 +73,13 @@ test('the sample is valid, and a snapshot is complete', async (t) => {
   t.match(registry.clients.get('epr'), { organisation: { ...hospital, id: 'ZZH01' }, subscriptionOrigins: [] });
 });
 
-test('each problem is told with its place', async (t) => {
+test('names the place of each problem', async (t) => {
   const withAuthority = (change: object) => ({ ...good, organisations: [{ ...authority, ...change }, hospital] });
   const withClient = (change: object) => ({ ...good, clients: [{ ...client, ...change }, epr] });
   const withKey = (key: object) => withClient({ jwks: { keys: [{ ...key }] } });
   const ecP256 = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
   const rows: readonly (readonly [unknown, RegExp])[] = [
-    [null, /^the whole: must be object$/],
+    [null, /^the document: must be an object$/],
     [{}, /^organisations: is required$/],
     [{ ...good, cleints: [] }, /^cleints: is not known; did you mean clients\?$/],
     [withAuthority({ kind: 'council' }), /^organisations\[0\]: has an unknown or missing kind$/],
@@ -91,21 +91,27 @@ test('each problem is told with its place', async (t) => {
     [withAuthority({ name: ' ' }), /^organisations\[0\]\.name: must be a name/],
     [withAuthority({ officeHoursTelephone: 'ask inside' }), /officeHoursTelephone: must be a telephone number/],
     [withAuthority({ officeHoursTelephone: '0163' }), /officeHoursTelephone: must be a telephone number/],
-    [withAuthority({ id: 'northmoor' }), /^organisations\[0\]\.id: must be its GSS or ODS code/],
+    [withAuthority({ id: 'northmoor' }), /^organisations\[0\]\.id: must be the GSS or ODS code/],
     [{ ...good, organisations: [{ ...authority, emergencyDutyTeamTelephone: undefined }, hospital] }, /emergencyDuty/],
-    [{ ...good, organisations: [authority, hospital, hospital] }, /^organisations\[2\]\.odsCode: is there already$/],
-    [{ ...good, organisations: [authority, { ...hospital, odsCode: 'ZZL01' }] }, /\[1\]\.odsCode: is there already$/],
+    [
+      { ...good, organisations: [authority, hospital, hospital] },
+      /^organisations\[2\]\.odsCode: must be unique; another entry has this value$/,
+    ],
+    [
+      { ...good, organisations: [authority, { ...hospital, odsCode: 'ZZL01' }] },
+      /\[1\]\.odsCode: must be unique; another entry has this value$/,
+    ],
     [
       { ...good, organisations: [authority, hospital, { ...authority, odsCode: 'ZZL02', dfeCode: '992' }] },
-      /^organisations\[2\]\.gssCode: is there already$/,
+      /^organisations\[2\]\.gssCode: must be unique; another entry has this value$/,
     ],
-    [{ ...good, clients: [client, client] }, /^clients\[1\]\.clientId: is there already$/],
+    [{ ...good, clients: [client, client] }, /^clients\[1\]\.clientId: must be unique; another entry has this value$/],
     [withClient({ organisation: 'E99000009' }), /^clients\[0\]\.organisation: no organisation/],
-    [withClient({ role: 'care-provider' }), /^clients\[0\]\.role: does not fit the organisation/],
-    [withClient({ role: 'operator' }), /^clients\[0\]\.role: does not fit the organisation/],
+    [withClient({ role: 'care-provider' }), /^clients\[0\]\.role: does not match the organisation/],
+    [withClient({ role: 'operator' }), /^clients\[0\]\.role: does not match the organisation/],
     [withClient({ role: 'admin' }), /^clients\[0\]\.role: must be one of authority, care-provider, operator$/],
     [withClient({ clientId: 'a b' }), /^clients\[0\]\.clientId: must be 1 to 128/],
-    [withClient({ scopes: [] }), /^clients\[0\]\.scopes: must NOT have fewer than 1 items$/],
+    [withClient({ scopes: [] }), /^clients\[0\]\.scopes: must have at least 1 entry$/],
     [withClient({ scopes: ['patient/Flag.rs'] }), /^clients\[0\]\.scopes\[0\]: must be a SMART scope/],
     [withClient({ scopes: ['system/Flag.sr'] }), /^clients\[0\]\.scopes\[0\]: must be a SMART scope/],
     [withClient({ silentReads: true }), /^clients\[0\]\.silentReads: only a care provider/],
@@ -124,20 +130,23 @@ test('each problem is told with its place', async (t) => {
       (origin) =>
         [withClient({ subscriptionOrigins: [origin] }), /subscriptionOrigins\[0\]: must be an exact origin/] as const,
     ),
-    [{ ...good, clients: [{ ...epr, subscriptionOrigins: ['https://x.example.org'] }] }, /only an authority has/],
-    [withClient({ jwks: { keys: [] } }), /^clients\[0\]\.jwks\.keys: must NOT have fewer than 1 items$/],
-    [withClient({ jwks: { keys: [publicJwk, publicJwk] } }), /^clients\[0\]\.jwks\.keys\[1\]\.kid: is there already$/],
+    [{ ...good, clients: [{ ...epr, subscriptionOrigins: ['https://x.example.org'] }] }, /only an authority can have/],
+    [withClient({ jwks: { keys: [] } }), /^clients\[0\]\.jwks\.keys: must have at least 1 entry$/],
+    [
+      withClient({ jwks: { keys: [publicJwk, publicJwk] } }),
+      /^clients\[0\]\.jwks\.keys\[1\]\.kid: must be unique; another key of the client has this value$/,
+    ],
     [withKey(privateJwk), /^clients\[0\]\.jwks\.keys\[0\]: holds a private or symmetric key/],
     [withKey({ kty: 'oct', k: 'AAAA', kid: 'k', alg: 'HS256' }), /keys\[0\]\.kty: must be one of RSA, EC$/],
     [withKey({ ...publicJwk, k: 'AAAA' }), /^clients\[0\]\.jwks\.keys\[0\]: holds a private or symmetric key/],
     [withKey({ ...publicJwk, alg: undefined }), /keys\[0\]\.alg: is required$/],
     [withKey({ ...publicJwk, alg: 'RS256' }), /keys\[0\]\.alg: must be one of RS384, ES384, RS512$/],
-    [withKey({ ...publicJwk, alg: 'RS384' }), /keys\[0\]: has an alg that does not fit its kty$/],
-    [withKey({ ...ecP256, kid: 'k', alg: 'ES384' }), /keys\[0\]: must be on P-384/],
+    [withKey({ ...publicJwk, alg: 'RS384' }), /keys\[0\]: has an alg that does not match its kty$/],
+    [withKey({ ...ecP256, kid: 'k', alg: 'ES384' }), /keys\[0\]: must use the curve P-384/],
     [withKey({ ...publicJwk, use: 'enc' }), /keys\[0\]\.use: must be one of sig$/],
-    [withKey({ ...publicJwk, key_ops: ['sign'] }), /keys\[0\]: has key_ops other than verify$/],
+    [withKey({ ...publicJwk, key_ops: ['sign'] }), /keys\[0\]: must have no key_ops other than verify$/],
     [withKey({ ...publicJwk, kid: 'k\n' }), /keys\[0\]\.kid: must be 1 to 128/],
-    [withKey({ ...publicJwk, x: publicJwk.y }), /keys\[0\]: is not a public key that can be read$/],
+    [withKey({ ...publicJwk, x: publicJwk.y }), /keys\[0\]: is not a readable public key$/],
     [withKey(rsaJwk(1024)), /keys\[0\]: must be an RSA key of at least 2048 bits$/],
   ];
   for (const [json, expected] of rows) {
@@ -150,7 +159,7 @@ test('each problem is told with its place', async (t) => {
   t.strictSame(problemsOf(withKey(rsaJwk(2048))), []);
 });
 
-test('all problems at once', async (t) => {
+test('lists all problems at once', async (t) => {
   const bad = {
     organisations: [authority, authority],
     clients: [{ ...client, role: 'operator', silentReads: true, jwks: { keys: [privateJwk, privateJwk] } }],
@@ -159,26 +168,26 @@ test('all problems at once', async (t) => {
   t.throws(() => parseRegistry(bad, 1), { name: 'RegistryError', message: /- clients\[0\]\.role/ });
 });
 
-test('loopback origins need the setting', async (t) => {
+test('accepts loopback origins only with the setting', async (t) => {
   const json = { ...good, clients: [{ ...client, subscriptionOrigins: ['http://127.0.0.1:4711'] }] };
   t.equal(parseRegistry(json, 1, { allowLoopback: true }).clients.size, 1);
   t.throws(() => parseRegistry(json, 1));
 });
 
-test('a reload takes a good file and keeps the old snapshot on a bad one', async (t) => {
+test('a reload takes a valid file and keeps the old snapshot if the file has problems', async (t) => {
   const file = join(t.testdir({ 'registry.json': JSON.stringify(good) }), 'registry.json');
   const reloaded: number[] = [];
   const holder = openRegistry(file, { nowMs: () => 1000, onReload: ({ revision }) => reloaded.push(revision) });
   const first = holder.current;
   t.equal(first.revision, 1000);
   const bad: readonly (readonly [string, RegExp])[] = [
-    ['{', /not JSON/],
+    ['{', /not valid JSON/],
     [JSON.stringify({ ...good, clients: [{ ...client, role: 'x' }] }), /^clients\[0\]\.role/],
     [
       JSON.stringify({ organisations: [hospital], clients: [epr] }),
-      /^organisations: local authority E99000001 is missing, and its plans may still be shown$/,
+      /^organisations: local authority E99000001 is missing; add it again, because its plans may still be shown$/,
     ],
-    [JSON.stringify(good).replace('"clients"', '"clients":[],"clients"'), /not JSON with every name once/],
+    [JSON.stringify(good).replace('"clients"', '"clients":[],"clients"'), /a name occurs twice in one object/],
   ];
   for (const [text, expected] of bad) {
     writeFileSync(file, text);
@@ -194,10 +203,10 @@ test('a reload takes a good file and keeps the old snapshot on a bad one', async
   t.equal(holder.current.revision, 1001, 'the revision grows even when the clock does not');
   t.strictSame([...holder.current.clients.keys()], ['epr']);
   t.strictSame(reloaded, [1001]);
-  t.throws(() => openRegistry(join(file, '..', 'none.json'), { nowMs: () => 0 }), /the file is not there/);
+  t.throws(() => openRegistry(join(file, '..', 'none.json'), { nowMs: () => 0 }), /the file does not exist/);
 });
 
-test('Organization of a local authority and of a care provider', async (t) => {
+test('builds the Organization of a local authority and of a care provider', async (t) => {
   const registry = parseRegistry(good, Date.UTC(2026, 0, 2));
   const [la, other] = [...registry.organisations.values()].map((each) => buildOrganization(each, registry.revision));
   const edt = { system: 'phone', value: '+44 1632 960019', use: 'work' };
@@ -237,7 +246,7 @@ test('Organization of a local authority and of a care provider', async (t) => {
   t.notOk(other !== undefined && 'telecom' in other);
 });
 
-test('the registry takes exactly the scopes that the scope parser knows', async (t) => {
+test('the registry accepts exactly the scopes that the scope parser knows', async (t) => {
   const pattern = new RegExp(registeredScopePattern, 'u');
   const part = fc.constantFrom(
     'system/',

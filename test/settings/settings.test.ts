@@ -22,7 +22,7 @@ const issuer = {
   audience: 'https://cpis.example.org/FHIR/R4',
 };
 
-test('defaults', async (t) => {
+test('has defaults', async (t) => {
   const settings = loadSettings({ PATH: '/bin', HOME: '/root' });
   t.match(settings, {
     basePath: '/FHIR/R4',
@@ -43,7 +43,7 @@ test('defaults', async (t) => {
   t.equal(resolvePublicBaseUrl(loadSettings({ CPIS_HOST: '::1' }), 80), 'http://[::1]:80/FHIR/R4');
 });
 
-test('values are read as their type', async (t) => {
+test('reads values as their type', async (t) => {
   const settings = loadSettings({
     CPIS_BASE_PATH: '/cpis/FHIR/R4',
     CPIS_HOST: '0.0.0.0',
@@ -66,19 +66,19 @@ test('values are read as their type', async (t) => {
   t.strictSame(fromFile.trustedIssuers, [issuer]);
 });
 
-test('each problem is told in words, without the value', async (t) => {
+test('describes each problem without its value', async (t) => {
   const rows: readonly (readonly [Env, RegExp])[] = [
-    [{ CPIS_PORT: '8080x' }, /^CPIS_PORT: must be integer$/],
-    [{ CPIS_PORT: ' 8080' }, /^CPIS_PORT: must be integer$/],
-    [{ CPIS_PORT: '0x50' }, /^CPIS_PORT: must be integer$/],
-    [{ CPIS_PORT: '1e3' }, /^CPIS_PORT: must be integer$/],
-    [{ CPIS_PORT: '-1' }, /^CPIS_PORT: must be integer$/],
-    [{ CPIS_PORT: '65536' }, /^CPIS_PORT: must be <= 65535$/],
+    [{ CPIS_PORT: '8080x' }, /^CPIS_PORT: must be a whole number$/],
+    [{ CPIS_PORT: ' 8080' }, /^CPIS_PORT: must be a whole number$/],
+    [{ CPIS_PORT: '0x50' }, /^CPIS_PORT: must be a whole number$/],
+    [{ CPIS_PORT: '1e3' }, /^CPIS_PORT: must be a whole number$/],
+    [{ CPIS_PORT: '-1' }, /^CPIS_PORT: must be a whole number$/],
+    [{ CPIS_PORT: '65536' }, /^CPIS_PORT: must be at most 65535$/],
     [{ CPIS_PORT: '' }, /^CPIS_PORT: is empty/],
     [{ CPIS_PROT: '8080' }, /^CPIS_PROT: is not known; did you mean CPIS_PORT\?$/],
     [{ CPIS_WHATEVER_ELSE_THIS_IS: '1' }, /^CPIS_WHATEVER_ELSE_THIS_IS: is not known$/],
-    [{ CPIS_TOKEN_LIFETIME_S: '301' }, /^CPIS_TOKEN_LIFETIME_S: must be <= 300$/],
-    [{ CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'yes' }, /LOOPBACK_ENDPOINTS: must be boolean$/],
+    [{ CPIS_TOKEN_LIFETIME_S: '301' }, /^CPIS_TOKEN_LIFETIME_S: must be at most 300$/],
+    [{ CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'yes' }, /LOOPBACK_ENDPOINTS: must be true or false$/],
     [{ CPIS_LOG_LEVEL: 'loud' }, /^CPIS_LOG_LEVEL: must be one of fatal, error/],
     [{ CPIS_BASE_PATH: '/FHIR/R4/' }, /^CPIS_BASE_PATH: must be a path such as/],
     [{ CPIS_BASE_PATH: 'FHIR' }, /^CPIS_BASE_PATH: must be a path such as/],
@@ -87,11 +87,14 @@ test('each problem is told in words, without the value', async (t) => {
     [{ CPIS_HOST: '0.0.0.0' }, /^CPIS_PUBLIC_BASE_URL: is required/],
     [{ CPIS_HOST: '192.0.2.1' }, /^CPIS_PUBLIC_BASE_URL: is required/],
     [{ CPIS_PUBLIC_BASE_URL: 'cpis.example.org/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be/],
-    [{ CPIS_PUBLIC_BASE_URL: 'http://cpis.example.org/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be https/],
+    [{ CPIS_PUBLIC_BASE_URL: 'http://cpis.example.org/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be an https URL/],
     [{ CPIS_PUBLIC_BASE_URL: 'https://cpis.example.org/' }, /^CPIS_PUBLIC_BASE_URL: must end with/],
-    [{ CPIS_PUBLIC_BASE_URL: 'https://CPIS.example.org:443/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be as browsers/],
-    [{ CPIS_PUBLIC_BASE_URL: 'https://me:pw@cpis.example.org/FHIR/R4' }, /must have no user, query or fragment$/],
-    [{ CPIS_TRUSTED_ISSUERS: '[' }, /^CPIS_TRUSTED_ISSUERS: is not JSON$/],
+    [
+      { CPIS_PUBLIC_BASE_URL: 'https://CPIS.example.org:443/FHIR/R4' },
+      /^CPIS_PUBLIC_BASE_URL: must be a normalised URL/,
+    ],
+    [{ CPIS_PUBLIC_BASE_URL: 'https://me:pw@cpis.example.org/FHIR/R4' }, /must not have a user, query or fragment$/],
+    [{ CPIS_TRUSTED_ISSUERS: '[' }, /^CPIS_TRUSTED_ISSUERS: is not valid JSON$/],
     [{ CPIS_TRUSTED_ISSUERS: '[{}]' }, /^CPIS_TRUSTED_ISSUERS: \[0\]\.issuer: is required$/],
     [
       { CPIS_TRUSTED_ISSUERS: JSON.stringify([{ ...issuer, algorithms: ['HS256'] }]) },
@@ -99,11 +102,14 @@ test('each problem is told in words, without the value', async (t) => {
     ],
     [
       { CPIS_TRUSTED_ISSUERS: JSON.stringify([{ ...issuer, jwksUrl: 'http://127.0.0.1/jwks' }]) },
-      /^CPIS_TRUSTED_ISSUERS: \[0\]\.jwksUrl: must be https$/,
+      /^CPIS_TRUSTED_ISSUERS: \[0\]\.jwksUrl: must be an https URL$/,
     ],
-    [{ CPIS_TRUSTED_ISSUERS: JSON.stringify([issuer, issuer]) }, /\[1\]\.issuer: is there already$/],
-    [{ CPIS_TRUSTED_ISSUERS: '[]', CPIS_TRUSTED_ISSUERS_FILE: 'x' }, /give only one of them$/],
-    [{ CPIS_TRUSTED_ISSUERS_FILE: '/nowhere/issuers.json' }, /^CPIS_TRUSTED_ISSUERS_FILE: the file cannot be read$/],
+    [
+      { CPIS_TRUSTED_ISSUERS: JSON.stringify([issuer, issuer]) },
+      /\[1\]\.issuer: must be unique; another entry has this value$/,
+    ],
+    [{ CPIS_TRUSTED_ISSUERS: '[]', CPIS_TRUSTED_ISSUERS_FILE: 'x' }, /set only one of them$/],
+    [{ CPIS_TRUSTED_ISSUERS_FILE: '/nowhere/issuers.json' }, /^CPIS_TRUSTED_ISSUERS_FILE: cannot read the file$/],
   ];
   for (const [env, expected] of rows) {
     const problems = problemsOf(env);
@@ -117,13 +123,13 @@ test('each problem is told in words, without the value', async (t) => {
   }
 });
 
-test('all problems at once', async (t) => {
+test('lists all problems at once', async (t) => {
   const env = { CPIS_PORT: 'x', CPIS_LOG_LEVEL: 'y', CPIS_HOTS: 'z', CPIS_HOST: '::', CPIS_TRUSTED_ISSUERS: '{' };
   t.equal(problemsOf(env).length, 5);
-  t.throws(() => loadSettings(env), { name: 'SettingsError', message: /- CPIS_PORT: must be integer\n/ });
+  t.throws(() => loadSettings(env), { name: 'SettingsError', message: /- CPIS_PORT: must be a whole number\n/ });
 });
 
-test('docs/settings.md and the schema hold the same settings, both ways', async (t) => {
+test('docs/settings.md and the schema list the same settings', async (t) => {
   const page = readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8');
   const rows = page
     .split('\n')
