@@ -12,6 +12,7 @@ import { type FileResult, runFile } from './testing/run-file.ts';
 const fastPaths = [
   'test/clock',
   'test/cpis',
+  'test/docs',
   'test/fhir',
   'test/profiles',
   'test/property/auth.test.ts',
