@@ -1,0 +1,21 @@
+import type { RefusedRequest } from '../http/server-options.ts';
+import { recordRefusal } from '../interactions/audit/record-access.ts';
+import type { InteractionPorts } from '../interactions/port/ports.ts';
+
+/**
+ * Builds the audit of a request that was refused before its interaction began. Resolves when the AuditEvent is durable;
+ * rejects with the fault to respond with instead if it could not be written.
+ */
+export function buildRefusalAudit(
+  ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl'>,
+): (refused: RefusedRequest) => Promise<void> {
+  return async ({ fault, interaction, type, raw, caller, clientAddress, requestId, correlationId }) => {
+    const recorded = await recordRefusal(
+      fault,
+      { interaction, type, raw },
+      { caller, clientAddress, requestId, correlationId },
+      ports,
+    );
+    if (recorded !== fault) throw recorded;
+  };
+}

@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Registry as MetricRegistry } from 'prom-client';
+import { systemClock } from '../clock/clock.ts';
+import { buildOrganizationDirectory } from '../interactions/directory/organization-directory.ts';
+import type { InteractionPorts } from '../interactions/port/ports.ts';
+import { renderBindingToken } from '../notification/channels/binding-token.ts';
+import { openEventNumberRegression } from '../notification/events/event-number-regression.ts';
+import { protectSubscription, revealSubscription } from '../notification/subscriptions/channel-secrets.ts';
+import type { ParseSearch } from '../notification/subscriptions/criteria.ts';
+import { checkSubscription, redactSubscription } from '../notification/subscriptions/subscription.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Store } from '../store/store.ts';
+import type { FhirModel } from './load-fhir-model.ts';
+import type { Delivery } from './open-delivery.ts';
+import type { Identity } from './open-identity.ts';
+import { websocketUrl } from './websocket-url.ts';
+
+interface PortsOptions {
+  readonly settings: Settings;
+  readonly baseUrl: string;
+  readonly store: Store;
+  readonly model: FhirModel;
+  readonly identity: Identity;
+  readonly delivery: Delivery;
+  readonly parseCriteria: ParseSearch;
+  readonly newAuditId: () => string;
+  readonly metrics: MetricRegistry;
+  readonly logger: Logger;
+}
+
+const bindingTokenLifetimeMs = 60_000;
+
+/** Builds the ports of the interactions from the parts of the server. */
+export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
+  const { settings, baseUrl, store, model, identity, delivery, newAuditId } = options;
+  const { registry, signingKey } = identity;
+  const { topics, dispatcher } = delivery;
+  return {
+    ...model,
+    store,
+    registry: () => registry.current,
+    organizations: buildOrganizationDirectory(() => registry.current, model.extract),
+    subscriptions: buildSubscriptionRules(options),
+    clock: systemClock.now,
+    newId: randomUUID,
+    newAuditId,
+    baseUrl,
+    cursorKey: signingKey.cursorKey,
+    endedPlanVisibleMonths: settings.endedPlanVisibleMonths,
+    searchDefaultCount: settings.searchDefaultCount,
+    searchMaxCount: settings.searchMaxCount,
+    maxBundleEntries: settings.maxBundleEntries,
+    replayDeliveries: (authorityId) => dispatcher.replay(authorityId),
+    committed(audits) {
+      topics.numbers.recorded(audits);
+      for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);
+    },
+  };
+}
+
+function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscriptions'] {
+  const { settings, baseUrl, identity, delivery, parseCriteria, metrics, logger } = options;
+  const { sealKey, bindingKey } = identity.signingKey;
+  return {
+    protect: (resource, stored) => protectSubscription(resource, stored, sealKey),
+    check: (resource, caller) =>
+      checkSubscription(revealSubscription(resource, sealKey), {
+        parseSearch: parseCriteria,
+        allowedOrigins: caller.subscriptionOrigins,
+        allowLoopback: settings.allowLoopbackEndpoints,
+        nowMs: systemClock.now(),
+      }).issues,
+    redact: redactSubscription,
+    caughtUp: delivery.topics.numbers.allNumbered,
+    numbersBehind: openEventNumberRegression({ logger, register: metrics }),
+    issueBindingToken(owner, clientId, subscriptionIds) {
+      const expiresAtMs = systemClock.now() + bindingTokenLifetimeMs;
+      const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
+      return { token: renderBindingToken(binding, bindingKey), expiresAtMs, url: websocketUrl(baseUrl) };
+    },
+    changed: (authorityId) => void delivery.subscriptions.changed(authorityId),
+  };
+}
