@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent, Bundle, Flag, Subscription } from 'fhir/r4.js';
 import t from 'tap';
 import { buildLogger } from '../src/server/logger.ts';
@@ -15,7 +14,7 @@ import { makeSyntheticRegistry } from '../src/synthetic/synthetic-registry.ts';
 import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
 import { openReceiver } from './support/receiver.ts';
 import { openWorld } from './support/running-server.ts';
-import { openOwed, readStoredAudits } from './support/stored-audits.ts';
+import { countOwed, openOwed, readStoredAudits } from './support/stored-audits.ts';
 import {
   freshPlan,
   idIn,
@@ -26,6 +25,7 @@ import {
   statusesOf,
   submit,
 } from './support/submissions.ts';
+import { waitUntil } from './support/wait-until.ts';
 
 const receivers = [await openReceiver(), await openReceiver()] as const;
 const [receiver, otherReceiver] = receivers;
@@ -46,14 +46,6 @@ const subscriptionTo = (endpoint: string): object => ({
   criteria: 'AuditEvent?type=rest',
   channel: { type: 'rest-hook', endpoint, payload: 'application/fhir+json' },
 });
-
-async function until(what: string, holds: () => boolean | Promise<boolean>, limitMs = 60_000): Promise<void> {
-  const endMs = Date.now() + limitMs;
-  while (!(await holds())) {
-    if (Date.now() > endMs) throw new Error(`in ${limitMs} ms it was not so that ${what}`);
-    await delay(20);
-  }
-}
 
 t.test('I1: when the access cannot be recorded the answer is 503 and discloses nothing', async (t) => {
   const plan = freshPlan({ family: 'Disclosed' });
@@ -210,13 +202,15 @@ t.test('I3 and I4: undelivered stays owed over failures and a restart; delivered
   t.teardown(() => db.close());
   const count = (table: 'delivery' | 'delivered' | 'audit'): number =>
     Number(db.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.['n']);
+  const leased = (): number =>
+    Number(db.prepare('SELECT count(*) AS n FROM delivery WHERE leaseToken IS NOT NULL').get()?.['n']);
   const metric = async (name: string): Promise<number> => {
     const operator = openFhirClient(server.baseUrl, registry.operator);
     const response = await fetch(`${server.origin}/metrics`, {
       headers: { authorization: `Bearer ${await operator.token()}` },
     });
-    const line = (await response.text()).split('\n').find((text) => text.startsWith(name));
-    return Number(line?.split(' ').at(-1));
+    const lines = (await response.text()).split('\n').filter((text) => text.startsWith(name));
+    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   };
 
   endpoint.behave({ kind: 'answer', status: 503 });
@@ -227,7 +221,7 @@ t.test('I3 and I4: undelivered stays owed over failures and a restart; delivered
   const professional = openFhirClient(server.baseUrl, careProvider);
   for (const plan of plans) await professional.request('GET', `Flag?patient=${plan.nhsNumber}`);
   await endpoint.waitFor(1);
-  await until('the failure is known', async () => (await metric('cpis_delivery_endpoint_failures')) > 0);
+  await waitUntil('the failure is known', async () => (await metric('cpis_delivery_endpoint_failures')) > 0);
   t.strictSame([count('delivery'), count('delivered')], [3, 0], '503: all still owed');
   t.ok((await metric('cpis_delivery_oldest_undelivered_seconds')) > 0, 'and alarmed: their age is measured');
 
@@ -250,9 +244,11 @@ t.test('I3 and I4: undelivered stays owed over failures and a restart; delivered
   ] as const) {
     endpoint.behave(behaviour);
     const seen = endpoint.received.length;
+    const attempts = await metric('cpis_delivery_attempts_total');
     await nudge();
     await endpoint.waitFor(seen + 1);
-    await delay(behaviour.kind === 'hang' ? 700 : 50);
+    await waitUntil('the attempt has ended', async () => (await metric('cpis_delivery_attempts_total')) > attempts);
+    await waitUntil('its outcome is in the store', () => leased() === 0);
     t.strictSame([count('delivery'), count('delivered')], [3, 0], `${JSON.stringify(behaviour.kind)}: all still owed`);
   }
   t.equal(elsewhere.received.length, 0, 'a redirect is not followed');
@@ -268,7 +264,7 @@ t.test('I3 and I4: undelivered stays owed over failures and a restart; delivered
   endpoint.behave({ kind: 'answer', status: 202 });
   const sentBefore = endpoint.received.length;
   await client.request('POST', 'Subscription', subscriptionTo(`${endpoint.origin}/again`));
-  await until('all are delivered', () => count('delivered') === 3);
+  await waitUntil('all are delivered', () => count('delivered') === 3);
   t.equal(count('delivery'), 0);
   t.equal(await metric('cpis_delivery_oldest_undelivered_seconds'), 0);
   const arrived = endpoint.received.slice(sentBefore).map(({ body }) => (JSON.parse(body) as AuditEvent).id);
@@ -287,11 +283,13 @@ t.test('I4: what one authority is owed goes to its own endpoint alone', async (t
     bodies.some(({ body }) => body.includes(`Patient/${number}`));
   await epr.request('GET', `Flag?patient=${mine.nhsNumber}`);
   await epr.request('GET', `Flag?patient=${theirs.nhsNumber}`);
-  await until(
+  await waitUntil(
     'each arrived',
     () => arrived(receiver.received, mine.nhsNumber) && arrived(otherReceiver.received, theirs.nhsNumber),
   );
-  await delay(100);
+  const db = new DatabaseSync(file, { readOnly: true });
+  t.teardown(() => db.close());
+  await waitUntil('neither is owed anything more', () => countOwed(db, ownId) + countOwed(db, otherId) === 0);
   t.notOk(arrived(receiver.received, theirs.nhsNumber));
   t.notOk(arrived(otherReceiver.received, mine.nhsNumber));
 });

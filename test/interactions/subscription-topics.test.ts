@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent, Bundle, CapabilityStatement, OperationOutcome, Parameters, Subscription } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
@@ -14,6 +13,7 @@ import { openReceiver } from '../support/receiver.ts';
 import { openWorld } from '../support/running-server.ts';
 import { countOwed } from '../support/stored-audits.ts';
 import { freshPlan, idIn, postBundle, resourcesOf, submit } from '../support/submissions.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const receiver = await openReceiver();
 t.teardown(() => receiver.close());
@@ -61,12 +61,10 @@ async function subscribe(client: FhirClient, wish: Wish = {}): Promise<string> {
   const created = await client.request('POST', 'Subscription', wanted(wish));
   if (created.status !== 201) throw new Error(JSON.stringify(created.body));
   const id = idIn(created.headers.get('location'));
-  for (let round = 0; round < 200; round += 1) {
-    const { body } = await client.request<Subscription>('GET', `Subscription/${id}`);
-    if (body.status === 'active') return id;
-    await delay(10);
-  }
-  throw new Error('it did not become active');
+  await waitUntil('the Subscription is active', async () => {
+    return (await client.request<Subscription>('GET', `Subscription/${id}`)).body.status === 'active';
+  });
+  return id;
 }
 
 const parameter = (status: unknown, name: string) =>
@@ -84,14 +82,6 @@ async function lookUp(nhsNumber: string, times = 1): Promise<void> {
   for (let time = 0; time < times; time += 1) await epr.request('GET', `Flag?patient=${nhsNumber}`);
 }
 
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let round = 0; round < 500; round += 1) {
-    if (await holds()) return;
-    await delay(10);
-  }
-  throw new Error(`not in time: ${what}`);
-}
-
 const plan = freshPlan();
 await submit(la, plan);
 const db = new DatabaseSync(join(world.folder, 'data', 'store.sqlite'), { readOnly: true });
@@ -102,7 +92,7 @@ t.test('handshake, notification, $status and $events', async (t) => {
   const id = await subscribe(la, { content: 'full-resource' });
   await lookUp(plan.nhsNumber, 3);
   const bundles = (): Bundle[] => receiver.received.map(({ body }) => JSON.parse(body));
-  await until('three events', () => bundles().flatMap(numbersIn).length === 3);
+  await waitUntil('three events', () => bundles().flatMap(numbersIn).length === 3);
   t.equal(typeIn(bundles()[0] as Bundle), 'handshake');
   t.strictSame(bundles().flatMap(numbersIn), [1, 2, 3]);
   t.match(bundles().at(-1)?.entry?.[1]?.resource, { resourceType: 'AuditEvent', subtype: [{ code: 'search-type' }] });
@@ -196,7 +186,7 @@ t.test('a plan of another authority on the same child: who did what, and no more
   t.notMatch(JSON.stringify(told), /of-the-other|Flag\//, 'nothing of the other plan');
   const sent = (): Bundle[] =>
     receiver.received.filter(({ path }) => path === '/plans').map((each): Bundle => JSON.parse(each.body));
-  await until('it is notified', () => sent().flatMap(numbersIn).length === 1);
+  await waitUntil('it is notified', () => sent().flatMap(numbersIn).length === 1);
   t.strictSame(
     sent().find((each) => numbersIn(each).length === 1)?.entry?.[1]?.resource,
     told?.resource,
@@ -274,6 +264,8 @@ interface Socket {
   readonly bundles: () => Bundle[];
   send(text: string): void;
   readonly closed: Promise<number>;
+  /** Resolves once everything has arrived that the server sent before it answers a ping. */
+  heard(): Promise<void>;
   close(): void;
 }
 
@@ -290,6 +282,10 @@ async function connect(t: Test, url: string): Promise<Socket> {
     bundles: () => messages.filter((text) => text.startsWith('{')).map((text): Bundle => JSON.parse(text)),
     send: (text) => socket.send(text),
     closed,
+    heard: async () => {
+      socket.ping();
+      await once(socket, 'pong');
+    },
     close: () => socket.close(),
   };
 }
@@ -310,21 +306,21 @@ t.test('a WebSocket: bound by a token, told what is recorded, settled by acknowl
   await lookUp(own.nhsNumber, 2);
   const { token, url } = await tokenFor(thirdLa, `Subscription/${id}/$get-ws-binding-token`);
   const socket = await connect(t, url);
-  await delay(50);
+  await socket.heard();
   t.strictSame(socket.messages, [], 'nothing before it is bound');
   socket.send(`bind-with-token ${token}`);
-  await until('two events', () => socket.bundles().flatMap(numbersIn).length === 2);
+  await waitUntil('two events', () => socket.bundles().flatMap(numbersIn).length === 2);
   t.strictSame(socket.bundles().map(typeIn).slice(0, 2), ['handshake', 'event-notification']);
   t.equal(countIn(statusIn(socket.bundles()[0])), '2', 'the handshake tells what was missed');
   await lookUp(own.nhsNumber);
-  await until('the third', () => socket.bundles().flatMap(numbersIn).length === 3);
+  await waitUntil('the third', () => socket.bundles().flatMap(numbersIn).length === 3);
   t.strictSame(socket.bundles().flatMap(numbersIn), [1, 2, 3]);
 
   const owed = () => owedTo(world.registry.authorities[2]?.organisationId ?? '');
   t.equal(owed(), 3, 'told is not delivered');
   socket.send(`ack ${id} 2`);
-  await until('the acknowledgement', () => socket.messages.includes(`acknowledged ${id} 2`));
-  await until('two are settled', () => owed() === 1);
+  await waitUntil('the acknowledgement', () => socket.messages.includes(`acknowledged ${id} 2`));
+  await waitUntil('two are settled', () => owed() === 1);
   socket.close();
   await socket.closed;
 
@@ -334,7 +330,7 @@ t.test('a WebSocket: bound by a token, told what is recorded, settled by acknowl
   const next = await tokenFor(thirdLa, 'Subscription/$get-ws-binding-token');
   const second = await connect(t, next.url);
   second.send(`bind-with-token ${next.token}`);
-  await until('what was not acknowledged', () => second.bundles().flatMap(numbersIn).length === 1);
+  await waitUntil('what was not acknowledged', () => second.bundles().flatMap(numbersIn).length === 1);
   t.strictSame(second.bundles().flatMap(numbersIn), [3], 'told again, with its number');
   second.send(`ack ${id} 9`);
   t.equal(await second.closed, 1008, 'what was not told cannot be acknowledged');
@@ -343,7 +339,7 @@ t.test('a WebSocket: bound by a token, told what is recorded, settled by acknowl
   const third = await tokenFor(thirdLa, `Subscription/${id}/$get-ws-binding-token`);
   const bound = await connect(t, third.url);
   bound.send(`bind-with-token ${third.token}`);
-  await until('bound', () => bound.bundles().length > 0);
+  await waitUntil('bound', () => bound.bundles().length > 0);
   await thirdLa.request('DELETE', `Subscription/${id}`);
   t.equal(await bound.closed, 1008, 'closed when the Subscription is gone');
 });
@@ -376,7 +372,7 @@ t.test('a client that has left the authority is told nothing more, and its token
     return socket;
   };
   const bound = await bind();
-  await until('bound', () => bound.bundles().length > 0);
+  await waitUntil('bound', () => bound.bundles().length > 0);
   const unused = await tokenFor(la, `Subscription/${id}/$get-ws-binding-token`);
   const file = join(world.folder, 'registry.json');
   const before = readFileSync(file, 'utf8');
@@ -435,14 +431,14 @@ t.test(
       receiver.received.filter(({ path }) => path === '/healthy').flatMap(({ body }) => numbersIn(JSON.parse(body)))
         .length;
     await lookUp(plan.nhsNumber, 3);
-    await until('the healthy one is notified', () => notified() === 3);
+    await waitUntil('the healthy one is notified', () => notified() === 3);
     const { body } = await la.request<Subscription>('GET', `Subscription/${waiting}`);
     t.equal(body.status, 'requested');
     t.equal(silent.received.length, 1, 'the handshake, and nothing else');
     silent.behave({ kind: 'answer', status: 200 });
     t.equal((await la.request('PUT', `Subscription/${waiting}`, { ...body, status: 'requested' })).status, 200);
     const told = (): number => silent.received.flatMap(({ body: text }) => numbersIn(JSON.parse(text))).length;
-    await until('what waited for it', () => told() === 3);
+    await waitUntil('what waited for it', () => told() === 3);
     for (const each of [healthy, waiting]) await la.request('DELETE', `Subscription/${each}`);
     writeFileSync(file, before);
     t.strictSame(world.server.reloadRegistry(), []);

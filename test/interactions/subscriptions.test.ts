@@ -1,13 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { DatabaseSync } from 'node:sqlite';
 import type { AuditEvent, Bundle, BundleEntry, Subscription } from 'fhir/r4.js';
 import t from 'tap';
 import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openReceiver } from '../support/receiver.ts';
 import { openWorld } from '../support/running-server.ts';
+import { countOwed } from '../support/stored-audits.ts';
 import { freshPlan, idIn, resourcesOf, submit } from '../support/submissions.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const receiver = await openReceiver();
 t.teardown(() => receiver.close());
@@ -16,8 +18,13 @@ t.teardown(() => otherReceiver.close());
 const world = await openWorld(t, { subscriptionOrigins: [receiver.origin, otherReceiver.origin] });
 const trail = openAuditTrail(t, world.folder);
 const [la, otherLa, thirdLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
-const [ownId = ''] = world.registry.authorities.map((client) => client.organisationId);
+const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
 const [epr] = world.careProviders as [FhirClient];
+const db = new DatabaseSync(join(world.folder, 'data', 'store.sqlite'), { readOnly: true });
+t.teardown(() => db.close());
+/** Resolves when the authority has been sent everything that it is owed. */
+const drained = (authority: string): Promise<void> =>
+  waitUntil(`${authority} is owed nothing`, () => countOwed(db, authority) === 0);
 
 const secret = 'Bearer s3cret-of-the-authority';
 const wanted = (over: Partial<Subscription> = {}, channel: object = {}): Subscription => ({
@@ -38,12 +45,13 @@ const wanted = (over: Partial<Subscription> = {}, channel: object = {}): Subscri
 const isRefused = (entry: BundleEntry): boolean => entry.response?.status.startsWith('422') === true;
 
 async function untilStatus(client: FhirClient, id: string, status: string): Promise<Subscription> {
-  for (let round = 0; round < 1000; round += 1) {
-    const { body } = await client.request<Subscription>('GET', `Subscription/${id}`);
-    if (body.status === status) return body;
-    await delay(20);
-  }
-  throw new Error(`the Subscription did not become ${status}`);
+  const read = async () => (await client.request<Subscription>('GET', `Subscription/${id}`)).body;
+  let found = await read();
+  await waitUntil(`the Subscription is ${status}`, async () => {
+    found = await read();
+    return found.status === status;
+  });
+  return found;
 }
 
 t.test('requested, activated, delivered to, turned off', async (t) => {
@@ -70,7 +78,7 @@ t.test('requested, activated, delivered to, turned off', async (t) => {
   }
 
   const plan = freshPlan();
-  await submit(la, plan);
+  const [flagId = ''] = await submit(la, plan);
   const before = receiver.received.length;
   await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
   await receiver.waitFor(before + 1);
@@ -84,13 +92,21 @@ t.test('requested, activated, delivered to, turned off', async (t) => {
 
   const off = await la.request<Subscription>('PUT', `Subscription/${id}`, { ...active, status: 'off' });
   t.match(off, { status: 200, body: { status: 'off' } }, 'read, changed and sent back, its header kept');
+  // A second Subscription, for reads alone, shows when the queue has passed the search.
+  const reads = wanted({ criteria: 'AuditEvent?subtype=read' }, { endpoint: `${receiver.origin}/reads` });
+  const second = idIn((await la.request('POST', 'Subscription', reads)).headers.get('location'));
+  await untilStatus(la, second, 'active');
   const silence = receiver.received.length;
   await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
-  await delay(150);
-  t.equal(receiver.received.length, silence, 'off: nothing is sent');
+  await epr.request('GET', `Flag/${flagId}`);
+  await waitUntil('the search alone is owed', () => countOwed(db, ownId) === 1);
+  const sent = receiver.received.slice(silence).map(({ path }) => path);
+  t.match(sent, [/^\/reads\//], 'off: nothing is sent');
+  t.equal(sent.length, 1);
+  t.equal((await la.request('DELETE', `Subscription/${second}`)).status, 204);
   const on = await la.request<Subscription>('PUT', `Subscription/${id}`, { ...off.body, status: 'requested' });
   t.equal(on.status, 200);
-  await receiver.waitFor(silence + 1);
+  await receiver.waitFor(silence + 2);
   t.equal(
     receiver.received.at(-1)?.headers['authorization'],
     secret,
@@ -198,8 +214,7 @@ t.test('criteria are narrowed to the authority: it is told of its own plans only
   const before = otherReceiver.received.length;
   await epr.request('GET', `Flag?patient=${foreign.nhsNumber}`);
   await epr.request('GET', `Flag?patient=${own.nhsNumber}`);
-  await otherReceiver.waitFor(before + 1);
-  await delay(150);
+  await drained(otherId);
   t.equal(otherReceiver.received.length, before + 1);
   t.match(
     otherReceiver.received.at(-1),
@@ -218,6 +233,7 @@ t.test('a client that moves to another authority is sent nothing of the one that
   const atFirst = receiver.received.length;
   await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
   await receiver.waitFor(atFirst + 1);
+  await drained(ownId);
 
   const file = join(world.folder, 'registry.json');
   const before = readFileSync(file, 'utf8');
@@ -227,10 +243,14 @@ t.test('a client that moves to another authority is sent nothing of the one that
     if (client.clientId === own?.clientId) client.organisation = other?.organisationId;
   writeFileSync(file, JSON.stringify(moved));
   t.strictSame(world.server.reloadRegistry(), []);
-  await delay(150);
-  const silence = [receiver.received.length, otherReceiver.received.length];
+  const ofOther = freshPlan();
+  await submit(otherLa, ofOther);
+  await drained(otherId);
+  const silence = [receiver.received.length, otherReceiver.received.length + 1];
   await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
-  await delay(150);
+  // The next event of the other authority is sent after this one would have been.
+  await epr.request('GET', `Flag?patient=${ofOther.nhsNumber}`);
+  await drained(otherId);
   t.strictSame([receiver.received.length, otherReceiver.received.length], silence, 'nothing is sent');
   writeFileSync(file, before);
   t.strictSame(world.server.reloadRegistry(), []);
@@ -284,7 +304,7 @@ t.test('at most ten Subscriptions of an authority are in use, also when many are
     (await la.request<Bundle>('GET', `Subscription?status=${status}&_summary=count`)).body.total;
   const many = await send('transaction', entries(30, 'requested'));
   t.equal(many.status, 200, JSON.stringify(many.body).slice(0, 500));
-  for (let round = 0; round < 100 && ((await withStatus('requested')) ?? 1) > 0; round += 1) await delay(20);
+  await waitUntil('none is requested any more', async () => (await withStatus('requested')) === 0);
   t.strictSame([await withStatus('active'), await withStatus('error')], [10, 20]);
   const one = wanted();
   const refused = await la.request('POST', 'Subscription', one);

@@ -8,8 +8,8 @@ import { ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import type { Bundle, OperationOutcome, Parameters, Resource } from 'fhir/r4.js';
 import { loadDefinitions } from '../../src/fhir/definitions/load-definitions.ts';
-import { loadProfiles } from '../../src/fhir/definitions/load-profiles.ts';
-import { buildValidator, type Validator } from '../../src/fhir/validation/validator.ts';
+import { loadValidator } from '../../src/fhir/validation/load-validator.ts';
+import type { Validator } from '../../src/fhir/validation/validator.ts';
 import { secondOpinion } from './second-opinion.ts';
 
 const profileOf = (type: string) =>
@@ -86,10 +86,11 @@ function isOfNewForm(text: string): boolean {
 let loaded: { readonly validator: Validator; readonly types: ReadonlySet<string> } | undefined;
 function load(): typeof loaded & object {
   if (loaded === undefined) {
-    const definitions = loadDefinitions();
-    const profiles = loadProfiles(fileURLToPath(new URL('../../profiles', import.meta.url)), definitions);
-    const types = new Set([...definitions.types].filter(([, { kind }]) => kind === 'resource').map(([type]) => type));
-    loaded = { validator: buildValidator({ definitions, profiles }), types };
+    const { validator } = loadValidator(fileURLToPath(new URL('../../profiles', import.meta.url)));
+    const types = new Set(
+      [...loadDefinitions().types].filter(([, { kind }]) => kind === 'resource').map(([type]) => type),
+    );
+    loaded = { validator, types };
   }
   return loaded;
 }
