@@ -3,6 +3,7 @@
 import t from 'tap';
 import { openReceiver } from '../support/receiver.ts';
 import { freshPlan, submit } from '../support/submissions.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { conforms, openConformanceWorld } from './conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4/subscription.html';
@@ -25,22 +26,17 @@ const subscription = (more: object = {}) => ({
   ...more,
 });
 
-/** Asks until the answer is as wanted; gives up after a while. */
-async function eventually(holds: () => Promise<boolean> | boolean): Promise<boolean> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (await holds()) return true;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  return false;
-}
+const becomesActive = (id: string): Promise<void> =>
+  waitUntil('the Subscription is active', async () => {
+    return (await asLa('GET', `Subscription/${id}`)).json.status === 'active';
+  });
 
 conforms(spec, 'requested becomes active; its headers are never shown; off stops it; delete ends it', async (t) => {
   const created = await asLa('POST', 'Subscription', { body: subscription() });
   t.equal(created.status, 201);
   t.notMatch(created.text, 'canary-of-the-endpoint');
   const { id } = created.json;
-  const statusIs = (status: string) => async () => (await asLa('GET', `Subscription/${id}`)).json.status === status;
-  t.ok(await eventually(statusIs('active')));
+  await becomesActive(id);
   t.equal((await asOtherLa('GET', `Subscription/${id}`)).status, 404);
   t.equal((await asEpr('GET', `Subscription/${id}`)).status, 403);
   const off = await asLa('PUT', `Subscription/${id}`, { body: subscription({ id, status: 'off' }) });
@@ -51,12 +47,13 @@ conforms(spec, 'requested becomes active; its headers are never shown; off stops
 
 conforms(spec, 'an event that the criteria take is sent to the endpoint, with payload and headers', async (t) => {
   const { json } = await asLa('POST', 'Subscription', { body: subscription() });
-  t.ok(await eventually(async () => (await asLa('GET', `Subscription/${json.id}`)).json.status === 'active'));
+  await becomesActive(json.id);
   const plan = freshPlan();
   await submit(la, plan);
   const seen = receiver.received.length;
   await asEpr('GET', `Flag?patient=${plan.nhsNumber}`);
-  t.ok(await eventually(() => receiver.received.slice(seen).some(({ body }) => body.includes(plan.nhsNumber))));
+  const sentSince = () => receiver.received.slice(seen).some(({ body }) => body.includes(plan.nhsNumber));
+  await waitUntil('the event is sent', sentSince);
   const sent = receiver.received.find(({ body }) => body.includes(plan.nhsNumber));
   t.match(sent?.headers, {
     authorization: 'Bearer canary-of-the-endpoint',

@@ -63,7 +63,6 @@ t.test(
   'a full disk: 503 that discloses nothing, and answers again when there is room',
   { skip: noMount },
   async (t) => {
-    t.setTimeout(300_000);
     if (disk === undefined) return;
     const dataFolder = join(disk, 'data');
     mkdirSync(dataFolder);
@@ -118,14 +117,12 @@ t.test(
 );
 
 t.test('an I/O error: unready at once, and the process ends', { skip: whyNoTracing() ?? false }, async (t) => {
-  t.setTimeout(300_000);
   const home = await makeServerHome({ settings: { CPIS_LOG_LEVEL: 'warn' } });
   t.teardown(() => home.remove());
   // Each thread is counted by itself; of all threads only the writing one gets as far as the 40th.
   const tracer = ['strace', '-f', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync'];
   const server = await startServerProcess(home, {
     tracer: [...tracer, '-e', 'inject=fsync,fdatasync:error=EIO:when=40+'],
-    readyTimeoutMs: 60_000,
   });
   t.teardown(() => server.kill());
   const { caseSystem, reader } = openClients(home);

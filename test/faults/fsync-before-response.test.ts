@@ -48,14 +48,12 @@ const isSync = ({ name, rest }: SystemCall): boolean =>
   (name === 'fsync' || name === 'fdatasync') && rest.includes('store.sqlite-wal>') && rest.endsWith('= 0');
 
 t.test('I1: nothing leaves before the WAL is on disk', { skip: whyNoTracing() ?? false }, async (t) => {
-  t.setTimeout(300_000);
   const home = await makeServerHome({ settings: { CPIS_LOG_LEVEL: 'warn' } });
   t.teardown(() => home.remove());
   const traceFile = join(home.folder, 'trace');
   const traced = 'trace=fsync,fdatasync,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg';
   const server = await startServerProcess(home, {
     tracer: ['strace', '-f', '-y', '-s', '64', '-e', traced, '-o', traceFile],
-    readyTimeoutMs: 60_000,
   });
   t.teardown(() => server.kill());
 

@@ -8,6 +8,7 @@ import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
 import { openOwed, readStoredAudits } from '../support/stored-audits.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const rounds = Number(process.env['KILL_ROUNDS'] ?? 5);
 const readers = 12;
@@ -116,7 +117,7 @@ t.test(
       let ended = false;
       const work = [submitOn(round, () => ended)];
       for (let reader = 0; reader < readers; reader += 1) work.push(lookUpOn(reader, () => ended));
-      while (acknowledged.length === before) await pause(2);
+      await waitUntil('a look-up is answered', () => acknowledged.length > before);
       await pause(Math.random() * 250);
       await server.kill();
       ended = true;

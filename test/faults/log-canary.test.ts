@@ -1,12 +1,12 @@
 /** I6 of the design, case 60 of the fault list: at log level trace, nothing that a client sent is in any log, metric or error text. */
 import { createConnection } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { buildBatch, buildFlag, buildPatient, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { openReceiver } from '../support/receiver.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const nhsNumber = '9990000018';
 const wrongNhsNumber = '9990000019';
@@ -35,7 +35,7 @@ const plan: SyntheticPlan = {
   referenceSystem: 'https://northmoor.example.org/cases',
 };
 
-/** Writes bytes as they are and gives what comes back until the server closes, or a second has passed. */
+/** Writes bytes as they are and gives what comes back until the server closes. */
 function sendRaw(port: number, bytes: string): Promise<string> {
   return new Promise((resolve) => {
     const connection = createConnection(port, '127.0.0.1', () => connection.write(bytes));
@@ -45,7 +45,7 @@ function sendRaw(port: number, bytes: string): Promise<string> {
     });
     connection.on('error', () => undefined);
     connection.on('close', () => resolve(received));
-    connection.setTimeout(1_000, () => connection.destroy());
+    connection.setTimeout(60_000, () => connection.destroy());
   });
 }
 
@@ -55,7 +55,6 @@ function withoutExpression(text: string): string {
 }
 
 t.test('I6: no canary in standard output, standard error, metrics, error texts or the outbox', async (t) => {
-  t.setTimeout(300_000);
   const receiver = await openReceiver();
   t.teardown(() => receiver.close());
   receiver.behave({ kind: 'answer', status: 500, body: canaries.endpointAnswer });
@@ -188,22 +187,24 @@ t.test('I6: no canary in standard output, standard error, metrics, error texts o
     sendRaw(port, `${value} ${nhsNumber}\r\n\r\n`),
     sendRaw(port, `GET /${value} HTTP/1.1\r\nHost: a\r\nX-${value}: ${value.repeat(10_000)}\r\n\r\n`),
     sendRaw(port, `POST /FHIR/R4/Flag HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nContent-Length: 8\r\n\r\n${value}`),
-    sendRaw(port, `GET /FHIR/R4/Flag?patient=${nhsNumber}#${value} HTTP/1.1\r\nHost: ${value}\r\n\r\n`),
+    sendRaw(
+      port,
+      `GET /FHIR/R4/Flag?patient=${nhsNumber}#${value} HTTP/1.1\r\nHost: ${value}\r\nConnection: close\r\n\r\n`,
+    ),
   ]);
   errorTexts.push(...rawTexts.map((text) => text.slice(text.indexOf('\r\n\r\n'))));
-  await pause(300);
+  const db = new DatabaseSync(home.storeFile, { readOnly: true });
+  const readOutbox = () => db.prepare('SELECT reason FROM delivery').all();
+  await waitUntil('a notification failed, and the outbox says why', () => {
+    return readOutbox().some(({ reason }) => reason !== null);
+  });
+  const outbox = readOutbox();
+  db.close();
 
   const metrics = await fetch(`${home.origin}/metrics`, {
     headers: { authorization: `Bearer ${canaries.metricsToken}` },
   });
   t.equal(metrics.status, 200);
-  const db = new DatabaseSync(home.storeFile, { readOnly: true });
-  const outbox = db.prepare('SELECT reason FROM delivery').all();
-  db.close();
-  t.ok(
-    outbox.some(({ reason }) => reason !== null),
-    'a notification failed, and the outbox says why',
-  );
   const metricsText = await metrics.text();
   t.equal(await server.stop(), 0);
   const log = server.output();

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { buildAddressBudget } from '../../src/http/rate-limit.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { issueOf, rawExchange, startServer, token } from './start-server.ts';
 
 const authorization = { authorization: token };
@@ -116,7 +117,7 @@ t.test('too many at one time: 503 at once, and room again afterwards', async (t)
   t.teardown(server.close);
   const get = (id: string) => fetch(`${server.url}/Flag/${id}`, { headers: authorization });
   const held = [get('a'), get('b')];
-  while (server.performed.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  await waitUntil('two are performed', () => server.performed.length === 2);
   const shed = await get('c');
   t.equal(shed.status, 503);
   t.ok(shed.headers.get('retry-after'));
@@ -249,7 +250,7 @@ t.test('raw sockets: whatever two parsers could read in two ways is refused, and
     ['space in target', get('', '/FHIR/R4/Flag? patient=1')],
   ];
   for (const [name, request] of fatal) {
-    const { text, closed } = await rawExchange(server.port, [Buffer.from(request, 'latin1')], { waitMs: 1_500 });
+    const { text, closed } = await rawExchange(server.port, [Buffer.from(request, 'latin1')]);
     t.match(statusLine(text), /^HTTP\/1\.1 400 /, name);
     t.ok(closed, `${name}: closed`);
     t.equal(text.split('HTTP/1.1 ').length, 2, `${name}: one answer`);
@@ -269,27 +270,22 @@ t.test('raw sockets: whatever two parsers could read in two ways is refused, and
     ['fragment', get('', '/FHIR/R4/Flag?patient=9990000018#a')],
   ];
   for (const [name, request] of refused) {
-    const { text } = await rawExchange(server.port, [request.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')], {
-      waitMs: 1_500,
-    });
+    const { text } = await rawExchange(server.port, [request.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')]);
     t.match(statusLine(text), /^HTTP\/1\.1 400 /, name);
     t.match(text, /"resourceType":"OperationOutcome"/, name);
   }
   t.equal(server.performed.length, 0);
 
-  const split = await rawExchange(
-    server.port,
-    [get('X-Correlation-ID: a\r\n Set-Cookie: b\r\n'), get('X-Request-ID: 4564a191\r\nConnection: close\r\n')],
-    { waitMs: 1_500 },
-  );
+  const split = await rawExchange(server.port, [
+    get('X-Correlation-ID: a\r\n Set-Cookie: b\r\n'),
+    get('X-Request-ID: 4564a191\r\nConnection: close\r\n'),
+  ]);
   t.notMatch(split.text, /set-cookie/i);
   const rawBytes = await rawExchange(server.port, [
     Buffer.from(get('Connection: close\r\n', '/FHIR/R4/Flag?patient=\xe9'), 'latin1'),
   ]);
   t.match(statusLine(rawBytes.text), /^HTTP\/1\.1 400 /);
-  const connectMethod = await rawExchange(server.port, ['CONNECT localhost:1 HTTP/1.1\r\nHost: a\r\n\r\n'], {
-    waitMs: 500,
-  });
+  const connectMethod = await rawExchange(server.port, ['CONNECT localhost:1 HTTP/1.1\r\nHost: a\r\n\r\n']);
   t.notMatch(connectMethod.text, / 200 /);
   const alive = await rawExchange(server.port, [get('Connection: close\r\n')]);
   t.match(statusLine(alive.text), /^HTTP\/1\.1 200 /);

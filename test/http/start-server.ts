@@ -107,7 +107,7 @@ export async function startServer(overrides: StartOptions = {}): Promise<Started
 export function rawExchange(
   port: number,
   parts: readonly (string | Uint8Array)[],
-  { gapMs = 0, waitMs = 3_000 } = {},
+  { gapMs = 0, waitMs = 60_000 } = {},
 ): Promise<{ readonly text: string; readonly closed: boolean }> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');

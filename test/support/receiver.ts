@@ -102,7 +102,7 @@ export async function openReceiver(port = 0): Promise<Receiver> {
     behave: (next) => {
       decide = typeof next === 'function' ? next : () => next;
     },
-    waitFor: (count, limitMs = 60_000) =>
+    waitFor: (count, limitMs = 120_000) =>
       new Promise((resolve, reject) => {
         if (received.length >= count) {
           resolve();
