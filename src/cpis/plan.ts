@@ -36,6 +36,11 @@ export function extractPlan(flag: Flag): Plan {
   };
 }
 
+/** Reads the plan of a stored Flag from its JSON text. */
+export function parsePlan(body: string): Plan {
+  return extractPlan(JSON.parse(body) as Flag);
+}
+
 /** Whether the authority still stands behind the plan; a withdrawn one is held by nobody. */
 export function isHeld(plan: Plan): boolean {
   return plan.status !== 'entered-in-error';

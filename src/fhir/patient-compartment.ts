@@ -1,6 +1,9 @@
 /** https://hl7.org/fhir/R4/compartmentdefinition-patient.html, the types of this server whose `patient` refers to it. */
 const members: ReadonlySet<string> = new Set(['AuditEvent', 'Flag']);
 
+/** Search parameters that refer to the patient, on every type of this server that has them. */
+export const patientParameters: ReadonlySet<string> = new Set(['patient', 'subject']);
+
 /** A search in the compartment of a patient: of `type`, with this criterion before all others. */
 interface CompartmentSearch {
   readonly type: string;

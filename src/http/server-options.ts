@@ -5,7 +5,7 @@ import type { Caller } from '../cpis/caller.ts';
 import type { InteractionCode, SystemInteraction, TypeInteraction } from '../cpis/interaction-table.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import type { Perform } from '../interactions/port/interaction.ts';
-import type { SocketChannel } from '../notification/channels/socket-session.ts';
+import type { OpenedSocket } from './opened-socket.ts';
 
 /** What is served: whatever is not listed has no route. */
 export interface ServedInteractions {
@@ -83,7 +83,7 @@ export interface ServerOptions {
   /** The public keys that notifications are verified with, a JWK Set. */
   readonly notificationKeys: () => unknown;
   /** Takes a WebSocket that has been opened, by whomever. */
-  readonly acceptSocket: (channel: SocketChannel) => void;
+  readonly acceptSocket: (channel: OpenedSocket) => void;
   /** JSON text. */
   readonly capabilityStatement: string;
   /** Resolves when the refusal is durable. Rejects: it is answered 503 instead. */

@@ -2,7 +2,7 @@
 import websocket, { type WebSocket } from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
-import type { SocketChannel } from '../notification/channels/socket-session.ts';
+import type { OpenedSocket } from './opened-socket.ts';
 import type { ServerOptions } from './server-options.ts';
 
 /** A message of a subscriber is a command of a few words. */
@@ -33,7 +33,7 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
 }
 
 /** Pings the other side, which is gone when it answers nothing from one ping to the next. */
-function openChannel(socket: WebSocket, address: string): SocketChannel {
+function openChannel(socket: WebSocket, address: string): OpenedSocket {
   let answered = true;
   const pings = setInterval(() => {
     if (!answered) socket.terminate();

@@ -2,6 +2,7 @@
  * Topic-based Subscriptions in R4: what the extensions of the Subscriptions R5 Backport IG say, STU 1.1.
  * http://hl7.org/fhir/uv/subscriptions-backport
  */
+import { itemsOf, membersOf } from '../any-json.ts';
 import type { Issue, IssueCode } from '../fault.ts';
 
 const canonicalRoot = 'http://hl7.org/fhir/uv/subscriptions-backport';
@@ -41,8 +42,7 @@ export interface ReadTopicRequest {
   readonly issues: readonly Issue[];
 }
 
-type Json = Readonly<Record<string, unknown>>;
-const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
+type Members = ReturnType<typeof membersOf>;
 const isContent = (value: unknown): value is PayloadContent => payloadContents.some((content) => content === value);
 
 /** Whether the criteria are the canonical URL of a topic. */
@@ -52,27 +52,27 @@ export function isTopicCriteria(criteria: unknown): criteria is string {
 
 /** Reads what the extensions of a topic-based Subscription ask for, and reports what is not an extension of the IG. */
 export function readTopicRequest(resource: unknown): ReadTopicRequest {
-  const subscription = recordOf(resource);
-  const channel = recordOf(subscription['channel']);
+  const subscription = membersOf(resource);
+  const channel = membersOf(subscription['channel']);
   const issues: Issue[] = [];
   const refuse = (path: string, diagnostics: string, code: IssueCode): void => {
     issues.push({ severity: 'error', code, diagnostics, expression: [`Subscription.${path}`] });
   };
-  const extensionsAt = (element: unknown, path: string, known: readonly string[]): Json[] => {
-    const { extension } = recordOf(element);
-    const found = Array.isArray(extension) ? extension.map(recordOf) : [];
+  const extensionsAt = (element: unknown, path: string, known: readonly string[]): Members[] => {
+    const { extension } = membersOf(element);
+    const found = itemsOf(extension).map(membersOf);
     for (const [position, { url }] of found.entries()) {
       if (known.some((each) => each === url)) continue;
       refuse(`${path}.extension[${position}]`, 'This extension is not supported here.', 'not-supported');
     }
     return found;
   };
-  const single = (found: readonly Json[], url: string, path: string): Json | undefined => {
+  const single = (found: readonly Members[], url: string, path: string): Members | undefined => {
     const [first, ...others] = found.filter((each) => each['url'] === url);
     if (others.length > 0) refuse(`${path}.extension`, 'This extension may stand here once.', 'structure');
     return first;
   };
-  const integer = (found: readonly Json[], url: string, value: string, least: number): number | undefined => {
+  const integer = (found: readonly Members[], url: string, value: string, least: number): number | undefined => {
     const extension = single(found, url, 'channel');
     if (extension === undefined) return undefined;
     const number = extension[value];

@@ -1,5 +1,6 @@
 /** Which patients a refused request was about. It has not been validated: anything may stand anywhere. */
 import { isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
+import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
 /** So many are named; the request itself names the rest. */
@@ -37,36 +38,23 @@ function* namedInTarget(target: string): Iterable<string> {
 const ownTypes: ReadonlySet<unknown> = new Set(['Flag', 'Patient']);
 
 function* namedInBody(body: unknown): Iterable<string> {
-  const type = member(body, 'resourceType');
+  const { resourceType: type, entry, parameter, identifier, subject } = membersOf(body);
   if (type === 'Bundle') {
-    for (const entry of listOf(member(body, 'entry'))) {
-      const resource = member(entry, 'resource');
-      if (member(resource, 'resourceType') !== 'Bundle') yield* namedInBody(resource);
-      const url = member(member(entry, 'request'), 'url');
-      if (typeof url === 'string') yield* namedInTarget(url);
+    for (const each of itemsOf(entry).map(membersOf)) {
+      if (membersOf(each['resource'])['resourceType'] !== 'Bundle') yield* namedInBody(each['resource']);
+      yield* namedInTarget(textOf(membersOf(each['request'])['url']) ?? '');
     }
   }
   if (type === 'Parameters') {
-    for (const parameter of listOf(member(body, 'parameter'))) {
-      const resource = member(parameter, 'resource');
-      if (ownTypes.has(member(resource, 'resourceType'))) yield* namedInBody(resource);
+    for (const { resource } of itemsOf(parameter).map(membersOf)) {
+      if (ownTypes.has(membersOf(resource)['resourceType'])) yield* namedInBody(resource);
     }
   }
   const named =
     type === 'Patient'
-      ? listOf(member(body, 'identifier')).map((identifier) => member(identifier, 'value'))
+      ? itemsOf(identifier).map((each) => membersOf(each)['value'])
       : type === 'Flag'
-        ? [member(member(body, 'subject'), 'reference')]
+        ? [membersOf(subject)['reference']]
         : [];
   for (const text of named) if (typeof text === 'string') yield text;
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
-    ? (value as Readonly<Record<string, unknown>>)[name]
-    : undefined;
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }

@@ -1,47 +1,34 @@
+import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
 import { recordRefusal } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { inLanes } from '../yielding/run-groups.ts';
+import { runGroups } from '../yielding/run-groups.ts';
 import { budgetReads } from './budget-reads.ts';
 import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefusedEntry } from './bundle-entry.ts';
 
-/** How many records of one batch are worked on at once; their commits share an fsync. */
-const concurrentLanes = 64;
-
-interface Submitted {
-  readonly subject?: { readonly reference?: unknown };
-  readonly identifier?: readonly { readonly value?: unknown }[];
-}
+/** Maximum patients of one batch that are worked on at the same time; their commits share an fsync. */
+const maxConcurrentGroups = 64;
 
 const patientReference = /(?:^|\/)(Patient\/[^/]+)$/;
 
-/** Entries about the same patient depend on each other and run one after another; the Patient itself goes first. */
-function laneOf(entry: BundleEntry): string {
-  const { type, id, body } = entry.request;
-  const { subject, identifier } = (body ?? {}) as Submitted;
-  const reference = type === 'Patient' ? `Patient/${id ?? textOf(identifier?.[0]?.value)}` : textOf(subject?.reference);
-  return patientReference.exec(reference)?.[1] ?? `#${entry.index}`;
+/** Returns a key that the entries about the same patient have in common. */
+function groupOf({ index, request: { type, id, body } }: BundleEntry): string {
+  const { subject, identifier } = membersOf(body);
+  const numberOf = (): string => textOf(membersOf(itemsOf(identifier)[0])['value']) ?? '';
+  const reference = type === 'Patient' ? `Patient/${id ?? numberOf()}` : membersOf(subject)['reference'];
+  return patientReference.exec(textOf(reference) ?? '')?.[1] ?? `#${index}`;
 }
 
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function buildLanes(entries: readonly BundleEntry[]): BundleEntry[][] {
-  const lanes = new Map<string, BundleEntry[]>();
-  for (const entry of entries) {
-    const key = laneOf(entry);
-    const lane = lanes.get(key);
-    if (lane === undefined) lanes.set(key, [entry]);
-    else lane.push(entry);
-  }
+/** Groups the entries by patient, the Patient first: plans refer to it. Each group runs one entry after another. */
+function groupByPatient(entries: readonly BundleEntry[]): BundleEntry[][] {
   const isPatient = (entry: BundleEntry): number => (entry.request.type === 'Patient' ? 0 : 1);
-  return [...lanes.values()].map((lane) => lane.sort((a, b) => isPatient(a) - isPatient(b) || a.index - b.index));
+  const groups = Map.groupBy(entries, groupOf).values();
+  return [...groups].map((group) => group.sort((a, b) => isPatient(a) - isPatient(b) || a.index - b.index));
 }
 
 /**
- * batch: each entry on its own, audited on its own, answered in its place. Writes first, then reads.
+ * Performs a batch: each entry is performed, audited and answered independently. Writes come before reads.
  * https://hl7.org/fhir/R4/http.html#transaction
  */
 export async function batch(
@@ -52,18 +39,18 @@ export async function batch(
 ): Promise<FhirAnswer> {
   const responses: string[] = new Array(entries.length);
   const parsed: BundleEntry[] = [];
-  /** Lanes whose Patient was refused: the plans of that record are refused with it. */
+  /** Groups whose Patient was refused; their plans are refused as well. */
   const refusedPatients = new Set<string>();
   const performWrite = async (entry: BundleEntry): Promise<FhirAnswer> => {
     const { request } = entry;
-    if (request.type === 'Flag' && refusedPatients.has(laneOf(entry))) {
+    if (request.type === 'Flag' && refusedPatients.has(groupOf(entry))) {
       throw await recordRefusal(patientRefused(), request, context, ports);
     }
     try {
       return await perform(request, context);
     } catch (error) {
       const isForbidden = error instanceof FhirFault && error.category === 'forbidden';
-      if (request.type === 'Patient' && !isForbidden) refusedPatients.add(laneOf(entry));
+      if (request.type === 'Patient' && !isForbidden) refusedPatients.add(groupOf(entry));
       throw error;
     }
   };
@@ -80,15 +67,19 @@ export async function batch(
       refused.push([{ index, error, request: { interaction: 'batch', query: [], raw: rawOf(entry) } }]);
     }
   }
-  await inLanes(refused, concurrentLanes, async ({ index, error, request }) => {
+  await runGroups(refused, maxConcurrentGroups, async ({ index, error, request }) => {
     responses[index] = renderRefusedEntry({ index, request }, await recordRefusal(error, request, context, ports));
   });
-  await inLanes(buildLanes(parsed.filter((entry) => !isRead(entry))), concurrentLanes, answerWith(performWrite));
+  await runGroups(
+    groupByPatient(parsed.filter((entry) => !isRead(entry))),
+    maxConcurrentGroups,
+    answerWith(performWrite),
+  );
   const reads = parsed.filter(isRead).map((entry) => [entry]);
   const performRead = budgetReads(perform, ports);
-  await inLanes(
+  await runGroups(
     reads,
-    concurrentLanes,
+    maxConcurrentGroups,
     answerWith(({ request }) => performRead(request, context)),
   );
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };

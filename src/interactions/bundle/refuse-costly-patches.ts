@@ -1,12 +1,9 @@
+import { itemsOf, membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
 
 /** What the FHIRPath Patches of one Bundle may ask for together. A thousand plans are ended by entries of two paths. */
 const maxPaths = 100;
 const maxOperations = 5_000;
-
-const membersOf = (value: unknown): Readonly<Record<string, unknown>> =>
-  (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
-const itemsOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 /** Throws 413 for a Bundle whose FHIRPath Patches would take long. What the entries hold may have any shape. */
 export function refuseCostlyPatches(entries: readonly unknown[]): void {

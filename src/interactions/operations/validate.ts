@@ -80,7 +80,7 @@ function findIssues(
   return [...all, ...checkRules(resource, current, request, caller, ports)];
 }
 
-function describeAccess(
+function describeValidation(
   { raw }: FhirRequest,
   { resource }: Validation,
   current: StoredResource | undefined,
@@ -112,6 +112,6 @@ export async function validate(
   if (id !== undefined) checkId(type, id);
   const current = id === undefined ? undefined : visibleToAuthority(await ports.store.read(type, id), type, caller);
   const issues = findIssues(validation, current, request, caller, ports);
-  await recordAccess(request, context, describeAccess(request, validation, current, caller), ports);
+  await recordAccess(request, context, describeValidation(request, validation, current, caller), ports);
   return { kind: 'ok', body: renderOperationOutcome(issues.length === 0 ? [sound] : issues, spineCodingFor()) };
 }

@@ -1,3 +1,4 @@
+import { membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
@@ -13,16 +14,10 @@ export interface Validation {
   readonly resource: unknown;
 }
 
-type Json = Readonly<Record<string, unknown>>;
-
 const valueNames: Readonly<Record<string, readonly string[]>> = {
   mode: ['valueCode', 'valueString'],
   profile: ['valueUri', 'valueCanonical', 'valueString'],
 };
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 function malformed(diagnostics: string, expression: string): Error {
   return fault('structure', diagnostics, { expression: [expression] });
@@ -42,21 +37,22 @@ function collect(request: FhirRequest): Map<string, unknown> {
     put(name, value, name);
   }
   const { body } = request;
-  if (!isObject(body) || body['resourceType'] !== 'Parameters') {
+  const { resourceType, parameter = [] } = membersOf(body);
+  if (resourceType !== 'Parameters') {
     if (body !== undefined) put('resource', body, 'resource');
     return found;
   }
-  const { parameter = [] } = body;
   if (!Array.isArray(parameter)) throw malformed('Parameters has no list of parameters.', 'Parameters.parameter');
   for (const [index, member] of parameter.entries()) {
     const at = `Parameters.parameter[${index}]`;
-    const { name, resource } = isObject(member) ? member : {};
+    const members = membersOf(member);
+    const { name, resource } = members;
     if (name === 'resource' && resource !== undefined) {
       put(name, resource, at);
       continue;
     }
     const key = typeof name === 'string' && Object.hasOwn(valueNames, name) ? valueNames[name] : undefined;
-    const value = key?.map((each) => (member as Json)[each]).find((each) => typeof each === 'string');
+    const value = key?.map((each) => members[each]).find((each) => typeof each === 'string');
     if (value === undefined) throw malformed('$validate takes resource, mode (code) and profile (uri).', at);
     put(String(name), value, at);
   }

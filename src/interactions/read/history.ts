@@ -63,7 +63,7 @@ function patientsOfVersion({ type, id, body }: Pick<HistoryEntry, 'type' | 'id' 
 }
 
 /** What a page of history concerns: each patient that it tells of, and the one resource that was asked for. */
-function describeAccess(
+function describeHistoryAccess(
   { type = '', id }: FhirRequest,
   subject: ReadResult | undefined,
   entries: readonly HistoryEntry[],
@@ -121,7 +121,7 @@ export async function history(
   const { types, query, page, after, subject } = await openHistory(request, context, storeView(ports.store), ports);
   const plan = planHistory(query, types, request, caller, after);
   const result = await ports.store.history(plan);
-  await recordAccess(request, context, describeAccess(request, subject, result.entries, caller), ports);
+  await recordAccess(request, context, describeHistoryAccess(request, subject, result.entries, caller), ports);
   const { shape } = query;
   const entries = await inTurns(result.entries, (entry) => {
     if (entry.body === null) return entry;

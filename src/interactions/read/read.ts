@@ -1,7 +1,6 @@
-import type { Flag } from 'fhir/r4.js';
 import { authorise } from '../../cpis/access-policy.ts';
 import { isSilent, notifiedOfRead, visibleHolders } from '../../cpis/audience.ts';
-import { extractPlan } from '../../cpis/plan.ts';
+import { parsePlan } from '../../cpis/plan.ts';
 import { isVisible } from '../../cpis/visibility.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess, recordAccess } from '../audit/record-access.ts';
@@ -33,7 +32,7 @@ async function readForCareProvider(
   const rule = visibilityRule(ports);
   const result = await view.read(type, id);
   const found = result.kind === 'found' ? result.resource : undefined;
-  const plan = type === 'Flag' && found !== undefined ? extractPlan(JSON.parse(found.body) as Flag) : undefined;
+  const plan = type === 'Flag' && found !== undefined ? parsePlan(found.body) : undefined;
   const patientId = type === 'Patient' ? id : (plan?.patientId ?? id);
   const holders = visibleHolders(await view.plansOf(patientId), rule);
   const shown =

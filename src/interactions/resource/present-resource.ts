@@ -1,8 +1,8 @@
 /** What a caller is shown of a stored resource, and which patients that concerns. */
-import type { AuditEvent, Flag } from 'fhir/r4.js';
+import type { AuditEvent } from 'fhir/r4.js';
 import { buildAccessHistoryEntry } from '../../cpis/access-history.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { extractPlan } from '../../cpis/plan.ts';
+import { parsePlan } from '../../cpis/plan.ts';
 import { patientsOfEvent, shareWithAuthority } from '../../cpis/shared-event.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess } from '../audit/record-access.ts';
@@ -44,7 +44,7 @@ export function patientsOf(resource: Content & Pick<StoredResource, 'id'>): read
     case 'Patient':
       return [resource.id];
     case 'Flag':
-      return [extractPlan(JSON.parse(resource.body) as Flag).patientId];
+      return [parsePlan(resource.body).patientId];
     case 'AuditEvent':
       return patientsOfEvent(parseEvent(resource));
     default:

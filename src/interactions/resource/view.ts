@@ -1,6 +1,6 @@
-import type { Flag } from 'fhir/r4.js';
-import { extractPlan, type Plan } from '../../cpis/plan.ts';
-import type { KeysetPosition, SearchClause } from '../../fhir/search/ast.ts';
+import { type Plan, parsePlan } from '../../cpis/plan.ts';
+import type { SearchClause } from '../../fhir/search/ast.ts';
+import { searchAll } from '../../store/search-all.ts';
 import type { ReadResult, ResourceWrite, RevisionGuard, Store, StoredResource } from '../../store/store.ts';
 
 /** What the planning of a write reads. A transaction lays its own earlier entries over the store. */
@@ -10,34 +10,18 @@ export interface View {
   plansOf(patientId: string): Promise<readonly Plan[]>;
 }
 
-const pageSize = 200;
-
-/** The clause that finds the Flags on a patient. */
-function onPatient(patientId: string): SearchClause {
-  return { kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id: patientId }] };
-}
-
-/** All Flags on a patient that also meet `clauses`. */
-export async function searchFlagsOf(
+/** Returns all Flags on a patient that also meet `clauses`. */
+export function searchFlagsOf(
   store: Store,
   patientId: string,
   clauses: readonly SearchClause[] = [],
 ): Promise<readonly StoredResource[]> {
-  const found: StoredResource[] = [];
-  let after: KeysetPosition | undefined;
-  do {
-    const page = await store.search({
-      type: 'Flag',
-      clauses: [onPatient(patientId), ...clauses],
-      sort: [],
-      limit: pageSize,
-      total: false,
-      ...(after === undefined ? {} : { after }),
-    });
-    found.push(...page.matches);
-    after = page.next;
-  } while (after !== undefined);
-  return found;
+  const onPatient: SearchClause = {
+    kind: 'reference',
+    param: 'patient',
+    any: [{ kind: 'literal', type: 'Patient', id: patientId }],
+  };
+  return searchAll(store, { type: 'Flag', clauses: [onPatient, ...clauses] });
 }
 
 export function storeView(store: Store): View {
@@ -45,7 +29,7 @@ export function storeView(store: Store): View {
     read: (type, id) => store.read(type, id),
     async plansOf(patientId) {
       const flags = await searchFlagsOf(store, patientId);
-      return flags.map((flag) => extractPlan(JSON.parse(flag.body) as Flag));
+      return flags.map((flag) => parsePlan(flag.body));
     },
   };
 }
@@ -97,7 +81,7 @@ export function overlayView(base: View): OverlayView {
 
   function addPlan(write: ResourceWrite): void {
     if (write.type !== 'Flag' || write.body === null) return;
-    const plan = extractPlan(JSON.parse(write.body) as Flag);
+    const plan = parsePlan(write.body);
     const ofPatient = ownPlans.get(plan.patientId) ?? new Map<string, Plan>();
     ownPlans.set(plan.patientId, ofPatient.set(plan.id, plan));
   }

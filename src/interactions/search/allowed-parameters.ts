@@ -1,6 +1,7 @@
 import { definitionTypes } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { fault } from '../../fhir/fault.ts';
+import { patientParameters } from '../../fhir/patient-compartment.ts';
 import type { SearchClause, SearchQuery } from '../../fhir/search/ast.ts';
 import type { LinkTarget } from '../../fhir/search/linked-criterion.ts';
 import { parseSearch } from '../../fhir/search/parse-search.ts';
@@ -172,13 +173,11 @@ export function parseCriteriaSearch(
   return { ...query, clauses: resolveIdentifiers(type, query.clauses, ports.registry()) };
 }
 
-const patientParams = new Set(['patient', 'subject']);
-
 /** The one patient that a search names with `patient` or `subject`; undefined when there is none, or several. */
 export function namedPatient(clauses: readonly SearchClause[]): string | undefined {
   let named: string | undefined;
   for (const clause of clauses) {
-    if (clause.kind !== 'reference' || !patientParams.has(clause.param)) continue;
+    if (clause.kind !== 'reference' || !patientParameters.has(clause.param)) continue;
     const [value] = clause.any;
     if (clause.any.length !== 1 || value === undefined || value.kind !== 'literal' || named !== undefined)
       return undefined;

@@ -1,9 +1,8 @@
 import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
+import { patientParameters } from '../../fhir/patient-compartment.ts';
 import type { ReferenceValue, SearchClause } from '../../fhir/search/ast.ts';
 import { buildOrganization } from '../../registry/build-organization.ts';
 import type { Registry } from '../../registry/registry.ts';
-
-const patientParams = new Set(['patient', 'subject']);
 
 const recordTypes = ['Patient', 'Flag', 'Subscription', 'AuditEvent'];
 
@@ -27,7 +26,7 @@ export function resolveIdentifiers(
     }
     if (clause.kind !== 'reference') return clause;
     const any = clause.any.flatMap((value) =>
-      patientParams.has(clause.param)
+      patientParameters.has(clause.param)
         ? resolvePatient(value, clause.param)
         : resolveOrganisation(value, type, clause.param, registry),
     );

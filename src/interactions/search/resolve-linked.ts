@@ -1,12 +1,10 @@
-import type { Flag } from 'fhir/r4.js';
 import { authorise, narrow } from '../../cpis/access-policy.ts';
-import { extractPlan } from '../../cpis/plan.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { LinkedCriterion, SearchClause, SearchPlan, SearchQuery } from '../../fhir/search/ast.ts';
-import type { StoredResource } from '../../store/store.ts';
 import { searchAnywhere } from '../directory/directory.ts';
 import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { patientsOf } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 
 /** So many resources may stand at the other end of a chain or a `_has`. */
@@ -49,11 +47,7 @@ async function resolve(
     });
   }
   if (result.matches.length === 0) return { kind: 'label', any: [] };
-  if (kind === 'has') return { kind: 'id', any: [...new Set(result.matches.map(patientOf))] };
+  // `_has` is served over the references of Flag to Patient only.
+  if (kind === 'has') return { kind: 'id', any: [...new Set(result.matches.flatMap(patientsOf))] };
   return { kind: 'reference', param, any: result.matches.map(({ id }) => ({ kind: 'literal', type: target, id })) };
-}
-
-/** `_has` is served over the references of Flag to Patient only. */
-function patientOf({ body }: StoredResource): string {
-  return extractPlan(JSON.parse(body) as Flag).patientId;
 }

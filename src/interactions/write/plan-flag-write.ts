@@ -3,7 +3,7 @@ import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { ownerLabel, patientLabels, submittersOf } from '../../cpis/labels.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
-import { checkPlan, extractPlan, isHeld, type Plan } from '../../cpis/plan.ts';
+import { checkPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { ReadResult, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -63,7 +63,7 @@ function relabel(
   return { type: 'Patient', id: patient.id, expectRevision: patient.revision, labels };
 }
 
-function describeAccess(
+function describePlanAccess(
   caller: Caller,
   plan: Plan,
   plans: readonly Plan[],
@@ -152,7 +152,7 @@ export async function planFlagWrite(
   const patient = refuseUnmatched(subject, caller, plans);
   const { birthDate } = JSON.parse(patient.body) as Patient;
   refuseErrors(checkPlan(plan, birthDate ?? '', visibilityRule(ports).today));
-  const access = describeAccess(caller, plan, plans, ports);
+  const access = describePlanAccess(caller, plan, plans, ports);
   if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
     const { version, lastUpdatedMs, body } = current;
     return {
@@ -191,14 +191,14 @@ export async function planFlagDeletion(
   view: View,
   ports: InteractionPorts,
 ): Promise<PlannedWrite> {
-  const plan = extractPlan(JSON.parse(current.body) as Flag);
+  const plan = parsePlan(current.body);
   const patient = await view.read('Patient', plan.patientId);
   const plans = await view.plansOf(plan.patientId);
   if (patient.kind !== 'found') throw fault('exception', 'The Patient of this plan is missing.');
   return {
     writes: [buildDeletion(current, ports)],
     guards: [relabel(patient.resource, plans, current.id, undefined)],
-    access: describeAccess(caller, plan, plans, ports),
+    access: describePlanAccess(caller, plan, plans, ports),
     answer: { kind: 'deleted', versionId: String(current.version + 1) },
   };
 }

@@ -51,7 +51,7 @@ function mayCorrect(authorityId: string, holders: ReadonlySet<string>, submitter
   return submitters.every((id) => id === authorityId);
 }
 
-function refuseOtherId(
+function refuseOtherNumber(
   { requestedId, patient }: Pick<PatientSubmission, 'patient' | 'requestedId'>,
   nhsNumber: string,
 ): void {
@@ -69,7 +69,7 @@ export function checkSubmittedPatient(
   submission: Pick<PatientSubmission, 'patient' | 'requestedId'>,
   ports: InteractionPorts,
 ): void {
-  refuseOtherId(submission, nhsNumberOf(submission.patient));
+  refuseOtherNumber(submission, nhsNumberOf(submission.patient));
   checkBirthDate(submission.patient, [], visibilityRule(ports).today);
 }
 
@@ -144,7 +144,7 @@ export async function planPatientWrite(
   const { patient, ifMatch, requestedId, patches = false } = submission;
   const own = caller.organisation.id;
   const id = nhsNumberOf(patient);
-  refuseOtherId(submission, id);
+  refuseOtherNumber(submission, id);
   const stored = await view.read('Patient', id);
   const plans = (await view.plansOf(id)).filter(isHeld);
   const holders = new Set(plans.map((plan) => plan.authorityId));

@@ -2,6 +2,7 @@
  * Compiles a search plan over resources to SQL. The most selective clause drives through index_value_by_value, or the
  * primary key does; every other clause is a probe of the candidate's own rows.
  */
+import { patientParameters } from '../../../fhir/patient-compartment.ts';
 import type { KeysetPosition, SearchClause, SearchPlan } from '../../../fhir/search/ast.ts';
 import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
 import { indexKind } from '../connection/schema.ts';
@@ -87,7 +88,6 @@ function drive(type: string, driver: ValueClause, joined: boolean): CompiledSql 
 }
 
 const identifierRank = 2;
-const patientParams = new Set(['patient', 'subject']);
 
 /**
  * Lower drives first; undefined: it cannot drive. Before the one access label only what names one child or one plan: how
@@ -96,7 +96,7 @@ const patientParams = new Set(['patient', 'subject']);
 function driverRank(clause: SearchClause): number | undefined {
   switch (clause.kind) {
     case 'reference':
-      return patientParams.has(clause.param) ? 1 : 4;
+      return patientParameters.has(clause.param) ? 1 : 4;
     case 'token':
       if (clause.negated) return undefined;
       return clause.param === 'identifier' && clause.any.every(({ code }) => code !== undefined) ? identifierRank : 8;
@@ -140,7 +140,7 @@ export function readsFew({ type, clauses, total }: SearchPlan): boolean {
     if (clause.kind === 'id') return true;
     if (clause.kind === 'reference') {
       if (type === 'AuditEvent' && (total || clause.any.length > 1)) return false;
-      return patientParams.has(clause.param) && clause.any.every(({ kind }) => kind === 'literal');
+      return patientParameters.has(clause.param) && clause.any.every(({ kind }) => kind === 'literal');
     }
     return clause.kind === 'token' && type !== 'AuditEvent' && driverRank(clause) === identifierRank;
   });

@@ -1,0 +1,11 @@
+/** One open WebSocket, as the HTTP layer hands it to whoever serves it. */
+export interface OpenedSocket {
+  /** Network address of the other side. */
+  readonly address: string;
+  /** Resolves when the text has left this process. Rejects if it no longer can. */
+  send(text: string): Promise<void>;
+  close(code: number, reason: string): void;
+  /** Calls the listener with each text message. */
+  onMessage(listener: (text: string) => void): void;
+  onClose(listener: () => void): void;
+}
