@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folder = 'test/conformance';
+const folder = 'test/conformance/cases';
 
 interface Case {
   readonly kind: 'conforms' | 'notServed';
@@ -25,12 +25,12 @@ const call = new RegExp(
 
 /** The text of docs/conformance.md. Throws when a case is not written with plain texts, so that none is left out. */
 export function generateConformance(): string {
-  const files = readdirSync(join(root, folder)).filter((name) => name.endsWith('.test.ts'));
+  const files = readdirSync(join(root, folder)).filter((name) => name.endsWith('.ts'));
   const cases = files.sort().flatMap((file) => readCases(file, readFileSync(join(root, folder, file), 'utf8')));
   const row = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const rows = (kind: Case['kind'], render: (found: Case) => readonly string[]) =>
     cases.filter((found) => found.kind === kind).map((found) => row(render(found)));
-  const test = ({ file }: Case) => `[${file.replace('.test.ts', '')}](../${folder}/${file})`;
+  const test = ({ file }: Case) => `[${file.replace('.ts', '')}](../${folder}/${file})`;
   return `${[
     '# Conformance',
     '',

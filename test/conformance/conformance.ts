@@ -1,4 +1,7 @@
-/** What the files of this folder have in common: a running server, and requests to it as a stranger would send them. */
+/**
+ * What the cases of this folder have in common: a running server, and requests to it as a stranger would send them. A
+ * test file imports cases, which share one server, and runs them.
+ */
 import { createRequire } from 'node:module';
 import { MedplumClient } from '@medplum/core';
 import type { Resource } from 'fhir/r4.js';
@@ -49,18 +52,33 @@ export interface ConformanceWorld extends RunningWorld {
   readonly asNobody: Send;
 }
 
-/** One requirement of a specification, by its link, and the test that shows it. docs/conformance.md lists them. */
+const cases: { readonly name: string; readonly check: (t: Test) => Promise<void> }[] = [];
+
+/** Adds one requirement of a specification, by its link, and the test that shows it. docs/conformance.md lists them. */
 export function conforms(_link: string, requirement: string, check: (t: Test) => Promise<void>): void {
-  void t.test(requirement, check);
+  cases.push({ name: requirement, check });
 }
 
-/** What is not served, by its link, with the reason, and the test that shows what is answered instead. */
+/** Adds what is not served, by its link, with the reason, and the test that shows what is answered instead. */
 export function notServed(_link: string, what: string, _reason: string, check: (t: Test) => Promise<void>): void {
-  void t.test(what, check);
+  cases.push({ name: what, check });
 }
 
-/** The server of one file; it closes with the file, and every answer that it gave is validated. */
-export async function openConformanceWorld(options: WorldOptions = {}): Promise<ConformanceWorld> {
+/** Runs the cases of the modules that have been imported, in their order. */
+export function runCases(): void {
+  for (const { name, check } of cases) void t.test(name, check);
+}
+
+let shared: Promise<ConformanceWorld> | undefined;
+
+/** Opens the server of a test file, which its cases share; options open another one. Every response is validated. */
+export function openConformanceWorld(options?: WorldOptions): Promise<ConformanceWorld> {
+  if (options !== undefined) return openOwnWorld(options);
+  shared ??= openOwnWorld({});
+  return shared;
+}
+
+async function openOwnWorld(options: WorldOptions): Promise<ConformanceWorld> {
   const world = await openWorld(t, options);
   const [la, otherLa] = world.authorities;
   const [epr] = world.careProviders;

@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/http.html#transaction and https://hl7.org/fhir/R4/bundle.html */
-import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld, type RawResponse } from './conformance.ts';
+import { buildFlag, buildPatient } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld, type RawResponse } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
 const world = await openConformanceWorld();

@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/http.html#create, #update, #delete and their conditional forms. */
-import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, idIn, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld } from './conformance.ts';
+import { buildFlag, buildPatient } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshPlan, idIn, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
 const world = await openConformanceWorld();

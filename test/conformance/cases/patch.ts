@@ -1,6 +1,6 @@
 /** https://hl7.org/fhir/R4/http.html#patch and https://hl7.org/fhir/R4/fhirpatch.html */
-import { freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld, openKitClient, openMedplumClient } from './conformance.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld, openKitClient, openMedplumClient } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
 const world = await openConformanceWorld();

@@ -1,7 +1,7 @@
 import type { Bundle, Flag } from 'fhir/r4.js';
-import { buildFlag, buildPatient, buildRecord } from '../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld, openKitClient, openMedplumClient, openSmartClient } from './conformance.ts';
+import { buildFlag, buildPatient, buildRecord } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld, openKitClient, openMedplumClient, openSmartClient } from '../conformance.ts';
 
 /** A Flag with what it refers to in the place of its references. */
 type SmartResolved = { readonly id: string; readonly subject: unknown; readonly author: unknown };

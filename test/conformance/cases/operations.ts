@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/resource-operation-validate.html, compartments, and the definitions of this server. */
-import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld } from './conformance.ts';
+import { buildFlag, buildPatient } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
 const world = await openConformanceWorld();

@@ -1,7 +1,7 @@
 /** Conventions of NHS England's FHIR APIs, and of UK Core. */
-import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
-import { freshNhsNumber, freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld } from './conformance.ts';
+import { buildFlag, buildPatient } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshNhsNumber, freshPlan, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const pds = 'https://digital.nhs.uk/developer/api-catalogue/personal-demographics-service-fhir';
 const cpis = 'https://simplifier.net/guide/nhs-england-implementation-guide-version-2';

@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/http.html#history */
-import { buildFlag } from '../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld, openKitClient, openMedplumClient, type RawResponse } from './conformance.ts';
+import { buildFlag } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld, openKitClient, openMedplumClient, type RawResponse } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4/http.html#history';
 const world = await openConformanceWorld();

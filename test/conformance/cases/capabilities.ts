@@ -1,5 +1,5 @@
 /** https://hl7.org/fhir/R4/http.html#capabilities */
-import { conforms, openConformanceWorld } from './conformance.ts';
+import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
 const world = await openConformanceWorld();

@@ -1,7 +1,7 @@
 /** What of R4 this server does not serve, why, and that it says so instead of doing something else. */
-import { buildFlag } from '../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
-import { notServed, openConformanceWorld, type RawResponse } from './conformance.ts';
+import { buildFlag } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { notServed, openConformanceWorld, type RawResponse } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
 const world = await openConformanceWorld();

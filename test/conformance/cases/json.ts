@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/json.html and the rules of resources, as they are met at the server's door. */
-import { buildFlag } from '../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
-import { conforms, openConformanceWorld } from './conformance.ts';
+import { buildFlag } from '../../../src/synthetic/synthetic-plan.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
 const world = await openConformanceWorld();

@@ -1,10 +1,10 @@
 /** https://hl7.org/fhir/R4/subscription.html */
 
 import t from 'tap';
-import { openReceiver } from '../support/receiver.ts';
-import { freshPlan, submit } from '../support/submissions.ts';
-import { waitUntil } from '../support/wait-until.ts';
-import { conforms, openConformanceWorld } from './conformance.ts';
+import { openReceiver } from '../../support/receiver.ts';
+import { freshPlan, submit } from '../../support/submissions.ts';
+import { waitUntil } from '../../support/wait-until.ts';
+import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4/subscription.html';
 const receiver = await openReceiver();
