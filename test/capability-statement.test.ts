@@ -15,7 +15,7 @@ import t from 'tap';
 import { accessTable, definitionTypes } from '../src/cpis/access-policy.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
 import { backport } from '../src/fhir/subscription/backport.ts';
-import { searchSurfaces } from '../src/interactions/search/allowed-parameters.ts';
+import { allowedParameters } from '../src/interactions/search/allowed-parameters.ts';
 import type { FhirClient } from '../src/synthetic/fhir-client.ts';
 import { buildFlag, buildPatient } from '../src/synthetic/synthetic-plan.ts';
 import { openWorld } from './support/running-server.ts';
@@ -228,7 +228,7 @@ t.test('search parameters: name, type and definition of each', async (t) => {
   const definitions = loadSearchParameters(join(root, 'profiles'));
   for (const type of types) {
     const { searchParam = [], searchInclude = [], searchRevInclude = [] } = resourceOf(type);
-    const surface = searchSurfaces[type];
+    const surface = allowedParameters[type];
     t.strictSame(
       searchParam.map(({ name }) => name),
       [...(surface?.parameters ?? [])].sort(),

@@ -1,2 +1,2 @@
 /** The most Subscriptions of one authority that are not `off`: each event is held against all of them. */
-export const mostSubscriptions = 10;
+export const maxSubscriptions = 10;

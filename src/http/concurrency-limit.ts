@@ -1,13 +1,13 @@
 import { fault } from '../fhir/fault.ts';
 
 /** Admission of interactions. */
-export interface Gate {
+export interface ConcurrencyLimit {
   /** Throws `transient` when as many as there may be are at work. */
   enter(): void;
   leave(): void;
 }
 
-export function buildGate(maxConcurrent: number): Gate {
+export function buildConcurrencyLimit(maxConcurrent: number): ConcurrencyLimit {
   let atWork = 0;
   return {
     enter() {

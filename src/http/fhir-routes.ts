@@ -4,7 +4,7 @@ import { isWrite } from '../cpis/interaction-table.ts';
 import { parseJson } from '../fhir/json.ts';
 import { compartmentTypes } from '../fhir/patient-compartment.ts';
 import { type BodyContent, beginFhir } from './begin-fhir.ts';
-import { buildGate, type Gate } from './concurrency-limit.ts';
+import { buildConcurrencyLimit, type ConcurrencyLimit } from './concurrency-limit.ts';
 import type { ServedRoute } from './exchange.ts';
 import { buildRequest } from './fhir-request.ts';
 import { checkAccept, takeFormat } from './media-type.ts';
@@ -24,7 +24,7 @@ export function addFhirRoutes(
   served: ServedPaths,
 ): void {
   const base = options.basePath;
-  const gate = buildGate(limits.maxConcurrent);
+  const limit = buildConcurrencyLimit(limits.maxConcurrent);
   const add = (template: string, method: HTTPMethods, route: ServedRoute, content: BodyContent | undefined): void => {
     served.add(template, method);
     app.route({
@@ -34,7 +34,7 @@ export function addFhirRoutes(
       onRequest: beginFhir(options, route, content) as onRequestHookHandler,
       handler: (request, reply) => {
         refuseReserved(request, options, served);
-        return answer(request, reply, route, options, gate);
+        return answer(request, reply, route, options, limit);
       },
     });
   };
@@ -91,19 +91,19 @@ async function answer(
   reply: FastifyReply,
   route: ServedRoute,
   options: ServerOptions,
-  gate: Gate,
+  limit: ConcurrencyLimit,
 ): Promise<FastifyReply> {
   const { exchange } = request;
   if (exchange.caller === undefined || route.interaction === undefined) throw new Error('route without a caller');
   const context = exchange.accessContext(request, exchange.caller);
   const fhirRequest = buildRequest(request, route.interaction, route.type, options.interactions);
-  gate.enter();
+  limit.enter();
   exchange.performed = true;
   try {
     const answered = await options.perform(fhirRequest, context);
     await sendAnswer(reply, answered, context.preferReturn, isWrite(fhirRequest.interaction), options.publicBaseUrl);
   } finally {
-    gate.leave();
+    limit.leave();
   }
   return reply;
 }

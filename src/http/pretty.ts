@@ -52,7 +52,7 @@ export function indentJson(text: string): string {
 }
 
 /** As `indentJson`, with turns for other requests in between when the text is long. */
-export async function indentJsonInTurns(text: string): Promise<string> {
+export async function indentJsonYielding(text: string): Promise<string> {
   const parts: string[] = [];
   for (const part of indentParts(text)) {
     if (parts.length > 0) await nextTurn();

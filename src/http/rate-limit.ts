@@ -1,4 +1,4 @@
-interface AddressBudgetOptions {
+interface RateLimitOptions {
   /** How fast an address regains what it has spent. */
   readonly perSecond: number;
   /** What an address may spend at once. */
@@ -9,7 +9,7 @@ interface AddressBudgetOptions {
   readonly nowMs: () => number;
 }
 
-interface AddressBudget {
+interface RateLimit {
   /** Spends one of the address; false when it has none left. */
   spend(address: string): boolean;
 }
@@ -22,7 +22,7 @@ interface Bucket {
 const shared = '';
 
 /** A token bucket for each network address, an IPv6 network of 64 bits counting as one. */
-export function buildAddressBudget(options: AddressBudgetOptions): AddressBudget {
+export function buildRateLimit(options: RateLimitOptions): RateLimit {
   const { perSecond, burst, maxAddresses, nowMs } = options;
   // The one that was used longest ago comes first.
   const buckets = new Map<string, Bucket>();

@@ -8,7 +8,7 @@ import type { AccessContext, FhirAnswer } from '../interactions/port/interaction
 import { patchTypes } from './begin-fhir.ts';
 import type { Exchange } from './exchange.ts';
 import { answerType } from './media-type.ts';
-import { indentJson, indentJsonInTurns } from './pretty.ts';
+import { indentJson, indentJsonYielding } from './pretty.ts';
 
 const defaultRetryAfterS = 5;
 
@@ -48,7 +48,7 @@ export async function sendAnswer(
     return;
   }
   reply.code(answer.kind === 'deleted' ? 200 : answerStatus[answer.kind].code);
-  sendText(reply, reply.request.exchange.pretty ? await indentJsonInTurns(body) : body);
+  sendText(reply, reply.request.exchange.pretty ? await indentJsonYielding(body) : body);
 }
 
 function writeBody(answer: FhirAnswer, preferReturn: AccessContext['preferReturn']): string | undefined {

@@ -15,9 +15,9 @@ import { addFhirRoutes } from './fhir-routes.ts';
 import { registerRequestMetrics, registerThrottleMetric } from './metrics.ts';
 import { addOauthRoutes } from './oauth-routes.ts';
 import { addOperationRoutes } from './operation-routes.ts';
-import { buildAddressBudget } from './rate-limit.ts';
+import { buildRateLimit } from './rate-limit.ts';
 import { sendFault, sendOptions, setCommonHeaders } from './reply.ts';
-import { buildInStep } from './request-batching.ts';
+import { buildRequestBatching } from './request-batching.ts';
 import { toFault } from './request-fault.ts';
 import { checkSingleHeaders, checkTarget, pathBelow } from './request-target.ts';
 import { buildServedPaths, notServed } from './served-paths.ts';
@@ -42,7 +42,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   const limits = { ...defaultHttpLimits, ...options.limits };
   const observe = registerRequestMetrics(options.metrics);
   const throttled = registerThrottleMetric(options.metrics);
-  const budget = buildAddressBudget({
+  const budget = buildRateLimit({
     perSecond: limits.unauthenticatedPerSecond,
     burst: limits.unauthenticatedBurst,
     maxAddresses,
@@ -107,7 +107,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     );
   };
 
-  const inStep = buildInStep();
+  const batchRequests = buildRequestBatching();
   const beginUnmatched = beginFhir(options, unmatchedRoute, undefined);
   app.addHook('onRequest', (request, reply, done) => {
     openExchange(request, reply, options.newId);
@@ -119,7 +119,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       done(error as Error);
       return;
     }
-    if (!request.is404) return inStep(done);
+    if (!request.is404) return batchRequests(done);
     const [path = ''] = target.split('?', 1);
     if (path !== options.basePath && !path.startsWith(`${options.basePath}/`))
       return done(fault('not-found', 'Nothing is served at this path.'));

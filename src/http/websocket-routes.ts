@@ -6,7 +6,7 @@ import type { OpenedSocket } from './opened-socket.ts';
 import type { ServerOptions } from './server-options.ts';
 
 /** A message of a subscriber is a command of a few words. */
-const longestMessage = 8_192;
+const maxMessageLength = 8_192;
 const pingEveryMs = 30_000;
 const sendTimeoutMs = 30_000;
 const unsupportedData = 1003;
@@ -14,7 +14,7 @@ const unsupportedData = 1003;
 /** Adds `[base]/$websocket`. Who connects is nobody until a token says so: nothing is sent before. */
 export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOptions): Promise<void> {
   const template = '/$websocket';
-  await app.register(websocket, { options: { maxPayload: longestMessage } });
+  await app.register(websocket, { options: { maxPayload: maxMessageLength } });
   app.route({
     method: 'GET',
     url: `${options.basePath}${template}`,

@@ -72,8 +72,8 @@ function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscr
         nowMs: systemClock.now(),
       }).issues,
     redact: redactSubscription,
-    caughtUp: delivery.topics.numbers.allNumbered,
-    numbersBehind: openEventNumberRegression({ logger, register: metrics }),
+    allNumbered: delivery.topics.numbers.allNumbered,
+    reportNumberRegression: openEventNumberRegression({ logger, register: metrics }),
     issueBindingToken(owner, clientId, subscriptionIds) {
       const expiresAtMs = systemClock.now() + bindingTokenLifetimeMs;
       const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };

@@ -11,7 +11,7 @@ import { buildShapeResource } from '../fhir/shape/shape-resource.ts';
 import { buildValidator } from '../fhir/validation/validator.ts';
 import { buildDefinitionDirectories, type Definition } from '../interactions/directory/definition-directories.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
-import { searchSurfaces } from '../interactions/search/allowed-parameters.ts';
+import { allowedParameters } from '../interactions/search/allowed-parameters.ts';
 import { websocketUrl } from './websocket-url.ts';
 
 /** FHIR R4 with this server's profiles: the parts of the interaction ports that need neither store nor registry. */
@@ -37,7 +37,7 @@ export function loadFhirModel(baseUrl: string): FhirModel {
   const capabilityStatement = readCapabilityStatement(baseUrl);
   const extract: FhirModel['extract'] = (resource) => {
     const typed = resource as { resourceType: string };
-    const params = searchSurfaces[typed.resourceType]?.parameters ?? new Set<string>();
+    const params = allowedParameters[typed.resourceType]?.parameters ?? new Set<string>();
     return extractIndexValues(typed, searchDefinitions, { baseUrl, params });
   };
   const conformance = [...readConformance(profilesFolder), capabilityStatement];

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { buildAddressBudget } from '../../src/http/rate-limit.ts';
+import { buildRateLimit } from '../../src/http/rate-limit.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { issueOf, rawExchange, startServer, token } from './start-server.ts';
 
@@ -10,7 +10,7 @@ const statusLine = (text: string): string => text.split('\r\n', 1)[0] ?? '';
 
 t.test('an address has its budget, and so have the addresses that are too many', async (t) => {
   let nowMs = 0;
-  const budget = buildAddressBudget({ perSecond: 10, burst: 3, maxAddresses: 2, nowMs: () => nowMs });
+  const budget = buildRateLimit({ perSecond: 10, burst: 3, maxAddresses: 2, nowMs: () => nowMs });
   const spends = (address: string, times: number): boolean[] =>
     Array.from({ length: times }, () => budget.spend(address));
   t.strictSame(spends('192.0.2.1', 4), [true, true, true, false]);

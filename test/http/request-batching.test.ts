@@ -1,9 +1,9 @@
 import t from 'tap';
-import { buildInStep } from '../../src/http/request-batching.ts';
+import { buildRequestBatching } from '../../src/http/request-batching.ts';
 import { rawExchange, startServer, token } from './start-server.ts';
 
 t.test('what has arrived together goes on together, in order, each once', async (t) => {
-  const inStep = buildInStep();
+  const inStep = buildRequestBatching();
   const seen: string[] = [];
   const go = (name: string) => async (): Promise<void> => {
     seen.push(`${name} begins`);
@@ -19,7 +19,7 @@ t.test('what has arrived together goes on together, in order, each once', async 
 });
 
 t.test('what arrives while others go on is of the next turn', async (t) => {
-  const inStep = buildInStep();
+  const inStep = buildRequestBatching();
   const seen: string[] = [];
   inStep(() => {
     seen.push('first');

@@ -8,7 +8,7 @@ import { backport, type PayloadContent } from './backport.ts';
 export type NotificationType = 'handshake' | 'heartbeat' | 'event-notification' | 'query-status' | 'query-event';
 
 /** Where a Subscription stands. */
-export interface SubscriptionStanding {
+export interface SubscriptionState {
   readonly id: string;
   /** Canonical URL of its topic; undefined: its criteria are a search. */
   readonly topic: string | undefined;
@@ -52,12 +52,12 @@ function renderEvent(event: NumberedEvent, { baseUrl, content }: NotificationCon
 
 /** The status of a Subscription, with the events that are told of: a Parameters resource. */
 export function renderStatus(
-  standing: SubscriptionStanding,
+  state: SubscriptionState,
   type: NotificationType,
   events: readonly NumberedEvent[],
   context: NotificationContext,
 ): Readonly<Record<string, unknown>> {
-  const { id, topic, status, error, lastNumber } = standing;
+  const { id, topic, status, error, lastNumber } = state;
   const parameter: unknown[] = [
     { name: 'subscription', valueReference: { reference: `${context.baseUrl}/Subscription/${id}` } },
   ];
@@ -73,17 +73,17 @@ export function renderStatus(
 
 /** A notification, or the answer to `$events`: the JSON text of a Bundle. The events stand in the order given. */
 export function renderNotification(
-  standing: SubscriptionStanding,
+  state: SubscriptionState,
   type: NotificationType,
   events: readonly NumberedEvent[],
   context: NotificationContext,
 ): string {
   const { baseUrl, content, nowMs, newId } = context;
-  const status = renderStatus(standing, type, events, context);
+  const status = renderStatus(state, type, events, context);
   const first = {
     fullUrl: `urn:uuid:${status['id']}`,
     resource: status,
-    request: { method: 'GET', url: `Subscription/${standing.id}/$status` },
+    request: { method: 'GET', url: `Subscription/${state.id}/$status` },
     response: { status: '200' },
   };
   const told = content === 'empty' ? [] : events;

@@ -7,7 +7,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { planCriteria } from '../write/conditional.ts';
 
 /** A resource here refers to its subject and its author. */
-const mostReferences = 4;
+const maxReferences = 4;
 const conditionalReference = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
 
 function findReferences(value: unknown, found: Set<string>): void {
@@ -55,8 +55,8 @@ export async function resolveConditionalReferences(
 ): Promise<ReadonlyMap<string, string>> {
   const found = new Set<string>();
   findReferences(body, found);
-  if (found.size > mostReferences) {
-    throw fault('unprocessable', `A resource has at most ${mostReferences} conditional references here.`, {
+  if (found.size > maxReferences) {
+    throw fault('unprocessable', `A resource has at most ${maxReferences} conditional references here.`, {
       code: 'too-costly',
     });
   }

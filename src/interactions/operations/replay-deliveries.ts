@@ -6,7 +6,7 @@ import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction
 import type { InteractionPorts } from '../port/ports.ts';
 import { readOperationParameters } from './operation-parameters.ts';
 
-const mostBreaches = 20;
+const maxBreaches = 20;
 
 const instantOf = (ms: number): string => new Date(ms).toISOString();
 
@@ -58,7 +58,7 @@ export async function replayDeliveries(
   const parameter = [
     { name: 'replayed', valueInteger: replayed },
     ...(row === undefined ? [] : renderBacklog(row)),
-    ...(await deliveries.breaches(mostBreaches, id)).map(renderBreach),
+    ...(await deliveries.breaches(maxBreaches, id)).map(renderBreach),
   ];
   return { kind: 'ok', body: JSON.stringify({ resourceType: 'Parameters', id: ports.newId(), parameter }) };
 }

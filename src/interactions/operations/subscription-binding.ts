@@ -9,7 +9,7 @@ import { visibleToAuthority } from '../resource/find-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { readOperationParameters } from './operation-parameters.ts';
 
-const mostBound = 20;
+const maxBound = 20;
 
 const isBindable = ({ body }: StoredResource): boolean => {
   const { channel, status }: Subscription = JSON.parse(body);
@@ -25,7 +25,7 @@ async function findWanted(
   const parameters = readOperationParameters(request, { id: true });
   const named = request.id === undefined ? parameters.get('id') : [request.id];
   if (named !== undefined) {
-    if (named.length > mostBound) throw fault('invalid', `At most ${mostBound} Subscriptions are bound by one token.`);
+    if (named.length > maxBound) throw fault('invalid', `At most ${maxBound} Subscriptions are bound by one token.`);
     const found: StoredResource[] = [];
     for (const id of new Set(named)) {
       found.push(visibleToAuthority(await ports.store.read('Subscription', id), 'Subscription', caller));
@@ -39,7 +39,7 @@ async function findWanted(
       { kind: 'token', param: 'status', negated: true, any: [{ code: 'off' }] },
     ],
     sort: [],
-    limit: mostBound,
+    limit: maxBound,
     total: false,
   });
   return matches.filter(isBindable);

@@ -10,10 +10,10 @@ import { visibleToAuthority } from '../resource/find-resource.ts';
 import { patientsOf, showResource } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { readOperationParameters } from './operation-parameters.ts';
-import { readStanding } from './subscription-state.ts';
+import { readState } from './subscription-state.ts';
 
 /** Events in one answer at most: the client goes on behind the last one. */
-const mostEvents = 100;
+const maxEvents = 100;
 
 function invalid(name: string, diagnostics: string): FhirFault {
   return fault('invalid', diagnostics, { expression: [name] });
@@ -84,21 +84,21 @@ export async function subscriptionEvents(
   const { since, until, content: wanted } = readRequest(request);
   const stored = visibleToAuthority(await ports.store.read('Subscription', id), 'Subscription', caller);
   const owner = caller.organisation.id;
-  await ports.subscriptions.caughtUp(owner);
-  const { standing, content: own } = await readStanding(stored, ports);
-  if (standing.topic === undefined) {
+  await ports.subscriptions.allNumbered(owner);
+  const { state, content: own } = await readState(stored, ports);
+  if (state.topic === undefined) {
     throw fault('unprocessable', 'Only the events of a Subscription whose criteria are a topic have numbers.', {
       code: 'not-supported',
       expression: ['Subscription.criteria'],
     });
   }
-  const { lastNumber = 0 } = standing;
-  if (since > lastNumber + 1) ports.subscriptions.numbersBehind(owner, id, lastNumber, since - 1);
-  const numbered = await ports.store.subscriptionEvents.range(id, since, until, mostEvents);
+  const { lastNumber = 0 } = state;
+  if (since > lastNumber + 1) ports.subscriptions.reportNumberRegression(owner, id, lastNumber, since - 1);
+  const numbered = await ports.store.subscriptionEvents.range(id, since, until, maxEvents);
   const events = await readVisible(numbered, context, ports);
   const content = wanted ?? own;
   const { baseUrl, newId } = ports;
-  const body = renderNotification(standing, 'query-event', events, { baseUrl, newId, nowMs: ports.clock(), content });
+  const body = renderNotification(state, 'query-event', events, { baseUrl, newId, nowMs: ports.clock(), content });
   const access = {
     ...plainAccess,
     patientIds: content === 'full-resource' ? [...new Set(events.flatMap((event) => patientsOf(event)))] : [],

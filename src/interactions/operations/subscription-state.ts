@@ -1,22 +1,22 @@
 import type { Subscription } from 'fhir/r4.js';
 import { isTopicCriteria, type PayloadContent, readTopicRequest } from '../../fhir/subscription/backport.ts';
-import type { SubscriptionStanding } from '../../fhir/subscription/notification-bundle.ts';
+import type { SubscriptionState } from '../../fhir/subscription/notification-bundle.ts';
 import type { StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 
-export interface ToldStanding {
-  readonly standing: SubscriptionStanding;
+export interface StateWithContent {
+  readonly state: SubscriptionState;
   /** What its notifications have; `empty` where its criteria are a search. */
   readonly content: PayloadContent;
 }
 
 /** Where a stored Subscription stands now. */
-export async function readStanding(stored: StoredResource, ports: InteractionPorts): Promise<ToldStanding> {
+export async function readState(stored: StoredResource, ports: InteractionPorts): Promise<StateWithContent> {
   const subscription: Subscription = JSON.parse(stored.body);
   const asked = isTopicCriteria(subscription.criteria) ? readTopicRequest(subscription).request : undefined;
   return {
     content: asked?.content ?? 'empty',
-    standing: {
+    state: {
       id: stored.id,
       topic: asked?.topic,
       status: subscription.status,

@@ -9,9 +9,9 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { visibleToAuthority } from '../resource/find-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { readOperationParameters } from './operation-parameters.ts';
-import { readStanding } from './subscription-state.ts';
+import { readState } from './subscription-state.ts';
 
-const mostAtOnce = 200;
+const maxAtOnce = 200;
 const statusCode = /^(?:requested|active|error|off)$/;
 
 async function findOwn(
@@ -25,8 +25,8 @@ async function findOwn(
   }
   const ids = parameters.get('id');
   const statuses = parameters.get('status');
-  if ((ids?.length ?? 0) > mostAtOnce || (statuses?.length ?? 0) > mostAtOnce) {
-    throw fault('invalid', `At most ${mostAtOnce} values are taken.`, { code: 'too-long', expression: ['id'] });
+  if ((ids?.length ?? 0) > maxAtOnce || (statuses?.length ?? 0) > maxAtOnce) {
+    throw fault('invalid', `At most ${maxAtOnce} values are taken.`, { code: 'too-long', expression: ['id'] });
   }
   if (statuses?.every((status) => statusCode.test(status)) === false) {
     throw fault('invalid', 'The status is one of: requested, active, error, off.', { expression: ['status'] });
@@ -36,10 +36,10 @@ async function findOwn(
   if (statuses !== undefined) {
     clauses.push({ kind: 'token', param: 'status', negated: false, any: statuses.map((code) => ({ code })) });
   }
-  const plan = { type: 'Subscription', clauses, sort: [], limit: mostAtOnce, total: false } as const;
+  const plan = { type: 'Subscription', clauses, sort: [], limit: maxAtOnce, total: false } as const;
   const { matches, next } = await ports.store.search(plan);
   if (next === undefined) return matches;
-  throw fault('unprocessable', `There are more than ${mostAtOnce} Subscriptions: name their id or status.`, {
+  throw fault('unprocessable', `There are more than ${maxAtOnce} Subscriptions: name their id or status.`, {
     code: 'too-costly',
   });
 }
@@ -56,12 +56,12 @@ export async function subscriptionStatus(
   authorise(context.caller, 'Subscription', 'status');
   const found = await findOwn(request, context, ports);
   const owner = context.caller.organisation.id;
-  await ports.subscriptions.caughtUp(owner);
-  const told = await Promise.all(found.map((stored) => readStanding(stored, ports)));
+  await ports.subscriptions.allNumbered(owner);
+  const told = await Promise.all(found.map((stored) => readState(stored, ports)));
   const { baseUrl, newId } = ports;
-  const entry = told.map(({ standing }) => {
+  const entry = told.map(({ state }) => {
     const parts = { baseUrl, newId, nowMs: ports.clock(), content: 'id-only' } as const;
-    const resource = renderStatus(standing, 'query-status', [], parts);
+    const resource = renderStatus(state, 'query-status', [], parts);
     return { fullUrl: `urn:uuid:${resource['id']}`, resource, search: { mode: 'match' } };
   });
   const access = {

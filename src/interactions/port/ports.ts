@@ -22,9 +22,9 @@ interface SubscriptionRules {
   /** The JSON text as it may be shown: the values of `channel.header` redacted. */
   redact(body: string): string;
   /** Resolves when every event that is owed to the authority has its numbers. */
-  caughtUp(authorityId: string): Promise<void>;
+  allNumbered(authorityId: string): Promise<void>;
   /** A subscriber knows a number that is higher than `last`, the last one that was given: the store has been set back. */
-  numbersBehind(authorityId: string, subscriptionId: string, last: number, known: number): void;
+  reportNumberRegression(authorityId: string, subscriptionId: string, last: number, known: number): void;
   /** A token that binds a WebSocket at `url` once, until it expires. */
   issueBindingToken(
     authorityId: string,

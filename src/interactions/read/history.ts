@@ -12,7 +12,7 @@ import { checkId, notFound } from '../resource/find-resource.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { patientsOf, showResource } from '../resource/present-resource.ts';
 import { storeView, type View } from '../resource/view.ts';
-import { inTurns } from '../yielding/map-yielding.ts';
+import { mapYielding } from '../yielding/map-yielding.ts';
 
 /** Types whose versions are kept and told. */
 const versioned = ['Flag', 'Patient', 'Subscription'];
@@ -123,7 +123,7 @@ export async function history(
   const result = await ports.store.history(plan);
   await recordAccess(request, context, describeHistoryAccess(request, subject, result.entries, caller), ports);
   const { shape } = query;
-  const entries = await inTurns(result.entries, (entry) => {
+  const entries = await mapYielding(result.entries, (entry) => {
     if (entry.body === null) return entry;
     const body = showResource(caller, { type: entry.type, body: entry.body }, ports);
     return { ...entry, body: shape === undefined ? body : ports.shape(body, shape) };

@@ -9,7 +9,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { resolveIdentifiers } from './resolve-identifiers.ts';
 
 /** What can be searched on a type. capability-statement.json says the same. */
-export interface SearchSurface {
+export interface AllowedParameters {
   /** By parameter code. */
   readonly parameters: ReadonlySet<string>;
   readonly sorts: ReadonlySet<string>;
@@ -26,7 +26,7 @@ export interface SearchSurface {
   readonly reverses: ReadonlyMap<string, LinkTarget>;
 }
 
-interface SurfaceParts {
+interface AllowedParts {
   readonly parameters: readonly string[];
   readonly sorts?: readonly string[];
   readonly texts?: readonly string[];
@@ -39,7 +39,7 @@ interface SurfaceParts {
 }
 
 /** Sorted by all its parameters unless it says which. */
-function surface(parts: SurfaceParts): SearchSurface {
+function allow(parts: AllowedParts): AllowedParameters {
   return {
     parameters: new Set(parts.parameters),
     sorts: new Set(parts.sorts ?? parts.parameters),
@@ -57,47 +57,47 @@ const common = ['_id', '_lastUpdated'];
 const ofFlag = [...common, 'author', 'code', 'date', 'identifier', 'patient', 'status', 'subject'];
 const ofPatient = [...common, 'birthdate', 'family', 'gender', 'given', 'identifier', 'name'];
 const ofOrganization = [...common, 'active', 'identifier', 'name', 'type'];
-const definitionSurface = surface({ parameters: [...common, 'name', 'url'] });
+const ofDefinition = allow({ parameters: [...common, 'name', 'url'] });
 const flagIncludes = ['Flag:author', 'Flag:patient', 'Flag:subject'];
 const toPatient: LinkTarget = { type: 'Patient', allowed: new Set(ofPatient) };
 const toOrganization: LinkTarget = { type: 'Organization', allowed: new Set(ofOrganization) };
 const fromFlag: LinkTarget = { type: 'Flag', allowed: new Set(ofFlag) };
 
 /** What is searched on each type by an authority, and by an operator where the access table lets it. */
-export const searchSurfaces: Readonly<Record<string, SearchSurface>> = {
-  Flag: surface({
+export const allowedParameters: Readonly<Record<string, AllowedParameters>> = {
+  Flag: allow({
     parameters: ofFlag,
     texts: ['code'],
     includes: flagIncludes,
     iterates: ['Flag:author', 'Flag:patient', 'Flag:subject'],
     chains: { author: toOrganization, patient: toPatient, subject: toPatient },
   }),
-  Patient: surface({
+  Patient: allow({
     parameters: ofPatient,
     revincludes: ['Flag:patient', 'Flag:subject'],
     iterates: flagIncludes,
     reverses: { 'Flag:patient': fromFlag, 'Flag:subject': fromFlag },
   }),
-  Organization: surface({ parameters: ofOrganization, texts: ['type'] }),
-  AuditEvent: surface({
+  Organization: allow({ parameters: ofOrganization, texts: ['type'] }),
+  AuditEvent: allow({
     parameters: [...common, 'action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type'],
     sorts: ['date', '_lastUpdated'],
     literals: ['agent', 'entity'],
     includes: ['AuditEvent:agent', 'AuditEvent:entity', 'AuditEvent:patient'],
     iterates: flagIncludes,
   }),
-  Subscription: surface({ parameters: [...common, 'criteria', 'payload', 'status', 'type', 'url'] }),
-  ...Object.fromEntries([...definitionTypes].map((type) => [type, definitionSurface])),
+  Subscription: allow({ parameters: [...common, 'criteria', 'payload', 'status', 'type', 'url'] }),
+  ...Object.fromEntries([...definitionTypes].map((type) => [type, ofDefinition])),
 };
 
 /** NHS staff name one patient: what chains, `_has` and `_revinclude` would tell of others is not theirs. */
-const careProviderFlagSurface = surface({ parameters: ofFlag, texts: ['code'], includes: flagIncludes });
+const careProviderFlagParameters = allow({ parameters: ofFlag, texts: ['code'], includes: flagIncludes });
 
 /**
  * NHS staff search the access history by patient and time only: `agent` and `entity` would tell of custodian
  * authorities, `subtype` of reads that found something, and so of plans that have been withdrawn.
  */
-const accessHistorySurface = surface({
+const accessHistoryParameters = allow({
   parameters: ['_lastUpdated', 'date', 'patient'],
   sorts: ['date', '_lastUpdated'],
 });
@@ -105,14 +105,14 @@ const accessHistorySurface = surface({
 /** How many entries of the access history are answered when the client does not say. */
 const accessHistoryCount = 25;
 
-const nothing = surface({ parameters: [] });
+const nothing = allow({ parameters: [] });
 
-function surfaceFor(type: string, caller: Caller): SearchSurface {
+function allowedFor(type: string, caller: Caller): AllowedParameters {
   if (caller.role === 'care-provider') {
-    if (type === 'AuditEvent') return accessHistorySurface;
-    if (type === 'Flag') return careProviderFlagSurface;
+    if (type === 'AuditEvent') return accessHistoryParameters;
+    if (type === 'Flag') return careProviderFlagParameters;
   }
-  return searchSurfaces[type] ?? nothing;
+  return allowedParameters[type] ?? nothing;
 }
 
 /** Parses a search of this caller, with identifiers of patients and authorities resolved to their ids. */
@@ -123,7 +123,7 @@ export function parseCallerSearch(
   handling: 'strict' | 'lenient',
   ports: InteractionPorts,
 ): SearchQuery {
-  const served = surfaceFor(type, caller);
+  const served = allowedFor(type, caller);
   const registry = ports.registry();
   const query = parseSearch(type, params, {
     allowed: served.parameters,
@@ -159,7 +159,7 @@ export function parseCriteriaSearch(
   params: readonly (readonly [string, string])[],
   ports: Pick<InteractionPorts, 'searchDefinitions' | 'baseUrl' | 'registry'>,
 ): SearchQuery {
-  const { parameters, literals } = searchSurfaces[type] ?? nothing;
+  const { parameters, literals } = allowedParameters[type] ?? nothing;
   const query = parseSearch(type, params, {
     definitions: ports.searchDefinitions,
     allowed: parameters,

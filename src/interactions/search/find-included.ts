@@ -8,7 +8,7 @@ import type { StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { patientsOf, showEvent } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { inTurns } from '../yielding/map-yielding.ts';
+import { mapYielding } from '../yielding/map-yielding.ts';
 
 /** So many resources may accompany the matches of one page. */
 const maxIncluded = 2000;
@@ -110,7 +110,7 @@ async function readReferred(
   const wanted: { readonly type: string; readonly id: string }[] = [];
   for (const include of includes) {
     const types = targetsOf(include);
-    await inTurns(
+    await mapYielding(
       sources,
       (resource) => {
         if (resource.type !== include.source) return;

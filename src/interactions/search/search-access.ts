@@ -10,7 +10,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { patientsOf } from '../resource/present-resource.ts';
 import { searchFlagsOf } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { inTurns } from '../yielding/map-yielding.ts';
+import { mapYielding } from '../yielding/map-yielding.ts';
 import { namedPatient } from './allowed-parameters.ts';
 
 function ownersOf(flags: readonly StoredResource[]): string[] {
@@ -37,7 +37,7 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
   const patients = new Set<string>();
   const named = namedPatient(query.clauses);
   if (named !== undefined) patients.add(named);
-  await inTurns(
+  await mapYielding(
     shown,
     (match) => {
       for (const id of patientsOf(match)) patients.add(id);

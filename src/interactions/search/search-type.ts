@@ -11,7 +11,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { showResource } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { inTurns } from '../yielding/map-yielding.ts';
+import { mapYielding } from '../yielding/map-yielding.ts';
 import { parseCallerSearch, requirePatient } from './allowed-parameters.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
@@ -93,7 +93,7 @@ export async function searchType(
     ports,
   );
   const matches = new Set(result.matches);
-  const entries = await inTurns(
+  const entries = await mapYielding(
     [...result.matches, ...included],
     (resource): SearchsetEntry => {
       const shown = showResource(caller, resource, ports);

@@ -4,7 +4,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
 import { showResource } from '../resource/present-resource.ts';
 import { overlayView, type View } from '../resource/view.ts';
-import { ownTurn } from '../yielding/serialized-yield.ts';
+import { serializedYield } from '../yielding/serialized-yield.ts';
 import { findOne, planCriteria } from './conditional.ts';
 import { checkIfMatch } from './etag.ts';
 import type { PlannedWrite } from './planned-write.ts';
@@ -35,7 +35,7 @@ export async function planPatch(
   const { caller } = context;
   authorise(caller, type, 'patch');
   // The paths of a FHIRPath Patch are costly to read.
-  await ownTurn();
+  await serializedYield();
   const apply = ports.parsePatch(request.body, keptElements);
   if (request.id !== undefined) checkId(type, request.id);
   const id = request.id ?? (await findId(request, context, ports));

@@ -1,7 +1,7 @@
 import type { Subscription } from 'fhir/r4.js';
 import type { Caller } from '../../cpis/caller.ts';
 import { clientLabel, ownerLabel } from '../../cpis/labels.ts';
-import { mostSubscriptions } from '../../cpis/subscription-limit.ts';
+import { maxSubscriptions } from '../../cpis/subscription-limit.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { plainAccess } from '../audit/record-access.ts';
@@ -26,11 +26,11 @@ async function checkRoom(owner: string, id: string, ports: InteractionPorts): Pr
       { kind: 'token', param: 'status', negated: true, any: [{ code: 'off' }] },
     ],
     sort: [],
-    limit: mostSubscriptions + 1,
+    limit: maxSubscriptions + 1,
     total: false,
   });
-  if (matches.filter((other) => other.id !== id).length < mostSubscriptions) return;
-  throw fault('unprocessable', `An authority has at most ${mostSubscriptions} Subscriptions that are not "off".`, {
+  if (matches.filter((other) => other.id !== id).length < maxSubscriptions) return;
+  throw fault('unprocessable', `An authority has at most ${maxSubscriptions} Subscriptions that are not "off".`, {
     expression: ['Subscription.status'],
   });
 }

@@ -2,7 +2,7 @@ const lengthPerTurn = 200_000;
 const shortItem = 2_000;
 
 /** `map` of each item in order; after so much, by the length of their text, other requests have their turn. */
-export async function inTurns<T, R>(
+export async function mapYielding<T, R>(
   items: readonly T[],
   map: (item: T) => R,
   lengthOf: (item: T) => number = () => shortItem,

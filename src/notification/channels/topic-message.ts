@@ -4,7 +4,7 @@ import {
   type NotificationType,
   type NumberedEvent,
   renderNotification,
-  type SubscriptionStanding,
+  type SubscriptionState,
 } from '../../fhir/subscription/notification-bundle.ts';
 import type { Notification } from '../outbound-http/sender.ts';
 import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
@@ -13,7 +13,7 @@ import type { UsableSubscription } from '../subscriptions/usable-subscription.ts
 export function stateOf(
   { id, status, channel }: Pick<UsableSubscription, 'id' | 'status' | 'channel'>,
   lastNumber: number,
-): SubscriptionStanding {
+): SubscriptionState {
   return { id, topic: channel.topic?.url, status, error: undefined, lastNumber };
 }
 

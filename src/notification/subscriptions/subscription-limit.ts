@@ -1,4 +1,4 @@
-import { mostSubscriptions } from '../../cpis/subscription-limit.ts';
+import { maxSubscriptions } from '../../cpis/subscription-limit.ts';
 import type { StoredResource } from '../../store/store.ts';
 import type { StatusDecision } from './activation.ts';
 
@@ -14,12 +14,12 @@ export const overLimit: StatusDecision = {
  * planned at the same moment do not see each other.
  */
 export function findOverLimit(found: readonly StoredResource[]): ReadonlySet<StoredResource> {
-  if (found.length <= mostSubscriptions) return new Set();
+  if (found.length <= maxSubscriptions) return new Set();
   const ranked = found.flatMap((stored) => {
     const { status, error } = JSON.parse(stored.body);
     if (status === 'off') return [];
     return [{ stored, waits: status === 'requested' || error === overLimit.error ? 1 : 0 }];
   });
   ranked.sort((a, b) => a.waits - b.waits || (a.stored.id < b.stored.id ? -1 : 1));
-  return new Set(ranked.slice(mostSubscriptions).map(({ stored }) => stored));
+  return new Set(ranked.slice(maxSubscriptions).map(({ stored }) => stored));
 }

@@ -6,7 +6,7 @@ import { parseHistoryQuery } from '../../../src/fhir/history-query.ts';
 import { faultStatus } from '../../../src/fhir/response-status.ts';
 import { type Shape, takeShape } from '../../../src/fhir/shape/shape.ts';
 import { buildShapeResource } from '../../../src/fhir/shape/shape-resource.ts';
-import { indentJson, indentJsonInTurns, takePretty } from '../../../src/http/pretty.ts';
+import { indentJson, indentJsonYielding, takePretty } from '../../../src/http/pretty.ts';
 
 const shapeResource = buildShapeResource(loadDefinitions());
 const shaped = (resource: object, shape: Shape) => JSON.parse(shapeResource(JSON.stringify(resource), shape));
@@ -151,7 +151,7 @@ t.test('_pretty: the lines of JSON.stringify, with the text of each value as it 
     if (counting) setImmediate(count);
   };
   setImmediate(count);
-  t.equal(await indentJsonInTurns(list), JSON.stringify(JSON.parse(list), null, 2));
+  t.equal(await indentJsonYielding(list), JSON.stringify(JSON.parse(list), null, 2));
   counting = false;
   t.ok(turns >= 5, 'others have their turn');
 });
