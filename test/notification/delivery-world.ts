@@ -262,7 +262,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       manual.advance(byMs, async () => {
         for (let quiet = 0; quiet < 3; ) {
           await new Promise((next) => setTimeout(next, 2));
-          quiet = dispatcher.snapshot().queues.some(({ inFlight }) => inFlight > 0) ? 0 : quiet + 1;
+          quiet = dispatcher.snapshot().isIdle ? quiet + 1 : 0;
         }
       }),
     stop: async () => {

@@ -23,3 +23,16 @@ export interface AuthorityQueueContext extends EndpointsContext {
   /** The queue has nothing due but may hold what comes due later: it wants `dueAt`. */
   readonly askDue: () => void;
 }
+
+/** What a queue is doing, for metrics and the operator. */
+export interface QueueSnapshot {
+  readonly authority: string;
+  readonly sending: number;
+  /** Deliveries that are claimed and wait to be sent. */
+  readonly claimed: number;
+  /** Claims, attempts, settlements, requeues and rechecks that have not ended. */
+  readonly inFlight: number;
+  readonly endpointFailures: number;
+  /** The class of the last failure while an endpoint fails, such as `tls` or `status-503`. */
+  readonly lastFailure: string | undefined;
+}

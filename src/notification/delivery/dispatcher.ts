@@ -6,7 +6,7 @@ import type { Sender } from '../outbound-http/sender.ts';
 import type { SelectEvent } from '../subscriptions/select-event.ts';
 import type { Subscriptions } from '../subscriptions/usable-subscription.ts';
 import { AuthorityQueue } from './authority-queue.ts';
-import type { AuthorityQueueContext } from './authority-queue-context.ts';
+import type { AuthorityQueueContext, QueueSnapshot } from './authority-queue-context.ts';
 import { requeueAll } from './requeue.ts';
 import { SendSlots } from './send-slots.ts';
 
@@ -63,15 +63,9 @@ export interface DispatcherOptions {
 interface DispatcherSnapshot {
   /** Attempts since the start, by result. */
   readonly attempts: ReadonlyMap<string, number>;
-  readonly queues: readonly {
-    readonly authority: string;
-    readonly sending: number;
-    /** Claims, attempts and settlements that have not ended. */
-    readonly inFlight: number;
-    readonly endpointFailures: number;
-    /** The class of the last failure while an endpoint fails, such as `tls` or `status-503`. */
-    readonly lastFailure: string | undefined;
-  }[];
+  readonly queues: readonly QueueSnapshot[];
+  /** Nothing is in flight: nothing more happens before a timer fires or a call comes. */
+  readonly isIdle: boolean;
 }
 
 export interface Dispatcher {
@@ -97,8 +91,9 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   let cancelDueQuery: (() => void) | undefined;
   let cancelNextQuery = (): void => undefined;
   let lastDueQueryMs = Number.NEGATIVE_INFINITY;
-  /** At the start nobody knows whether what is unwanted was looked at with the Subscriptions of now. */
-  let sweepsAll = true;
+  let isQuerying = false;
+  /** The Subscriptions may have changed since the last process marked events as unmatched. */
+  let recheckAll = true;
 
   const context: AuthorityQueueContext = {
     ...options,
@@ -131,17 +126,19 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   async function queryDue(): Promise<void> {
     lastDueQueryMs = clock.elapsed();
     cancelDueQuery = undefined;
+    isQuerying = true;
     try {
       const backlog = await deliveries.backlog();
       for (const { authority, nextDueMs, unmatched } of backlog) {
-        if (sweepsAll && unmatched > 0) queueOf(authority).recheckUnmatched();
-        if (sweepsAll && unmatched > 0 && !stopped) queueOf(authority).wake();
+        if (recheckAll && unmatched > 0 && !stopped) queueOf(authority).recheckUnmatched();
         if (nextDueMs !== undefined && !stopped) await schedule(authority, nextDueMs);
       }
-      sweepsAll = false;
+      recheckAll = false;
     } catch (error) {
       onError(error);
       askDue(5 * dueQueryGapMs);
+    } finally {
+      isQuerying = false;
     }
   }
 
@@ -197,13 +194,8 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     },
     snapshot: () => ({
       attempts: new Map(attempts),
-      queues: [...queues.values()].map(({ authority, sending, inFlight, endpoints }) => ({
-        authority,
-        sending,
-        inFlight,
-        endpointFailures: endpoints.failures,
-        lastFailure: endpoints.lastFailure,
-      })),
+      queues: [...queues.values()].map((queue) => queue.snapshot()),
+      isIdle: !isQuerying && [...queues.values()].every((queue) => queue.snapshot().inFlight === 0),
     }),
     stop,
   };

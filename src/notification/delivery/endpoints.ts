@@ -44,7 +44,7 @@ export class Endpoints {
   readonly #heldBack = new Set<string>();
   #lastFailure: string | undefined;
   #closing = false;
-  /** Grows when all start afresh: what was sent before says nothing of them. */
+  /** An attempt of an earlier generation says nothing about the endpoints of this one. */
   #generation = 0;
 
   /** `onRecovered`: an endpoint answers again, and what was held back from it may be tried. */
@@ -62,6 +62,11 @@ export class Endpoints {
   /** The class of the last failure, while an endpoint fails. */
   get lastFailure(): string | undefined {
     return this.failures === 0 ? undefined : this.#lastFailure;
+  }
+
+  /** Grows each time that every endpoint starts afresh. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** From now on results say nothing about an endpoint: connections are being cut. */

@@ -1,34 +1,56 @@
 import type { Clock } from '../../clock/clock.ts';
+import { openTimers, type Timers } from '../../clock/timers.ts';
 import { fullRate, takeToken } from './rate-limit.ts';
 import type { SendSlots, SlotUser } from './send-slots.ts';
 
-/** What one queue may send: side by side by the slots, and one after the other by the rate. */
-export class SendAllowance {
+/** What one queue may send: in parallel as the slots allow, and over time as its rate allows. */
+export class SendAllowance implements SlotUser {
   readonly #slots: SendSlots;
   readonly #perSecond: number;
   readonly #clock: Pick<Clock, 'elapsed'>;
+  readonly #timers: Timers<'rate'>;
+  readonly #onFree: () => void;
   #rate;
+  #sending = 0;
 
-  constructor(slots: SendSlots, perSecond: number, clock: Pick<Clock, 'elapsed'>) {
+  /** `onFree`: called when more may be sent after `take` was refused. Spurious calls are possible. */
+  constructor(slots: SendSlots, perSecond: number, clock: Pick<Clock, 'elapsed' | 'after'>, onFree: () => void) {
     this.#slots = slots;
     this.#perSecond = perSecond;
     this.#clock = clock;
+    this.#timers = openTimers(clock);
+    this.#onFree = onFree;
     this.#rate = fullRate(perSecond, clock.elapsed());
   }
 
-  /**
-   * A slot and a token of the rate: of one without the other nothing is taken. Otherwise the milliseconds until there is a
-   * token; 0: the queue is resumed when there is a slot.
-   */
-  take(queue: SlotUser): 'taken' | number {
-    const { limit, waitMs } = takeToken(this.#rate, this.#perSecond, this.#clock.elapsed());
-    if (waitMs > 0) return waitMs;
-    if (!this.#slots.take(queue)) return 0;
-    this.#rate = limit;
-    return 'taken';
+  get sending(): number {
+    return this.#sending;
   }
 
-  giveBack(queue: SlotUser): void {
-    this.#slots.giveBack(queue);
+  resume(): void {
+    this.#onFree();
+  }
+
+  /** Takes both a slot and a token of the rate, or neither. */
+  take(): boolean {
+    const { limit, waitMs } = takeToken(this.#rate, this.#perSecond, this.#clock.elapsed());
+    if (waitMs > 0) {
+      this.#timers.set('rate', waitMs, () => this.resume());
+      return false;
+    }
+    if (!this.#slots.take(this)) return false;
+    this.#rate = limit;
+    this.#sending += 1;
+    return true;
+  }
+
+  giveBack(): void {
+    this.#sending -= 1;
+    this.#slots.giveBack(this);
+  }
+
+  /** Cancels the timer of the rate. */
+  close(): void {
+    this.#timers.clear();
   }
 }

@@ -1,51 +1,39 @@
 import type { DeliveryQueue } from '../../store/store.ts';
 
-/** Other servers' clocks may be ahead by so much, and what they set apart is of now. */
+/** Maximum that the clocks of other servers are ahead; a timestamp further ahead comes from a clock that was set back. */
 const skewMs = 10_000;
 
 /**
- * What no Subscription asked for is set apart with a time. When the Subscriptions change, all that was set apart before is
- * looked at again, in small parts, each when nothing else is due.
+ * Brings back, part by part, the events that were marked unmatched before a recheck was requested. Each carries the time of
+ * the mark, so that events that stay unmatched are not returned again in the same pass.
  */
 export class UnmatchedRecheck {
   #beforeMs = 0;
-  #isWanted = false;
 
-  /** Something is left to look at. */
-  get isWanted(): boolean {
-    return this.#isWanted;
-  }
-
-  /** From now on, epoch ms, everything that has been set apart is to be looked at. */
+  /** Requests a recheck of all events that are marked at `nowMs`, epoch ms. */
   ask(nowMs: number): void {
     this.#beforeMs = Math.max(nowMs, this.#beforeMs) + 1;
-    this.#isWanted = true;
   }
 
-  /** The time that an event is set apart with at `nowMs`: one that no sweep asked for so far reaches. */
+  /** Returns the timestamp for a newly unmatched event, later than any recheck already requested. */
   timeOf(nowMs: number): number {
     return Math.max(nowMs, this.#beforeMs);
   }
 
   /**
-   * Makes the next `most` of them due; how many it were. To be called when no attempt is under way. Throws as the store
-   * does.
+   * Makes up to `limit` more of them due, and returns the count: fewer than `limit` means that none is left. Call only when
+   * no attempt is in flight. Rejects if the store fails.
    */
   async next(
     deliveries: Pick<DeliveryQueue, 'requeue'>,
     authority: string,
-    most: number,
+    limit: number,
     nowMs: number,
   ): Promise<number> {
-    const beforeMs = this.#beforeMs;
-    const before = await deliveries.requeue(authority, beforeMs, 'unmatched', most);
-    // A process before this one may have lived by a clock that was ahead: what it set apart is not of this sweep's time.
+    const before = await deliveries.requeue(authority, this.#beforeMs, 'unmatched', limit);
+    if (before === limit) return before;
+    // An earlier process may have used a clock that was ahead: its marks are later than this recheck.
     const aheadMs = this.timeOf(nowMs) + skewMs;
-    const made =
-      before < most
-        ? before + (await deliveries.requeue(authority, aheadMs, 'unmatched-ahead', most - before))
-        : before;
-    if (made < most && beforeMs === this.#beforeMs) this.#isWanted = false;
-    return made;
+    return before + (await deliveries.requeue(authority, aheadMs, 'unmatched-ahead', limit - before));
   }
 }

@@ -116,11 +116,18 @@ t.test(
     const lines: string[] = [];
     const destination = new PassThrough().on('data', (chunk: Buffer) => lines.push(chunk.toString()));
     const register = new Registry();
-    const queue = { authority: 'E08000035', sending: 0, inFlight: 0, endpointFailures: 9, lastFailure: 'tls' };
+    const queue = {
+      authority: 'E08000035',
+      sending: 0,
+      claimed: 0,
+      inFlight: 0,
+      endpointFailures: 9,
+      lastFailure: 'tls',
+    };
     let aheadMs = 0;
     const watch = startDeliveryMonitor({
       deliveries,
-      dispatcher: { snapshot: () => ({ attempts: new Map(), queues: [queue] }) },
+      dispatcher: { snapshot: () => ({ attempts: new Map(), queues: [queue], isIdle: true }) },
       clock,
       aheadMs: () => aheadMs,
       register,
