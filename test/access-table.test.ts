@@ -13,8 +13,7 @@ import { freshPlan, idIn, postBundle, statusesOf, submit } from './support/submi
 const origin = 'https://subscriber.example.org';
 const world = await openWorld(t, { subscriptionOrigins: [origin] });
 const trail = openAuditTrail(t, world.folder);
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr } = world;
 const clients: Record<Role, FhirClient> = { authority: la, 'care-provider': epr, operator: world.operator };
 const own = world.registry.authorities[0]?.organisationId ?? '';
 

@@ -15,8 +15,9 @@ import t from 'tap';
 import { accessTable, definitionTypes } from '../src/cpis/access-policy.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
 import { backport } from '../src/fhir/subscription/backport.ts';
+
 import { allowedParameters } from '../src/interactions/search/allowed-parameters.ts';
-import type { FhirClient } from '../src/synthetic/fhir-client.ts';
+
 import { buildFlag, buildPatient } from '../src/synthetic/synthetic-plan.ts';
 import { openWorld } from './support/running-server.ts';
 import { freshPlan, submit } from './support/submissions.ts';
@@ -44,8 +45,7 @@ const types = resources.map((resource) => resource.type);
 
 const world = await openWorld(t);
 const { baseUrl, origin } = world.server;
-const [la] = world.authorities as [FhirClient];
-const [epr] = world.careProviders as [FhirClient];
+const { la, epr } = world;
 
 t.test('/metadata is this file with the address of this server, for anybody', async (t) => {
   const response = await fetch(`${baseUrl}/metadata`);

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { AuditEvent, Bundle, Flag, Subscription } from 'fhir/r4.js';
@@ -25,6 +24,7 @@ import {
   statusesOf,
   submit,
 } from './support/submissions.ts';
+import { makeTempFolder } from './support/temp-folder.ts';
 import { waitUntil } from './support/wait-until.ts';
 
 const receivers = [await openReceiver(), await openReceiver()] as const;
@@ -33,9 +33,7 @@ for (const opened of receivers) t.teardown(() => opened.close());
 const world = await openWorld(t, { subscriptionOrigins: receivers.map(({ origin }) => origin) });
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl, origin } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr, ownId, otherId } = world;
 const file = join(world.folder, 'data', 'store.sqlite');
 const absentId = '00000000-0000-4000-8000-000000000000';
 
@@ -165,7 +163,7 @@ t.test('I2: an AuditEvent that has an owner has its deliveries', async (t) => {
 });
 
 t.test('I3 and I4: undelivered stays owed over failures and a restart; delivered means a 2xx', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-invariants-'));
+  const folder = makeTempFolder(t);
   const endpoint = await openReceiver();
   const elsewhere = await openReceiver();
   const registry = await makeSyntheticRegistry({
@@ -193,7 +191,6 @@ t.test('I3 and I4: undelivered stays owed over failures and a restart; delivered
     await server.close();
     await endpoint.close();
     await elsewhere.close();
-    rmSync(folder, { recursive: true, force: true });
   });
   const [authority, careProvider] = [registry.authorities[0], registry.careProviders[0]];
   if (authority === undefined || careProvider === undefined) throw new Error('no clients');

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import type { Flag, Patient } from 'fhir/r4.js';
@@ -12,6 +10,7 @@ import { loadSearchParameters } from '../../src/fhir/definitions/search-paramete
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import { kindCodes } from '../support/submissions.ts';
+import { makeTempFolder } from '../support/temp-folder.ts';
 
 const day = 86_400_000;
 const isoDay = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
@@ -131,17 +130,14 @@ test('an ended plan is visible for twelve months to the day', async (t) => {
 });
 
 test('the store finds exactly the visible plans', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-visible-'));
+  const folder = makeTempFolder(t);
   const store = await openSqliteStore({
     folder,
     onFatal: (error) => {
       throw error;
     },
   });
-  t.teardown(async () => {
-    await store.close();
-    rmSync(folder, { recursive: true });
-  });
+  t.teardown(() => store.close());
   const definitions = loadSearchParameters(join(import.meta.dirname, '../../profiles'));
   const params = new Set(['status', 'date', 'patient']);
   const plans: Plan[] = [];

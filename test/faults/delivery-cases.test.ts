@@ -10,13 +10,12 @@ import t, { type Test } from 'tap';
 import { startDeliveryMonitor } from '../../src/notification/alarms/delivery-monitor.ts';
 import type { DeliveryQueue } from '../../src/store/store.ts';
 import { type World, world } from '../notification/delivery-world.ts';
+import { kent, leeds } from '../support/authorities.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
 
 t.setTimeout(300_000);
 
-const leeds = 'E08000035';
-const kent = 'E10000016';
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const startMs = Date.parse('2026-11-20T09:00:00Z');

@@ -23,8 +23,7 @@ import {
 const world = await openWorld(t, { settings: { CPIS_MAX_BUNDLE_ENTRIES: '40' } });
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr } = world;
 
 const seenByNhs = async (nhsNumber: string): Promise<Flag[]> =>
   resourcesOf(await epr.request<Bundle>('GET', `Flag?patient=${nhsNumber}`));

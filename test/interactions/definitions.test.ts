@@ -31,8 +31,7 @@ const types = [
 const world = await openWorld(t);
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr } = world;
 
 t.test('each file of profiles/ is read by id and found by url and name, by every role', async (t) => {
   t.ok(files.length > 10);

@@ -10,9 +10,8 @@ const origin = 'https://subscriber.example.org';
 const world = await openWorld(t, { subscriptionOrigins: [origin, origin, origin] });
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa, third] = world.authorities as [FhirClient, FhirClient, FhirClient];
-const [ownId = '', , thirdId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, thirdLa: third, epr, ownId } = world;
+const thirdId = world.registry.authorities[2]?.organisationId ?? '';
 
 const history = (client: FhirClient, path: string, headers?: Record<string, string>) =>
   client.request<Bundle>('GET', path, undefined, headers);

@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/http.html#patch */
 import type { Flag, OperationOutcome, Patient, Subscription } from 'fhir/r4.js';
 import t from 'tap';
-import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
@@ -22,9 +22,7 @@ const origin = 'https://subscriber.example.org';
 const world = await openWorld(t, { subscriptionOrigins: [origin] });
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [epr] = world.careProviders as [FhirClient];
-const [ownId, otherId] = world.registry.authorities.map(({ organisationId }) => organisationId) as [string, string];
+const { la, otherLa, epr, ownId, otherId } = world;
 const jsonPatch = { 'content-type': 'application/json-patch+json' };
 
 const end = daysFromNow(-1);

@@ -17,9 +17,7 @@ import {
 const world = await openWorld(t);
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [ownId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr, ownId } = world;
 
 const get = <T>(client: FhirClient, path: string, headers: Record<string, string> = {}) =>
   client.request<T>('GET', path, undefined, headers);

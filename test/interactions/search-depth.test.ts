@@ -20,9 +20,7 @@ import {
 const world = await openWorld(t, { settings: { CPIS_SEARCH_MAX_COUNT: '1000' } });
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa, emptyLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
-const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, thirdLa: emptyLa, epr, ownId, otherId } = world;
 const nhs = 'https://fhir.nhs.uk/Id/nhs-number';
 
 const search = (client: FhirClient, path: string, headers?: Record<string, string>) =>

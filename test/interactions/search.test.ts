@@ -18,9 +18,7 @@ import {
 const world = await openWorld(t);
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr, otherEpr] = world.careProviders as [FhirClient, FhirClient];
+const { la, otherLa, epr, otherEpr, ownId, otherId } = world;
 const nhs = 'https://fhir.nhs.uk/Id/nhs-number';
 
 const search = (client: FhirClient, path: string, headers?: Record<string, string>) =>

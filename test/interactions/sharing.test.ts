@@ -11,9 +11,7 @@ import { codesOf, freshNhsNumber, freshPlan, kindOf, resourcesOf, submit } from 
 const world = await openWorld(t);
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa, thirdLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
-const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr, otherEpr] = world.careProviders as [FhirClient, FhirClient];
+const { la, otherLa, thirdLa, epr, otherEpr, ownId, otherId } = world;
 
 /** Sends a request and gives the AuditEvents that it left. */
 async function audited(

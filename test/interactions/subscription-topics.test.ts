@@ -19,9 +19,7 @@ const receiver = await openReceiver();
 t.teardown(() => receiver.close());
 const world = await openWorld(t, { subscriptionOrigins: [receiver.origin] });
 const trail = openAuditTrail(t, world.folder);
-const [la, otherLa, thirdLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
-const [ownId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, thirdLa, epr, ownId } = world;
 const root = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic';
 const accessTopic = `${root}/access-to-record`;
 

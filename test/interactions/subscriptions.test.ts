@@ -17,9 +17,7 @@ const otherReceiver = await openReceiver();
 t.teardown(() => otherReceiver.close());
 const world = await openWorld(t, { subscriptionOrigins: [receiver.origin, otherReceiver.origin] });
 const trail = openAuditTrail(t, world.folder);
-const [la, otherLa, thirdLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
-const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, thirdLa, epr, ownId, otherId } = world;
 const db = new DatabaseSync(join(world.folder, 'data', 'store.sqlite'), { readOnly: true });
 t.teardown(() => db.close());
 /** Resolves when the authority has been sent everything that it is owed. */

@@ -10,8 +10,7 @@ import { daysFromNow, freshPlan, idIn, submit } from '../support/submissions.ts'
 const origin = 'https://subscriber.example.org';
 const world = await openWorld(t, { subscriptionOrigins: [origin] });
 const trail = openAuditTrail(t, world.folder);
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr } = world;
 const flagProfile = 'https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-flag';
 
 const parameters = (resource?: object, mode?: string, profile?: string) => ({

@@ -19,9 +19,7 @@ import {
 const world = await openWorld(t);
 const trail = openAuditTrail(t, world.folder);
 const { baseUrl } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient, FhirClient];
-const [ownId = '', otherId = ''] = world.registry.authorities.map((client) => client.organisationId);
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr, ownId, otherId } = world;
 
 const criteria = (reference: string, system = referenceSystem): string =>
   `identifier=${encodeURIComponent(`${system}|${reference}`)}`;

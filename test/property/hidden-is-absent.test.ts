@@ -16,8 +16,7 @@ const origin = 'https://subscriber.example.org';
 const asked = watchStore();
 const world = await openWorld(t, { subscriptionOrigins: [origin, origin], aroundStore: asked.around });
 const { baseUrl } = world.server;
-const [la, otherLa] = world.authorities as [FhirClient, FhirClient];
-const [epr] = world.careProviders as [FhirClient];
+const { la, otherLa, epr } = world;
 const [ownerId = ''] = world.registry.authorities.map(({ organisationId }) => organisationId);
 const nhs = 'https://fhir.nhs.uk/Id/nhs-number';
 

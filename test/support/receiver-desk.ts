@@ -1,10 +1,9 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildSignNotification } from '../../src/notification/outbound-http/sign-notification.ts';
 import { type CpisProcess, environmentWithoutSettings, startCpis } from '../../src/synthetic/cpis-process.ts';
-import type { Teardown } from './running-server.ts';
+import { makeTempFolder, type Teardown } from './temp-folder.ts';
 
 /** What the receivers ask for in the Authorization header. */
 export const receiverAuthorization = 'Bearer a-secret';
@@ -26,8 +25,7 @@ export interface Desk {
 
 /** Opens a desk; its folder goes with the test, and its receivers do. */
 export function openDesk(t: Teardown): Desk {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-receive-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   writeFileSync(join(folder, 'authorization'), `${receiverAuthorization}\n`);
   const desk: Desk = {
     folder,

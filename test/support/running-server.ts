@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { buildLogger } from '../../src/server/logger.ts';
@@ -9,11 +8,9 @@ import type { Store } from '../../src/store/store.ts';
 import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/synthetic/synthetic-registry.ts';
 import { checkResponses } from './check-responses.ts';
+import { makeTempFolder, type Teardown } from './temp-folder.ts';
 
-/** What a test needs of tap's `t`. */
-export interface Teardown {
-  teardown(close: () => unknown): unknown;
-}
+export type { Teardown } from './temp-folder.ts';
 
 /** The whole server in this process, on a fresh folder, with clients of every role. */
 export interface RunningWorld {
@@ -23,6 +20,16 @@ export interface RunningWorld {
   readonly authorities: readonly FhirClient[];
   readonly careProviders: readonly FhirClient[];
   readonly operator: FhirClient;
+  /** The authorities. */
+  readonly la: FhirClient;
+  readonly otherLa: FhirClient;
+  readonly thirdLa: FhirClient;
+  /** The care providers. */
+  readonly epr: FhirClient;
+  readonly otherEpr: FhirClient;
+  /** The organisation ids of `la` and `otherLa`. */
+  readonly ownId: string;
+  readonly otherId: string;
   /** Everything that was logged so far. */
   log(): string;
 }
@@ -35,7 +42,7 @@ export interface WorldOptions {
 
 /** Opens a world with three authorities, two care providers and an operator; it closes with the test. */
 export async function openWorld(t: Teardown, options: WorldOptions = {}): Promise<RunningWorld> {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-test-'));
+  const folder = makeTempFolder(t);
   const registry = await makeSyntheticRegistry({
     authorityNames: ['Northmoor (synthetic)', 'Eastvale (synthetic)', 'Westhaven (synthetic)'],
     careProviderNames: ['Northmoor General (synthetic)', 'Eastvale UTC (synthetic)'],
@@ -62,16 +69,23 @@ export async function openWorld(t: Teardown, options: WorldOptions = {}): Promis
   });
   t.teardown(async () => {
     await server.close();
-    rmSync(folder, { recursive: true, force: true });
     checkResponses();
   });
   const { baseUrl } = server;
+  const authorities = registry.authorities.map((client) => openFhirClient(baseUrl, client));
+  const careProviders = registry.careProviders.map((client) => openFhirClient(baseUrl, client));
+  const [la, otherLa, thirdLa] = authorities;
+  const [epr, otherEpr] = careProviders;
+  const [ownId, otherId] = registry.authorities.map(({ organisationId }) => organisationId);
+  if (!la || !otherLa || !thirdLa || !epr || !otherEpr || !ownId || !otherId)
+    throw new Error('the registry is incomplete');
   return {
     server,
     registry,
     folder,
-    authorities: registry.authorities.map((client) => openFhirClient(baseUrl, client)),
-    careProviders: registry.careProviders.map((client) => openFhirClient(baseUrl, client)),
+    authorities,
+    careProviders,
+    ...{ la, otherLa, thirdLa, epr, otherEpr, ownId, otherId },
     operator: openFhirClient(baseUrl, registry.operator),
     log: () => Buffer.concat(lines).toString(),
   };

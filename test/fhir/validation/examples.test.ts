@@ -1,5 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
@@ -9,6 +8,7 @@ import { loadProfiles } from '../../../src/fhir/definitions/load-profiles.ts';
 import { buildValidator } from '../../../src/fhir/validation/validator.ts';
 import { changed, cpisRoot, type Json, profileFolder } from '../../profiles/samples.ts';
 import { secondOpinion } from '../../support/second-opinion.ts';
+import { makeTempFolder } from '../../support/temp-folder.ts';
 
 const validator = buildValidator({
   definitions: loadDefinitions(),
@@ -248,8 +248,7 @@ t.test('an extension is validated by its definition, and may be all that a profi
     derivation: 'constraint',
     differential: { element },
   });
-  const files = mkdtempSync(join(tmpdir(), 'cpis-profiles-'));
-  t.teardown(() => rmSync(files, { recursive: true }));
+  const files = makeTempFolder(t);
   const put = (definition: { id: string }) =>
     writeFileSync(join(files, `${definition.id}.json`), JSON.stringify(definition));
   put(

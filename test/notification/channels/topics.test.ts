@@ -1,11 +1,11 @@
 import type { Bundle, Parameters } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { backport } from '../../../src/fhir/subscription/backport.ts';
+import { leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { openWorld, world } from '../delivery-world.ts';
 
-const leeds = 'E08000035';
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
 const planTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/plan-by-another-authority';
 

@@ -4,11 +4,10 @@ import t from 'tap';
 import { backport } from '../../../src/fhir/subscription/backport.ts';
 import { type Binding, renderBindingToken } from '../../../src/notification/channels/binding-token.ts';
 import type { SocketChannel } from '../../../src/notification/channels/socket-session.ts';
+import { kent, leeds } from '../../support/authorities.ts';
 import { type ManualClock, manualClock } from '../../support/manual-clock.ts';
 import { bindingKey, type World, world } from '../delivery-world.ts';
 
-const leeds = 'E08000035';
-const kent = 'E10000016';
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
 

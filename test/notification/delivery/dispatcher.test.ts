@@ -1,12 +1,11 @@
 import t, { type Test } from 'tap';
+import { kent, leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { openWorld, world } from '../delivery-world.ts';
 
 t.setTimeout(180_000);
 
-const leeds = 'E08000035';
-const kent = 'E10000016';
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const startMs = Date.parse('2026-11-20T09:00:00Z');

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { backport } from '../../../src/fhir/subscription/backport.ts';
+import { leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver } from '../../support/receiver.ts';
 import { openWorld, type World, world } from '../delivery-world.ts';
 
-const leeds = 'E08000035';
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 const minuteMs = 60_000;
 
