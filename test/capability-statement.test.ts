@@ -15,9 +15,7 @@ import t from 'tap';
 import { accessTable, definitionTypes } from '../src/cpis/access-policy.ts';
 import { loadSearchParameters } from '../src/fhir/definitions/search-parameters.ts';
 import { backport } from '../src/fhir/subscription/backport.ts';
-
 import { allowedParameters } from '../src/interactions/search/allowed-parameters.ts';
-
 import { buildFlag, buildPatient } from '../src/synthetic/synthetic-plan.ts';
 import { openWorld } from './support/running-server.ts';
 import { freshPlan, submit } from './support/submissions.ts';

@@ -2,13 +2,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { definitionTypes } from '../cpis/access-policy.ts';
 import { loadDefinitions } from '../fhir/definitions/load-definitions.ts';
-import { loadProfiles } from '../fhir/definitions/load-profiles.ts';
 import { readConformance } from '../fhir/definitions/read-conformance.ts';
 import { loadSearchParameters } from '../fhir/definitions/search-parameters.ts';
 import { parsePatch } from '../fhir/patch/parse-patch.ts';
 import { extractIndexValues } from '../fhir/search/extract-index-values.ts';
 import { buildShapeResource } from '../fhir/shape/shape-resource.ts';
-import { buildValidator } from '../fhir/validation/validator.ts';
+import { loadValidator } from '../fhir/validation/load-validator.ts';
 import { buildDefinitionDirectories, type Definition } from '../interactions/directory/definition-directories.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
 import { allowedParameters } from '../interactions/search/allowed-parameters.ts';
@@ -31,8 +30,7 @@ const profileOf = (type: string): string =>
 export function loadFhirModel(baseUrl: string): FhirModel {
   const definitions = loadDefinitions();
   const profilesFolder = fileURLToPath(new URL('profiles', root));
-  const profiles = loadProfiles(profilesFolder, definitions);
-  const validator = buildValidator({ definitions, profiles });
+  const { profiles, validator } = loadValidator(profilesFolder);
   const searchDefinitions = loadSearchParameters(profilesFolder);
   const capabilityStatement = readCapabilityStatement(baseUrl);
   const extract: FhirModel['extract'] = (resource) => {
