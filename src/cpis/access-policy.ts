@@ -85,27 +85,42 @@ export function mayPerform(caller: Caller, type: string, interaction: TypeIntera
 export function refuseNotServed(type: string, interaction: TypeInteraction, expression: readonly string[]): void {
   const row = Object.hasOwn(accessTable, type) ? accessTable[type] : undefined;
   if (row === undefined) {
-    throw fault('not-found', 'No such resource type is served.', { code: 'not-supported', expression });
+    throw fault('not-found', 'This server does not serve this resource type. /metadata lists those it serves.', {
+      code: 'not-supported',
+      expression,
+    });
   }
   if (!Object.values(row).some((given) => given.includes(interaction))) {
-    throw fault('method', 'This interaction is not served on this resource type.', { expression });
+    throw fault(
+      'method',
+      'This server does not serve this interaction on this resource type. /metadata lists those it serves.',
+      { expression },
+    );
   }
 }
 
 /** Throws 403 unless the caller's role is given this interaction on this type and the token's scopes cover it. */
 export function authorise(caller: Caller, type: string, interaction: TypeInteraction): void {
   if (!isGiven(caller, type, interaction)) {
-    throw fault('forbidden', `A client of role ${caller.role} may not ${interaction} this resource type.`);
+    throw fault(
+      'forbidden',
+      `A client with the role ${caller.role} may not perform ${interaction} on this resource type.`,
+    );
   }
   // What whoever can reach the server could read in its source needs no scope.
   if (definitionTypes.has(type)) return;
   const { permission } = interactionTable[interaction];
   if (permission !== undefined && !isGranted(caller, type, permission)) {
     const neededScope = `system/${type}.${permission}`;
-    throw fault('forbidden', `The access token has no scope for this: ${neededScope} is needed.`, { neededScope });
+    throw fault('forbidden', `The access token lacks the scope ${neededScope}. Request a token with this scope.`, {
+      neededScope,
+    });
   }
   if (caller.role === 'care-provider' && caller.professional === undefined) {
-    throw fault('forbidden', 'A care provider reads only for a named professional: the token carries no IUA claims.');
+    throw fault(
+      'forbidden',
+      'The access token names no professional. A care provider needs a token with the IHE IUA claims.',
+    );
   }
 }
 

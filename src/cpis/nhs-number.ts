@@ -19,9 +19,13 @@ export function isNhsNumber(text: string): boolean {
 
 /** 400 INVALID_NHS_NUMBER at the given element or parameter. */
 export function invalidNhsNumber(expression: string): FhirFault {
-  return fault('invalid', 'This is not a valid NHS number: ten digits whose modulus-11 check digit holds.', {
-    code: 'value',
-    expression: [expression],
-    details: spineCoding('INVALID_NHS_NUMBER'),
-  });
+  return fault(
+    'invalid',
+    'This is not a valid NHS number. An NHS number has ten digits, the last of which is a modulus-11 check digit.',
+    {
+      code: 'value',
+      expression: [expression],
+      details: spineCoding('INVALID_NHS_NUMBER'),
+    },
+  );
 }

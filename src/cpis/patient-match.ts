@@ -32,13 +32,14 @@ const wrongChild: Issue = {
   severity: 'error',
   code: 'conflict',
   diagnostics:
-    'Wrong child: another birth date is recorded for this NHS number. Check the number against PDS and submit the ' +
-    'record again; nothing of it was stored.',
+    'Wrong child: a different birth date is recorded for this NHS number. Nothing was stored. Check the number ' +
+    'against PDS, then submit the record again.',
   expression: ['Patient.birthDate'],
 };
 const differingName: Issue = {
   severity: 'warning',
   code: 'business-rule',
-  diagnostics: 'The name differs from the one recorded for this NHS number and birth date.',
+  diagnostics:
+    'The name differs from the one recorded for this NHS number and birth date. Check that it is the same child.',
   expression: ['Patient.name'],
 };

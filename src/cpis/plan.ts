@@ -57,16 +57,18 @@ function refused(code: IssueCode, diagnostics: string, expression: string): Issu
 export function checkPlan(plan: Plan, birthDate: string, today: string): Issue[] {
   const issues: Issue[] = [];
   if (plan.end !== undefined && plan.end > today) {
-    const text = 'A plan is ended when it happens: period.end is not in the future (Europe/London).';
+    const text = 'period.end is in the future (Europe/London). Submit the end of a plan on or after the day it ends.';
     issues.push(refused('business-rule', text, 'Flag.period.end'));
   }
   if (plan.end !== undefined && plan.end < plan.start) {
-    issues.push(refused('business-rule', 'period.end is not before period.start.', 'Flag.period.end'));
+    issues.push(
+      refused('business-rule', 'period.end is before period.start. Correct one of the two dates.', 'Flag.period.end'),
+    );
   }
   if (plan.kind !== unbornKind && ageInYears(birthDate, plan.start) >= adultAgeYears) {
     const text =
-      'The subject of a child protection plan or looked-after status is under 18 at period.start. An unborn ' +
-      "child's plan is recorded on the mother with its own code.";
+      'The subject is 18 or older at period.start. The only plan that is recorded on an adult is an unborn ' +
+      "child's, on the mother, with its own code.";
     issues.push(refused('business-rule', text, 'Flag.subject'));
   }
   return issues;

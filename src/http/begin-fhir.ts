@@ -58,15 +58,19 @@ function checkHeaders(request: FastifyRequest, content: BodyContent | undefined)
   if (content === 'patch' ? !isPatch(contentType) : isJsonPatch(contentType)) {
     throw fault(
       'media-type',
-      content === 'patch' ? `A patch is sent as ${patchTypes}.` : 'A JSON Patch is sent with PATCH.',
+      content === 'patch' ? `Send a patch as ${patchTypes}.` : 'Send a JSON Patch with the method PATCH.',
       { expression: ['http.content-type'] },
     );
   }
   const isForm = contentType?.toLowerCase().startsWith('application/x-www-form-urlencoded') ?? content === 'form';
   if (isForm !== (content === 'form')) {
-    throw fault('media-type', `The body must be ${content === 'form' ? 'a form' : 'application/fhir+json'}.`, {
-      expression: ['http.content-type'],
-    });
+    throw fault(
+      'media-type',
+      `Send the body as ${content === 'form' ? 'application/x-www-form-urlencoded' : 'application/fhir+json'}.`,
+      {
+        expression: ['http.content-type'],
+      },
+    );
   }
 }
 

@@ -12,7 +12,11 @@ export function buildConcurrencyLimit(maxConcurrent: number): ConcurrencyLimit {
   return {
     enter() {
       if (atWork >= maxConcurrent) {
-        throw fault('transient', 'The server has too many requests at work. Nothing was done.', { detail: 'overload' });
+        throw fault(
+          'transient',
+          'The server is at its limit of concurrent requests. Nothing was done: repeat the request after Retry-After.',
+          { detail: 'overload' },
+        );
       }
       atWork++;
     },

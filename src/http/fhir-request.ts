@@ -37,7 +37,8 @@ export function buildRequest(
   if (interaction === 'patch' && Array.isArray(body) !== isJsonPatch(headers['content-type'])) {
     throw fault(
       'structure',
-      'The body is not what its Content-Type says: a JSON Patch is an array, a FHIRPath Patch a resource.',
+      'The body does not match its Content-Type. A JSON Patch is an array, a FHIRPath Patch is a Parameters resource.',
+      { expression: ['http.content-type'] },
     );
   }
   return {
@@ -83,13 +84,17 @@ function formText(request: FastifyRequest): string {
 }
 
 function refuseId(): never {
-  throw fault('invalid', 'An id in the URL is not a FHIR id.', { code: 'value' });
+  throw fault('invalid', 'An id in the URL is not a FHIR id, which has 1 to 64 letters, digits, hyphens or dots.', {
+    code: 'value',
+  });
 }
 
 function bundleInteraction(body: unknown, { system }: ServedInteractions): InteractionCode {
   const isObject = typeof body === 'object' && body !== null && 'resourceType' in body;
   if (!isObject || body.resourceType !== 'Bundle') {
-    throw fault('structure', 'The body must be a Bundle.', { expression: ['Bundle'] });
+    throw fault('structure', 'The body is not a Bundle. A POST to the FHIR base takes a Bundle.', {
+      expression: ['Bundle'],
+    });
   }
   const type = 'type' in body ? body.type : undefined;
   const bundles = system.filter((served) => served !== 'history-system');

@@ -21,9 +21,13 @@ export function checkAccept(accept: string | undefined): void {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
     if (accepted.has(type) && parameters.every(isAcceptParameter)) return;
   }
-  throw fault('not-acceptable', 'This server answers application/fhir+json of FHIR 4.0 only.', {
-    expression: ['http.accept'],
-  });
+  throw fault(
+    'not-acceptable',
+    'This server answers only in application/fhir+json of FHIR 4.0. Accept it, or leave Accept out.',
+    {
+      expression: ['http.accept'],
+    },
+  );
 }
 
 function isAcceptParameter(parameter: string): boolean {
@@ -47,7 +51,9 @@ export function takeFormat(pairs: QueryPair[]): boolean {
     if (pair === undefined || pair[0] !== '_format') continue;
     const [format = '', ...parameters] = pair[1].split(';').map((part) => part.trim().toLowerCase());
     if (!formats.has(format) || !parameters.every(isTypeParameter)) {
-      throw fault('not-acceptable', 'This server answers JSON only.', { expression: ['_format'] });
+      throw fault('not-acceptable', 'This server answers only in JSON. Send _format=json, or leave _format out.', {
+        expression: ['_format'],
+      });
     }
     pairs.splice(index, 1);
     found = true;
@@ -58,11 +64,15 @@ export function takeFormat(pairs: QueryPair[]): boolean {
 /** Throws `media-type` for a body that is compressed, or whose charset or fhirVersion is not UTF-8 or 4.0. */
 export function checkContentHeaders(contentType: string | undefined, contentEncoding: string | undefined): void {
   if (contentEncoding !== undefined && contentEncoding !== 'identity') {
-    throw fault('media-type', 'Bodies must not be compressed.', { expression: ['http.content-encoding'] });
+    throw fault('media-type', 'The body is compressed. Send it uncompressed.', {
+      expression: ['http.content-encoding'],
+    });
   }
   if (contentType === undefined || !contentType.includes(';')) return;
   const [, ...parameters] = contentType.split(';').map((part) => part.trim().toLowerCase());
   if (!parameters.every(isTypeParameter)) {
-    throw fault('media-type', 'Bodies must be FHIR 4.0 in UTF-8.', { expression: ['http.content-type'] });
+    throw fault('media-type', 'The body must be FHIR 4.0 in UTF-8. Correct the charset or fhirVersion.', {
+      expression: ['http.content-type'],
+    });
   }
 }

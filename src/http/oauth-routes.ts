@@ -36,7 +36,8 @@ export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, lim
     checkContentHeaders(request.headers['content-type'], request.headers['content-encoding']);
     const pairs = parseQuery(typeof request.body === 'string' ? request.body : '');
     const form = new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value]));
-    if (new Set(form.keys()).size !== pairs.length) throw fault('invalid', 'A parameter is repeated.');
+    if (new Set(form.keys()).size !== pairs.length)
+      throw fault('invalid', 'A parameter is repeated. Send each parameter once.');
     const { status, body, headers } = await options.issueToken(form);
     return reply
       .code(status)

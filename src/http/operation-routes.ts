@@ -26,7 +26,7 @@ export function addOperationRoutes(app: FastifyInstance, options: ServerOptions)
   app.get('/metrics', async (request, reply) => {
     request.exchange.route = { template: '/metrics' };
     if (!(await options.authorizeMetrics(request.headers.authorization))) {
-      throw fault('forbidden', 'Metrics are for operators.');
+      throw fault('forbidden', 'Only operators may read the metrics.');
     }
     return reply.header('content-type', options.metrics.contentType).send(await options.metrics.metrics());
   });

@@ -10,7 +10,7 @@ export function takePretty(pairs: QueryPair[]): boolean {
     const pair = pairs[index];
     if (pair === undefined || pair[0] !== '_pretty') continue;
     if (pair[1] !== 'true' && pair[1] !== 'false') {
-      throw fault('invalid', '_pretty is true or false.', { expression: ['_pretty'] });
+      throw fault('invalid', '_pretty must be true or false.', { expression: ['_pretty'] });
     }
     pretty = pair[1] === 'true';
     pairs.splice(index, 1);

@@ -11,13 +11,15 @@ const parameterName = /^[A-Za-z0-9_.:-]{1,128}$/;
 export function parseQuery(text: string): QueryPair[] {
   const pairs: QueryPair[] = [];
   if (text === '') return pairs;
-  if (!visibleAscii.test(text)) throw fault('invalid', 'A parameter holds a character that must be percent-encoded.');
+  if (!visibleAscii.test(text))
+    throw fault('invalid', 'A parameter contains a character that must be percent-encoded.');
   let start = 0;
   while (start <= text.length) {
     let end = text.indexOf('&', start);
     if (end === -1) end = text.length;
     if (end > start) {
-      if (pairs.length === maxPairs) throw fault('invalid', `There are more than ${maxPairs} parameters.`);
+      if (pairs.length === maxPairs)
+        throw fault('invalid', `The request has more than ${maxPairs} parameters. Send fewer.`);
       pairs.push(parsePair(text.slice(start, end)));
     }
     start = end + 1;
@@ -29,7 +31,10 @@ function parsePair(text: string): QueryPair {
   const equals = text.indexOf('=');
   const name = decode(equals === -1 ? text : text.slice(0, equals));
   if (!parameterName.test(name) || name in Object.prototype)
-    throw fault('invalid', 'The name of a parameter is not valid.');
+    throw fault(
+      'invalid',
+      'The name of a parameter is not valid. A name has 1 to 128 letters, digits, underscores, dots, colons or hyphens.',
+    );
   return [name, equals === -1 ? '' : decode(text.slice(equals + 1))];
 }
 
@@ -44,7 +49,7 @@ function decode(text: string): string {
   }
   for (let index = 0; index < decoded.length; index++) {
     const code = decoded.charCodeAt(index);
-    if (code < 0x20 || code === 0x7f) throw fault('invalid', 'A parameter holds a control character.');
+    if (code < 0x20 || code === 0x7f) throw fault('invalid', 'A parameter contains a control character. Remove it.');
   }
   return decoded;
 }

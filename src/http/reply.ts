@@ -94,7 +94,7 @@ export function sendFault(reply: FastifyReply, refused: FhirFault, allowed: read
 
 /** Answers OPTIONS with the methods of its path. No CORS: nothing is said of other origins. */
 export function sendOptions(reply: FastifyReply, allowed: readonly string[]): void {
-  const diagnostics = 'The methods of this path are in Allow.';
+  const diagnostics = 'Allow lists the methods of this path.';
   reply.code(200).header('allow', allowed.join(', '));
   sendJson(reply, renderOperationOutcome([{ severity: 'information', code: 'informational', diagnostics }]));
 }

@@ -4,15 +4,15 @@ import { type FaultCategory, FhirFault, fault } from '../fhir/fault.ts';
 const byCode: Readonly<Record<string, readonly [FaultCategory, string, ...expression: string[]]>> = {
   FST_ERR_BAD_URL: ['invalid', 'The path is not valid percent-encoded UTF-8.'],
   FST_ERR_MAX_PARAM_LENGTH: ['invalid', 'A segment of the path is too long.'],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['too-large', 'The body is larger than this server takes.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['too-large', 'The body is larger than this server accepts. Send it in smaller parts.'],
   FST_ERR_CTP_EMPTY_JSON_BODY: ['structure', 'The body is empty.'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid', 'The body is not as long as Content-Length says.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid', 'The length of the body differs from Content-Length.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [
     'media-type',
-    'The Content-Type of the body is not one that this request takes.',
+    'This request does not accept a body of this Content-Type.',
     'http.content-type',
   ],
-  ECONNRESET: ['invalid', 'The body ended early.'],
+  ECONNRESET: ['invalid', 'The connection ended before the body was complete. Send the request again.'],
 };
 
 /** A fault as it is; a known error of the framework by its code; anything else is `exception` and discloses nothing. */
@@ -28,7 +28,7 @@ export function toFault(error: unknown): FhirFault {
       ...(expression.length > 0 ? { expression } : {}),
     });
   }
-  return fault('exception', 'An error occurred in the server. Quote the X-Request-ID of this answer to its operator.', {
+  return fault('exception', 'The server failed. Report the X-Request-ID of this response to its operator.', {
     detail: error instanceof Error ? error.name : typeof error,
     cause: error,
   });

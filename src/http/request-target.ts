@@ -24,7 +24,7 @@ export function checkSingleHeaders(rawHeaders: readonly string[]): void {
     const name = (rawHeaders[index] ?? '').toLowerCase();
     if (!single.has(name)) continue;
     if (seen === undefined) seen = [name];
-    else if (seen.includes(name)) throw fault('invalid', 'A header that may be sent once only is repeated.');
+    else if (seen.includes(name)) throw fault('invalid', 'A header that must be sent once is repeated.');
     else seen.push(name);
   }
 }
@@ -32,7 +32,7 @@ export function checkSingleHeaders(rawHeaders: readonly string[]): void {
 /** Throws `invalid` unless the request target is a path with an optional query (RFC 9112 origin-form). */
 export function checkTarget(target: string): void {
   if (target.charCodeAt(0) !== 0x2f || target.includes('#') || target.startsWith('//')) {
-    throw fault('invalid', 'The request target must be a path, with a query where needed.');
+    throw fault('invalid', 'The request target must be a path that starts with a single slash, and may have a query.');
   }
 }
 

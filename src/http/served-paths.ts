@@ -43,7 +43,11 @@ function templateOf(path: string): string {
 /** 405 where the path is served with other methods, else 404. */
 export function notServed(allowed: readonly string[] | undefined): FhirFault {
   if (allowed === undefined) {
-    return fault('not-found', 'No such resource type, interaction or operation is served.', { code: 'not-supported' });
+    return fault(
+      'not-found',
+      'This server serves no such resource type, interaction or operation. /metadata lists those it serves.',
+      { code: 'not-supported' },
+    );
   }
-  return fault('method', 'This method is not served at this path. Allow lists those that are.');
+  return fault('method', 'This server does not serve this method at this path. Allow lists those it serves.');
 }

@@ -122,7 +122,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     if (!request.is404) return batchRequests(done);
     const [path = ''] = target.split('?', 1);
     if (path !== options.basePath && !path.startsWith(`${options.basePath}/`))
-      return done(fault('not-found', 'Nothing is served at this path.'));
+      return done(fault('not-found', 'This server serves nothing at this path.'));
     beginUnmatched(request, reply, (error?: Error) => {
       const allowed = served.allowed(pathBelow(request, options.basePath));
       if (error === undefined && request.method === 'OPTIONS' && allowed !== undefined) sendOptions(reply, allowed);
@@ -181,7 +181,10 @@ async function auditRefusal(
   const anonymous = exchange.caller === undefined;
   if (anonymous && refused.category !== 'login') return refused;
   if (anonymous && !admitAnonymous(exchange.clientAddress)) {
-    return fault('throttled', 'Too many requests without a valid access token came from this address.');
+    return fault(
+      'throttled',
+      'Too many requests without a valid access token came from this address. Get a token, and wait for Retry-After.',
+    );
   }
   const raw = `${request.method} ${(request.raw.url ?? '').slice(options.basePath.length + 1)}`;
   try {
@@ -197,6 +200,10 @@ async function auditRefusal(
     });
     return refused;
   } catch (cause) {
-    return fault('transient', 'The server cannot record this access at present.', { detail: 'refusal-audit', cause });
+    return fault(
+      'transient',
+      'The access could not be recorded, so nothing was disclosed. Try again after Retry-After.',
+      { detail: 'refusal-audit', cause },
+    );
   }
 }

@@ -14,11 +14,11 @@ interface Refusal {
 
 const timedOut: Refusal = {
   line: '408 Request Timeout',
-  fault: fault('request-timeout', 'The request was not finished in time.'),
+  fault: fault('request-timeout', 'The request was not complete in time. Send it again.'),
 };
 const headersTooLarge: Refusal = {
   line: '431 Request Header Fields Too Large',
-  fault: fault('too-large', 'The headers or the URL are larger than this server takes.'),
+  fault: fault('too-large', 'The headers or the URL are larger than this server accepts. Shorten them.'),
 };
 const malformed: Refusal = { line: '400 Bad Request', fault: fault('invalid', 'The request is not valid HTTP.') };
 

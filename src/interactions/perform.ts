@@ -34,7 +34,7 @@ async function performEntries(
   refuseErrors(ports.validate(request.body, 'Bundle'));
   const { type, entry = [] } = request.body as BatchOrTransaction;
   if (entry.length > ports.maxBundleEntries) {
-    throw fault('too-large', `A Bundle has at most ${ports.maxBundleEntries} entries here.`, {
+    throw fault('too-large', `The Bundle has more than ${ports.maxBundleEntries} entries. Send several Bundles.`, {
       expression: ['Bundle.entry'],
     });
   }

@@ -154,8 +154,8 @@ t.test('each record of an extract has its result, and submitting again changes n
   t.match(results[6]?.['explanation'], /start_date is not a date.*withdrawn|withdrawn.*start_date/);
   t.match(results[7]?.['explanation'], /also that of record 1/);
   t.match(results[8]?.['explanation'], /10 fields/);
-  t.match(results[9]?.['explanation'], /not in the future/);
-  t.match(results[11]?.['explanation'], /under 18/);
+  t.match(results[9]?.['explanation'], /is in the future/);
+  t.match(results[11]?.['explanation'], /18 or older/);
   t.notMatch(
     readFileSync(`${file}.results.csv`, 'utf8'),
     new RegExp(`${shared}|Thistlewick`),

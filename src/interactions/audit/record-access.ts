@@ -79,7 +79,11 @@ export async function recordAccess(
 ): Promise<void> {
   const audits = [buildAudit(request, context, access, ports)];
   const result = await ports.store.commit({ writes: [], guards: [], audits });
-  if (result.kind !== 'committed') throw fault('transient', 'The access could not be recorded.');
+  if (result.kind !== 'committed')
+    throw fault(
+      'transient',
+      'The access could not be recorded, so nothing was disclosed. Try again after Retry-After.',
+    );
   ports.committed(audits);
 }
 
@@ -98,7 +102,11 @@ export async function recordRefusal(
   const refused =
     error instanceof FhirFault
       ? error
-      : fault('exception', 'The server failed on this request; nothing was disclosed.', { cause: error });
+      : fault(
+          'exception',
+          'The server failed, and disclosed nothing. Report the X-Request-ID of this response to its operator.',
+          { cause: error },
+        );
   if (refused.category === 'transient') return refused;
   const audit = buildAccessRecord(
     {
@@ -118,6 +126,8 @@ export async function recordRefusal(
   } catch (failure) {
     return failure instanceof FhirFault
       ? failure
-      : fault('transient', 'The access could not be recorded.', { cause: failure });
+      : fault('transient', 'The access could not be recorded, so nothing was disclosed. Try again after Retry-After.', {
+          cause: failure,
+        });
   }
 }

@@ -86,10 +86,14 @@ export async function batch(
 }
 
 function patientRefused(): FhirFault {
-  return fault('unprocessable', 'The Patient of this record was refused, and its plan with it.', {
-    code: 'business-rule',
-    expression: ['Flag.subject'],
-  });
+  return fault(
+    'unprocessable',
+    'The plan was refused because the Patient of the same record was refused. Correct the Patient, then submit both.',
+    {
+      code: 'business-rule',
+      expression: ['Flag.subject'],
+    },
+  );
 }
 
 /** A response Bundle of rendered entries. */

@@ -14,9 +14,13 @@ export function budgetReads(perform: Perform, ports: InteractionPorts): Perform 
   let length = 0;
   return async (request, context) => {
     if (length >= maxReadLength) {
-      const refused = fault('invalid', 'The reads of this Bundle answer too much: send the rest in another one.', {
-        code: 'too-costly',
-      });
+      const refused = fault(
+        'invalid',
+        'The responses to the reads of this Bundle are too long together. Send this read in another Bundle.',
+        {
+          code: 'too-costly',
+        },
+      );
       throw await recordRefusal(refused, request, context, ports);
     }
     const answer = await perform(request, context);

@@ -80,7 +80,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
   const interaction = interactionOf(method, path, mark >= 0);
   const expression = [`Bundle.entry[${index}].request`];
   if (interaction === undefined) {
-    throw fault('not-supported', 'This method and URL are not served within a Bundle.', { expression });
+    throw fault('not-supported', 'This server does not serve this method and URL in a Bundle.', { expression });
   }
   // Outside a Bundle, no route leads to an interaction that is not served.
   if (isTypeInteraction(interaction)) refuseNotServed(path[0] ?? '', interaction, expression);
@@ -175,7 +175,13 @@ export async function performEntry(
 /** The response entry of a refusal. */
 export function renderRefusedEntry(entry: Pick<BundleEntry, 'index' | 'request'>, error: unknown): string {
   const refused =
-    error instanceof FhirFault ? error : fault('exception', 'The server failed on this entry.', { cause: error });
+    error instanceof FhirFault
+      ? error
+      : fault(
+          'exception',
+          'The server failed on this entry. Report the X-Request-ID of this response to its operator.',
+          { cause: error },
+        );
   const status = JSON.stringify(statusLine(faultStatus[refused.category]));
   const outcome = renderOperationOutcome(issuesInBundle(refused.issues, entry), spineCodingFor(refused.category));
   return `{"response":{"status":${status},"outcome":${outcome}}}`;

@@ -38,9 +38,13 @@ async function resolve(reference: string, context: AccessContext, ports: Interac
   const { matches } = await searchAnywhere(plan, ports);
   const [match, ...others] = matches;
   if (match !== undefined && others.length === 0) return `${type}/${match.id}`;
-  throw fault('precondition', 'A conditional reference does not match exactly one resource.', {
-    code: others.length > 0 ? 'multiple-matches' : 'not-found',
-  });
+  throw fault(
+    'precondition',
+    'A conditional reference must match exactly one resource. Change its criteria, or refer to the resource by its id.',
+    {
+      code: others.length > 0 ? 'multiple-matches' : 'not-found',
+    },
+  );
 }
 
 /**
@@ -56,9 +60,13 @@ export async function resolveConditionalReferences(
   const found = new Set<string>();
   findReferences(body, found);
   if (found.size > maxReferences) {
-    throw fault('unprocessable', `A resource has at most ${maxReferences} conditional references here.`, {
-      code: 'too-costly',
-    });
+    throw fault(
+      'unprocessable',
+      `The resource has more than ${maxReferences} conditional references. Refer to resources by their ids.`,
+      {
+        code: 'too-costly',
+      },
+    );
   }
   const resolved = new Map<string, string>();
   for (const reference of found) resolved.set(reference, await resolve(reference, context, ports));

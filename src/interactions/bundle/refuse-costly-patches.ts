@@ -22,7 +22,7 @@ export function refuseCostlyPatches(entries: readonly unknown[]): void {
   if (paths.size <= maxPaths && operations <= maxOperations) return;
   throw fault(
     'too-large',
-    `The FHIRPath Patches of one Bundle have at most ${maxPaths} different paths and ${maxOperations} operations here.`,
+    `The FHIRPath Patches of this Bundle exceed ${maxPaths} different paths or ${maxOperations} operations. Send several Bundles.`,
     { code: 'too-costly', expression: ['Bundle.entry'] },
   );
 }

@@ -47,7 +47,7 @@ function parseEntries(entries: readonly unknown[], context: AccessContext, baseU
   const fullUrls = new Set<string>();
   for (const entry of parsed) {
     if (entry.fullUrl !== undefined && fullUrls.has(entry.fullUrl)) {
-      throw fault('invalid', 'Two entries of a transaction have the same fullUrl.', {
+      throw fault('invalid', 'This entry has the same fullUrl as another entry. Give each entry its own.', {
         expression: [`Bundle.entry[${entry.index}].fullUrl`],
       });
     }
@@ -104,18 +104,26 @@ async function planAll(
     const planned = await inEntry(entry, () => planWrite(request, context, view, ports, newId));
     for (const identity of identitiesOf(request, planned)) {
       if (written.has(identity)) {
-        throw fault('invalid', 'Two entries of a transaction write the same resource.', {
-          expression: [`Bundle.entry[${entry.index}]`],
-        });
+        throw fault(
+          'invalid',
+          'This entry writes the same resource as another entry. Send one of them in another Bundle.',
+          {
+            expression: [`Bundle.entry[${entry.index}]`],
+          },
+        );
       }
       written.add(identity);
     }
     for (const { type, ifNoneExist } of planned.writes) {
       const condition = ifNoneExist === undefined ? undefined : JSON.stringify([type, ifNoneExist.clauses]);
       if (condition !== undefined && conditions.has(condition)) {
-        throw fault('invalid', 'Two entries of a transaction are created under the same condition.', {
-          expression: [`Bundle.entry[${entry.index}].request`],
-        });
+        throw fault(
+          'invalid',
+          'This entry is created under the same condition as another entry. Create the resource once.',
+          {
+            expression: [`Bundle.entry[${entry.index}].request`],
+          },
+        );
       }
       if (condition !== undefined) conditions.add(condition);
     }

@@ -1,4 +1,5 @@
 import { fault } from '../../fhir/fault.ts';
+import { nameParameter } from '../../fhir/search/parse-search.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
 /** The values of each in parameter of an operation, in the order given. */
@@ -7,14 +8,14 @@ export type OperationParameters = ReadonlyMap<string, readonly string[]>;
 function fromBody(body: unknown): [string, string][] {
   const { resourceType, parameter = [] } = body as { resourceType?: unknown; parameter?: unknown };
   if (resourceType !== 'Parameters' || !Array.isArray(parameter)) {
-    throw fault('structure', 'The body of an operation is a Parameters resource.', { expression: ['Parameters'] });
+    throw fault('structure', 'The body of an operation must be a Parameters resource.', { expression: ['Parameters'] });
   }
   return parameter.map((each: unknown, position) => {
     const entries = typeof each === 'object' && each !== null ? Object.entries(each) : [];
     const name = entries.find(([key]) => key === 'name')?.[1];
     const [value, ...others] = entries.filter(([key]) => key.startsWith('value')).map((entry) => entry[1]);
     if (typeof name !== 'string' || others.length > 0 || !['string', 'number', 'boolean'].includes(typeof value)) {
-      throw fault('invalid', 'A parameter has a name and one primitive value.', {
+      throw fault('invalid', 'A parameter must have a name and one primitive value.', {
         expression: [`Parameters.parameter[${position}]`],
       });
     }
@@ -35,11 +36,12 @@ export function readOperationParameters(
   for (const [name, value] of pairs) {
     if (!Object.hasOwn(repeats, name)) {
       const known = Object.keys(repeats).join(', ');
-      throw fault('not-supported', `The operation knows these parameters: ${known}.`);
+      const text = known === '' ? 'no parameters' : `only these parameters: ${known}`;
+      throw fault('not-supported', `The operation takes ${text}.`, { expression: [nameParameter(name)] });
     }
     const values = found.get(name) ?? [];
     if (values.length > 0 && repeats[name] !== true) {
-      throw fault('invalid', 'The parameter may come once.', { expression: [name] });
+      throw fault('invalid', 'This parameter must be given once only.', { expression: [name] });
     }
     found.set(name, [...values, value]);
   }

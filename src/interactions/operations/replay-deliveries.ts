@@ -49,7 +49,7 @@ export async function replayDeliveries(
   const { deliveries } = ports.store;
   const owed = (await deliveries.backlog()).some(({ authority }) => authority === id);
   if (!owed && !ports.registry().authorities.has(id)) {
-    throw fault('not-found', 'No local authority has this id.');
+    throw fault('not-found', 'There is no local authority with this id.');
   }
   // On record before anything is sent; the authority sees it as it sees everything about its own.
   await recordAccess(request, context, { ...plainAccess, custodianIds: [id], resource: `Organization/${id}` }, ports);

@@ -25,7 +25,11 @@ async function findWanted(
   const parameters = readOperationParameters(request, { id: true });
   const named = request.id === undefined ? parameters.get('id') : [request.id];
   if (named !== undefined) {
-    if (named.length > maxBound) throw fault('invalid', `At most ${maxBound} Subscriptions are bound by one token.`);
+    if (named.length > maxBound) {
+      throw fault('invalid', `A token binds at most ${maxBound} Subscriptions. Request several tokens.`, {
+        expression: ['id'],
+      });
+    }
     const found: StoredResource[] = [];
     for (const id of new Set(named)) {
       found.push(visibleToAuthority(await ports.store.read('Subscription', id), 'Subscription', caller));
@@ -59,9 +63,13 @@ export async function subscriptionBinding(
   const { caller } = context;
   const wanted = await findWanted(request, context, ports);
   if (wanted.length === 0 || !wanted.every(isBindable)) {
-    throw fault('unprocessable', 'A token binds Subscriptions with a websocket channel that are not off.', {
-      expression: ['Subscription.channel.type'],
-    });
+    throw fault(
+      'unprocessable',
+      'A token binds only Subscriptions whose channel is websocket and whose status is not off.',
+      {
+        expression: ['Subscription.channel.type'],
+      },
+    );
   }
   const ids = wanted.map(({ id }) => id);
   const owner = caller.organisation.id;

@@ -28,16 +28,16 @@ function readRequest(request: FhirRequest) {
   const numberOf = (name: string, otherwise: number): number => {
     const text = parameters.get(name)?.[0];
     if (text === undefined) return otherwise;
-    if (!/^\d{1,15}$/.test(text)) throw invalid(name, 'An event number has up to 15 digits.');
+    if (!/^\d{1,15}$/.test(text)) throw invalid(name, 'An event number must have 1 to 15 digits.');
     return Number(text);
   };
   const since = numberOf('eventsSinceNumber', 1);
   const until = numberOf('eventsUntilNumber', Number.MAX_SAFE_INTEGER);
-  if (until < since) throw invalid('eventsUntilNumber', 'The range ends before it begins.');
+  if (until < since) throw invalid('eventsUntilNumber', 'eventsUntilNumber must not be less than eventsSinceNumber.');
   const wanted = parameters.get('content')?.[0];
   const content = payloadContents.find((each) => each === wanted);
   if (wanted !== undefined && content === undefined) {
-    throw invalid('content', `The content is one of: ${payloadContents.join(', ')}.`);
+    throw invalid('content', `The content must be one of: ${payloadContents.join(', ')}.`);
   }
   return { since, until, content };
 }
@@ -87,7 +87,7 @@ export async function subscriptionEvents(
   await ports.subscriptions.allNumbered(owner);
   const { state, content: own } = await readState(stored, ports);
   if (state.topic === undefined) {
-    throw fault('unprocessable', 'Only the events of a Subscription whose criteria are a topic have numbers.', {
+    throw fault('unprocessable', 'This Subscription has no event numbers because its criteria are not a topic.', {
       code: 'not-supported',
       expression: ['Subscription.criteria'],
     });

@@ -26,10 +26,13 @@ async function findOwn(
   const ids = parameters.get('id');
   const statuses = parameters.get('status');
   if ((ids?.length ?? 0) > maxAtOnce || (statuses?.length ?? 0) > maxAtOnce) {
-    throw fault('invalid', `At most ${maxAtOnce} values are taken.`, { code: 'too-long', expression: ['id'] });
+    throw fault('invalid', `At most ${maxAtOnce} ids and ${maxAtOnce} statuses are accepted. Send several requests.`, {
+      code: 'too-long',
+      expression: ['id'],
+    });
   }
   if (statuses?.every((status) => statusCode.test(status)) === false) {
-    throw fault('invalid', 'The status is one of: requested, active, error, off.', { expression: ['status'] });
+    throw fault('invalid', 'The status must be one of: requested, active, error, off.', { expression: ['status'] });
   }
   const clauses: SearchClause[] = [...narrow(caller, 'Subscription', visibilityRule(ports))];
   if (ids !== undefined) clauses.push({ kind: 'id', any: ids });
@@ -39,8 +42,9 @@ async function findOwn(
   const plan = { type: 'Subscription', clauses, sort: [], limit: maxAtOnce, total: false } as const;
   const { matches, next } = await ports.store.search(plan);
   if (next === undefined) return matches;
-  throw fault('unprocessable', `There are more than ${maxAtOnce} Subscriptions: name their id or status.`, {
+  throw fault('unprocessable', `More than ${maxAtOnce} Subscriptions match. Name their id or status.`, {
     code: 'too-costly',
+    expression: ['id'],
   });
 }
 

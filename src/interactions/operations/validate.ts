@@ -69,7 +69,11 @@ function findIssues(
     isStored && current !== undefined ? JSON.parse(showResource(caller, current, ports)) : validation.resource;
   const issues = profile === undefined ? ports.validate(resource, type) : ports.validateBy(resource, type, profile);
   if (issues === undefined) {
-    throw fault('not-supported', 'This server has no such profile for the type.', { expression: ['profile'] });
+    throw fault(
+      'not-supported',
+      'This server does not hold this profile for the resource type. Search StructureDefinition for those it holds.',
+      { expression: ['profile'] },
+    );
   }
   const otherId = isStored || id === undefined ? [] : issuesOf(() => refuseOtherId(resource, id, type, true));
   const all = [...issues, ...otherId];

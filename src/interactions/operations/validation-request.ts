@@ -1,5 +1,6 @@
 import { membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
+import { nameParameter } from '../../fhir/search/parse-search.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
 /** https://hl7.org/fhir/R4/valueset-resource-validation-mode.html */
@@ -27,12 +28,14 @@ function malformed(diagnostics: string, expression: string): Error {
 function collect(request: FhirRequest): Map<string, unknown> {
   const found = new Map<string, unknown>();
   const put = (name: string, value: unknown, at: string): void => {
-    if (found.has(name)) throw malformed('A parameter of $validate is given twice.', at);
+    if (found.has(name)) throw malformed('A parameter of $validate is given twice. Give it once.', at);
     found.set(name, value);
   };
   for (const [name, value] of request.query) {
     if (!Object.hasOwn(valueNames, name)) {
-      throw fault('not-supported', 'In its URL $validate takes mode and profile only.');
+      throw fault('not-supported', '$validate takes only mode and profile in its URL.', {
+        expression: [nameParameter(name)],
+      });
     }
     put(name, value, name);
   }
@@ -42,7 +45,7 @@ function collect(request: FhirRequest): Map<string, unknown> {
     if (body !== undefined) put('resource', body, 'resource');
     return found;
   }
-  if (!Array.isArray(parameter)) throw malformed('Parameters has no list of parameters.', 'Parameters.parameter');
+  if (!Array.isArray(parameter)) throw malformed('Parameters.parameter must be a list.', 'Parameters.parameter');
   for (const [index, member] of parameter.entries()) {
     const at = `Parameters.parameter[${index}]`;
     const members = membersOf(member);
@@ -53,7 +56,8 @@ function collect(request: FhirRequest): Map<string, unknown> {
     }
     const key = typeof name === 'string' && Object.hasOwn(valueNames, name) ? valueNames[name] : undefined;
     const value = key?.map((each) => members[each]).find((each) => typeof each === 'string');
-    if (value === undefined) throw malformed('$validate takes resource, mode (code) and profile (uri).', at);
+    if (value === undefined)
+      throw malformed('$validate takes only the parameters resource, mode (code) and profile (uri).', at);
     put(String(name), value, at);
   }
   return found;
@@ -66,18 +70,27 @@ export function parseValidation(request: FhirRequest): Validation {
   const mode =
     given === undefined ? (request.id === undefined ? 'create' : 'update') : modes.find((each) => each === given);
   if (mode === undefined) {
-    throw fault('invalid', `The mode is one of: ${modes.join(', ')}.`, { code: 'code-invalid', expression: ['mode'] });
+    throw fault('invalid', `The mode must be one of: ${modes.join(', ')}.`, {
+      code: 'code-invalid',
+      expression: ['mode'],
+    });
   }
   const resource = found.get('resource');
   const isOnInstance = mode === 'delete' || mode === 'profile';
   if (isOnInstance && request.id === undefined) {
-    throw fault('required', 'This mode is asked of one resource: [type]/[id]/$validate.', { expression: ['mode'] });
+    throw fault('required', 'This mode needs a stored resource. Send the request to [type]/[id]/$validate.', {
+      expression: ['mode'],
+    });
   }
   if (!isOnInstance && resource === undefined) {
-    throw fault('required', 'There is no resource to validate.', { expression: ['resource'] });
+    throw fault(
+      'required',
+      'The request has no resource to validate. Send it as the body or as the parameter resource.',
+      { expression: ['resource'] },
+    );
   }
   if (mode === 'profile' && resource !== undefined) {
-    throw fault('invalid', 'The mode profile validates what is stored: no resource is sent with it.', {
+    throw fault('invalid', 'The mode profile validates the stored resource. Leave the resource out.', {
       expression: ['resource'],
     });
   }

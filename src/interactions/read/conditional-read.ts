@@ -25,7 +25,7 @@ export function parseReadConditions({ ifNoneMatch, ifModifiedSince }: FhirReques
 function parseTag(text: string): string {
   const match = tag.exec(text.trim());
   if (match === null) {
-    throw fault('invalid', 'If-None-Match is a list of ETags, such as W/"<versionId>", or *.', {
+    throw fault('invalid', 'If-None-Match must be a list of ETags, such as W/"<versionId>", or *.', {
       expression: ['http.If-None-Match'],
     });
   }

@@ -21,9 +21,12 @@ export function parseReadOptions(request: FhirRequest, { handling }: Pick<Access
   const isModified = parseReadConditions(request);
   const { shape, others } = takeShape(request.query);
   for (const [name] of others) {
-    if (name === '_summary') throw fault('invalid', 'Only a search counts.', { expression: ['_summary'] });
+    if (name === '_summary')
+      throw fault('invalid', '_summary=count is supported only for searches.', { expression: ['_summary'] });
     if (handling !== 'strict' || ofAnyRequest.has(name)) continue;
-    throw fault('not-supported', 'The parameter is not supported for a read.', { expression: [nameParameter(name)] });
+    throw fault('not-supported', 'This parameter is not supported for a read. Leave it out.', {
+      expression: [nameParameter(name)],
+    });
   }
   return { isModified, shape };
 }

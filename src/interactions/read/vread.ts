@@ -33,7 +33,7 @@ export async function findVersion(
   const stored = await ports.store.readVersion(type, id, wanted);
   // Only a view with planned writes shows a version that the store has not.
   const version = stored.kind === 'absent' && isCurrent ? current : stored;
-  if (version.kind === 'deleted') throw fault('gone', 'This version is the deletion of the resource.');
+  if (version.kind === 'deleted') throw fault('gone', 'This version deleted the resource. Read an earlier version.');
   const { written } = versionAccess(caller, type);
   if (version.kind === 'absent' || !written.some((label) => version.resource.labels.includes(label))) throw notFound();
   return version.resource;

@@ -6,7 +6,7 @@ import type { ReadResult, StoredResource } from '../../store/store.ts';
 
 /** The one answer for what is not there and for what the caller may not see. */
 export function notFound(): FhirFault {
-  return fault('not-found', 'There is no such resource.');
+  return fault('not-found', 'There is no such resource, or this client may not see it.');
 }
 
 /** Refuses an id that no resource of the type can have, before anything is looked up. */
@@ -21,8 +21,8 @@ export function checkId(type: string, id: string): void {
 export function notCreatedByUpdate(): FhirFault {
   return fault(
     'method',
-    'There is no such resource, and an update creates none under an id of its own choice: create it with POST, or by a ' +
-      'conditional update.',
+    'There is no such resource, and the server chooses the ids of new ones. Create it with POST or a conditional ' +
+      'update, without an id.',
   );
 }
 
@@ -35,7 +35,7 @@ export function visibleToAuthority(
 ): StoredResource {
   if (result.kind === 'found' && bearsLabelFor(caller, type, result.resource.labels)) return result.resource;
   if (result.kind === 'deleted' && bearsLabelFor(caller, type, result.labels)) {
-    throw fault('gone', 'The resource was deleted; its earlier versions can be read by version.');
+    throw fault('gone', 'The resource was deleted. Its earlier versions can be read from its history.');
   }
   throw absent();
 }

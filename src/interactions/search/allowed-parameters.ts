@@ -190,7 +190,7 @@ export function namedPatient(clauses: readonly SearchClause[]): string | undefin
 export function requirePatient(clauses: readonly SearchClause[]): string {
   const named = namedPatient(clauses);
   if (named === undefined) {
-    throw fault('required', 'A care provider names one patient: patient=<NHS number>, once and with one value.', {
+    throw fault('required', 'Name one patient: send patient=<NHS number> once, with one value.', {
       expression: ['patient'],
     });
   }

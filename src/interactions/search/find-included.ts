@@ -68,7 +68,7 @@ function readOwners(flags: readonly StoredResource[], ports: InteractionPorts): 
 }
 
 function tooManyIncluded(): Error {
-  return fault('invalid', `More than ${maxIncluded} resources would be included: ask for smaller pages.`, {
+  return fault('invalid', `More than ${maxIncluded} resources would be included. Request smaller pages with _count.`, {
     code: 'too-costly',
     expression: ['_include'],
   });

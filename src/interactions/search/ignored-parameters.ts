@@ -8,7 +8,8 @@ export function renderIgnored(names: readonly string[]): SearchsetEntry {
     names.map((name) => ({
       severity: 'warning',
       code: 'not-supported',
-      diagnostics: 'This search parameter is not supported here and was ignored; Prefer: handling=strict refuses it.',
+      diagnostics:
+        'This search parameter is not supported and was ignored. With Prefer: handling=strict the search would be refused.',
       expression: [nameParameter(name)],
     })),
   );

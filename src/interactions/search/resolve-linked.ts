@@ -41,7 +41,7 @@ async function resolve(
   };
   const result = await searchAnywhere(plan, ports);
   if (result.next !== undefined) {
-    throw fault('invalid', `More than ${maxLinkedResources} resources meet this criterion: narrow it.`, {
+    throw fault('invalid', `More than ${maxLinkedResources} resources match this criterion. Narrow it.`, {
       code: 'too-costly',
       expression: [kind === 'has' ? '_has' : param],
     });

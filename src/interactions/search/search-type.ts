@@ -50,7 +50,9 @@ async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: Intera
 /** What is included has no narrative to give. https://hl7.org/fhir/R4/search.html#summary */
 function refuseIncludedText({ include, revinclude }: SearchQuery, shape: Shape | undefined): void {
   if (shape?.kind !== 'text' || include.length + revinclude.length === 0) return;
-  throw fault('invalid', '_summary=text is not mixed with _include or _revinclude.', { expression: ['_summary'] });
+  throw fault('invalid', '_summary=text cannot be combined with _include or _revinclude.', {
+    expression: ['_summary'],
+  });
 }
 
 /** A search as it was understood, before anything is looked up. Throws what refuses it. */

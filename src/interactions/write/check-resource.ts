@@ -9,12 +9,12 @@ export function checkResource<T extends FhirResource>(
   ports: InteractionPorts,
 ): T {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw fault('structure', `The request carries no resource: a JSON object of type ${type} is needed.`, {
+    throw fault('structure', `The request has no resource. Send a JSON object of type ${type}.`, {
       expression: [type],
     });
   }
   if (!('resourceType' in body) || body.resourceType !== type) {
-    throw fault('invalid', `The resource type of the body is not the one addressed (${type}).`, {
+    throw fault('invalid', `The resource type of the body differs from the one in the URL (${type}).`, {
       expression: [`${type}.resourceType`],
     });
   }

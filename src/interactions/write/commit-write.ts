@@ -17,9 +17,13 @@ export const maxPlans = 100;
 /** A condition that a write does not know must not be passed over. */
 function refuseIfNoneMatch({ ifNoneMatch }: FhirRequest): void {
   if (ifNoneMatch === undefined) return;
-  throw fault('not-supported', 'If-None-Match is for reads here: a write takes If-Match or If-None-Exist.', {
-    expression: ['http.If-None-Match'],
-  });
+  throw fault(
+    'not-supported',
+    'If-None-Match is supported only for reads. Use If-Match or If-None-Exist for a write.',
+    {
+      expression: ['http.If-None-Match'],
+    },
+  );
 }
 
 /** Plans a create, update, patch or delete on what the view shows. `newId` is the id of what it creates. */
@@ -48,21 +52,31 @@ export function planWrite(
 /** Throws for a refusal that planning again would not change; returns when it would. */
 export function checkRefusal(result: Extract<CommitResult, { kind: 'refused' }>): void {
   if (result.reason === 'duplicate-key') {
-    throw fault('conflict', 'This authority has another plan with the same identifier: amend that one.', {
-      code: 'duplicate',
-      expression: ['Flag.identifier'],
-    });
+    throw fault(
+      'conflict',
+      'This authority has another plan with the same identifier. Amend that plan, or use another identifier.',
+      {
+        code: 'duplicate',
+        expression: ['Flag.identifier'],
+      },
+    );
   }
   if (result.reason === 'multiple-matches') {
-    throw fault('precondition', 'The criteria match more than one resource.', { code: 'multiple-matches' });
+    throw fault('precondition', 'The criteria match more than one resource. Narrow them.', {
+      code: 'multiple-matches',
+    });
   }
 }
 
 /** 503 after too many rounds: others kept changing what this write depends on. */
 export function contended(): Error {
-  return fault('transient', 'Others are writing the same record: nothing was stored, try again.', {
-    retryAfterS: 1,
-  });
+  return fault(
+    'transient',
+    'Other clients kept changing the same record. Nothing was stored: try again after Retry-After.',
+    {
+      retryAfterS: 1,
+    },
+  );
 }
 
 /** Makes one write durable together with its AuditEvent and deliveries, and gives the answer. */

@@ -21,14 +21,14 @@ export function planCriteria(
   if (query.linked.length > 0) {
     throw fault(
       'not-supported',
-      'A conditional interaction takes criteria on the resource itself: no chain, no _has.',
+      'A conditional interaction takes only criteria on the resource itself. Leave out chains and _has.',
       {
         expression: query.linked.map(({ kind, param }) => (kind === 'has' ? '_has' : param)),
       },
     );
   }
   if (query.clauses.length === 0 || query.cursor !== undefined || query.summary !== undefined) {
-    throw fault('required', 'A conditional interaction needs search criteria, and takes criteria only.');
+    throw fault('required', 'A conditional interaction needs search criteria, and takes no other search parameters.');
   }
   return {
     type,
@@ -43,7 +43,9 @@ export function planCriteria(
 export async function findOne(plan: SearchPlan, ports: InteractionPorts): Promise<StoredResource | undefined> {
   const { matches } = await ports.store.search(plan);
   if (matches.length > 1) {
-    throw fault('precondition', 'The criteria match more than one resource.', { code: 'multiple-matches' });
+    throw fault('precondition', 'The criteria match more than one resource. Narrow them.', {
+      code: 'multiple-matches',
+    });
   }
   return matches[0];
 }

@@ -64,7 +64,7 @@ export async function planNew(
       return onlyIf(ifNoneExist, await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports));
     }
     default:
-      throw fault('not-supported', 'This resource type is not created here.');
+      throw fault('not-supported', 'Clients cannot create this resource type.');
   }
 }
 

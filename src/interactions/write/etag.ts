@@ -7,7 +7,7 @@ export function parseIfMatch(ifMatch: string | undefined): number | undefined {
   if (ifMatch === undefined) return undefined;
   const match = weakTag.exec(ifMatch);
   if (match === null) {
-    throw fault('invalid', 'If-Match takes one weak ETag of this server: W/"<versionId>".', {
+    throw fault('invalid', 'If-Match must be one weak ETag of this server: W/"<versionId>".', {
       expression: ['http.If-Match'],
     });
   }
@@ -21,8 +21,12 @@ export function parseIfMatch(ifMatch: string | undefined): number | undefined {
 export function checkIfMatch(ifMatch: string | undefined, currentVersion: number): void {
   const version = parseIfMatch(ifMatch);
   if (version !== undefined && version !== currentVersion) {
-    throw fault('precondition', 'The resource has another version than If-Match names.', {
-      expression: ['http.If-Match'],
-    });
+    throw fault(
+      'precondition',
+      'If-Match does not match the current version of the resource. Read the resource, then repeat the change.',
+      {
+        expression: ['http.If-Match'],
+      },
+    );
   }
 }

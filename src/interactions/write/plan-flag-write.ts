@@ -27,7 +27,7 @@ function subjectOf(flag: Flag, baseUrl: string): string {
   const local = reference.startsWith(`${baseUrl}/`) ? reference.slice(baseUrl.length + 1) : reference;
   const [type, id, ...rest] = local.split('/');
   if (type !== 'Patient' || id === undefined || rest.length > 0) {
-    throw fault('unprocessable', 'Flag.subject is a reference Patient/<NHS number> on this server.', {
+    throw fault('unprocessable', 'Flag.subject must be a reference Patient/<NHS number> on this server.', {
       code: 'value',
       expression: ['Flag.subject.reference'],
     });
@@ -41,7 +41,7 @@ function refuseForeignAuthor(flag: Flag, caller: Caller, baseUrl: string): void 
   const named = flag.author?.reference;
   const own = `Organization/${caller.organisation.id}`;
   if (flag.author !== undefined && named !== own && named !== `${baseUrl}/${own}`) {
-    throw fault('forbidden', 'Flag.author is the authority that submits; another one may not be named.', {
+    throw fault('forbidden', 'Flag.author names another authority. Leave it out, or name the authority that submits.', {
       expression: ['Flag.author'],
     });
   }
@@ -92,8 +92,8 @@ function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Pla
   if (result.kind !== 'found' || !matched) {
     throw fault(
       'unprocessable',
-      'The Patient of this plan has not been accepted from this authority: submit the Patient, with the birth date, ' +
-        'before or together with the Flag.',
+      'This authority has not submitted the Patient of this plan. Submit the Patient, with the birth date, ' +
+        'before the Flag or together with it.',
       { code: 'business-rule', expression: ['Flag.subject'] },
     );
   }
@@ -121,7 +121,7 @@ function submitFlag(submission: FlagSubmission, caller: Caller, ports: Interacti
   };
   const known = current === undefined ? undefined : (JSON.parse(current.body) as Flag);
   if (known !== undefined && known.subject.reference !== flag.subject.reference) {
-    throw fault('unprocessable', 'The subject of a plan is not changed: withdraw this one and submit a new plan.', {
+    throw fault('unprocessable', 'The subject of a plan cannot change. Withdraw this plan and submit a new one.', {
       code: 'business-rule',
       expression: ['Flag.subject'],
     });

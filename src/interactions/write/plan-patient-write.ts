@@ -19,13 +19,13 @@ import { answerWrite, buildResourceWrite, contentOf } from './resource-write.ts'
 const matchedOnly: Issue = {
   severity: 'information',
   code: 'informational',
-  diagnostics: 'The Patient is known under this NHS number and birth date: its recorded details stay as they are.',
+  diagnostics: 'A Patient with this NHS number and birth date is already recorded. Its details were not changed.',
   expression: ['Patient'],
 };
 const birthDateCorrected: Issue = {
   severity: 'warning',
   code: 'business-rule',
-  diagnostics: 'The birth date recorded for this NHS number was another one: it was corrected.',
+  diagnostics: 'The birth date recorded for this NHS number was different and has been corrected.',
   expression: ['Patient.birthDate'],
 };
 
@@ -57,7 +57,7 @@ function refuseOtherNumber(
 ): void {
   const named = requestedId ?? patient.id ?? nhsNumber;
   if (named !== nhsNumber || (patient.id !== undefined && patient.id !== nhsNumber)) {
-    throw fault('invalid', 'Patient.id is the NHS number: the id and the NHS number of this submission differ.', {
+    throw fault('invalid', 'Patient.id must be the NHS number. The id and the NHS number of this submission differ.', {
       code: 'value',
       expression: ['Patient.id'],
     });
@@ -99,7 +99,7 @@ function match({ patient, ifMatch }: PatientSubmission, known: Patient, correcta
 function checkBirthDate(patient: Patient, plans: readonly Plan[], today: string): void {
   const birthDate = patient.birthDate ?? '';
   if (birthDate > today) {
-    throw fault('unprocessable', 'A birth date is not in the future.', { expression: ['Patient.birthDate'] });
+    throw fault('unprocessable', 'The birth date is in the future. Correct it.', { expression: ['Patient.birthDate'] });
   }
   const issues = plans.flatMap((plan) => checkPlan(plan, birthDate, today));
   refuseErrors(issues.map((issue) => ({ ...issue, expression: ['Patient.birthDate'] })));

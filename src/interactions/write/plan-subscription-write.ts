@@ -30,9 +30,13 @@ async function checkRoom(owner: string, id: string, ports: InteractionPorts): Pr
     total: false,
   });
   if (matches.filter((other) => other.id !== id).length < maxSubscriptions) return;
-  throw fault('unprocessable', `An authority has at most ${maxSubscriptions} Subscriptions that are not "off".`, {
-    expression: ['Subscription.status'],
-  });
+  throw fault(
+    'unprocessable',
+    `This authority has ${maxSubscriptions} other Subscriptions that are not "off", the maximum. Turn one off or delete it.`,
+    {
+      expression: ['Subscription.status'],
+    },
+  );
 }
 
 /** Plans the creation or replacement of a Subscription; the server activates it once it is stored. */

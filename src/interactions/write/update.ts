@@ -20,7 +20,9 @@ export function refuseOtherId(body: unknown, id: string, type: string, isRequire
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return;
   const named = 'id' in body ? body.id : undefined;
   if (named === id || (named === undefined && !isRequired)) return;
-  throw fault('invalid', 'The id of the body is the id that is updated.', { expression: [`${type}.id`] });
+  throw fault('invalid', 'The id in the body must be the id of the resource that is updated.', {
+    expression: [`${type}.id`],
+  });
 }
 
 /** Plans the update of the resource with this id to the body of the request. */
