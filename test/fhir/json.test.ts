@@ -1,6 +1,7 @@
 import t from 'tap';
 import { FhirFault } from '../../src/fhir/fault.ts';
-import { type JsonLimits, parseJson } from '../../src/fhir/json.ts';
+import { parseJson } from '../../src/fhir/json.ts';
+import type { JsonLimits } from '../../src/fhir/json-scan.ts';
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 const text = (value: string) => new TextEncoder().encode(value);

@@ -1,5 +1,5 @@
 import { defined } from '../defined.ts';
-import type { SearchParameter, SearchParameterType } from './search-parameters.ts';
+import type { SearchParameter, SearchParameterType } from './search-parameter.ts';
 
 /** The elements of an R4 SearchParameter resource that are read. https://hl7.org/fhir/R4/searchparameter.html */
 export interface SearchParameterResource {

@@ -1,4 +1,4 @@
-import type { SearchParameter } from '../definitions/search-parameters.ts';
+import type { SearchParameter } from '../definitions/search-parameter.ts';
 import { isResourceId } from '../references.ts';
 import { ofTypeParam, type SearchClause, textParam } from './ast.ts';
 import { parseDateValue } from './date.ts';

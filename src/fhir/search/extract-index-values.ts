@@ -1,7 +1,8 @@
 /** Searchable values of a resource, by the FHIRPath expressions of its search parameters. */
 import fhirpath from 'fhirpath';
 import r4 from 'fhirpath/fhir-context/r4';
-import type { SearchParameter, SearchParameterDefinitions } from '../definitions/search-parameters.ts';
+import type { SearchParameter } from '../definitions/search-parameter.ts';
+import type { SearchParameterDefinitions } from '../definitions/search-parameters.ts';
 import type { IndexValue } from './ast.ts';
 import { toIndexValues } from './index-value.ts';
 

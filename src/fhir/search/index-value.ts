@@ -1,5 +1,5 @@
 /** From an element to index values: the tables of https://hl7.org/fhir/R4/search.html, per parameter type. */
-import type { SearchParameter } from '../definitions/search-parameters.ts';
+import type { SearchParameter } from '../definitions/search-parameter.ts';
 import { parseReference } from '../references.ts';
 import { type IndexValue, ofTypeParam, textParam } from './ast.ts';
 import { earliestMs, latestMs, parseInterval } from './date.ts';

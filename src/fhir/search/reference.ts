@@ -1,5 +1,5 @@
 /** References: `id`, `Type/id`, an absolute URL under the server's base. https://hl7.org/fhir/R4/search.html#reference */
-import type { SearchParameter } from '../definitions/search-parameters.ts';
+import type { SearchParameter } from '../definitions/search-parameter.ts';
 import { isResourceId, parseReference } from '../references.ts';
 import type { ReferenceValue } from './ast.ts';
 import { unescapeValue } from './escape.ts';

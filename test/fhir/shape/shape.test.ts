@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { loadDefinitions } from '../../../src/fhir/definitions/load-definitions.ts';
 import { FhirFault } from '../../../src/fhir/fault.ts';
-import { parseHistoryQuery } from '../../../src/fhir/history-query.ts';
+import { parseHistoryQuery } from '../../../src/fhir/history/history-query.ts';
 import { faultStatus } from '../../../src/fhir/response-status.ts';
 import { type Shape, takeShape } from '../../../src/fhir/shape/shape.ts';
 import { buildShapeResource } from '../../../src/fhir/shape/shape-resource.ts';

@@ -1,10 +1,10 @@
 /** Parameters of a history request. https://hl7.org/fhir/R4/http.html#history */
-import { fault } from './fault.ts';
-import { type Interval, parseInterval } from './search/date.ts';
-import { nameParameter } from './search/parse-search.ts';
-import { Problem } from './search/problem.ts';
-import { parseCount } from './search/result-parameters.ts';
-import { type Shape, takeShape } from './shape/shape.ts';
+import { fault } from '../fault.ts';
+import { type Interval, parseInterval } from '../search/date.ts';
+import { nameParameter } from '../search/parameter-name.ts';
+import { Problem } from '../search/problem.ts';
+import { parseCount } from '../search/result-parameters.ts';
+import { type Shape, takeShape } from '../shape/shape.ts';
 
 export interface HistoryQuery {
   /** Epoch milliseconds: versions of this time or later. */
