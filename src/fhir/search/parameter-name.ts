@@ -1,7 +1,7 @@
-/** `code`, `code:modifier`, `code.chain` and `code:modifier.chain`. */
+/** A parsed name: `code`, `code:modifier`, `code.chain` or `code:modifier.chain`. */
 export interface ParameterName {
   readonly code: string;
-  /** https://hl7.org/fhir/R4/search.html#modifiers, or a resource type. */
+  /** A modifier (https://hl7.org/fhir/R4/search.html#modifiers) or a resource type. */
   readonly modifier: string | undefined;
   /** https://hl7.org/fhir/R4/search.html#chaining */
   readonly chain: string | undefined;
