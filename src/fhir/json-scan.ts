@@ -1,20 +1,21 @@
 import { fault } from './fault.ts';
 
 export interface JsonLimits {
-  /** Objects and arrays inside one another; default 64. */
+  /** Maximum depth of objects and arrays. Default 64. */
   readonly maxDepth?: number;
-  /** Property names in the whole text; default 250,000. */
+  /** Maximum number of property names in the text. Default 250,000. */
   readonly maxKeys?: number;
-  /** Characters of one number; default 32. */
+  /** Maximum length of a number, in characters. Default 32. */
   readonly maxNumberLength?: number;
 }
 
-/** Names that reach `Object.prototype` when a value is copied carelessly; no FHIR element or JWT claim has one of them. */
+/** Names that could change `Object.prototype` when a value is copied. No FHIR element or JWT claim has such a name. */
 const forbiddenNames = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype']);
-/** Above this many names, an object's names are held in a Set. */
+/** Number of names from which an object's names are kept in a Set. */
 const linearNames = 12;
 const [quote, backslash, comma, minus, closeBracket, closeBrace] = [0x22, 0x5c, 0x2c, 0x2d, 0x5d, 0x7d];
 
+/** Scans a JSON text once and throws a fault `structure` at the first error. */
 export class JsonScan {
   readonly #text: string;
   readonly #maxDepth: number;
@@ -32,16 +33,16 @@ export class JsonScan {
 
   whole(): void {
     this.#value(this.#next(), 0);
-    if (!Number.isNaN(this.#next())) this.#refuse('something follows the end of the value');
+    if (!Number.isNaN(this.#next())) this.#refuse('the value must be the end of the text');
   }
 
   #refuse(what: string, at = this.#at): never {
     const line = this.#text.slice(0, at).split('\n').length;
     const column = at - (at === 0 ? -1 : this.#text.lastIndexOf('\n', at - 1));
-    throw fault('structure', `The JSON is not acceptable: ${what} (line ${line}, column ${column}).`);
+    throw fault('structure', `The JSON is not valid: ${what} (line ${line}, column ${column}).`);
   }
 
-  /** The code of the next character that is not white space, without taking it; NaN at the end. */
+  /** Skips white space. Returns the code of the next character without consuming it; NaN at the end. */
   #next(): number {
     const text = this.#text;
     let code = text.charCodeAt(this.#at);
@@ -65,7 +66,7 @@ export class JsonScan {
     this.#at += word.length;
   }
 
-  /** Takes the opening bracket; the code of what follows. */
+  /** Consumes the opening bracket. Returns the code of the next character. */
   #enter(depth: number): number {
     if (depth > this.#maxDepth) this.#refuse(`it is nested deeper than ${this.#maxDepth} levels`);
     this.#at++;
@@ -133,7 +134,7 @@ export class JsonScan {
     return name;
   }
 
-  /** Takes a string; true when it holds an escape. */
+  /** Consumes a string. Returns whether it has an escape. */
   #string(): boolean {
     const text = this.#text;
     let escaped = false;
@@ -148,12 +149,12 @@ export class JsonScan {
         escaped = true;
         at = this.#escape(at);
       } else if (code >= 0x20) at++;
-      else if (Number.isNaN(code)) this.#refuse('a string does not end');
+      else if (Number.isNaN(code)) this.#refuse('a string is not closed');
       else this.#refuse('a string holds a control character', at);
     }
   }
 
-  /** The position after the escape (or the pair of escapes of one character) at `at`. */
+  /** Returns the position after the escape, or pair of surrogate escapes, at `at`. */
   #escape(at: number): number {
     const code = this.#text.charCodeAt(at + 1);
     if (code !== 0x75) {
