@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { noMongoServer, openMongoServer } from '../test/support/mongo-server.ts';
+import { openMongoServer } from '../test/support/mongo-server.ts';
 import { makeServerHome, startServerProcess } from '../test/support/server-process.ts';
 import { measureDatabase } from './measure-database.ts';
 import { measureDelivery, openBenchReceiver } from './measure-delivery.ts';
@@ -45,16 +45,14 @@ function startOptions(): readonly string[] {
 }
 
 const ends: (() => unknown)[] = [];
-/** The settings of the store that is measured; MongoDB is that of CPIS_TEST_MONGODB_URL, or else the stand-in of the tests. */
+/** Returns the settings of the measured store. MongoDB is that of CPIS_TEST_MONGODB_URL, or a mongod started here. */
 async function storeSettings(): Promise<Readonly<Record<string, string>>> {
   if (values.store === 'sqlite') return {};
   if (values.store !== 'mongo') throw new Error('--store is sqlite or mongo');
-  if (noMongoServer !== undefined) throw new Error(noMongoServer);
   const server = await openMongoServer({ teardown: (end) => ends.push(end) });
   return {
     CPIS_MONGODB_URL: server.newDatabaseUrl(),
     CPIS_MONGODB_TIMEOUT_MS: '30000',
-    CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: String(!server.isReplicaSet),
   };
 }
 

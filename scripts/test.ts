@@ -5,8 +5,10 @@
 import { globSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { MongodMissing } from './install-mongod.ts';
 import { estimateSecondsLeft, orderFiles, type Times } from './testing/plan-run.ts';
 import { type FileResult, runFile } from './testing/run-file.ts';
+import { openTestDatabase } from './testing/test-database.ts';
 
 /** The rules alone: no file here starts a process or a database, and all of them end within a minute. */
 const fastPaths = [
@@ -44,11 +46,17 @@ const times = readTimes();
 const paths = values.fast === true ? fastPaths : positionals.length > 0 ? positionals : ['test'];
 const files = orderFiles([...new Set(paths.flatMap(listFiles))], times);
 
+const database = await openTestDatabase(files).catch((error: unknown) => {
+  if (!(error instanceof MongodMissing)) throw error;
+  console.error(error.message);
+  process.exit(1);
+});
 const env = {
   // Each test file, and each server that it starts, is a process that loads the same modules.
   NODE_COMPILE_CACHE: join(root, '.tap/compile-cache'),
   ...(isLong ? longEnv : {}),
   ...process.env,
+  ...database.env,
 };
 const pending = [...files];
 const running = new Map<string, number>();
@@ -57,6 +65,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const startMs = performance.now();
 await Promise.all(Array.from({ length: jobs }, runNext));
+await database.close();
 mkdirSync(join(root, '.tap'), { recursive: true });
 const measured = Object.fromEntries(done.map(({ file, seconds }) => [file, Math.round(seconds * 10) / 10]));
 writeFileSync(timesFile, JSON.stringify({ ...times, ...measured }, null, 1));

@@ -14,7 +14,7 @@ server on the folder and the database first. If the command is interrupted, run 
   --to URL       the database (default: CPIS_MONGODB_URL, which hides the password from other users of this machine)
   --page N       records to write together, 1 to 5000 (default 500)
 
-CPIS_MONGODB_TIMEOUT_MS and CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE apply as they do for the server.
+CPIS_MONGODB_TIMEOUT_MS applies as it does for the server.
 
 Exit status:
   0  the copy is complete and identical

@@ -1,18 +1,18 @@
 import { buildAccessRecord } from './access-record.ts';
 
-/** A change that the server itself makes to a resource of an authority. */
+/** A change that the server makes to a resource of an authority, without being asked. */
 export interface OwnChange {
-  /** Id of the AuditEvent. */
+  /** Of the AuditEvent. */
   readonly id: string;
   readonly recordedMs: number;
-  /** A UUID in place of the id of a request. */
+  /** Names the change where a request names itself: a UUID. */
   readonly requestId: string;
   readonly type: string;
   readonly resourceId: string;
   readonly ownerId: string | undefined;
 }
 
-/** Builds the AuditEvent of such a change. The owner may see it; nobody is notified. */
+/** The AuditEvent of such a change: the owner may see it, nobody is notified of it. */
 export function recordOwnChange(change: OwnChange, baseUrl: string): ReturnType<typeof buildAccessRecord> {
   const { id, recordedMs, requestId, type, resourceId, ownerId } = change;
   return buildAccessRecord(

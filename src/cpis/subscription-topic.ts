@@ -1,4 +1,4 @@
-/** Topics that authorities may subscribe to. */
+/** What authorities may subscribe to: the topics that this server serves. */
 import type { SearchClause } from '../fhir/search/ast.ts';
 
 export interface SubscriptionTopic {
@@ -15,7 +15,7 @@ export interface SubscriptionTopic {
 const root = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic';
 const filters = new Set(['action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type']);
 
-/** Topics by canonical URL. */
+/** By canonical URL. */
 export const subscriptionTopics: ReadonlyMap<string, SubscriptionTopic> = new Map(
   [
     {
@@ -36,7 +36,7 @@ export const subscriptionTopics: ReadonlyMap<string, SubscriptionTopic> = new Ma
   ].map((topic) => [topic.url, topic]),
 );
 
-/** Returns the clause that selects the AuditEvents of a topic. */
+/** What an AuditEvent that an authority is told of has to be, for a topic. */
 export function topicClause({ actions }: SubscriptionTopic): SearchClause {
   return { kind: 'token', param: 'action', negated: false, any: actions.map((code) => ({ code })) };
 }

@@ -1,27 +1,27 @@
 import { fault } from '../fhir/fault.ts';
 
-/** Limits how many interactions run at the same time. */
+/** Admission of interactions. */
 export interface ConcurrencyLimit {
-  /** Throws `transient` if the maximum is running. */
+  /** Throws `transient` when as many as there may be are at work. */
   enter(): void;
   leave(): void;
 }
 
 export function buildConcurrencyLimit(maxConcurrent: number): ConcurrencyLimit {
-  let running = 0;
+  let atWork = 0;
   return {
     enter() {
-      if (running >= maxConcurrent) {
+      if (atWork >= maxConcurrent) {
         throw fault(
           'transient',
           'The server is at its limit of concurrent requests. Nothing was done: repeat the request after Retry-After.',
           { detail: 'overload' },
         );
       }
-      running++;
+      atWork++;
     },
     leave() {
-      running--;
+      atWork--;
     },
   };
 }

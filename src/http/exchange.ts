@@ -1,4 +1,4 @@
-/** State of one request in the HTTP layer. */
+/** What the HTTP layer knows of one request while it is being answered. */
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../cpis/caller.ts';
 import type { InteractionCode } from '../cpis/interaction-table.ts';
@@ -12,10 +12,10 @@ declare module 'fastify' {
   }
 }
 
-/** A route, as it is logged, measured and audited. `template` never contains a value of a request. */
+/** A route as it is logged, measured and audited. `template` never holds a value of a request. */
 export interface ServedRoute {
   readonly template: string;
-  /** Set on routes that lead to an interaction. Refusals on them are audited. */
+  /** Set on routes that lead to an interaction; refusals on them are audited. */
   readonly interaction?: InteractionCode;
   readonly type?: string;
 }
@@ -27,26 +27,24 @@ const correlation = /^[A-Za-z0-9._:-]{1,128}$/;
 
 export class Exchange {
   readonly startMs: number = performance.now();
-  /** Read at the start, because it is unknown once the connection has closed. */
+  /** Read at the start: it is not known any more once the connection is gone. */
   readonly clientAddress: string;
   readonly requestId: string;
   readonly correlationId: string | undefined;
-  /** The first header with an invalid value, if any. */
+  /** The first header whose value cannot be accepted, if any. */
   readonly refusedHeader: string | undefined;
   route: ServedRoute = unmatchedRoute;
-  /** True for a FHIR request, of which each refusal is audited. */
+  /** Whether this is a FHIR request, of which every refusal is audited. */
   audited = false;
-  /** True once the interaction has begun. From then on it audits its own refusals. */
+  /** Whether the interaction has begun: from then on it audits its own refusals. */
   performed = false;
-  /** True for `_pretty=true`: the response has line breaks and indentation. */
+  /** `_pretty=true`: the answer is set in lines. */
   pretty = false;
   caller: Caller | undefined = undefined;
   category: FaultCategory | undefined = undefined;
   detail: string | undefined = undefined;
 
-  /**
-   * Reads the identifiers of the request from its headers, and replaces a missing or invalid request id by `newId()`.
-   */
+  /** Takes the identifiers of the request from its headers; one that is absent or refused is replaced by `newId()`. */
   constructor(request: FastifyRequest, newId: () => string) {
     const { headers } = request;
     this.clientAddress = request.ip;
@@ -62,7 +60,7 @@ export class Exchange {
     else this.refusedHeader = undefined;
   }
 
-  /** Builds the facts that an interaction needs. Call it once the headers have been checked and the caller is known. */
+  /** The facts that an interaction is given. Only after the headers have been checked and the caller is known. */
   accessContext(request: FastifyRequest, caller: Caller): AccessContext {
     const { handling, preferReturn } = parsePrefer(request.headers.prefer as string | undefined);
     return {
@@ -77,7 +75,7 @@ export class Exchange {
   }
 }
 
-/** Returns null if the header is neither true nor false. */
+/** Null: sent, but neither true nor false. */
 function unscheduledAccess(request: FastifyRequest): boolean | null | undefined {
   const value = request.headers['isunscheduledaccessevent'];
   if (value === undefined) return undefined;

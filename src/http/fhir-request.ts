@@ -57,10 +57,7 @@ export function buildRequest(
   };
 }
 
-/**
- * Returns the request relative to the base, such as `GET Flag?patient=...`, with its parameters verbatim, those of a
- * form included.
- */
+/** `GET Flag?patient=...`, relative to the base, with the parameters as they came, those of a form included. */
 function rawRequest(
   request: FastifyRequest,
   type: string | undefined,
@@ -79,7 +76,7 @@ function rawRequest(
   return `${request.method} ${segments.join('/')}${text === '' ? '' : `?${text}`}`;
 }
 
-/** Returns the parameters of a POST search, which may be in its URL as well. */
+/** Parameters of a POST search may stand in its URL as well. */
 function formText(request: FastifyRequest): string {
   const form = typeof request.body === 'string' ? request.body : '';
   const inUrl = queryOf(request);

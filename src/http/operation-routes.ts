@@ -1,14 +1,11 @@
-/** Routes for operators: health and metrics. */
+/** For those who run the server: health and metrics. */
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 import type { ServerOptions } from './server-options.ts';
 
 const json = 'application/json; charset=utf-8';
 
-/**
- * Adds `/health/live` (200 while the process runs), `/health/ready` (503 while it should get no requests) and
- * `/metrics`.
- */
+/** Adds `/health/live` (the process answers), `/health/ready` (it may be sent requests, else 503) and `/metrics`. */
 export function addOperationRoutes(app: FastifyInstance, options: ServerOptions): void {
   app.get('/health/live', (request, reply) => {
     request.exchange.route = { template: '/health/live' };
@@ -18,12 +15,10 @@ export function addOperationRoutes(app: FastifyInstance, options: ServerOptions)
   app.get('/health/ready', (request, reply) => {
     request.exchange.route = { template: '/health/ready' };
     const ready = options.isReady();
-    const { healthNotes: notes = [] } = options;
-    const status = ready ? (notes.length > 0 ? 'warn' : 'pass') : 'fail';
     reply
       .code(ready ? 200 : 503)
       .header('content-type', json)
-      .send(JSON.stringify({ status, ...(notes.length > 0 ? { notes } : {}) }));
+      .send(JSON.stringify({ status: ready ? 'pass' : 'fail' }));
   });
 
   app.get('/metrics', async (request, reply) => {

@@ -1,17 +1,17 @@
 interface RateLimitOptions {
-  /** Tokens that each network gets back per second. */
+  /** How fast an address regains what it has spent. */
   readonly perSecond: number;
-  /** Maximum tokens of a network. */
+  /** What an address may spend at once. */
   readonly burst: number;
-  /** Maximum networks with a bucket of their own; any others share one. */
+  /** Addresses that are kept apart; the ones above it share one budget while all of these are in use. */
   readonly maxAddresses: number;
-  /** Monotonic clock. */
+  /** Milliseconds that never go backwards. */
   readonly nowMs: () => number;
 }
 
 interface RateLimit {
-  /** Takes a token of the address's network. Returns false if none is left. */
-  admit(address: string): boolean;
+  /** Spends one of the address; false when it has none left. */
+  spend(address: string): boolean;
 }
 
 interface Bucket {
@@ -21,12 +21,10 @@ interface Bucket {
 
 const shared = '';
 
-/**
- * Builds a rate limit with one token bucket for each network: an IPv4 address, or the 64-bit prefix of an IPv6 address.
- */
+/** A token bucket for each network address, an IPv6 network of 64 bits counting as one. */
 export function buildRateLimit(options: RateLimitOptions): RateLimit {
   const { perSecond, burst, maxAddresses, nowMs } = options;
-  // In order of use, the least recently used first.
+  // The one that was used longest ago comes first.
   const buckets = new Map<string, Bucket>();
 
   const refilled = (bucket: Bucket, now: number): number =>
@@ -41,7 +39,7 @@ export function buildRateLimit(options: RateLimitOptions): RateLimit {
   }
 
   return {
-    admit(address) {
+    spend(address) {
       const now = nowMs();
       const network = networkOf(address);
       const key = buckets.has(network) || hasRoom(now) ? network : shared;
@@ -54,7 +52,7 @@ export function buildRateLimit(options: RateLimitOptions): RateLimit {
   };
 }
 
-/** Returns the 64-bit prefix of an IPv6 address; an IPv4 address, mapped into IPv6 or not, as it is. */
+/** The first 64 bits of an IPv6 address; an IPv4 address, mapped into IPv6 or not, as it is. */
 function networkOf(address: string): string {
   if (!address.includes(':')) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

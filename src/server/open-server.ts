@@ -60,7 +60,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const model = loadFhirModel(baseUrl);
   const identity = await openIdentity(settings, baseUrl, systemClock.now);
   const { registry, signingKey, notificationKeys, urls, verifier } = identity;
-  const { store, notes } = await openMeasuredStore(settings, { ...options, metrics, onError }, opened);
+  const store = await openMeasuredStore(settings, { ...options, metrics, onError }, opened);
   await warnOfUnknownAuthorities(store, registry.current, logger);
 
   const newAuditId = buildTimeOrderedIds();
@@ -98,7 +98,6 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     capabilityStatement: model.capabilityStatement,
     refusalAudit: buildRefusalAudit(ports),
     isReady: () => store.ready,
-    healthNotes: notes,
     metrics,
     authorizeMetrics: buildMetricsAuthorization(settings.metricsToken, verifier.verify),
     logger,

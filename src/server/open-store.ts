@@ -21,16 +21,7 @@ export interface OpenStoreOptions {
   readonly aroundStore?: (store: Store) => Store;
 }
 
-interface OpenedStore {
-  readonly store: Store;
-  /** Warnings for the operator, shown by /health/ready. */
-  readonly notes: readonly string[];
-}
-
 const retryMs = 2_000;
-
-const standaloneNote =
-  'MongoDB is a standalone server without transactions: a failure may leave a change half done, and data be lost.';
 
 /**
  * Opens the store that the settings name, with its metrics; `closing` closes it. Rejects with StoreStartError if the store
@@ -40,29 +31,24 @@ export async function openMeasuredStore(
   settings: Settings,
   options: OpenStoreOptions,
   closing: AsyncDisposableStack,
-): Promise<OpenedStore> {
+): Promise<Store> {
   const { onCommit, onBatch } = registerStoreMetrics(options.metrics);
-  const { store, notes } = await openStore(settings, options, onBatch);
+  const store = await openStore(settings, options, onBatch);
   closing.defer(() => store.close());
-  return { store: timeCommits(options.aroundStore?.(store) ?? store, onCommit), notes };
+  return timeCommits(options.aroundStore?.(store) ?? store, onCommit);
 }
 
 async function openStore(
   settings: Settings,
   { logger, onFatal, onError, waitForStore = false }: OpenStoreOptions,
   onBatch: (operations: number) => void,
-): Promise<OpenedStore> {
+): Promise<Store> {
   const { mongodb } = settings;
-  if (mongodb === undefined) {
-    return { store: await openSqliteStore({ folder: settings.dataFolder, onFatal, onBatch }), notes: [] };
-  }
+  if (mongodb === undefined) return openSqliteStore({ folder: settings.dataFolder, onFatal, onBatch });
   const { openMongoStore } = await import('../store/mongo/open-mongo-store.ts');
   while (true) {
     try {
-      const store = await openMongoStore({ ...mongodb, onBatch, onError });
-      if (store.deployment === 'replicated') return { store, notes: [] };
-      logger.warn(standaloneNote);
-      return { store, notes: [standaloneNote] };
+      return await openMongoStore({ ...mongodb, onBatch, onError });
     } catch (error) {
       if (!(waitForStore && error instanceof StoreStartError && error.mayPass)) throw error;
       logger.warn({ retryMs }, 'MongoDB cannot be reached yet: the start waits for it');

@@ -26,7 +26,6 @@ export const settingsSchema = {
       [formKeyword]: 'a MongoDB connection string that names a database, such as mongodb://host/cpis?replicaSet=rs0',
     },
     CPIS_MONGODB_TIMEOUT_MS: { ...milliseconds, minimum: 100, maximum: 60_000, default: 5_000 },
-    CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: { type: 'boolean', default: false },
     CPIS_REGISTRY_FILE: { ...file, default: 'registry.json' },
     CPIS_SIGNING_KEY_FILE: file,
     CPIS_NOTIFICATION_KEYS_FILE: file,

@@ -45,7 +45,6 @@ export interface MongodbSettings {
   /** May hold a password, so it must never be logged. */
   readonly url: string;
   readonly timeoutMs: number;
-  readonly dangerouslyAllowStandalone: boolean;
 }
 
 /** Lists every problem of the settings, without their values. The command line prints it and exits with 2. */
@@ -143,7 +142,6 @@ function mongodbOf(url: string | undefined, values: Readonly<Record<string, unkn
   return {
     url,
     timeoutMs: Number(values['CPIS_MONGODB_TIMEOUT_MS']),
-    dangerouslyAllowStandalone: values['CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE'] === true,
   };
 }
 

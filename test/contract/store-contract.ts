@@ -15,12 +15,7 @@ export interface OpenedStore {
   readonly store: Store;
   /** Closes the store and opens it again on the same data; the store that was open before is not used after. */
   readonly reopen: () => Promise<Store>;
-  /** What the server behind the store gets wrong, where it only stands in for the real one. */
-  readonly flaws?: readonly ServerFlaw[];
 }
-
-/** `utf-16-order`: it compares text by UTF-16 units, not by code points. `no-index`: it reads all of a collection each time. */
-export type ServerFlaw = 'utf-16-order' | 'no-index';
 
 export interface ContractTest {
   readonly name: string;

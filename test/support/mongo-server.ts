@@ -1,80 +1,84 @@
+/** The MongoDB server that tests and benchmarks run on: a replica set, with transactions and change streams. */
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { MongoClient } from 'mongodb';
-import { mongoTestServerFolder } from '../../scripts/install-mongo-test-server.ts';
-import type { ServerFlaw } from '../contract/store-contract.ts';
-import { openDatabaseProcess } from './database-process.ts';
+import { type Document, MongoClient } from 'mongodb';
+import { type MongodOptions, startMongod } from './mongod-process.ts';
 import type { Teardown } from './running-server.ts';
 
-/** A server that speaks the MongoDB protocol. */
 export interface MongoTestServer {
-  /** A connection string that names a database which nobody else uses. */
+  /** Returns a connection string that names a database which nothing else uses. */
   newDatabaseUrl(): string;
-  /** Whether it is a replica set, with transactions, change streams and explain. */
-  readonly isReplicaSet: boolean;
-  /** What it gets wrong: nothing, if it is MongoDB. */
-  readonly flaws: readonly ServerFlaw[];
-  /** Ends the process, and starts it again on the same port and data; of one's own server only. */
-  readonly stop: () => Promise<void>;
-  readonly start: () => Promise<void>;
 }
 
-/** Why there is no server to test on; undefined: there is one. */
-export const noMongoServer: string | undefined =
-  process.env['CPIS_TEST_MONGODB_URL'] !== undefined || existsSync(mongoTestServerFolder())
-    ? undefined
-    : 'no MongoDB test server is installed: run `node scripts/install-mongo-test-server.ts`, or set CPIS_TEST_MONGODB_URL';
+/** A server that this test alone uses, so that it may be stopped and made to fail. */
+export interface OwnMongoServer extends MongoTestServer {
+  /** A connection string without a database. */
+  readonly url: string;
+  /** Kills the server. */
+  stop(): Promise<void>;
+  /** Starts it again on the same port and data. */
+  start(): Promise<void>;
+  /** Makes commands fail as `data` says, some times or after some. Returns a function that ends it. */
+  failCommand(
+    data: Document,
+    mode: { readonly times: number } | { readonly skip: number },
+  ): Promise<() => Promise<void>>;
+}
 
-/** Why a test that needs what only a replica set has is skipped; undefined: it is not. */
-export const noReplicaSet: string | undefined =
-  process.env['CPIS_TEST_MONGODB_URL'] === undefined
-    ? 'CPIS_TEST_MONGODB_URL names no replica set to test on'
-    : undefined;
-
-/** That of CPIS_TEST_MONGODB_URL, or else one of the test's own on a loopback port and a fresh folder. */
+/** Returns the server of CPIS_TEST_MONGODB_URL, which `npm test` sets, or else one that ends with the test. */
 export async function openMongoServer(t: Teardown): Promise<MongoTestServer> {
   const given = process.env['CPIS_TEST_MONGODB_URL'];
-  return given === undefined ? openOwnServer(t) : openGivenServer(t, given);
-}
-
-function withDatabase(url: string, name: string): string {
-  const parsed = new URL(url);
-  parsed.pathname = `/${name}`;
-  return parsed.href;
-}
-
-async function openGivenServer(t: Teardown, url: string): Promise<MongoTestServer> {
+  if (given === undefined || given === '') return openOwnMongoServer(t);
   const names: string[] = [];
   t.teardown(async () => {
-    const client = new MongoClient(url);
+    const client = new MongoClient(given);
     for (const name of names) await client.db(name).dropDatabase();
     await client.close();
   });
-  const notOurs = () => Promise.reject(new Error('a server that was not started here is not stopped here'));
   return {
     newDatabaseUrl() {
-      const name = `cpis-test-${randomUUID()}`;
+      const name = newDatabaseName();
       names.push(name);
-      return withDatabase(url, name);
+      const url = new URL(given);
+      url.pathname = `/${name}`;
+      return url.href;
     },
-    isReplicaSet: true,
-    flaws: [],
-    stop: notOurs,
-    start: notOurs,
   };
 }
 
-function openOwnServer(t: Teardown): Promise<MongoTestServer> {
-  const installed = mongoTestServerFolder();
-  const classPath = [join(installed, 'lib', '*'), join(installed, 'classes')].join(
-    process.platform === 'win32' ? ';' : ':',
-  );
-  const java = ['-Xshare:auto', '-XX:TieredStopAtLevel=1', '-cp', classPath, 'MongoTestServer'];
-  return openDatabaseProcess(t, ['utf-16-order'], (folder, port) => [
-    'java',
-    ...java,
-    join(folder, 'store.mv'),
-    String(port),
-  ]);
+/** Starts a server that nothing else uses, and ends it with the test. */
+export async function openOwnMongoServer(t: Teardown, options: MongodOptions = {}): Promise<OwnMongoServer> {
+  const mongod = await startMongod(t, options);
+  const origin = `mongodb://127.0.0.1:${mongod.port}`;
+  const query = options.standalone === true ? '' : '?replicaSet=rs0';
+  return {
+    url: `${origin}/${query}`,
+    newDatabaseUrl: () => `${origin}/${newDatabaseName()}${query}`,
+    stop: mongod.stop,
+    start: mongod.start,
+    async failCommand(data, mode) {
+      const configure = async (command: Document): Promise<void> => {
+        const client = new MongoClient(`${origin}/?directConnection=true`);
+        try {
+          await client.db('admin').command({ configureFailPoint: 'failCommand', ...command });
+        } finally {
+          await client.close();
+        }
+      };
+      await configure({ mode, data });
+      return () => configure({ mode: 'off' });
+    },
+  };
+}
+
+/** Returns the connection string of the same database through a proxy on this machine. */
+export function throughProxy(databaseUrl: string, { port }: { readonly port: number }): string {
+  const url = new URL(databaseUrl);
+  url.port = String(port);
+  // The members that a replica set names would be connected to without the proxy.
+  url.search = 'directConnection=true';
+  return url.href;
+}
+
+function newDatabaseName(): string {
+  return `cpis-test-${randomUUID()}`;
 }

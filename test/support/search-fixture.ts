@@ -1,8 +1,7 @@
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { FhirFault } from '../../src/fhir/fault.ts';
 import type { SearchClause, SearchQuery } from '../../src/fhir/search/ast.ts';
-import { parseSearch } from '../../src/fhir/search/parse-search.ts';
-import type { ParseSearchOptions } from '../../src/fhir/search/search-options.ts';
+import { type ParseSearchOptions, parseSearch } from '../../src/fhir/search/parse-search.ts';
 
 export const baseUrl = 'https://cpis.example.org/FHIR/R4';
 

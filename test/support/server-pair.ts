@@ -17,7 +17,7 @@ export async function makeServerPair(
 ): Promise<ServerPair> {
   const first = await makeServerHome({
     ...options,
-    settings: { CPIS_MONGODB_URL: urls[0], CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true', ...options.settings },
+    settings: { CPIS_MONGODB_URL: urls[0], ...options.settings },
   });
   const shared = {
     ...first.settings,

@@ -1,13 +1,13 @@
-/** Renders history Bundles as JSON text. https://hl7.org/fhir/R4/bundle.html#history */
+/** History Bundles as JSON text. https://hl7.org/fhir/R4/bundle.html#history */
 
 interface HistoryBundleEntry {
   readonly type: string;
   readonly id: string;
   readonly version: number;
   readonly lastUpdatedMs: number;
-  /** The HTTP method that created the version. */
+  /** What made the version. */
   readonly method: string;
-  /** The JSON text of the resource; null for a deletion. */
+  /** The resource's JSON text; null: a deletion. */
   readonly body: string | null;
 }
 

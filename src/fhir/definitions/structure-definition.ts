@@ -1,4 +1,4 @@
-/** The elements used from the R4 conformance resources in `profiles/`. */
+/** The parts of the R4 conformance resources in `profiles/` that this server reads. */
 
 interface DifferentialElement {
   readonly path: string;

@@ -1,6 +1,6 @@
 import type { IssueCode } from '../fault.ts';
 
-/** Why a search parameter was refused. `diagnostics` never repeats text from the client. */
+/** Why a search parameter was refused. `diagnostics` never repeats what the client sent. */
 export class Problem {
   readonly code: IssueCode;
   readonly diagnostics: string;

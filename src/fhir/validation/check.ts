@@ -1,18 +1,18 @@
 import type { Issue, IssueCode } from '../fault.ts';
 
-/** A step of a FHIRPath: a name or an index. */
+/** Steps of a FHIRPath from an element: names and indexes. */
 export type PathStep = string | number;
 
-/** The element being checked, within its resource. */
+/** The element that is being checked, within its resource. */
 export interface Visit {
   readonly resource: Readonly<Record<string, unknown>>;
-  /** Whether the JSON Schema found an error. A check that cannot be evaluated then reports nothing. */
+  /** The JSON Schema was not met somewhere: a check that can't be decided says nothing. */
   readonly isMalformed: boolean;
-  /** Reports an issue at the element, or at the path `below` it. */
+  /** Adds an issue at the element, or `below` it. */
   report(code: IssueCode, diagnostics: string, below?: readonly PathStep[], severity?: Issue['severity']): void;
 }
 
-/** Checks one element, which may have any JSON type, and reports what is wrong. */
+/** Looks at one element as it stands in the JSON, of whatever JSON type, and reports what is wrong with it. */
 export type Check = (value: unknown, visit: Visit) => void;
 
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

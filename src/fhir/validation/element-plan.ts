@@ -3,30 +3,30 @@ import { buildTree, type ElementNode } from '../definitions/element-tree.ts';
 import type { Check } from './check.ts';
 import { choiceName, hasSibling, isResource, prohibitsSibling } from './element-names.ts';
 
-/** The checks of an element beyond its JSON Schema, and the plans of its children. */
+/** What is to be checked at an element beyond its JSON Schema, and where its children are. */
 export interface ElementPlan {
   readonly checks: readonly Check[];
-  /** Plans by JSON name. Empty for primitives. */
+  /** By JSON name. Empty for primitives. */
   readonly children: ReadonlyMap<string, ChildPlan>;
 }
 
 interface ChildPlan {
-  /** FHIRPath name: a choice without its type, a primitive without `_`. */
+  /** FHIRPath name: that of the choice without its type, that of the primitive without `_`. */
   readonly name: string;
   readonly plan: () => ElementPlan;
 }
 
 export interface PlanSources {
   readonly definitions: Definitions;
-  /** Returns the checks of an element with one of its types. */
+  /** Checks that an element has of itself, for one of its types. */
   checksOf(node: ElementNode, typeCode: string): readonly Check[];
-  /** Returns the checks of the members of an object together. */
+  /** Checks of the members of an object together. */
   memberChecksOf(node: ElementNode): readonly Check[];
 }
 
 const nothing: ElementPlan = { checks: [], children: new Map() };
 
-/** Returns a function that builds plans. The plan of each data type is built once, when first needed. */
+/** A maker of plans. The plan of each data type is made once, when an instance is first met. */
 export function createPlanner(sources: PlanSources): (tree: ElementNode) => ElementPlan {
   const { definitions } = sources;
   const typePlans = new Map<string, ElementPlan>();

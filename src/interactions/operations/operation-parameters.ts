@@ -1,5 +1,5 @@
 import { fault } from '../../fhir/fault.ts';
-import { nameParameter } from '../../fhir/search/parameter-name.ts';
+import { nameParameter } from '../../fhir/search/parse-search.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
 /** The values of each in parameter of an operation, in the order given. */

@@ -1,6 +1,6 @@
 import type { SearchsetEntry } from '../../fhir/bundle/searchset.ts';
 import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
-import { nameParameter } from '../../fhir/search/parameter-name.ts';
+import { nameParameter } from '../../fhir/search/parse-search.ts';
 
 /** Tells a lenient client which search parameters were not understood and had no effect. */
 export function renderIgnored(names: readonly string[]): SearchsetEntry {

@@ -15,39 +15,31 @@ import { watchDeliveries } from './delivery/delivery-watch.ts';
 import { readBacklog, readOwed } from './delivery/read-backlog.ts';
 import { openSubscriptionEvents } from './delivery/subscription-events.ts';
 import { type Collections, openCollections } from './encoding/documents.ts';
+import { encodeAudit } from './encoding/encode-unit.ts';
 import { readResource, readResourceVersion } from './read/read-resource.ts';
 import { watchResources } from './read/resource-watch.ts';
 import { runHistory } from './search/run-history.ts';
 import { runSearch } from './search/run-search.ts';
 import { openAuditWriter } from './write/audit-writer.ts';
 import { defaultVersionLimits, type VersionLimits } from './write/check-unit.ts';
-import { adoptAbandoned, commitWithoutTransaction } from './write/commit-standalone.ts';
-import { commitInTransaction } from './write/commit-unit.ts';
-import { encodeAudit } from './write/encode-unit.ts';
+import { commitUnit } from './write/commit-unit.ts';
 import { openUseOnce } from './write/use-once.ts';
 
 export interface MongoStoreOptions extends MongoConnectionOptions {
-  /** Background work failed and goes on; a unit that could not be undone on a standalone server. */
+  /** Called when background work failed. It goes on. */
   readonly onError: (error: unknown) => void;
   /** Called for each group of AuditEvents that went to the database together, with their number. */
   readonly onBatch?: (audits: number) => void;
   readonly versionLimits?: VersionLimits;
 }
 
-export interface MongoStore extends Store {
-  /** `standalone`: without transactions, which the log and /health have to say. */
-  readonly deployment: 'replicated' | 'standalone';
-}
-
-const adoptIntervalMs = 30_000;
-
 /** Throws StoreStartError when the database cannot be used as it is: out of reach, standalone, of a newer schema. */
-export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
+export async function openMongoStore(options: MongoStoreOptions): Promise<Store> {
   const { timeoutMs: timeLimitMs, onBatch, versionLimits = defaultVersionLimits } = options;
   // What the driver says may name keys, and so people.
   const onError = (error: unknown) => options.onError(asFault(error));
   const connection = await openConnection(options);
-  const { client, hasTransactions } = connection;
+  const { client } = connection;
   try {
     const db = client.db();
     const collections = openCollections(db);
@@ -58,7 +50,6 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     const audits = openAuditWriter({ collections, timeLimitMs, ...(onBatch === undefined ? {} : { onBatch }) });
     // Without options, its ids grow within one millisecond, too.
     const encode = (audit: AuditWrite) => encodeAudit(audit, v7(), clock.toServer(audit.recordedMs));
-    const stopAdopting = hasTransactions ? () => Promise.resolve() : keepAdopting(collections, nowMs, onError);
     const stops = new Set<() => Promise<void>>();
     const untilClosed = (stop: () => Promise<void>) => {
       stops.add(stop);
@@ -71,20 +62,21 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     // Each operation has limits of its own, and is tried again; this is for one that hangs all the same.
     const answerWithinMs = 5 * timeLimitMs;
 
-    const commitUnit = (unit: WriteUnit): Promise<CommitResult> => {
-      const unitOptions = { client, collections, versionLimits, timeLimitMs, encodeAudit: encode };
-      return hasTransactions
-        ? commitInTransaction(unitOptions, unit)
-        : commitWithoutTransaction({ ...unitOptions, newToken: randomUUID, nowMs, onNotUndone: onError }, unit);
-    };
+    const unitOptions = { client, collections, versionLimits, timeLimitMs, encodeAudit: encode };
     const whileOpen = <T>(operation: () => Promise<T>): Promise<T> =>
       closed
         ? Promise.reject(storeUnavailable('store-closed'))
         : withFaults(() => withinLimit(operation(), answerWithinMs));
 
     return {
-      deployment: hasTransactions ? 'replicated' : 'standalone',
-      commit: (unit) => whileOpen(() => commit(unit, (audit) => audits.insert(encode(audit)), commitUnit)),
+      commit: (unit) =>
+        whileOpen(() =>
+          commit(
+            unit,
+            (audit) => audits.insert(encode(audit)),
+            () => commitUnit(unitOptions, unit),
+          ),
+        ),
       read: (type, id) => whileOpen(() => readResource(collections, type, id)),
       readVersion: (type, id, version) => whileOpen(() => readResourceVersion(collections, type, id, version)),
       search: (plan) => whileOpen(() => runSearch(collections, plan, timeLimitMs)),
@@ -94,8 +86,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
           whileOpen(() => use(key, expiresAtMs, atMs))
       )(openUseOnce(collections, randomUUID)),
       deliveries: openDeliveries(collections, counts, clock, timeLimitMs, whileOpen, (wake) => {
-        const hasChangeStreams = hasTransactions;
-        return untilClosed(watchDeliveries({ collections, hasChangeStreams, nowMs, timeLimitMs, onError }, wake));
+        return untilClosed(watchDeliveries({ collections, nowMs, timeLimitMs, onError }, wake));
       }),
       watchResources: (type, changed) =>
         whileOpen(async () => untilClosed(await watchResources({ collections, timeLimitMs, onError }, type, changed))),
@@ -106,7 +97,6 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
       close: async () => {
         if (closed) return;
         closed = true;
-        await stopAdopting();
         clock.stop();
         await Promise.all([...stops].map((stop) => stop()));
         await audits.settled();
@@ -124,13 +114,13 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
 async function commit(
   unit: WriteUnit,
   insertAudit: (audit: AuditWrite) => Promise<boolean>,
-  commitUnit: (unit: WriteUnit) => Promise<CommitResult>,
+  commitTogether: () => Promise<CommitResult>,
 ): Promise<CommitResult> {
   if (unit.writes.some(({ type }) => type === 'AuditEvent')) {
     throw new TypeError('An AuditEvent is written as an audit, not as a resource.');
   }
   const [audit, ...others] = unit.audits;
-  if (unit.writes.length > 0 || unit.guards.length > 0 || others.length > 0) return commitUnit(unit);
+  if (unit.writes.length > 0 || unit.guards.length > 0 || others.length > 0) return commitTogether();
   if (audit === undefined) return { kind: 'committed' };
   const { id } = audit;
   if (await insertAudit(audit)) return { kind: 'committed' };
@@ -177,22 +167,4 @@ function byServerClock(settlement: Settlement, toServer: (ms: number) => number)
     default:
       return settlement;
   }
-}
-
-/** Gives the way to stop. */
-function keepAdopting(
-  collections: Collections,
-  nowMs: () => number,
-  onError: (error: unknown) => void,
-): () => Promise<unknown> {
-  let adopting: Promise<unknown> = Promise.resolve();
-  const adopt = (): void => {
-    adopting = adopting.then(() => adoptAbandoned(collections, nowMs())).catch(onError);
-  };
-  adopt();
-  const timer = setInterval(adopt, adoptIntervalMs).unref();
-  return () => {
-    clearInterval(timer);
-    return adopting;
-  };
 }

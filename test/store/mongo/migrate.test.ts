@@ -5,7 +5,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { AuditEvent, Bundle, Flag } from 'fhir/r4.js';
 import { MongoClient } from 'mongodb';
@@ -13,14 +12,17 @@ import t, { type Test } from 'tap';
 import { migrateFolder } from '../../../src/migration/migrate-folder.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { environmentWithoutSettings } from '../../../src/synthetic/cpis-process.ts';
 import { type FhirClient, openFhirClient } from '../../../src/synthetic/fhir-client.ts';
 import { audit, plan, token, unit, write } from '../../contract/fixtures.ts';
-import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
+import { openMongoServer } from '../../support/mongo-server.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../../support/server-process.ts';
 import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { openTestStore } from './open-test-store.ts';
 
+const mongo = await openMongoServer(t);
 const program = fileURLToPath(new URL('../../../bin/cpis.js', import.meta.url));
 
 interface Run {
@@ -31,8 +33,7 @@ interface Run {
 /** Runs `cpis migrate`; kill -9 as soon as its output holds `killOn`. */
 async function migrate(url: string, folder: string, killOn?: string): Promise<Run> {
   const args = [program, 'migrate', '--from', folder, '--to', url, '--page', '7'];
-  const env = { ...process.env, CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true' };
-  const child = spawn(process.execPath, args, { env });
+  const child = spawn(process.execPath, args, { env: environmentWithoutSettings() });
   let err = '';
   child.stderr.on('data', (chunk: Buffer) => {
     err += chunk.toString();
@@ -71,14 +72,6 @@ function idsOf(receiver: Receiver, since = 0): string[] {
   ].sort();
 }
 
-async function eventually(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 300; tries++) {
-    if (await isSo()) return;
-    await sleep(100);
-  }
-  throw new Error('it has not come to that');
-}
-
 /** What a client is answered, without what each answer has of its own. */
 async function answersOf(client: FhirClient, paths: readonly string[]): Promise<string[]> {
   const answers: string[] = [];
@@ -90,8 +83,7 @@ async function answersOf(client: FhirClient, paths: readonly string[]): Promise<
   return answers;
 }
 
-async function copies(test: Test, open: OpenServer): Promise<void> {
-  const mongo = await open(test);
+async function copies(test: Test): Promise<void> {
   const [good, refusing] = [await openReceiver(), await openReceiver()];
   refusing.behave({ kind: 'answer', status: 500 });
   test.teardown(() => Promise.all([good.close(), refusing.close()]));
@@ -142,7 +134,7 @@ async function copies(test: Test, open: OpenServer): Promise<void> {
   test.notMatch(killed.err, 'verified');
   const onMongo = {
     ...home,
-    settings: { ...home.settings, CPIS_MONGODB_URL: url, CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true' },
+    settings: { ...home.settings, CPIS_MONGODB_URL: url },
   };
   await test.rejects(startServerProcess(onMongo), /not complete: let cpis migrate go on/);
   const done = await migrate(url, folder);
@@ -167,12 +159,12 @@ async function copies(test: Test, open: OpenServer): Promise<void> {
   const organization = `Organization/${home.registry.authorities[1]?.organisationId}`;
   const parameters = { resourceType: 'Parameters' };
   test.match(await operator.request('POST', `${organization}/$replay-deliveries`, parameters), { status: 200 });
-  await eventually(() => idsOf(refusing, refusedBefore).length >= owed);
+  await waitUntil('all that is owed', () => idsOf(refusing, refusedBefore).length >= owed);
   test.equal(idsOf(good, sentBefore).length, 0, 'what was delivered is not sent again');
   await submit(one, freshPlan());
   const seen = resourcesOf<Flag>(await epr.request<Bundle>('GET', `Flag?patient=${plans[2]?.nhsNumber}`));
   test.ok(seen.length > 0);
-  await eventually(() => idsOf(good, sentBefore).length === 1);
+  await waitUntil('a notification', () => idsOf(good, sentBefore).length === 1);
   await server.stop();
 }
 
@@ -196,15 +188,14 @@ async function settled(
       db.close();
     }
   };
-  await eventually(() => count().one === 0 && refusing.received.length > 0);
+  await waitUntil('one authority has everything', () => count().one === 0 && refusing.received.length > 0);
   const { delivered, owed } = count();
   if (idsOf(good).length < delivered) throw new Error('more is delivered than was received');
   return { delivered, owed };
 }
 
 /** Every state that a store can hold, told by the store that was copied as by the copy. */
-async function copiesEveryState(test: Test, open: OpenServer): Promise<void> {
-  const mongo = await open(test);
+async function copiesEveryState(test: Test): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-migrate-'));
   test.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const onFatal = (error: Error): never => {
@@ -268,7 +259,7 @@ async function copiesEveryState(test: Test, open: OpenServer): Promise<void> {
   };
   await embedded.close();
   const url = mongo.newDatabaseUrl();
-  const target = { url, timeoutMs: 10_000, dangerouslyAllowStandalone: !mongo.isReplicaSet };
+  const target = { url, timeoutMs: 60_000 };
   test.same(await migrateFolder(folder, target, { pageRecords: 3, onProgress: () => undefined }), []);
   const [first, second] = [await openSqliteStore({ folder, onFatal }), await openTestStore(test, mongo, { url })];
   test.teardown(() => first.close());
@@ -280,8 +271,7 @@ async function copiesEveryState(test: Test, open: OpenServer): Promise<void> {
   test.same(await told(second.store), expected);
 }
 
-async function refusesOtherData(test: Test, open: OpenServer): Promise<void> {
-  const mongo = await open(test);
+async function refusesOtherData(test: Test): Promise<void> {
   const home = await makeServerHome();
   test.teardown(() => home.remove());
   const [one] = clientsOf(home).authorities as [FhirClient];
@@ -319,19 +309,12 @@ async function refusesOtherData(test: Test, open: OpenServer): Promise<void> {
   test.match(await migrate('mysql://127.0.0.1/x', folder), { code: 2, err: /CPIS_MONGODB_URL/ });
 }
 
-await onEachServer(
-  t,
-  async (on, open) => {
-    await on.test(
-      'a data folder is copied, kill -9 in the middle included: the same answers, what was owed is delivered',
-      (test) => copies(test, open),
-    );
-    await on.test('every state of resources, AuditEvents and deliveries is told as before', (test) =>
-      copiesEveryState(test, open),
-    );
-    await on.test('a target with other data, a source that changed, and a copy that is not the same are told', (test) =>
-      refusesOtherData(test, open),
-    );
-  },
-  { timeoutMs: 180_000 },
+await t.test(
+  'a data folder is copied, kill -9 in the middle included: the same answers, and what was owed is delivered',
+  copies,
+);
+await t.test('every state of resources, AuditEvents and deliveries is the same in the copy', copiesEveryState);
+await t.test(
+  'a target with other data, a source that changed, and a copy that is not the same are reported',
+  refusesOtherData,
 );

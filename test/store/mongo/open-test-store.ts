@@ -1,30 +1,22 @@
 import type { Test } from 'tap';
-import { type MongoStore, type MongoStoreOptions, openMongoStore } from '../../../src/store/mongo/open-mongo-store.ts';
-import type { ServerFlaw } from '../../contract/store-contract.ts';
+import { type MongoStoreOptions, openMongoStore } from '../../../src/store/mongo/open-mongo-store.ts';
+import type { Store } from '../../../src/store/store.ts';
 import type { MongoTestServer } from '../../support/mongo-server.ts';
 
 export interface OpenedMongoStore {
-  readonly store: MongoStore;
-  readonly reopen: () => Promise<MongoStore>;
+  readonly store: Store;
+  readonly reopen: () => Promise<Store>;
   readonly url: string;
-  readonly flaws: readonly ServerFlaw[];
 }
 
-/** Opens an empty store in a database of its own; it is closed at the end of the test. A background error fails the test. */
+/** Opens an empty store in a database of its own, and closes it with the test. A background error fails the test. */
 export async function openTestStore(
   t: Test,
   server: MongoTestServer,
   options: Partial<MongoStoreOptions> = {},
 ): Promise<OpenedMongoStore> {
   const url = options.url ?? server.newDatabaseUrl();
-  const openAgain = () =>
-    openMongoStore({
-      timeoutMs: 10_000,
-      dangerouslyAllowStandalone: !server.isReplicaSet,
-      onError: (error) => t.error(error),
-      ...options,
-      url,
-    });
+  const openAgain = () => openMongoStore({ timeoutMs: 60_000, onError: (error) => t.error(error), ...options, url });
   let store = await openAgain();
   t.teardown(() => store.close());
   const reopen = async () => {
@@ -32,5 +24,5 @@ export async function openTestStore(
     store = await openAgain();
     return store;
   };
-  return { store, reopen, url, flaws: server.flaws };
+  return { store, reopen, url };
 }

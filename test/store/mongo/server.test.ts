@@ -1,20 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Bundle, Flag } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { buildLogger } from '../../../src/server/logger.ts';
 import { openServer } from '../../../src/server/open-server.ts';
 import { loadSettings } from '../../../src/settings/settings.ts';
-import { isServerReady } from '../../../src/synthetic/cpis-process.ts';
+import { environmentWithoutSettings, isServerReady } from '../../../src/synthetic/cpis-process.ts';
 import { type FhirClient, openFhirClient } from '../../../src/synthetic/fhir-client.ts';
-import { type OpenServer, onEachServer } from '../../support/mongo-servers.ts';
+import { openOwnMongoServer } from '../../support/mongo-server.ts';
 import { openReceiver } from '../../support/receiver.ts';
 import { openWorld } from '../../support/running-server.ts';
 import { makeServerHome } from '../../support/server-process.ts';
 import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 const program = fileURLToPath(new URL('../../../bin/cpis.js', import.meta.url));
 
@@ -23,10 +23,11 @@ async function serve(test: Test, url: string, ...options: readonly string[]) {
   const settings = {
     CPIS_MONGODB_URL: url,
     CPIS_MONGODB_TIMEOUT_MS: '1000',
-    CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true',
   };
   const home = await makeServerHome({ settings });
-  const child = spawn(process.execPath, [program, 'serve', ...options], { env: { ...process.env, ...home.settings } });
+  const child = spawn(process.execPath, [program, 'serve', ...options], {
+    env: { ...environmentWithoutSettings(), ...home.settings },
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const exited = once(child, 'exit').then(([code]) => code as number | null);
@@ -46,107 +47,96 @@ const subscriptionTo = (origin: string) => ({
   channel: { type: 'rest-hook', endpoint: `${origin}/events`, payload: 'application/fhir+json' },
 });
 
-async function runTests(t: Test, open: OpenServer): Promise<void> {
-  const mongo = await open(t);
-  const standalone = { CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE: 'true', CPIS_MONGODB_TIMEOUT_MS: '1500' };
+const mongo = await openOwnMongoServer(t);
 
-  await t.test(
-    'the whole server on MongoDB: submission, look-up, notification; 503 while it is gone, then well',
-    async (test) => {
-      const receiver = await openReceiver();
-      test.teardown(() => receiver.close());
-      const url = mongo.newDatabaseUrl();
-      const world = await openWorld(test, {
-        subscriptionOrigins: [receiver.origin],
-        settings: { CPIS_MONGODB_URL: url, ...standalone },
-      });
-      const [la] = world.authorities as [FhirClient];
-      const [epr] = world.careProviders as [FhirClient];
-      const plan = freshPlan();
-      const [flagId] = await submit(la, plan);
-      const subscribed = await la.request('POST', 'Subscription', subscriptionTo(receiver.origin));
-      test.equal(subscribed.status, 201, JSON.stringify(subscribed.body));
-      const lookUp = () => epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
-      const seen = resourcesOf<Flag>(await lookUp()).map(({ id }) => id);
-      test.strictSame(seen, [flagId]);
-      await receiver.waitFor(1, 20_000);
-      test.match(receiver.received.at(-1)?.body, '"AuditEvent"');
-
-      const health = async () => {
-        const answer = await fetch(`${world.server.origin}/health/ready`);
-        return { status: answer.status, body: (await answer.json()) as { status: string; notes?: string[] } };
-      };
-      test.match(await health(), { status: 200, body: { status: 'warn', notes: [/standalone/] } });
-      test.match(world.log(), /standalone server without transactions/);
-
-      await mongo.stop();
-      const refused = await lookUp();
-      test.equal(refused.status, 503);
-      test.notMatch(JSON.stringify(refused.body), plan.nhsNumber);
-      test.notMatch(JSON.stringify(refused.body), 'Flag/');
-      const becomes = async (status: number) => {
-        for (let tries = 0; tries < 100 && (await health()).status !== status; tries++) await sleep(100);
-        return (await health()).status;
-      };
-      test.equal(await becomes(503), 503);
-      await mongo.start();
-      test.equal(await becomes(200), 200);
-      test.strictSame(
-        resourcesOf<Flag>(await lookUp()).map(({ id }) => id),
-        [flagId],
-      );
-      test.notMatch(world.log(), 'mongodb://');
-    },
-  );
-
-  await t.test('two servers: one delivers by a Subscription that was made at the other', async (test) => {
+await t.test(
+  'the whole server on MongoDB: submission, look-up, notification; 503 while it is gone, then well',
+  async (test) => {
     const receiver = await openReceiver();
     test.teardown(() => receiver.close());
-    const settings = { CPIS_MONGODB_URL: mongo.newDatabaseUrl(), ...standalone };
-    const world = await openWorld(test, { subscriptionOrigins: [receiver.origin], settings });
-    const other = await openServer(
-      loadSettings({
-        CPIS_PORT: '0',
-        CPIS_DATA_FOLDER: join(world.folder, 'data'),
-        CPIS_REGISTRY_FILE: join(world.folder, 'registry.json'),
-        CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
-        ...settings,
-      }),
-      { logger: buildLogger({ level: 'silent' }), onFatal: (error) => test.error(error) },
-    );
-    test.teardown(() => other.close());
+    const url = mongo.newDatabaseUrl();
+    const world = await openWorld(test, {
+      subscriptionOrigins: [receiver.origin],
+      settings: { CPIS_MONGODB_URL: url, CPIS_MONGODB_TIMEOUT_MS: '1500' },
+    });
     const [la] = world.authorities as [FhirClient];
-    const [careProvider] = world.registry.careProviders;
-    if (careProvider === undefined) throw new Error('there is one');
+    const [epr] = world.careProviders as [FhirClient];
     const plan = freshPlan();
-    await submit(la, plan);
-    test.equal((await la.request('POST', 'Subscription', subscriptionTo(receiver.origin))).status, 201);
-    await world.server.close();
-    const epr = openFhirClient(other.baseUrl, careProvider);
-    const seen = resourcesOf<Flag>(await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`));
-    test.equal(seen.length, 1);
-    await receiver.waitFor(1, 20_000);
+    const [flagId] = await submit(la, plan);
+    const subscribed = await la.request('POST', 'Subscription', subscriptionTo(receiver.origin));
+    test.equal(subscribed.status, 201, JSON.stringify(subscribed.body));
+    const lookUp = () => epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
+    const seen = resourcesOf<Flag>(await lookUp()).map(({ id }) => id);
+    test.strictSame(seen, [flagId]);
+    await receiver.waitFor(1);
     test.match(receiver.received.at(-1)?.body, '"AuditEvent"');
-  });
 
-  await t.test(
-    'serve: a database that is not there is told in words with status 2; --wait waits for it',
-    async (test) => {
-      const own = await open(test);
-      const url = own.newDatabaseUrl();
-      await own.stop();
-      const refused = await serve(test, url);
-      test.equal(await refused.exited, 2);
-      test.match(refused.output(), /MongoDB cannot be reached within 1000 ms/);
-      test.notMatch(refused.output(), 'mongodb://');
-      const waiting = await serve(test, url, '--wait');
-      while (!waiting.output().includes('waiting for it')) await sleep(20);
-      test.notOk(await isServerReady(waiting.origin));
-      await own.start();
-      while (!(await isServerReady(waiting.origin))) await sleep(50);
-      test.pass('ready once the database is there');
-    },
+    const health = async () => {
+      const answer = await fetch(`${world.server.origin}/health/ready`);
+      return { status: answer.status, body: await answer.json() };
+    };
+    test.strictSame(await health(), { status: 200, body: { status: 'pass' } });
+
+    await mongo.stop();
+    const refused = await lookUp();
+    test.equal(refused.status, 503);
+    test.notMatch(JSON.stringify(refused.body), plan.nhsNumber);
+    test.notMatch(JSON.stringify(refused.body), 'Flag/');
+    const becomes = (status: number) => waitUntil(`status ${status}`, async () => (await health()).status === status);
+    await becomes(503);
+    await mongo.start();
+    await becomes(200);
+    test.strictSame(
+      resourcesOf<Flag>(await lookUp()).map(({ id }) => id),
+      [flagId],
+    );
+    test.notMatch(world.log(), 'mongodb://');
+  },
+);
+
+await t.test('two servers: one delivers by a Subscription that was made at the other', async (test) => {
+  const receiver = await openReceiver();
+  test.teardown(() => receiver.close());
+  const settings = { CPIS_MONGODB_URL: mongo.newDatabaseUrl() };
+  const world = await openWorld(test, { subscriptionOrigins: [receiver.origin], settings });
+  const other = await openServer(
+    loadSettings({
+      CPIS_PORT: '0',
+      CPIS_DATA_FOLDER: join(world.folder, 'data'),
+      CPIS_REGISTRY_FILE: join(world.folder, 'registry.json'),
+      CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+      ...settings,
+    }),
+    { logger: buildLogger({ level: 'silent' }), onFatal: (error) => test.error(error) },
   );
-}
+  test.teardown(() => other.close());
+  const [la] = world.authorities as [FhirClient];
+  const [careProvider] = world.registry.careProviders;
+  if (careProvider === undefined) throw new Error('there is one');
+  const plan = freshPlan();
+  await submit(la, plan);
+  test.equal((await la.request('POST', 'Subscription', subscriptionTo(receiver.origin))).status, 201);
+  await world.server.close();
+  const epr = openFhirClient(other.baseUrl, careProvider);
+  const seen = resourcesOf<Flag>(await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`));
+  test.equal(seen.length, 1);
+  await receiver.waitFor(1);
+  test.match(receiver.received.at(-1)?.body, '"AuditEvent"');
+});
 
-await onEachServer(t, runTests, { notGiven: 'these stop the server that they run on' });
+await t.test(
+  'serve: a database that is not there is told in words with status 2; --wait waits for it',
+  async (test) => {
+    const url = mongo.newDatabaseUrl();
+    await mongo.stop();
+    const refused = await serve(test, url);
+    test.equal(await refused.exited, 2);
+    test.match(refused.output(), /MongoDB cannot be reached within 1000 ms/);
+    test.notMatch(refused.output(), 'mongodb://');
+    const waiting = await serve(test, url, '--wait');
+    await waitUntil('it says that it waits', () => waiting.output().includes('waiting for it'));
+    test.notOk(await isServerReady(waiting.origin));
+    await mongo.start();
+    await waitUntil('it is ready', () => isServerReady(waiting.origin));
+  },
+);

@@ -14,13 +14,10 @@ export interface MongoConnectionOptions {
   readonly url: string;
   /** How long one operation waits for a server, and for its answer. */
   readonly timeoutMs: number;
-  readonly dangerouslyAllowStandalone: boolean;
 }
 
 export interface MongoConnection {
   readonly client: MongoClient;
-  /** False: a standalone server, which has neither transactions nor change streams. */
-  readonly hasTransactions: boolean;
   /** Whether there is a server now that takes writes. */
   isWritable(): boolean;
   close(): Promise<void>;
@@ -36,13 +33,11 @@ export async function openConnection(options: MongoConnectionOptions): Promise<M
   try {
     await client.connect();
     await client.db().command({ ping: 1 });
-    const hasTransactions = described !== undefined && typesOf(described).some((type) => type !== 'Standalone');
-    if (!hasTransactions && !options.dangerouslyAllowStandalone) throw standaloneRefused();
+    if (described !== undefined && isStandalone(described)) throw standaloneRefused();
     const stopWatching = reconnectWhenStuck(client, 2 * options.timeoutMs);
     return {
       client,
-      hasTransactions,
-      isWritable: () => described !== undefined && typesOf(described).length > 0,
+      isWritable: () => described !== undefined && hasWritableServer(described),
       async close() {
         await stopWatching();
         await client.close();
@@ -132,17 +127,20 @@ function parseUrl({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
   }
 }
 
-/** Types of the servers that take writes. */
-function typesOf({ servers }: TopologyDescription): string[] {
-  const writable = new Set<string>(['Standalone', 'RSPrimary', 'Mongos', 'LoadBalancer']);
-  return [...servers.values()].map(({ type }) => type).filter((type) => writable.has(type));
+const writableTypes: ReadonlySet<string> = new Set(['RSPrimary', 'Mongos', 'LoadBalancer']);
+
+function hasWritableServer({ servers }: TopologyDescription): boolean {
+  return [...servers.values()].some(({ type }) => writableTypes.has(type));
+}
+
+function isStandalone({ servers }: TopologyDescription): boolean {
+  return [...servers.values()].some(({ type }) => type === 'Standalone');
 }
 
 function standaloneRefused(): StoreStartError {
   return new StoreStartError(
     `MongoDB runs as a standalone server. It has no transactions, so a failure could leave a record without its audit.
-Make it a replica set of one member: start mongod with --replSet rs0, then run once: mongosh --eval 'rs.initiate()'
-For a trial on data that may be lost: CPIS_MONGODB_DANGEROUSLY_ALLOW_STANDALONE=true`,
+Make it a replica set of one member: start mongod with --replSet rs0, then run once: mongosh --eval 'rs.initiate()'`,
   );
 }
 

@@ -18,7 +18,7 @@ export async function openServerClock(db: Pick<Db, 'command'>, now: () => number
   let offsetMs = 0;
   const measure = async (): Promise<void> => {
     const sentMs = now();
-    const { localTime } = await db.command({ isMaster: 1 });
+    const { localTime } = await db.command({ hello: 1 });
     const answeredMs = now();
     if (!(localTime instanceof Date)) return;
     const differenceMs = localTime.getTime() - (sentMs + answeredMs) / 2;

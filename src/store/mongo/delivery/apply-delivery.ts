@@ -4,7 +4,6 @@
  */
 import type { Document } from 'mongodb';
 import type { ClaimedDelivery, Settlement } from '../../store.ts';
-import { afterAllThatStartWith } from '../../text-range.ts';
 import {
   atPlace,
   changePlaces,
@@ -18,6 +17,7 @@ import {
   timedText,
 } from '../encoding/delivery-place.ts';
 import type { AuditDocument, Collections, DeliveryDocument } from '../encoding/documents.ts';
+import { startingWith } from '../encoding/key-text.ts';
 import type { DeliveryCounts } from './delivery-counts.ts';
 
 type Audits = Pick<Collections, 'audit'>;
@@ -157,11 +157,10 @@ async function promoteExpired(
     if (state === 'waiting') return waitUntilMs <= nowMs;
     return state === 'leased' && (waitUntilMs <= nowMs || waitUntilMs > beyondMs);
   };
-  const leasedEnd = afterAllThatStartWith(taskText('leased', authority)) ?? '';
   const ranges = [
     { $gte: taskText('waiting', authority), $lte: timedText('waiting', authority, nowMs) },
     { $gte: taskText('leased', authority), $lte: timedText('leased', authority, nowMs) },
-    { $gte: timedText('leased', authority, beyondMs), $lt: leasedEnd },
+    { ...startingWith(taskText('leased', authority)), $gte: timedText('leased', authority, beyondMs) },
   ];
   const filter = { undelivered: { $gt: 0 }, $or: ranges.map((range) => ({ queue: { $elemMatch: range } })) };
   let places: DeliveryPlace[] = [];

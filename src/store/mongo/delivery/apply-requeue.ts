@@ -1,6 +1,5 @@
 /** Brings deliveries back that wait: a bounded number of them each time, the oldest first. */
 import type { RequeueOf } from '../../store.ts';
-import { afterAllThatStartWith } from '../../text-range.ts';
 import {
   atPlace,
   changePlaces,
@@ -13,7 +12,7 @@ import {
   timedText,
 } from '../encoding/delivery-place.ts';
 import type { Collections, DeliveryDocument } from '../encoding/documents.ts';
-import { beginning } from '../search/compile-value.ts';
+import { startingWith } from '../encoding/key-text.ts';
 import type { DeliveryCounts } from './delivery-counts.ts';
 
 type Audits = Pick<Collections, 'audit'>;
@@ -31,7 +30,7 @@ export async function applyRequeue(
     setState(position, authority, { state: 'ready' }, fields);
   switch (of) {
     case 'waiting': {
-      const filter = { queue: { $elemMatch: beginning(taskText('waiting', authority)) } };
+      const filter = { queue: { $elemMatch: startingWith(taskText('waiting', authority)) } };
       const isWaiting = ({ state }: DeliveryDocument) => state === 'waiting';
       const waiting = await findOldest(collections, authority, filter, isWaiting, limit);
       const backing = await changePlaces(
@@ -95,7 +94,7 @@ async function findLongestApart(
 ): Promise<readonly DeliveryPlace[]> {
   const all = taskText('unwanted', authority);
   const at = timedText('unwanted', authority, atMs);
-  const apart = bound === '$lt' ? { $gte: all, $lt: at } : { $gt: at, $lt: afterAllThatStartWith(all) ?? '' };
+  const apart = bound === '$lt' ? { $gte: all, $lt: at } : { ...startingWith(all), $gt: at };
   const stages = [
     { $match: { undelivered: { $gt: 0 }, queue: { $elemMatch: apart } } },
     { $project: { queue: 1 } },

@@ -5,28 +5,23 @@ import { readClaimable } from './read-backlog.ts';
 
 export interface DeliveryWatchOptions {
   readonly collections: Collections;
-  /** Whether the servers have change streams. */
-  readonly hasChangeStreams: boolean;
   /** The clock of the database, epoch milliseconds. */
   readonly nowMs: () => number;
   readonly timeLimitMs: number;
   readonly onError: (error: unknown) => void;
 }
 
-/** Without change streams a commit of another server is seen after this time. */
-const pollMs = 1_000;
-/** With them, only what became due again or lost its lease waits for the next look. */
-const slowPollMs = 5_000;
+/** How often deliveries are looked for that became due again or lost their lease: no change stream reports those. */
+const pollMs = 5_000;
 const reopenAfterMs = 1_000;
 
 /** Calls `wake` until the returned function is called. Looking never takes more than a tenth of the time. */
 export function watchDeliveries(options: DeliveryWatchOptions, wake: (authority: string) => void): () => Promise<void> {
-  const { collections, hasChangeStreams, nowMs, timeLimitMs, onError } = options;
+  const { collections, nowMs, timeLimitMs, onError } = options;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> = Promise.resolve();
   let stream: ChangeStream<AuditDocument> | undefined;
-  let following: Promise<void> = Promise.resolve();
 
   const look = async (): Promise<void> => {
     const startedMs = performance.now();
@@ -36,7 +31,7 @@ export function watchDeliveries(options: DeliveryWatchOptions, wake: (authority:
       if (!stopped) onError(error);
     }
     const tookMs = performance.now() - startedMs;
-    schedule(Math.max(hasChangeStreams ? slowPollMs : pollMs, 10 * tookMs));
+    schedule(Math.max(pollMs, 10 * tookMs));
   };
 
   function schedule(afterMs: number): void {
@@ -65,7 +60,7 @@ export function watchDeliveries(options: DeliveryWatchOptions, wake: (authority:
   };
 
   schedule(0);
-  if (hasChangeStreams) following = follow();
+  const following = follow();
   return async () => {
     stopped = true;
     clearTimeout(timer);

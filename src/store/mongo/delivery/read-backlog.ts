@@ -1,10 +1,9 @@
 /** What is owed to each authority: only AuditEvents that have undelivered deliveries are looked at. */
-import type { Document } from 'mongodb';
 import type { DeliveryBacklog, OwedDelivery } from '../../store.ts';
-import { afterAllThatStartWith } from '../../text-range.ts';
 import type { ServerClock } from '../connection/server-clock.ts';
 import { authorityOf, behind, oldestFirst, tallyText, taskText } from '../encoding/delivery-place.ts';
 import type { AuditDocument, Collections, DeliveryDocument } from '../encoding/documents.ts';
+import { startingWith } from '../encoding/key-text.ts';
 
 type Audits = Pick<Collections, 'audit'>;
 
@@ -86,7 +85,7 @@ async function countEntries(
   words: readonly ('owed' | 'parked' | 'ready')[],
   timeLimitMs: number,
 ): Promise<ReadonlyMap<string, number>> {
-  const ranges = words.map((word) => rangeOf(`${word}|`));
+  const ranges = words.map((word) => startingWith(`${word}|`));
   const stages = [
     { $match: { undelivered: { $gt: 0 }, $or: ranges.map((range) => ({ queue: { $elemMatch: range } })) } },
     { $project: { queue: 1 } },
@@ -109,7 +108,7 @@ interface Timed {
  * not tried more often for more that it is owed.
  */
 async function readTimed({ audit }: Audits, timeLimitMs: number): Promise<ReadonlyMap<string, Timed>> {
-  const ranges = ['leased|', 'waiting|'].map((word) => ({ queue: { $elemMatch: rangeOf(word) } }));
+  const ranges = ['leased|', 'waiting|'].map((word) => ({ queue: { $elemMatch: startingWith(word) } }));
   const fields = { 'deliveries.authority': 1, 'deliveries.state': 1, 'deliveries.waitUntilMs': 1 };
   const options = { projection: fields, maxTimeMS: timeLimitMs, batchSize: 1_000 };
   const timed = new Map<string, Timed>();
@@ -133,9 +132,4 @@ function findOldestOf({ audit }: Audits, text: string, timeLimitMs: number): Pro
 
 function deliveryOf(document: AuditDocument | null | undefined, authority: string): DeliveryDocument | undefined {
   return document?.deliveries.find((delivery) => delivery.authority === authority);
-}
-
-function rangeOf(start: string): Document {
-  const end = afterAllThatStartWith(start);
-  return { $gte: start, ...(end === undefined ? {} : { $lt: end }) };
 }

@@ -110,27 +110,13 @@ export interface AuditDocument {
   readonly undelivered: number;
 }
 
-/** An AuditEvent of a unit that is not applied yet: on a server without transactions only. */
-interface PendingAuditDocument {
-  readonly _id: string;
-  /** When whoever comes first makes it an AuditEvent. */
-  readonly untilMs: number;
-  readonly audit: AuditDocument;
-}
-
 export interface Collections {
   readonly resource: Collection<ResourceDocument>;
   readonly audit: Collection<AuditDocument>;
-  readonly pendingAudit: Collection<PendingAuditDocument>;
   /** Keys that one resource holds. `holder` is its `_id`. */
   readonly uniqueKey: Collection<{ readonly _id: string; readonly holder: string }>;
   /** Conditional creates with one condition write one document. */
-  readonly condition: Collection<{
-    readonly _id: string;
-    readonly uses?: number;
-    readonly unit?: string;
-    readonly untilMs?: number;
-  }>;
+  readonly condition: Collection<{ readonly _id: string; readonly uses: number }>;
   readonly usedOnce: Collection<{ readonly _id: string; readonly expiresAtMs: number; readonly use: string }>;
   readonly deliveryCount: Collection<{ readonly _id: string; readonly delivered: number; readonly unwanted: number }>;
   readonly breach: Collection<{
@@ -164,7 +150,6 @@ export function openCollections(db: Db): Collections {
   return {
     resource: db.collection('resource'),
     audit: db.collection('audit'),
-    pendingAudit: db.collection('pending_audit'),
     uniqueKey: db.collection('unique_key'),
     condition: db.collection('condition'),
     usedOnce: db.collection('used_once'),

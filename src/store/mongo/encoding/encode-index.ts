@@ -4,9 +4,6 @@ import { compareText } from '../../../fhir/search/compare-text.ts';
 import type { DateEntry, OrderEntry, ResourceDocument } from './documents.ts';
 import { keysOf } from './search-key.ts';
 
-/** More dates of one parameter cannot be told apart by a filter; see `ofOneDate`. */
-export const mostDates = 8;
-
 export function encodeIndex(
   type: string,
   values: readonly IndexValue[],

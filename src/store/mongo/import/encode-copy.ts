@@ -3,7 +3,7 @@ import type { CopiedAudit, CopiedResource, CopyKind, CopyRecords } from '../../s
 import { queueTexts } from '../encoding/delivery-place.ts';
 import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
 import { encodeIndex } from '../encoding/encode-index.ts';
-import { encodeMark, encodeReference } from '../write/encode-unit.ts';
+import { encodeMark, encodeReference } from '../encoding/encode-unit.ts';
 
 /** A document of a collection that is copied. */
 export type CopyDocument = Readonly<Record<string, unknown>> & { readonly _id: string };

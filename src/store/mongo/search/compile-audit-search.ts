@@ -3,8 +3,9 @@ import type { Document } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
 import { auditTokenSystems } from '../../audit-write.ts';
-import { auditReferenceKey } from '../write/encode-unit.ts';
-import { anyOf, beginning, instantCondition, nothing } from './compile-value.ts';
+import { auditReferenceKey } from '../encoding/encode-unit.ts';
+import { startingWith } from '../encoding/key-text.ts';
+import { anyOf, instantCondition, nothing } from './compile-value.ts';
 
 export interface CompiledAuditSearch {
   /** All matches, over all pages. */
@@ -71,7 +72,7 @@ function compileReferences(param: string, any: readonly ReferenceValue[]): Docum
   for (const value of any) {
     if (value.kind === 'identifier') continue;
     if (value.type !== undefined) exact.push(auditReferenceKey(value.type, value.id));
-    else ranges.push({ [field]: { $elemMatch: beginning(auditReferenceKey('', value.id)) } });
+    else ranges.push({ [field]: { $elemMatch: startingWith(auditReferenceKey('', value.id)) } });
   }
   return anyOf([...(exact.length === 0 ? [] : [{ [field]: { $in: exact } }]), ...ranges]);
 }

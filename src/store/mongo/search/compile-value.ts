@@ -7,10 +7,8 @@ import type { Document, Filter } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
 import type { DateValue, SearchClause } from '../../../fhir/search/ast.ts';
 import { asFolder } from '../../../fhir/search/matches.ts';
-import { afterAllThatStartWith } from '../../text-range.ts';
 import type { ResourceDocument } from '../encoding/documents.ts';
-import { mostDates } from '../encoding/encode-index.ts';
-import { literalPattern } from '../encoding/key-text.ts';
+import { literalPattern, startingWith } from '../encoding/key-text.ts';
 import { exactKey, folderKey, paramKey, referenceKey, textKey, tokenKey, uriKey } from '../encoding/search-key.ts';
 
 /** The clauses that are answered by searchable values. */
@@ -21,7 +19,7 @@ type ResourceFilter = Filter<ResourceDocument>;
 export const nothing = { _id: { $in: [] } };
 
 /** A pattern may not be longer than 32,764 bytes; a character takes six of them at most. */
-const mostPatternCharacters = 2_000;
+const maxPatternCharacters = 2_000;
 
 /** A clause without values matches nothing. Throws FhirFault `invalid` for a text that is too long to look for. */
 export function compileValues(type: string, clause: ValueClause): ResourceFilter {
@@ -79,31 +77,19 @@ export function hasKey(keys: readonly string[]): ResourceFilter {
 }
 
 function startsWith(p: string, text: string): ResourceFilter {
-  return { keys: { $elemMatch: beginning(textKey(p, text), '') } };
+  return { keys: { $elemMatch: startingWith(textKey(p, text)) } };
 }
 
-/** The index leads to the texts of this parameter only. */
+/** The range limits the index scan to the texts of this parameter. */
 function contains(p: string, text: string): ResourceFilter {
-  if ([...text].length > mostPatternCharacters) {
-    throw fault('invalid', `A text of more than ${mostPatternCharacters} characters is not looked for within others.`, {
+  if ([...text].length > maxPatternCharacters) {
+    throw fault('invalid', `A text of more than ${maxPatternCharacters} characters is not looked for within others.`, {
       code: 'too-costly',
     });
   }
-  return { keys: { $elemMatch: beginning(textKey(p, ''), `[\\s\\S]*${literalPattern(text)}`) } };
-}
-
-/**
- * One element that begins with the text. The range says it all, and an index serves it; FerretDB takes the two ends of a
- * range for conditions on any two elements, and the pattern for one on one.
- */
-export function beginning(text: string, furtherPattern = ''): Document {
-  const end = afterAllThatStartWith(text);
-  const start = [...text].slice(0, mostPatternCharacters).join('');
-  return {
-    $gte: text,
-    ...(end === undefined ? {} : { $lt: end }),
-    $regex: `^${literalPattern(start)}${furtherPattern}`,
-  };
+  const prefix = textKey(p, '');
+  const pattern = `^${literalPattern(prefix)}[\\s\\S]*${literalPattern(text)}`;
+  return { keys: { $elemMatch: { ...startingWith(prefix), $regex: pattern } } };
 }
 
 function dateCondition(param: string, { prefix, startMs, endMs }: DateValue): Document {
@@ -131,8 +117,7 @@ function dateCondition(param: string, { prefix, startMs, endMs }: DateValue): Do
   }
 }
 
-/** Both conditions on the same date of the parameter: by its place, for `$elemMatch` with fields is not to be had everywhere. */
+/** Applies both conditions to the same date of the parameter. */
 function ofOneDate(param: string, start: Document, end: Document): Document {
-  const places = Array.from({ length: mostDates }, (_, place) => `dates.${param}.${place}`);
-  return { $or: places.map((date) => ({ [`${date}.startMs`]: start, [`${date}.endMs`]: end })) };
+  return { [`dates.${param}`]: { $elemMatch: { startMs: start, endMs: end } } };
 }

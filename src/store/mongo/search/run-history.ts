@@ -2,8 +2,8 @@
 import { compareText } from '../../../fhir/search/compare-text.ts';
 import type { HistoryEntry, HistoryPlan, HistoryResult, HistoryScope } from '../../history.ts';
 import type { Collections, PastVersion, ResourceDocument, VersionMark } from '../encoding/documents.ts';
+import { encodePastVersion } from '../encoding/encode-unit.ts';
 import { withVersions } from '../read/read-resource.ts';
-import { encodePastVersion } from '../write/encode-unit.ts';
 import { compileCurrent, compileKeyset, compilePast, compilePastPage, newestFirst } from './compile-history.ts';
 import { type Told, tellAll } from './history-marks.ts';
 

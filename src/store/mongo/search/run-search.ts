@@ -34,14 +34,14 @@ export async function runSearch(
   return { ...page, total };
 }
 
-/** The ids of what matches, two at most, within the transaction of the session if there is one. */
+/** Returns the ids of at most two matches, as the transaction of the session sees them. */
 export async function findTwoIds(
   { resource }: Collections,
   plan: SearchPlan,
-  session: ClientSession | undefined,
+  session: ClientSession,
 ): Promise<readonly string[]> {
-  const options = { projection: { id: 1 }, sort: { id: 1 }, limit: 2, ...(session === undefined ? {} : { session }) };
-  const found = await resource.find(compileFilter(plan), options as object).toArray();
+  const options = { projection: { id: 1 }, sort: { id: 1 }, limit: 2, session } as const;
+  const found = await resource.find(compileFilter(plan), options).toArray();
   return found.map(({ id = '' }) => id);
 }
 

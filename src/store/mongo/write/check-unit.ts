@@ -3,7 +3,6 @@ import type { ClientSession } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
 import type { CommitResult, ResourceWrite, WriteUnit } from '../../store.ts';
 import { type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
-import { mostDates } from '../encoding/encode-index.ts';
 import { findTwoIds } from '../search/run-search.ts';
 
 type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
@@ -26,12 +25,12 @@ export interface VersionLimits {
 
 export const defaultVersionLimits: VersionLimits = { versions: 1_000, bytes: 12 * 1024 * 1024 };
 
-/** Throws FhirFault `unprocessable` when a resource would have too many versions, or too many dates to search by. */
+/** Throws FhirFault `unprocessable` when a resource would have too many versions. */
 export async function checkUnit(
   collections: Collections,
   unit: WriteUnit,
   limits: VersionLimits,
-  session: ClientSession | undefined,
+  session: ClientSession,
 ): Promise<Check> {
   const { writes, guards, audits } = unit;
   // One after the other: a session allows one operation at a time.
@@ -72,10 +71,7 @@ export async function checkUnit(
   for (const [index, id] of ids.entries()) {
     if (known.has(id) || ids.indexOf(id) < index) return duplicate('AuditEvent', id, id);
   }
-  for (const write of writes) {
-    checkVersionLimits(write, current.get(resourceKey(write.type, write.id)), limits);
-    checkDates(write);
-  }
+  for (const write of writes) checkVersionLimits(write, current.get(resourceKey(write.type, write.id)), limits);
   return { kind: 'holds', state };
 }
 
@@ -91,23 +87,13 @@ function checkVersionLimits(write: ResourceWrite, current: ResourceDocument | un
   );
 }
 
-function checkDates({ index }: ResourceWrite): void {
-  const counts = new Map<string, number>();
-  for (const { kind, param } of index) if (kind === 'date') counts.set(param, (counts.get(param) ?? 0) + 1);
-  const [param] = [...counts].find(([, count]) => count > mostDates) ?? [];
-  if (param === undefined) return;
-  throw fault('unprocessable', `The store keeps ${mostDates} dates of one search parameter at most (${param}).`, {
-    code: 'too-costly',
-  });
-}
-
 async function readCurrent(
   { resource }: Collections,
   { writes, guards }: WriteUnit,
-  session: ClientSession | undefined,
+  session: ClientSession,
 ): Promise<ReadonlyMap<string, ResourceDocument>> {
   const keys = [...new Set([...writes, ...guards].map(({ type, id }) => resourceKey(type, id)))];
-  const options = { projection: { versions: 0, marks: 0 }, ...(session === undefined ? {} : { session }) };
+  const options = { projection: { versions: 0, marks: 0 }, session };
   const found = await resource.find({ _id: { $in: keys } }, options).toArray();
   return new Map(found.map((document) => [document._id, document]));
 }
@@ -115,7 +101,7 @@ async function readCurrent(
 async function readHolders(
   { uniqueKey }: Collections,
   writes: readonly ResourceWrite[],
-  session: ClientSession | undefined,
+  session: ClientSession,
 ): Promise<ReadonlyMap<string, string>> {
   const keys = [...new Set(writes.flatMap(({ uniqueKeys }) => uniqueKeys))];
   const ofWritten = writes.filter(({ version }) => version > 1).map(({ type, id }) => resourceKey(type, id));
@@ -124,17 +110,17 @@ async function readHolders(
     ...(ofWritten.length === 0 ? [] : [{ holder: { $in: ofWritten } }]),
   ];
   if (alternatives.length === 0) return new Map();
-  const found = await uniqueKey.find({ $or: alternatives }, session === undefined ? {} : { session }).toArray();
+  const found = await uniqueKey.find({ $or: alternatives }, { session }).toArray();
   return new Map(found.map(({ _id, holder }) => [_id, holder]));
 }
 
 async function readKnownAudits(
   { audit }: Collections,
   ids: readonly string[],
-  session: ClientSession | undefined,
+  session: ClientSession,
 ): Promise<ReadonlySet<string>> {
   if (ids.length === 0) return new Set();
-  const options = { projection: { _id: 1 }, ...(session === undefined ? {} : { session }) };
+  const options = { projection: { _id: 1 }, session };
   const found = await audit.find({ _id: { $in: [...ids] } }, options).toArray();
   return new Set(found.map(({ _id }) => _id));
 }

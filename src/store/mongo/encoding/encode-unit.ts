@@ -1,14 +1,8 @@
 /** The parts of a write unit as they stand in the collections. */
 import type { AuditWrite, ResourceWrite } from '../../store.ts';
-import { queueTexts } from '../encoding/delivery-place.ts';
-import type {
-  AuditDocument,
-  DeliveryDocument,
-  PastVersion,
-  ResourceDocument,
-  VersionMark,
-} from '../encoding/documents.ts';
-import { encodeIndex } from '../encoding/encode-index.ts';
+import { queueTexts } from './delivery-place.ts';
+import type { AuditDocument, DeliveryDocument, PastVersion, ResourceDocument, VersionMark } from './documents.ts';
+import { encodeIndex } from './encode-index.ts';
 
 /** `id/Type` of a reference `Type/id`. */
 export function auditReferenceKey(type: string, id: string): string {
