@@ -289,6 +289,6 @@ t.test('keys and secrets of clients', async (t) => {
   t.throws(() => parse({ webhookSecrets: [secretOf(1), secretOf(2), secretOf(3)] }), /must NOT have more than 2/);
   t.throws(
     () => parse({ webhookSecrets: [secret], role: 'operator', organisation: 'ZZS01' }),
-    /only an authority is sent/,
+    /only an authority receives notifications/,
   );
 });
