@@ -76,7 +76,11 @@ t.test(
     registry.organisations = registry.organisations.filter(({ gssCode }) => gssCode !== own.organisationId);
     registry.clients = registry.clients.filter((client) => client.clientId !== clientId);
     writeFileSync(file, JSON.stringify(registry));
-    t.match(world.server.reloadRegistry(), [/is missing; add it again, because its plans may still be shown/], 'it cannot be dropped');
+    t.match(
+      world.server.reloadRegistry(),
+      [/is missing; add it again, because its plans may still be shown/],
+      'it cannot be dropped',
+    );
   },
 );
 
