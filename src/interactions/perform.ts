@@ -39,7 +39,7 @@ async function performEntries(
     });
   }
   refuseCostlyPatches(entry);
-  // Otherwise each entry is audited as a request of its own.
+  // A Bundle without entries is audited itself. Otherwise each entry is audited as a request of its own.
   if (entry.length === 0) await recordAccess(request, context, plainAccess, ports);
   return type === 'transaction' ? transaction(entry, context, perform, ports) : batch(entry, context, perform, ports);
 }

@@ -6,24 +6,24 @@ import type { AccessContext, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { findRefusedPatients } from './refused-patients.ts';
 
-/** What an interaction knows of the access that it made; the rest follows from the request and its context. */
+/** Facts of an access that only the interaction knows. The others follow from the request and its context. */
 export type Access = Pick<AccessFacts, 'patientIds' | 'custodianIds' | 'notifyIds' | 'inAccessHistory'> & {
   readonly resource?: string;
-  /** What was done in effect, where it is not the interaction asked for. */
+  /** The interaction that took effect, if it is not the requested one. */
   readonly interaction?: AccessFacts['interaction'];
 };
 
-/** An access to no patient, for nobody to be told of. */
+/** An access to no patient, of which nobody is notified. */
 export const plainAccess: Access = { patientIds: [], custodianIds: [], notifyIds: [], inAccessHistory: false };
 
-/** What the audit of a refusal needs; `caller` undefined: the token itself was refused. */
+/** Context of a refused request. `caller` is undefined if the token was refused. */
 export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'preferReturn' | 'unscheduledAccess'> & {
   readonly caller: AccessContext['caller'] | undefined;
 };
 
 type AuditedRequest = Pick<FhirRequest, 'interaction' | 'type' | 'raw'>;
 
-/** What the AuditEvent takes from the request itself. */
+/** Returns the facts that the request itself contains. */
 function describeRequest(request: AuditedRequest, context: RefusedContext) {
   const { interaction, type, raw } = request;
   const { caller, clientAddress, requestId, correlationId } = context;
@@ -38,7 +38,7 @@ function describeRequest(request: AuditedRequest, context: RefusedContext) {
   };
 }
 
-/** The AuditEvent of a successful access, ready for a commit. */
+/** Builds the AuditEvent of a successful access, ready to be committed. */
 export function buildAudit(
   request: FhirRequest,
   context: AccessContext,
@@ -68,8 +68,8 @@ export function buildAudit(
 }
 
 /**
- * Makes the AuditEvent of a read or search durable, with its deliveries. What is to be disclosed may leave only after
- * this resolves (I1); it throws `transient` when the store cannot take it.
+ * Makes the AuditEvent of a read or search durable, with its deliveries. Nothing may be disclosed before this resolves
+ * (I1). Rejects with `transient` if the store cannot take it.
  */
 export async function recordAccess(
   request: FhirRequest,
@@ -88,10 +88,10 @@ export async function recordAccess(
 }
 
 /**
- * Makes the AuditEvent of a refused request durable and gives the fault to answer: the one given, or `transient` when
- * the refusal could not be recorded. A transient fault came from a store that takes nothing now, and disclosed nothing.
- * The patients that the request names stand in it when there is a caller: what nobody answers for is not counted as about
- * them.
+ * Makes the AuditEvent of a refused request durable, and returns the fault to answer: the refusal itself, or
+ * `transient` if it could not be recorded. A fault that is `transient` already is not recorded: the store takes nothing
+ * at present, and nothing was disclosed. Without a caller, the patients that the request names are left out, because
+ * nobody is accountable for it.
  */
 export async function recordRefusal(
   error: unknown,

@@ -1,12 +1,12 @@
-/** Which patients a refused request was about. It has not been validated: anything may stand anywhere. */
+/** Finds the patients that a refused request names. The request has not been validated. */
 import { isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
 import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
-/** So many are named; the request itself names the rest. */
+/** Maximum patients recorded; the stored request contains the others. */
 const maxPatients = 50;
 
-/** NHS numbers that the URL, the criteria or the body name as the patient; texts that are none are left out. */
+/** Returns the NHS numbers by which the URL, the criteria or the body name patients. Invalid numbers are left out. */
 export function findRefusedPatients(request: Pick<FhirRequest, 'raw' | 'body'>): readonly string[] {
   const found = new Set<string>();
   const add = (text: string): void => {

@@ -20,7 +20,10 @@ function groupOf({ index, request: { type, id, body } }: BundleEntry): string {
   return patientReference.exec(textOf(reference) ?? '')?.[1] ?? `#${index}`;
 }
 
-/** Groups the entries by patient, the Patient first: plans refer to it. Each group runs one entry after another. */
+/**
+ * Groups the entries by patient, and puts the Patient first because its plans refer to it. The entries of a group run
+ * one after another.
+ */
 function groupByPatient(entries: readonly BundleEntry[]): BundleEntry[][] {
   const isPatient = (entry: BundleEntry): number => (entry.request.type === 'Patient' ? 0 : 1);
   const groups = Map.groupBy(entries, groupOf).values();
@@ -96,7 +99,7 @@ function patientRefused(): FhirFault {
   );
 }
 
-/** A response Bundle of rendered entries. */
+/** Renders a response Bundle from rendered entries. */
 export function renderResponseBundle(
   type: 'batch-response' | 'transaction-response',
   entries: readonly string[],

@@ -3,12 +3,12 @@ import { recordRefusal } from '../audit/record-access.ts';
 import type { Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 
-/** So long may be what the reads of one Bundle answer, in characters: its response is held in memory as a whole. */
+/** Maximum total length of read responses in one Bundle, in characters. The response is held in memory as a whole. */
 const maxReadLength = 8_000_000;
 
 /**
- * Performs the reads of one Bundle. Once they have answered so much, each further one is refused, and audited as that:
- * 400 `too-costly`.
+ * Builds the performer of the reads of one Bundle. Once their responses are too long together, it refuses each further
+ * read with 400 `too-costly`, and audits that.
  */
 export function budgetReads(perform: Perform, ports: InteractionPorts): Perform {
   let length = 0;

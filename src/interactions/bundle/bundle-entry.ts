@@ -8,7 +8,7 @@ import { readCompartment } from '../../fhir/patient-compartment.ts';
 import { answerStatus, faultStatus, type ResponseStatus } from '../../fhir/response-status.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 
-/** One entry of a batch or transaction, as a request of its own. */
+/** An entry of a batch or transaction, as a request of its own. */
 export interface BundleEntry {
   readonly index: number;
   readonly fullUrl: string | undefined;
@@ -60,18 +60,20 @@ function interactionOf(method: string, path: readonly string[], hasQuery: boolea
   return method === 'DELETE' ? 'delete' : undefined;
 }
 
-/** The request of an entry as it came. */
+/** Returns the method and URL of an entry, verbatim. */
 export function rawOf(entry: unknown): string {
   const { request } = (entry ?? {}) as RawEntry;
   return `${request?.method ?? ''} ${request?.url ?? ''}`;
 }
 
-/** Reads one entry as a request; throws `not-supported` for a method or URL that this server does not serve in Bundles. */
+/**
+ * Parses an entry as a request. Throws `not-supported` for a method or URL that this server does not serve in Bundles.
+ */
 export function parseEntry(entry: unknown, index: number, baseUrl: string): BundleEntry {
   const { fullUrl, resource, request } = (entry ?? {}) as RawEntry;
   const method = request?.method ?? '';
   const url = request?.url ?? '';
-  // R4's own examples write `/Patient/example`.
+  // Examples of R4 itself write `/Patient/example`.
   const local = url.startsWith(`${baseUrl}/`) ? url.slice(baseUrl.length + 1) : url.replace(/^\//, '');
   const mark = local.indexOf('?');
   const asked = (mark < 0 ? local : local.slice(0, mark)).split('/');
@@ -82,7 +84,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
   if (interaction === undefined) {
     throw fault('not-supported', 'This server does not serve this method and URL in a Bundle.', { expression });
   }
-  // Outside a Bundle, no route leads to an interaction that is not served.
+  // Outside a Bundle, an interaction that is not served has no route.
   if (isTypeInteraction(interaction)) refuseNotServed(path[0] ?? '', interaction, expression);
   const [type, id, , versionId] = interaction.startsWith('history-') ? path.slice(0, -1) : path;
   const body = interaction === 'patch' ? readPatchBody(resource, `Bundle.entry[${index}].resource`) : resource;
@@ -109,12 +111,12 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
   };
 }
 
-/** Whether the entry reads; reads are performed after all writes. */
+/** Returns true if the entry reads. Reads are performed after all writes. */
 export function isRead(entry: BundleEntry): boolean {
   return reading.has(entry.method);
 }
 
-/** Moves expressions of an entry's issues under `Bundle.entry[index]`. */
+/** Moves the expressions of an entry's issues under `Bundle.entry[index]`. */
 export function issuesInBundle(issues: readonly Issue[], entry: Pick<BundleEntry, 'index' | 'request'>): Issue[] {
   const type = entry.request.type ?? '';
   const at = `Bundle.entry[${entry.index}]`;
@@ -134,7 +136,7 @@ function statusLine({ code, phrase }: ResponseStatus): string {
 
 const done: Issue = { severity: 'information', code: 'informational', diagnostics: 'Done.' };
 
-/** The response entry of what was answered; the resource only where it was read or asked for. */
+/** Renders the response entry of an answer. It contains the resource only if the entry reads or asks for it. */
 export function renderAnsweredEntry(
   entry: BundleEntry,
   answer: FhirAnswer,
@@ -142,8 +144,8 @@ export function renderAnsweredEntry(
   baseUrl: string,
 ): string {
   const wanted = isRead(entry) ? entry.method === 'GET' : context.preferReturn === 'representation';
-  const told = answer.warnings ?? [];
-  const warnings = told.length === 0 && !isRead(entry) && context.preferReturn === 'OperationOutcome' ? [done] : told;
+  const given = answer.warnings ?? [];
+  const warnings = given.length === 0 && !isRead(entry) && context.preferReturn === 'OperationOutcome' ? [done] : given;
   const response = JSON.stringify({
     status: statusLine(answerStatus[answer.kind]),
     ...(answer.location === undefined ? {} : { location: `${baseUrl}/${answer.location}` }),
@@ -158,7 +160,7 @@ export function renderAnsweredEntry(
   return `{${resource}"response":${response.slice(0, -1)}${outcome}}}`;
 }
 
-/** Performs an entry on its own: its response entry, answered or refused. */
+/** Performs an entry, and renders its response entry, answered or refused. */
 export async function performEntry(
   entry: BundleEntry,
   context: AccessContext,
@@ -172,7 +174,7 @@ export async function performEntry(
   }
 }
 
-/** The response entry of a refusal. */
+/** Renders the response entry of a refusal. */
 export function renderRefusedEntry(entry: Pick<BundleEntry, 'index' | 'request'>, error: unknown): string {
   const refused =
     error instanceof FhirFault

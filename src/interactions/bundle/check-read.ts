@@ -8,8 +8,8 @@ import type { View } from '../resource/view.ts';
 import { checkSearch } from '../search/search-type.ts';
 
 /**
- * Throws what would refuse a read, vread or search that was performed on what the view shows. It discloses nothing and
- * records nothing: a transaction asks it before it is committed, as one failing entry fails the whole.
+ * Throws the fault that would refuse a read, vread, history or search on the resources in the view. A transaction calls
+ * it before it commits, because one failing entry fails the whole. It discloses and records nothing.
  */
 export async function checkRead(
   request: FhirRequest,

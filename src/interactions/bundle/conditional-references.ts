@@ -6,7 +6,7 @@ import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { planCriteria } from '../write/conditional.ts';
 
-/** A resource here refers to its subject and its author. */
+/** Maximum conditional references in one resource. The resources of this server have a subject and an author. */
 const maxReferences = 4;
 const conditionalReference = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
 
@@ -18,7 +18,10 @@ function findReferences(value: unknown, found: Set<string>): void {
   }
 }
 
-/** The NHS number that the criteria consist of: it is the id of the Patient, known or not, and tells of nobody. */
+/**
+ * Returns the NHS number if the criteria consist of it. It is the id of the Patient, recorded or not, so that it
+ * discloses nothing.
+ */
 function nhsNumberIn(type: string, params: readonly (readonly [string, string])[]): string | undefined {
   const [only, ...others] = params;
   if (type !== 'Patient' || only?.[0] !== 'identifier' || others.length > 0) return undefined;
@@ -48,8 +51,8 @@ async function resolve(reference: string, context: AccessContext, ports: Interac
 }
 
 /**
- * The conditional references (`Type?criteria`) in a resource of a transaction, each with the one resource that it means
- * among what the caller may search. Throws 412 for one that means none or several.
+ * Resolves the conditional references (`Type?criteria`) of a resource in a transaction, each to the one match among the
+ * resources that the caller may search. Throws `precondition` for no match or several.
  * https://hl7.org/fhir/R4/http.html#trules
  */
 export async function resolveConditionalReferences(

@@ -1,11 +1,13 @@
 import { itemsOf, membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
 
-/** What the FHIRPath Patches of one Bundle may ask for together. A thousand plans are ended by entries of two paths. */
+/**
+ * Maximum paths and operations of all FHIRPath Patches in one Bundle. Entries that end a thousand plans need two paths.
+ */
 const maxPaths = 100;
 const maxOperations = 5_000;
 
-/** Throws 413 for a Bundle whose FHIRPath Patches would take long. What the entries hold may have any shape. */
+/** Throws `too-large` for a Bundle whose FHIRPath Patches would take long. The entries have not been validated. */
 export function refuseCostlyPatches(entries: readonly unknown[]): void {
   const paths = new Set<unknown>();
   let operations = 0;

@@ -1,4 +1,4 @@
-/** A copy of the resource in which each `reference` that names an entry's fullUrl names the resource's location instead. */
+/** Copies a resource, and replaces each `reference` that is a key of `locations` by its location. */
 export function replaceReferences(value: unknown, locations: ReadonlyMap<string, string>): unknown {
   if (locations.size === 0 || typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map((item) => replaceReferences(item, locations));

@@ -23,7 +23,10 @@ import { checkRead } from './check-read.ts';
 import { resolveConditionalReferences } from './conditional-references.ts';
 import { replaceReferences } from './replace-references.ts';
 
-/** DELETE, then Patients (plans refer to them), then POST, PUT, GET. */
+/**
+ * Returns the order in which entries are processed: DELETE, then Patients because plans refer to them, then POST, PUT
+ * and GET.
+ */
 function rank(entry: BundleEntry): number {
   if (entry.method === 'DELETE') return 0;
   if (isRead(entry)) return 4;
@@ -60,15 +63,18 @@ function parseEntries(entries: readonly unknown[], context: AccessContext, baseU
   return parsed.sort((a, b) => rank(a) - rank(b) || a.index - b.index);
 }
 
-/** Entries that are planned before other requests have their turn. */
-const entriesPerTurn = 20;
+/** Maximum entries that are planned before yielding to other requests. */
+const entriesBetweenYields = 20;
 
 interface PlannedEntry {
   readonly entry: BundleEntry;
   readonly planned: PlannedWrite;
 }
 
-/** What an entry writes, or would write if it changed anything; a POST that found its resource names none. */
+/**
+ * Returns the resources that an entry writes, or would write if it changed anything. A POST that found an existing
+ * resource has none.
+ */
 function identitiesOf(request: FhirRequest, { writes, answer }: PlannedWrite): ReadonlySet<string> {
   const identities = new Set(writes.map(({ type, id }) => `${type}/${id}`));
   if (request.interaction === 'create') return identities;
@@ -82,7 +88,7 @@ function locationOf({ location }: FhirAnswer): string | undefined {
   return location?.split('/_history/')[0];
 }
 
-/** Plans all writes, and checks that no read fails on what they leave: one failing entry fails the transaction. */
+/** Plans all writes, and checks that no read would fail after them, because one failing entry fails the transaction. */
 async function planAll(
   entries: readonly BundleEntry[],
   reads: readonly BundleEntry[],
@@ -96,7 +102,7 @@ async function planAll(
   const conditions = new Set<string>();
   const done: PlannedEntry[] = [];
   for (const entry of entries) {
-    if (done.length % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
+    if (done.length % entriesBetweenYields === entriesBetweenYields - 1) await nextTurn();
     const conditional = await inEntry(entry, () => resolveConditionalReferences(entry.request.body, context, ports));
     const body = replaceReferences(entry.request.body, new Map([...locations, ...conditional]));
     const request = body === undefined ? entry.request : { ...entry.request, body };
@@ -133,13 +139,16 @@ async function planAll(
     done.push({ entry, planned });
   }
   for (const [count, entry] of reads.entries()) {
-    if (count % entriesPerTurn === entriesPerTurn - 1) await nextTurn();
+    if (count % entriesBetweenYields === entriesBetweenYields - 1) await nextTurn();
     await inEntry(entry, () => checkRead(entry.request, context, view, ports));
   }
   return done;
 }
 
-/** One guard for each resource, with the revision of the first and the labels of the last. A written resource takes the last labels too. */
+/**
+ * Merges the planned writes to one unit, with one guard for each resource: the revision of its first guard, the labels
+ * of its last. A written resource also takes the last labels.
+ */
 function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[]; guards: RevisionGuard[] } {
   const guards = new Map<string, RevisionGuard>();
   for (const guard of planned.flatMap((entry) => entry.planned.guards)) {
@@ -185,9 +194,8 @@ async function commitAll(
 }
 
 /**
- * transaction: all writes or none, in one durable unit with an AuditEvent for each; then the reads, which see them. What
- * would refuse a read refuses the whole.
- * https://hl7.org/fhir/R4/http.html#transaction
+ * Performs a transaction: all writes or none, in one durable unit with an AuditEvent for each. The reads run afterwards
+ * and see the writes. A read that would fail refuses the whole. https://hl7.org/fhir/R4/http.html#transaction
  */
 export async function transaction(
   entries: readonly unknown[],
@@ -202,7 +210,8 @@ export async function transaction(
   for (const { entry, planned } of await commitAll(writes, reads, context, ports)) {
     responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
   }
-  // A read fails now only when something else has come between, or it is too much: its entry tells it, what is stored is stored.
+  // A read can still fail if another client has changed the resource since, or if it exceeds the budget. The writes
+  // stay stored, and its response entry says so.
   const performRead = budgetReads(perform, ports);
   for (const entry of reads) {
     responses[entry.index] = await performEntry(entry, context, performRead, ports.baseUrl);

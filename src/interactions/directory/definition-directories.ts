@@ -4,13 +4,13 @@ import { searchInMemory } from '../../fhir/search/search-in-memory.ts';
 import type { StoredResource } from '../../store/store.ts';
 import type { Directory } from '../port/ports.ts';
 
-/** A conformance resource of this server, and when it was last changed, in epoch milliseconds. */
+/** A conformance resource of this server, and the time of its last change in epoch milliseconds. */
 export interface Definition {
   readonly resource: { readonly resourceType: string; readonly id: string };
   readonly lastUpdatedMs: number;
 }
 
-/** The version follows from the content: another one is another version, whoever restarts the server. */
+/** The version is a digest of the content, so that it stays the same across restarts until the content changes. */
 function store({ resource, lastUpdatedMs }: Definition): StoredResource {
   const { resourceType, id, ...content } = resource;
   const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
@@ -27,7 +27,7 @@ function store({ resource, lastUpdatedMs }: Definition): StoredResource {
   };
 }
 
-/** A directory for each of the types, with the definitions of that type; one without any is empty. */
+/** Builds a directory of definitions for each type. A type without definitions has an empty one. */
 export function buildDefinitionDirectories(
   types: Iterable<string>,
   definitions: readonly Definition[],

@@ -10,7 +10,9 @@ interface Candidate {
   readonly values: readonly IndexValue[];
 }
 
-/** Organization, read-only, served from the current registry; its resources are built again when the registry was reloaded. */
+/**
+ * Builds the directory of Organizations from the current registry. It is rebuilt when the registry has been reloaded.
+ */
 export function buildOrganizationDirectory(
   registry: () => Registry,
   extract: (resource: unknown) => readonly IndexValue[],

@@ -2,7 +2,7 @@ import { fault } from '../../fhir/fault.ts';
 import { nameParameter } from '../../fhir/search/parse-search.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
-/** The values of each in parameter of an operation, in the order given. */
+/** Values of each in parameter of an operation, in order. */
 export type OperationParameters = ReadonlyMap<string, readonly string[]>;
 
 function fromBody(body: unknown): [string, string][] {
@@ -24,8 +24,8 @@ function fromBody(body: unknown): [string, string][] {
 }
 
 /**
- * The in parameters from the URL or the body; `repeats` tells for each known name whether it may come more than once.
- * Throws 400 for any other name. https://hl7.org/fhir/R4/operations.html#request
+ * Reads the in parameters from the URL or the body. `repeats` says of each known name whether it may be repeated.
+ * Throws for any other name. https://hl7.org/fhir/R4/operations.html#request
  */
 export function readOperationParameters(
   { query, body }: Pick<FhirRequest, 'query' | 'body'>,

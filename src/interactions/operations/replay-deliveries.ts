@@ -35,8 +35,8 @@ function renderBacklog(row: DeliveryBacklog) {
 }
 
 /**
- * `$replay-deliveries` on the Organization of a local authority, for operators: what it is owed is tried at once, parked
- * events as if they were new, and what is owed is told in numbers. profiles/cpis-replay-deliveries.json
+ * Performs `$replay-deliveries` on the Organization of a local authority, for operators: makes its waiting deliveries
+ * due now, resets parked ones, and reports its backlog in numbers. profiles/cpis-replay-deliveries.json
  */
 export async function replayDeliveries(
   request: FhirRequest,
@@ -51,7 +51,7 @@ export async function replayDeliveries(
   if (!owed && !ports.registry().authorities.has(id)) {
     throw fault('not-found', 'There is no local authority with this id.');
   }
-  // On record before anything is sent; the authority sees it as it sees everything about its own.
+  // The access is recorded before anything is sent. The authority may see it.
   await recordAccess(request, context, { ...plainAccess, custodianIds: [id], resource: `Organization/${id}` }, ports);
   const replayed = await ports.replayDeliveries(id);
   const row = (await deliveries.backlog()).find(({ authority }) => authority === id);

@@ -16,7 +16,7 @@ const isBindable = ({ body }: StoredResource): boolean => {
   return channel.type === 'websocket' && status !== 'off';
 };
 
-/** Those named, each of which must be there; or all of the caller's that can be bound. */
+/** Finds the named Subscriptions, each of which must exist, or all of the caller's that can be bound. */
 async function findWanted(
   request: FhirRequest,
   { caller }: AccessContext,
@@ -50,7 +50,7 @@ async function findWanted(
 }
 
 /**
- * `$get-ws-binding-token`: a token that binds one WebSocket to Subscriptions of the caller, once and soon.
+ * Performs `$get-ws-binding-token`: issues a single-use token that binds a WebSocket to Subscriptions of the caller.
  * http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-get-ws-binding-token
  */
 export async function subscriptionBinding(

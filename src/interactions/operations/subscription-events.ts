@@ -12,7 +12,7 @@ import { visibilityRule } from '../resource/visibility-rule.ts';
 import { readOperationParameters } from './operation-parameters.ts';
 import { readState } from './subscription-state.ts';
 
-/** Events in one answer at most: the client goes on behind the last one. */
+/** Maximum events in one response; the client asks for the next ones by number. */
 const maxEvents = 100;
 
 function invalid(name: string, diagnostics: string): FhirFault {
@@ -42,7 +42,7 @@ function readRequest(request: FhirRequest) {
   return { since, until, content };
 }
 
-/** Those events that the caller may see now, as it may have them, in order of their numbers. */
+/** Reads the events that the caller may see, in order of their numbers. */
 async function readVisible(
   events: readonly SubscriptionEvent[],
   { caller }: AccessContext,
@@ -69,8 +69,8 @@ async function readVisible(
 }
 
 /**
- * `$events` of one Subscription: what was, or should have been, notified, audited before it is answered.
- * http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-events
+ * Performs `$events` on one Subscription: returns the events that were, or should have been, notified. It is audited
+ * before it is answered. http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-events
  */
 export async function subscriptionEvents(
   request: FhirRequest,

@@ -6,11 +6,11 @@ import type { InteractionPorts } from '../port/ports.ts';
 
 export interface StateWithContent {
   readonly state: SubscriptionState;
-  /** What its notifications have; `empty` where its criteria are a search. */
+  /** Content of its notifications; `empty` if its criteria are a search. */
   readonly content: PayloadContent;
 }
 
-/** Where a stored Subscription stands now. */
+/** Reads the state of a stored Subscription. */
 export async function readState(stored: StoredResource, ports: InteractionPorts): Promise<StateWithContent> {
   const subscription: Subscription = JSON.parse(stored.body);
   const asked = isTopicCriteria(subscription.criteria) ? readTopicRequest(subscription).request : undefined;

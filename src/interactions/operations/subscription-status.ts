@@ -49,7 +49,7 @@ async function findOwn(
 }
 
 /**
- * `$status` of the caller's Subscriptions, audited before it is answered.
+ * Performs `$status` on the caller's Subscriptions, audited before it is answered.
  * http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status
  */
 export async function subscriptionStatus(
@@ -61,9 +61,9 @@ export async function subscriptionStatus(
   const found = await findOwn(request, context, ports);
   const owner = context.caller.organisation.id;
   await ports.subscriptions.allNumbered(owner);
-  const told = await Promise.all(found.map((stored) => readState(stored, ports)));
+  const states = await Promise.all(found.map((stored) => readState(stored, ports)));
   const { baseUrl, newId } = ports;
-  const entry = told.map(({ state }) => {
+  const entry = states.map(({ state }) => {
     const parts = { baseUrl, newId, nowMs: ports.clock(), content: 'id-only' } as const;
     const resource = renderStatus(state, 'query-status', [], parts);
     return { fullUrl: `urn:uuid:${resource['id']}`, resource, search: { mode: 'match' } };

@@ -22,7 +22,7 @@ const sound: Issue = {
   diagnostics: 'No issue was found in the resource itself.',
 };
 
-/** The issues of what `act` refuses. */
+/** Returns the issues of the fault that `act` throws; none if it throws none. */
 function issuesOf(act: () => unknown): readonly Issue[] {
   try {
     act();
@@ -33,7 +33,7 @@ function issuesOf(act: () => unknown): readonly Issue[] {
   }
 }
 
-/** The rules of CP-IS that need no other record than this one and, on an update, the caller's own version before it. */
+/** Checks the rules of CP-IS that need only this resource and, on an update, the caller's own version of it. */
 function checkRules(
   resource: unknown,
   current: StoredResource | undefined,
@@ -78,7 +78,8 @@ function findIssues(
   const otherId = isStored || id === undefined ? [] : issuesOf(() => refuseOtherId(resource, id, type, true));
   const all = [...issues, ...otherId];
   if (isStored || all.some(({ severity }) => severity === 'error')) return all;
-  // Another profile says less than the rules ask for: they are held against what is valid in the profile of the type.
+  // Another profile asks for less than the rules do. They are checked only on a resource that is valid in this server's
+  // profile.
   const own = profile === undefined ? [] : ports.validate(resource, type);
   if (own.some(({ severity }) => severity === 'error')) return all;
   return [...all, ...checkRules(resource, current, request, caller, ports)];
@@ -99,9 +100,9 @@ function describeValidation(
 }
 
 /**
- * `$validate` on a type or on one of the caller's own resources, as strictly as a submission is taken as far as the
- * resource itself tells: nothing that is stored beside it is looked at, so that it is no oracle. Who may not create, update
- * or delete may not ask whether it could. https://hl7.org/fhir/R4/resource-operation-validate.html
+ * Performs `$validate` on a type or on one of the caller's own resources, as strictly as a submission as far as the
+ * resource itself allows. It does not read other stored records, so that a client cannot find out whether they exist.
+ * The mode is authorised like the interaction it tries. https://hl7.org/fhir/R4/resource-operation-validate.html
  */
 export async function validate(
   request: FhirRequest,

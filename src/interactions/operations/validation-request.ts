@@ -6,12 +6,12 @@ import type { FhirRequest } from '../port/interaction.ts';
 /** https://hl7.org/fhir/R4/valueset-resource-validation-mode.html */
 const modes = ['create', 'update', 'delete', 'profile'] as const;
 
-/** What `$validate` is asked. */
+/** A `$validate` request. */
 export interface Validation {
   readonly mode: (typeof modes)[number];
   /** Canonical URL, without a version. */
   readonly profile: string | undefined;
-  /** There unless the mode is `delete` or `profile`. */
+  /** Set unless the mode is `delete` or `profile`. */
   readonly resource: unknown;
 }
 
@@ -24,7 +24,7 @@ function malformed(diagnostics: string, expression: string): Error {
   return fault('structure', diagnostics, { expression: [expression] });
 }
 
-/** The values of the three parameters, wherever they came. */
+/** Collects the values of the three parameters from the URL and the body. */
 function collect(request: FhirRequest): Map<string, unknown> {
   const found = new Map<string, unknown>();
   const put = (name: string, value: unknown, at: string): void => {
@@ -63,7 +63,7 @@ function collect(request: FhirRequest): Map<string, unknown> {
   return found;
 }
 
-/** Reads a `$validate` request, from Parameters or from a resource with the others in the URL. Throws 400. */
+/** Parses a `$validate` request: a Parameters resource, or a resource with the other parameters in the URL. */
 export function parseValidation(request: FhirRequest): Validation {
   const found = collect(request);
   const given = found.get('mode');

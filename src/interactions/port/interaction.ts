@@ -1,21 +1,21 @@
 /**
- * What an interaction takes and gives, in FHIR's words. The HTTP layer and the Bundle interactions both build requests
- * of this shape and render answers of this shape; no interaction knows a header or a status.
+ * Requests and answers of interactions, in the terms of FHIR. The HTTP layer and the Bundle interactions both build
+ * such requests and render such answers. No interaction knows a header or a status.
  */
 import type { Caller } from '../../cpis/caller.ts';
 import type { InteractionCode } from '../../cpis/interaction-table.ts';
 import type { Issue } from '../../fhir/fault.ts';
 
-/** What is asked for. */
+/** A FHIR request. */
 export interface FhirRequest {
   readonly interaction: InteractionCode;
-  /** Resource type as it stands in the URL; undefined for batch, transaction and history of all types. */
+  /** Resource type in the URL; undefined for batch, transaction and history of all types. */
   readonly type?: string | undefined;
   readonly id?: string | undefined;
   readonly versionId?: string | undefined;
   /** Decoded name-value pairs in request order: a search, or the criteria of a conditional update. */
   readonly query: readonly (readonly [name: string, value: string])[];
-  /** The request as it came (`GET Flag?patient=...`), for the query entity of the AuditEvent. Never logged. */
+  /** The request, verbatim (`GET Flag?patient=...`), for the query entity of the AuditEvent. Never logged. */
   readonly raw: string;
   /** The parsed JSON body. */
   readonly body?: unknown;
@@ -28,7 +28,7 @@ export interface FhirRequest {
   readonly ifNoneExist?: string | undefined;
 }
 
-/** Facts of the request that hold for each entry of a Bundle as well. */
+/** Facts of the request that apply to each entry of a Bundle as well. */
 export interface AccessContext {
   readonly caller: Caller;
   /** `X-Request-ID`: a UUID, the client's or ours. */
@@ -36,7 +36,7 @@ export interface AccessContext {
   readonly correlationId?: string | undefined;
   /** The client's network address, for `AuditEvent.agent.network`. */
   readonly clientAddress: string;
-  /** `IsUnscheduledAccessEvent` as sent; undefined when it was not. */
+  /** `IsUnscheduledAccessEvent`; undefined if it was not sent. */
   readonly unscheduledAccess: boolean | undefined;
   /** `Prefer: handling=` */
   readonly handling: 'strict' | 'lenient' | undefined;
@@ -44,7 +44,7 @@ export interface AccessContext {
   readonly preferReturn: 'minimal' | 'representation' | 'OperationOutcome' | undefined;
 }
 
-/** What is answered. `body` is JSON text, ready to send; it may leave because its AuditEvent is durable. */
+/** The answer of an interaction. `body` is JSON text that may be sent, because its AuditEvent is durable. */
 export interface FhirAnswer {
   readonly kind: 'ok' | 'created' | 'deleted' | 'not-modified';
   readonly body?: string;
@@ -56,5 +56,5 @@ export interface FhirAnswer {
   readonly warnings?: readonly Issue[];
 }
 
-/** Performs one request, audited. Throws FhirFault; the refusal itself has been audited by then. */
+/** Performs and audits one request. Throws FhirFault, once the refusal has been audited. */
 export type Perform = (request: FhirRequest, context: AccessContext) => Promise<FhirAnswer>;

@@ -7,66 +7,75 @@ import type { ShapeResource } from '../../fhir/shape/shape-resource.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { AuditWrite, SearchResult, Store, StoredResource } from '../../store/store.ts';
 
-/** Resources of one type that are kept in memory and not in the store; they are about no patient. */
+/** Resources of one type that are kept in memory instead of the store, and concern no patient. */
 export interface Directory {
   read(id: string): StoredResource | undefined;
   search(plan: SearchPlan): SearchResult;
 }
 
-/** What Subscriptions need beyond the rules of any resource; built by compose.ts from src/notification. */
+/** Rules of Subscriptions, which src/server builds from src/notification. */
 interface SubscriptionRules {
-  /** Protects `channel.header` for storage; `stored` is the version it replaces, whose secrets may be kept. */
+  /**
+   * Protects the values of `channel.header` for storage. `stored` is the version it replaces, whose secrets may be
+   * kept.
+   */
   protect(resource: unknown, stored: string | undefined): unknown;
-  /** Checks status, criteria, endpoint, headers and payload of a protected Subscription; no error: accepted. */
+  /** Checks status, criteria, endpoint, headers and payload of a protected Subscription, and returns the issues. */
   check(resource: unknown, caller: Caller): readonly Issue[];
-  /** The JSON text as it may be shown: the values of `channel.header` redacted. */
+  /** Returns the JSON text with the values of `channel.header` redacted. */
   redact(body: string): string;
-  /** Resolves when every event that is owed to the authority has its numbers. */
+  /** Resolves once each event that is owed to the authority has its numbers. */
   allNumbered(authorityId: string): Promise<void>;
-  /** A subscriber knows a number that is higher than `last`, the last one that was given: the store has been set back. */
+  /**
+   * Reports that a subscriber knows a higher event number than `last`, the last one given, which means that the store
+   * has been set back.
+   */
   reportNumberRegression(authorityId: string, subscriptionId: string, last: number, known: number): void;
-  /** A token that binds a WebSocket at `url` once, until it expires. */
+  /** Issues a token that binds a WebSocket at `url` once, until it expires. */
   issueBindingToken(
     authorityId: string,
     clientId: string,
     subscriptionIds: readonly string[],
   ): { readonly token: string; readonly expiresAtMs: number; readonly url: string };
-  /** Told after a commit that the Subscriptions of this authority changed. */
+  /** Call after a commit that changed Subscriptions of this authority. */
   changed(authorityId: string): void;
 }
 
-/** Everything that the interactions reach the world through. */
+/** Everything outside that the interactions use. */
 export interface InteractionPorts {
   readonly store: Store;
   readonly registry: () => Registry;
   readonly searchDefinitions: SearchParameterDefinitions;
-  /** All issues of a resource against the profile that this server holds for its type. */
+  /** Returns all issues of a resource against this server's profile of its type. */
   readonly validate: (resource: unknown, type: string) => readonly Issue[];
-  /** The same against the R4 type or a profile on it, by canonical URL; undefined: it is not held here. */
+  /**
+   * Returns all issues against the R4 type or a profile on it, by canonical URL; undefined if this server does not hold
+   * it.
+   */
   readonly validateBy: (resource: unknown, type: string, profile: string) => readonly Issue[] | undefined;
-  /** Reads a patch that leaves the `kept` elements as they are; throws 400 for its shape. */
+  /** Parses a patch that must not change the `kept` elements. Throws if it is malformed. */
   readonly parsePatch: (document: unknown, kept: readonly string[]) => ApplyPatch;
   readonly extract: (resource: unknown) => readonly IndexValue[];
   readonly shape: ShapeResource;
   readonly organizations: Directory;
-  /** The conformance resources of this server, by type. */
+  /** Directories of this server's conformance resources, by type. */
   readonly definitions: ReadonlyMap<string, Directory>;
   readonly subscriptions: SubscriptionRules;
-  /** Epoch milliseconds, never going backwards. */
+  /** Returns epoch milliseconds that never go back. */
   readonly clock: () => number;
-  /** An unguessable resource id. */
+  /** Returns an unguessable resource id. */
   readonly newId: () => string;
-  /** A time-ordered id for AuditEvents. */
+  /** Returns a time-ordered id for an AuditEvent. */
   readonly newAuditId: () => string;
-  /** The public base URL, without a slash at its end. */
+  /** Public URL of the FHIR base, without a slash at the end. */
   readonly baseUrl: string;
   readonly cursorKey: Buffer;
   readonly endedPlanVisibleMonths: number;
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly maxBundleEntries: number;
-  /** Makes all that an authority is owed and that waits, parked ones as if new, due now. How many it were. */
+  /** Makes all waiting deliveries of an authority due now and resets parked ones. Returns the count. */
   readonly replayDeliveries: (authorityId: string) => Promise<number>;
-  /** Told after each commit, with what became durable: wakes the dispatcher. */
+  /** Call after each commit with the AuditEvents that became durable. It wakes the dispatcher. */
   readonly committed: (audits: readonly AuditWrite[]) => void;
 }

@@ -2,14 +2,14 @@
 import { fault } from '../../fhir/fault.ts';
 import type { FhirAnswer, FhirRequest } from '../port/interaction.ts';
 
-/** Whether an answer is news to a client that sent the conditions. */
+/** Returns true if the answer differs from the one that the client has. */
 export type IsModified = (answer: Pick<FhirAnswer, 'versionId' | 'lastUpdatedMs'>) => boolean;
 
 const tag = /^(?:W\/)?"([\x21\x23-\x7e]*)"$/;
 
 /**
- * Reads `If-None-Match` and, only where there is none, `If-Modified-Since` (RFC 9110, 13.1.3: a date that is none is
- * ignored). Throws 400 for an If-None-Match that is no list of ETags; call it before anything is looked up.
+ * Parses `If-None-Match`, or if there is none, `If-Modified-Since`. An invalid date is ignored (RFC 9110, 13.1.3).
+ * Throws `invalid` for an invalid If-None-Match; call it before any read.
  */
 export function parseReadConditions({ ifNoneMatch, ifModifiedSince }: FhirRequest): IsModified {
   if (ifNoneMatch !== undefined) {
@@ -18,7 +18,7 @@ export function parseReadConditions({ ifNoneMatch, ifModifiedSince }: FhirReques
     return ({ versionId }) => versionId === undefined || !known.has(versionId);
   }
   const sinceMs = ifModifiedSince === undefined ? Number.NaN : Date.parse(ifModifiedSince);
-  // HTTP dates have no fractions of a second: neither has what Last-Modified told the client.
+  // HTTP dates have no fractions of a second, and so neither had Last-Modified.
   return ({ lastUpdatedMs }) => lastUpdatedMs === undefined || !(Math.floor(lastUpdatedMs / 1000) * 1000 <= sinceMs);
 }
 
@@ -32,7 +32,7 @@ function parseTag(text: string): string {
   return match[1] ?? '';
 }
 
-/** The answer, or where its client has it already, that it has. */
+/** Returns the answer, or `not-modified` if the client has it already. */
 export function unlessKnown(answer: FhirAnswer, isModified: IsModified): FhirAnswer {
   if (isModified(answer)) return answer;
   const { versionId, lastUpdatedMs } = answer;

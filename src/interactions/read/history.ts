@@ -14,22 +14,25 @@ import { patientsOf, showResource } from '../resource/present-resource.ts';
 import { storeView, type View } from '../resource/view.ts';
 import { mapYielding } from '../yielding/map-yielding.ts';
 
-/** Types whose versions are kept and told. */
+/** Types whose versions are kept and disclosed. */
 const versioned = ['Flag', 'Patient', 'Subscription'];
 
-/** The types that this history is of; throws 403 when there is none that the caller may have. */
+/** Returns the types of this history. Throws `forbidden` if the caller may see none. */
 function typesOf({ interaction, type }: FhirRequest, caller: Caller): readonly string[] {
   if (interaction === 'history-instance' || type !== undefined) {
     authorise(caller, type ?? '', interaction === 'history-instance' ? interaction : 'history-type');
     return [type ?? ''];
   }
   const types = versioned.filter((each) => mayPerform(caller, each, 'history-type'));
-  // Nothing at all is refused as its first type is.
+  // If the caller may see no type, the refusal is the one of the first type.
   if (types.length === 0) authorise(caller, versioned[0] ?? '', 'history-type');
   return types;
 }
 
-/** The resource whose history is asked for; 404 when it is not there for the caller, now or as what it deleted. */
+/**
+ * Returns the resource whose history is requested. Throws `not-found` unless the caller may see it, now or before its
+ * deletion.
+ */
 async function findSubject(type: string, id: string, caller: Caller, view: View): Promise<ReadResult> {
   checkId(type, id);
   const found = await view.read(type, id);
@@ -62,23 +65,23 @@ function patientsOfVersion({ type, id, body }: Pick<HistoryEntry, 'type' | 'id' 
   return type === 'Patient' ? [id] : [];
 }
 
-/** What a page of history concerns: each patient that it tells of, and the one resource that was asked for. */
+/** Describes the access of a page of history: each patient in it, and the resource that was requested. */
 function describeHistoryAccess(
   { type = '', id }: FhirRequest,
   subject: ReadResult | undefined,
   entries: readonly HistoryEntry[],
   caller: Caller,
 ): Access {
-  const told = subject?.kind === 'found' ? [subject.resource, ...entries] : entries;
+  const disclosed = subject?.kind === 'found' ? [subject.resource, ...entries] : entries;
   return {
     ...plainAccess,
-    patientIds: [...new Set(told.flatMap(patientsOfVersion))],
+    patientIds: [...new Set(disclosed.flatMap(patientsOfVersion))],
     custodianIds: [caller.organisation.id],
     ...(id === undefined || type === 'Patient' ? {} : { resource: `${type}/${id}` }),
   };
 }
 
-/** A history as it was understood, on a subject that the view shows. Throws what refuses it. */
+/** Parses and authorises a history, and reads its subject from the view. */
 async function openHistory(request: FhirRequest, context: AccessContext, view: View, ports: InteractionPorts) {
   const { caller } = context;
   const { type, id } = request;
@@ -98,7 +101,7 @@ async function openHistory(request: FhirRequest, context: AccessContext, view: V
   return { types, query, page, after, subject };
 }
 
-/** Throws what refuses a history on what the view shows. */
+/** Throws the fault that would refuse a history on the view. */
 export async function checkHistory(
   request: FhirRequest,
   context: AccessContext,
@@ -109,8 +112,8 @@ export async function checkHistory(
 }
 
 /**
- * history of a resource, of a type or of all types: the versions that vread would give this caller, newest first, audited
- * before they are told. Each page is authorised and audited anew. https://hl7.org/fhir/R4/http.html#history
+ * Performs the history of a resource, a type or all types: the versions that vread would give this caller, newest
+ * first. Each page is authorised, and audited before it is disclosed. https://hl7.org/fhir/R4/http.html#history
  */
 export async function history(
   request: FhirRequest,

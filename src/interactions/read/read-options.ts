@@ -4,18 +4,18 @@ import { type Shape, takeShape } from '../../fhir/shape/shape.ts';
 import type { AccessContext, FhirRequest } from '../port/interaction.ts';
 import { type IsModified, parseReadConditions } from './conditional-read.ts';
 
-/** How a read or vread is to be answered. */
+/** How to answer a read or vread. */
 export interface ReadOptions {
   readonly isModified: IsModified;
-  /** Undefined: the whole resource. */
+  /** Undefined for the whole resource. */
   readonly shape: Shape | undefined;
 }
 
 const ofAnyRequest = new Set(['_format', '_pretty']);
 
 /**
- * The conditions and parameters of a read. Throws 400 for malformed ones, and under strict handling for unknown ones;
- * call it before anything is looked up, so that the refusal tells nothing.
+ * Parses the conditions and parameters of a read. Throws for invalid ones and, under strict handling, for unknown ones.
+ * Call it before any read, so that the refusal discloses nothing.
  */
 export function parseReadOptions(request: FhirRequest, { handling }: Pick<AccessContext, 'handling'>): ReadOptions {
   const isModified = parseReadConditions(request);

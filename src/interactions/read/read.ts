@@ -14,13 +14,13 @@ import { visibilityRule } from '../resource/visibility-rule.ts';
 import { answerRead } from './answer-read.ts';
 import { parseReadOptions } from './read-options.ts';
 
-/** What a read finds, and whom that concerns. */
+/** A resource that was found, and the access to record. */
 interface Readable {
   readonly resource: StoredResource;
   readonly access: Access;
 }
 
-/** A Flag or Patient for NHS staff: only while a plan on the patient is visible, else as if nothing were there. */
+/** Finds a Flag or Patient for NHS staff. Throws `not-found` unless a plan on the patient is visible. */
 async function readForCareProvider(
   type: string,
   id: string,
@@ -52,7 +52,7 @@ async function readForCareProvider(
   };
 }
 
-/** What a read would answer with, on what the view shows. Throws what refuses it. */
+/** Finds the resource that a read answers with, on the view. Throws the fault that refuses it. */
 export async function findReadable(
   request: FhirRequest,
   context: AccessContext,
@@ -74,7 +74,7 @@ export async function findReadable(
   return { resource, access: describeOwnAccess(resource, caller) };
 }
 
-/** read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */
+/** Performs a read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */
 export async function read(request: FhirRequest, context: AccessContext, ports: InteractionPorts): Promise<FhirAnswer> {
   const options = parseReadOptions(request, context);
   const { resource, access } = await findReadable(request, context, storeView(ports.store), ports);

@@ -13,7 +13,10 @@ import { parseReadOptions } from './read-options.ts';
 
 const versionPattern = /^[1-9][0-9]{0,14}$/;
 
-/** The version that a vread would answer with; who may see it is decided on what the view shows. Throws what refuses it. */
+/**
+ * Finds the version that a vread answers with. The view decides whether the caller may see it. Throws the fault that
+ * refuses it.
+ */
 export async function findVersion(
   request: FhirRequest,
   context: AccessContext,
@@ -24,14 +27,14 @@ export async function findVersion(
   const { type = '', id = '', versionId = '' } = request;
   authorise(caller, type, 'vread');
   checkId(type, id);
-  // Who may see a version is decided on the resource as it is now, withdrawn or not.
+  // Access to a version depends on the current resource, even if it is withdrawn.
   const current = await view.read(type, id);
   const labels = current.kind === 'found' ? current.resource.labels : current.kind === 'deleted' ? current.labels : [];
   if (!bearsLabelFor(caller, type, labels) || !versionPattern.test(versionId)) throw notFound();
   const wanted = Number(versionId);
   const isCurrent = current.kind === 'found' && current.resource.version === wanted;
   const stored = await ports.store.readVersion(type, id, wanted);
-  // Only a view with planned writes shows a version that the store has not.
+  // A version that only the view has is planned and not stored yet.
   const version = stored.kind === 'absent' && isCurrent ? current : stored;
   if (version.kind === 'deleted') throw fault('gone', 'This version deleted the resource. Read an earlier version.');
   const { written } = versionAccess(caller, type);
@@ -39,7 +42,7 @@ export async function findVersion(
   return version.resource;
 }
 
-/** vread: an authority reads a version of its own resource. https://hl7.org/fhir/R4/http.html#vread */
+/** Performs a vread of an authority's own resource. https://hl7.org/fhir/R4/http.html#vread */
 export async function vread(
   request: FhirRequest,
   context: AccessContext,

@@ -4,19 +4,19 @@ import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
 import { type FhirFault, fault } from '../../fhir/fault.ts';
 import type { ReadResult, StoredResource } from '../../store/store.ts';
 
-/** The one answer for what is not there and for what the caller may not see. */
+/** Returns the same fault for a resource that does not exist and for one that the caller may not see. */
 export function notFound(): FhirFault {
   return fault('not-found', 'There is no such resource, or this client may not see it.');
 }
 
-/** Refuses an id that no resource of the type can have, before anything is looked up. */
+/** Throws for an id that no resource of the type can have, before any read. */
 export function checkId(type: string, id: string): void {
   if (type === 'Patient' && !isNhsNumber(id)) throw invalidNhsNumber('Patient.id');
 }
 
 /**
- * The one answer to an update of what is not there, or may not be seen: 405, as the ids are this server's.
- * https://hl7.org/fhir/R4/http.html#upsert
+ * Returns the same fault for an update of a resource that does not exist and of one that the caller may not see. It is
+ * 405, because the server chooses the ids. https://hl7.org/fhir/R4/http.html#upsert
  */
 export function notCreatedByUpdate(): FhirFault {
   return fault(
@@ -26,7 +26,10 @@ export function notCreatedByUpdate(): FhirFault {
   );
 }
 
-/** The current version of what this authority may see; 410 for its own that was deleted, else `absent`, by default 404. */
+/**
+ * Returns the current version of a resource that this authority may see. Throws `gone` if it was deleted, else the
+ * fault of `absent`.
+ */
 export function visibleToAuthority(
   result: ReadResult,
   type: string,

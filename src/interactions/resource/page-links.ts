@@ -4,14 +4,14 @@ import type { KeysetPosition, SearchQuery } from '../../fhir/search/ast.ts';
 import { type CursorBinding, openCursor, type PageStart, sealCursor } from '../../fhir/search/cursor.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 
-/** A search or history that is answered in pages. */
+/** A search or history whose result has pages. */
 export type PagedQuery = Pick<SearchQuery, 'applied' | 'cursor'> & { readonly type: string };
 
 type PagePorts = Pick<InteractionPorts, 'baseUrl' | 'clock' | 'cursorKey'>;
 
-/** How long a client may take between two pages. */
+/** How long a cursor is valid. */
 const cursorMaxAgeMs = 60 * 60_000;
-/** So many pages a client may go back without beginning again. */
+/** Maximum pages that a client can go back. */
 const rememberedPages = 5;
 
 function bind(query: PagedQuery, caller: Caller): CursorBinding {
@@ -31,14 +31,17 @@ function open(query: PagedQuery, caller: Caller, ports: PagePorts, maxAgeMs: num
   });
 }
 
-/** Where this page begins; undefined on the first one. Throws 400, 403 or 410 for a cursor that is not good for it. */
+/**
+ * Returns the position where this page starts; undefined for the first page. Throws 400, 403 or 410 for a cursor that
+ * is not valid for this query and caller.
+ */
 export function openPage(query: PagedQuery, caller: Caller, ports: PagePorts): KeysetPosition | undefined {
   return open(query, caller, ports, cursorMaxAgeMs)?.position;
 }
 
 /**
- * `self` as understood, `next` where there is more, `first` where there are several pages, and `previous` where it is
- * known without looking: a cursor remembers so many pages before its own.
+ * Renders the links of a page: `self` as the server understood it, `next` if there are more matches, `first` if there
+ * are several pages, and `previous` if the cursor remembers it.
  */
 export function renderPageLinks(
   query: PagedQuery,

@@ -1,4 +1,4 @@
-/** What a caller is shown of a stored resource, and which patients that concerns. */
+/** Renders stored resources as a caller may see them, and names the patients that they concern. */
 import type { AuditEvent } from 'fhir/r4.js';
 import { buildAccessHistoryEntry } from '../../cpis/access-history.ts';
 import type { Caller } from '../../cpis/caller.ts';
@@ -10,7 +10,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 
 type Content = Pick<StoredResource, 'type' | 'body'>;
 
-/** AuditEvents are long, and a search looks at each one several times. */
+/** AuditEvents are long and a search looks at each one several times, so that each is parsed once. */
 const parsedEvents = new WeakMap<Content, AuditEvent>();
 
 function parseEvent(resource: Content): AuditEvent {
@@ -21,7 +21,10 @@ function parseEvent(resource: Content): AuditEvent {
   return event;
 }
 
-/** Returns an AuditEvent as this caller may see it; the whole one is the same object each time. */
+/**
+ * Returns an AuditEvent as this caller may see it. If the caller may see all of it, the result is the same object each
+ * time.
+ */
 export function showEvent(caller: Caller, resource: Content): AuditEvent {
   const event = parseEvent(resource);
   return caller.role === 'care-provider'
@@ -52,7 +55,7 @@ export function patientsOf(resource: Content & Pick<StoredResource, 'id'>): read
   }
 }
 
-/** Describes an authority's access to one resource that it may see. */
+/** Describes the access of an authority to one resource that it may see. */
 export function describeOwnAccess(resource: StoredResource, caller: Caller): Access {
   const { type, id } = resource;
   return {

@@ -3,10 +3,10 @@ import type { SearchClause } from '../../fhir/search/ast.ts';
 import { searchAll } from '../../store/search-all.ts';
 import type { ReadResult, ResourceWrite, RevisionGuard, Store, StoredResource } from '../../store/store.ts';
 
-/** What the planning of a write reads. A transaction lays its own earlier entries over the store. */
+/** Reads on which a write is planned. A transaction overlays the store with its own earlier entries. */
 export interface View {
   read(type: string, id: string): Promise<ReadResult>;
-  /** Every plan on the patient that is not deleted, of whatever status and authority. */
+  /** Returns each plan on the patient that is not deleted, whatever its status and authority. */
   plansOf(patientId: string): Promise<readonly Plan[]>;
 }
 
@@ -35,11 +35,11 @@ export function storeView(store: Store): View {
 }
 
 export interface OverlayView extends View {
-  /** Makes planned writes visible to what is planned after them; no resource is written twice. */
+  /** Makes planned writes visible to later reads. Call it at most once for each resource. */
   add(writes: readonly ResourceWrite[], guards: readonly RevisionGuard[]): void;
 }
 
-/** What `find` gave for a key, found once. */
+/** Returns a function that calls `find` once for each key. */
 function remember<T>(find: (key: string) => Promise<T>): (key: string) => Promise<T> {
   const found = new Map<string, Promise<T>>();
   return (key) => {
@@ -50,8 +50,9 @@ function remember<T>(find: (key: string) => Promise<T>): (key: string) => Promis
 }
 
 /**
- * A view in which planned, uncommitted writes are already seen. Revisions stay those of the base: the guard is one. What
- * the base gave first is kept, Patients with their plans, so that no plans go with a revision that is younger than they.
+ * Builds a view that shows planned writes which are not committed yet. Revisions are taken from the base view so that
+ * the commit check still applies. The base view is read once for each resource and each patient, so that plans are
+ * never combined with a revision that is younger than they are.
  */
 export function overlayView(base: View): OverlayView {
   const written = new Map<string, ResourceWrite>();

@@ -8,21 +8,21 @@ import { parseSearch } from '../../fhir/search/parse-search.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { resolveIdentifiers } from './resolve-identifiers.ts';
 
-/** What can be searched on a type. capability-statement.json says the same. */
+/** Search parameters and results that a type offers. capability-statement.json declares the same. */
 export interface AllowedParameters {
-  /** By parameter code. */
+  /** Codes of search parameters. */
   readonly parameters: ReadonlySet<string>;
   readonly sorts: ReadonlySet<string>;
-  /** Codes with `:text`. */
+  /** Codes that take `:text`. */
   readonly texts: ReadonlySet<string>;
-  /** Codes of references without `:identifier`. */
+  /** Codes of references that do not take `:identifier`. */
   readonly literals: ReadonlySet<string>;
   readonly includes: ReadonlySet<string>;
   readonly revincludes: ReadonlySet<string>;
-  /** What `:iterate` takes besides, either way. */
+  /** Further includes that `:iterate` takes, in either direction. */
   readonly iterates: ReadonlySet<string>;
   readonly chains: ReadonlyMap<string, LinkTarget>;
-  /** What `_has` takes. */
+  /** Targets of `_has`. */
   readonly reverses: ReadonlyMap<string, LinkTarget>;
 }
 
@@ -38,7 +38,7 @@ interface AllowedParts {
   readonly reverses?: Readonly<Record<string, LinkTarget>>;
 }
 
-/** Sorted by all its parameters unless it says which. */
+/** Builds the allowed parameters of a type. Each parameter can be sorted by unless `sorts` is given. */
 function allow(parts: AllowedParts): AllowedParameters {
   return {
     parameters: new Set(parts.parameters),
@@ -63,7 +63,7 @@ const toPatient: LinkTarget = { type: 'Patient', allowed: new Set(ofPatient) };
 const toOrganization: LinkTarget = { type: 'Organization', allowed: new Set(ofOrganization) };
 const fromFlag: LinkTarget = { type: 'Flag', allowed: new Set(ofFlag) };
 
-/** What is searched on each type by an authority, and by an operator where the access table lets it. */
+/** Allowed parameters by type, for authorities, and for operators where the access table gives them the search. */
 export const allowedParameters: Readonly<Record<string, AllowedParameters>> = {
   Flag: allow({
     parameters: ofFlag,
@@ -90,19 +90,22 @@ export const allowedParameters: Readonly<Record<string, AllowedParameters>> = {
   ...Object.fromEntries([...definitionTypes].map((type) => [type, ofDefinition])),
 };
 
-/** NHS staff name one patient: what chains, `_has` and `_revinclude` would tell of others is not theirs. */
+/**
+ * NHS staff search for one patient. Chains, `_has` and `_revinclude` are not offered, because they would disclose other
+ * patients.
+ */
 const careProviderFlagParameters = allow({ parameters: ofFlag, texts: ['code'], includes: flagIncludes });
 
 /**
- * NHS staff search the access history by patient and time only: `agent` and `entity` would tell of custodian
- * authorities, `subtype` of reads that found something, and so of plans that have been withdrawn.
+ * NHS staff search the access history by patient and time only. `agent` would disclose custodian authorities, and
+ * `subtype` reads that found something, and so plans that have been withdrawn.
  */
 const accessHistoryParameters = allow({
   parameters: ['_lastUpdated', 'date', 'patient'],
   sorts: ['date', '_lastUpdated'],
 });
 
-/** How many entries of the access history are answered when the client does not say. */
+/** Default page size of the access history. */
 const accessHistoryCount = 25;
 
 const nothing = allow({ parameters: [] });
@@ -115,7 +118,7 @@ function allowedFor(type: string, caller: Caller): AllowedParameters {
   return allowedParameters[type] ?? nothing;
 }
 
-/** Parses a search of this caller, with identifiers of patients and authorities resolved to their ids. */
+/** Parses a search of this caller, and resolves identifiers of patients and authorities to their ids. */
 export function parseCallerSearch(
   type: string,
   params: readonly (readonly [string, string])[],
@@ -137,7 +140,7 @@ export function parseCallerSearch(
     reverses: served.reverses,
     definitions: ports.searchDefinitions,
     nowMs: ports.clock(),
-    // A care provider's misspelt criterion must not widen its search.
+    // A misspelt criterion of a care provider must not widen its search.
     handling: caller.role === 'care-provider' ? 'strict' : handling,
     baseUrl: ports.baseUrl,
     defaultCount: type === 'AuditEvent' ? accessHistoryCount : ports.searchDefaultCount,
@@ -153,7 +156,7 @@ export function parseCallerSearch(
   };
 }
 
-/** Parses the criteria of a Subscription: criteria of a search on AuditEvent, taken strictly and without result parameters. */
+/** Parses the criteria of a Subscription strictly, as a search on AuditEvent without result parameters. */
 export function parseCriteriaSearch(
   type: string,
   params: readonly (readonly [string, string])[],
@@ -173,7 +176,7 @@ export function parseCriteriaSearch(
   return { ...query, clauses: resolveIdentifiers(type, query.clauses, ports.registry()) };
 }
 
-/** The one patient that a search names with `patient` or `subject`; undefined when there is none, or several. */
+/** Returns the one patient that a search names with `patient` or `subject`; undefined for none or several. */
 export function namedPatient(clauses: readonly SearchClause[]): string | undefined {
   let named: string | undefined;
   for (const clause of clauses) {
@@ -186,7 +189,7 @@ export function namedPatient(clauses: readonly SearchClause[]): string | undefin
   return named;
 }
 
-/** The patient that a care provider's search names; without exactly one it is refused. */
+/** Returns the patient that a care provider's search names. Throws `required` unless it is exactly one. */
 export function requirePatient(clauses: readonly SearchClause[]): string {
   const named = namedPatient(clauses);
   if (named === undefined) {

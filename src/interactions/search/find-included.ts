@@ -10,18 +10,19 @@ import { patientsOf, showEvent } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { mapYielding } from '../yielding/map-yielding.ts';
 
-/** So many resources may accompany the matches of one page. */
+/** Maximum included resources of one page. */
 const maxIncluded = 2000;
-/** So many are read before other requests have their turn. */
+/** Maximum resources that are read before yielding to other requests. */
 const readAtOnce = 100;
 
 type Key = `${string}/${string}`;
 const keyOf = ({ type, id }: { readonly type: string; readonly id: string }): Key => `${type}/${id}`;
 
 /**
- * What accompanies the matches: for NHS staff always the organisations that own the Flags, which carry the telephones;
- * else what `_include` and `_revinclude` ask for, with `:iterate` of what was included as well, within what the caller may
- * see, each once. Throws 403 when the token's scopes do not cover reading it, 400 `too-costly` when it is too much.
+ * Finds the resources to include with the matches, each once, within the ones that the caller may see. NHS staff always
+ * get the organisations that own the Flags, because these have the telephones. Otherwise `_include` and `_revinclude`
+ * decide, and `:iterate` applies to included resources as well. Throws `forbidden` if the token's scopes do not let the
+ * caller read them, `too-costly` if there are too many.
  */
 export async function findIncluded(
   query: SearchQuery,
@@ -55,7 +56,7 @@ export async function findIncluded(
   return included;
 }
 
-/** The organisations that own the Flags, each once. */
+/** Returns the organisations that own the Flags, each once. */
 function readOwners(flags: readonly StoredResource[], ports: InteractionPorts): readonly StoredResource[] {
   const owners = new Set<string>();
   for (const { labels } of flags) owners.add(ownerOf(labels) ?? '');
@@ -83,13 +84,13 @@ const targets: Readonly<Record<string, readonly string[]>> = {
   'AuditEvent:patient': ['Patient'],
 };
 
-/** The types that the references of an include are followed to: none but those that are there. */
+/** Returns the types to which the references of an include are followed. */
 function targetsOf({ source, param, target }: Include): readonly string[] {
   const types = targets[`${source}:${param}`] ?? [];
   return target === undefined ? types : types.filter((type) => type === target);
 }
 
-/** What a resource refers to with a parameter, as the caller is shown it. */
+/** Returns the references of a resource under a parameter, as the caller may see them. */
 function referencesOf(resource: StoredResource, param: string, caller: Caller): string[] {
   if (resource.type === 'Flag') {
     if (param === 'author') return [`Organization/${ownerOf(resource.labels) ?? ''}`];
@@ -143,13 +144,13 @@ async function readVisible(
   if (type === 'Organization') return ports.organizations.read(id);
   const result = await ports.store.read(type, id);
   if (result.kind !== 'found') return undefined;
-  // A visible Flag shows its Patient to NHS staff; an authority that has withdrawn its plan sees the Patient no more.
+  // NHS staff see the Patient of a visible Flag. An authority that has withdrawn its plan no longer sees the Patient.
   const visible =
     caller.role === 'care-provider' ? type === 'Patient' : bearsLabelFor(caller, type, result.resource.labels);
   return visible ? result.resource : undefined;
 }
 
-/** The Flags that refer to the Patients among the sources. */
+/** Finds the resources that refer to the Patients among the sources. */
 async function findReferring(
   includes: readonly Include[],
   sources: readonly StoredResource[],

@@ -2,7 +2,7 @@ import type { SearchsetEntry } from '../../fhir/bundle/searchset.ts';
 import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
 import { nameParameter } from '../../fhir/search/parse-search.ts';
 
-/** Tells a lenient client which search parameters were not understood and had no effect. */
+/** Renders the warnings for search parameters that were ignored under lenient handling. */
 export function renderIgnored(names: readonly string[]): SearchsetEntry {
   const body = renderOperationOutcome(
     names.map((name) => ({

@@ -7,9 +7,9 @@ import type { Registry } from '../../registry/registry.ts';
 const recordTypes = ['Patient', 'Flag', 'Subscription', 'AuditEvent'];
 
 /**
- * Patients are referred to by their NHS number, checked wherever it enters; an identifier (`patient:identifier=` or
- * `patient.identifier=`) is the same as the literal reference. Identifiers of organisations are looked up in the
- * registry. Throws 400 INVALID_NHS_NUMBER.
+ * Resolves identifiers in clauses to literal references. Patients are identified by their NHS number, which is checked:
+ * `patient:identifier=` and `patient.identifier=` mean the same as the reference. Identifiers of organisations are
+ * looked up in the registry. Throws INVALID_NHS_NUMBER.
  */
 export function resolveIdentifiers(
   type: string,
@@ -49,7 +49,7 @@ function resolveOrganisation(value: ReferenceValue, type: string, param: string,
   if (value.kind === 'literal') {
     if (param === 'entity' && value.type === 'Patient' && !isNhsNumber(value.id)) throw invalidNhsNumber(param);
     if (value.type !== undefined || type !== 'AuditEvent') return [value];
-    // A bare id means the types that AuditEvents refer to: so it is found by exact keys.
+    // Expand a bare id to the types that AuditEvents refer to, so that it is found by exact keys.
     const types = param === 'agent' || registry.organisations.has(value.id) ? ['Organization'] : recordTypes;
     return types.map((each) => ({ ...value, type: each }));
   }

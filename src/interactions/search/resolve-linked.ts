@@ -7,13 +7,13 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { patientsOf } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 
-/** So many resources may stand at the other end of a chain or a `_has`. */
+/** Maximum resources at the other end of a chain or `_has`. */
 const maxLinkedResources = 1000;
 
 /**
- * The search with its chains and `_has` resolved to plain clauses: each is a search of its own, authorised and narrowed
- * as if the caller had made it, so that what it may not see at the other end is as if it were not there. Throws 400
- * `too-costly` when more than `maxLinkedResources` of what it may see are there.
+ * Resolves chains and `_has` to plain clauses. Each is a search of its own, authorised and narrowed as if the caller
+ * had made it, so that resources which it may not see do not count. Throws `too-costly` if there are more than
+ * `maxLinkedResources`.
  */
 export async function resolveLinked(
   query: SearchQuery,

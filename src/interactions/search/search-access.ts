@@ -22,7 +22,10 @@ function ownersOf(flags: readonly StoredResource[]): string[] {
   return [...owners].sort();
 }
 
-/** Whether the result is all that is visible on the patient, so that its owners need no second search. */
+/**
+ * Returns true if the result has every visible plan on the patient, so that no second search is needed for their
+ * owners.
+ */
 function isComplete(query: SearchQuery, plan: SearchPlan, result: SearchResult): boolean {
   return (
     query.type === 'Flag' &&
@@ -53,9 +56,9 @@ function searchVisibleFlags(patientId: string, ports: InteractionPorts): Promise
 }
 
 /**
- * What a search concerns. A care provider's names its one patient, and every authority with a visible plan on it is
- * its custodian, whatever further criteria narrowed the answer. An authority's search over its own names each patient
- * disclosed, included ones too.
+ * Describes the access of a search. A care provider's search concerns its one patient, and each authority with a
+ * visible plan on it is a custodian, even if further criteria narrowed the result. An authority's search concerns each
+ * patient that it disclosed, in included resources too.
  */
 export async function describeSearchAccess(
   query: SearchQuery,

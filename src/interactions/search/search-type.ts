@@ -18,7 +18,7 @@ import { renderIgnored } from './ignored-parameters.ts';
 import { resolveLinked } from './resolve-linked.ts';
 import { describeSearchAccess } from './search-access.ts';
 
-/** An AuditEvent of a page of 1,000 is long itself: no page of them is so long that rendering and sending it takes a while. */
+/** Maximum length of a page of AuditEvents, in characters. It bounds the time to render and send it. */
 const maxAuditPageLength = 4_000_000;
 
 function planSearch(query: SearchQuery, context: AccessContext, ports: InteractionPorts): SearchPlan {
@@ -36,7 +36,7 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
 
 async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
   const search = (wanted: SearchPlan) => searchAnywhere(wanted, ports);
-  // Counting all AuditEvents of an authority would cost more than the page: Bundle.total stands there when it is asked for.
+  // Counting all AuditEvents of an authority would cost more than the page, so that `Bundle.total` has to be asked for.
   const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
   if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
   const result = await search(plan);
@@ -47,7 +47,7 @@ async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: Intera
   return { ...result, total };
 }
 
-/** What is included has no narrative to give. https://hl7.org/fhir/R4/search.html#summary */
+/** Included resources have no narrative to return. https://hl7.org/fhir/R4/search.html#summary */
 function refuseIncludedText({ include, revinclude }: SearchQuery, shape: Shape | undefined): void {
   if (shape?.kind !== 'text' || include.length + revinclude.length === 0) return;
   throw fault('invalid', '_summary=text cannot be combined with _include or _revinclude.', {
@@ -55,7 +55,7 @@ function refuseIncludedText({ include, revinclude }: SearchQuery, shape: Shape |
   });
 }
 
-/** A search as it was understood, before anything is looked up. Throws what refuses it. */
+/** Parses and authorises a search, before any read. */
 function parseRequest(request: FhirRequest, context: AccessContext, ports: InteractionPorts) {
   const { caller, handling = 'lenient' } = context;
   const type = request.type ?? '';
@@ -68,14 +68,14 @@ function parseRequest(request: FhirRequest, context: AccessContext, ports: Inter
   return { query, shape };
 }
 
-/** Throws what refuses a search whatever it would find. */
+/** Throws the fault that refuses a search whatever it would find. */
 export function checkSearch(request: FhirRequest, context: AccessContext, ports: InteractionPorts): void {
   openPage(parseRequest(request, context, ports).query, context.caller, ports);
 }
 
 /**
- * search-type: the exact result set first, then its AuditEvent, durable, and only then the Bundle. Each page is
- * authorised and audited like a search of its own. https://hl7.org/fhir/R4/http.html#search
+ * Performs a search: finds the exact result, makes its AuditEvent durable, and only then renders the Bundle. Each page
+ * is authorised and audited as a search of its own. https://hl7.org/fhir/R4/http.html#search
  */
 export async function searchType(
   request: FhirRequest,

@@ -2,7 +2,10 @@ import type { FhirResource } from 'fhir/r4.js';
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 
-/** The resource in a request body, valid against this server's profile of its type, or a fault with all issues at once. */
+/**
+ * Returns the resource in a request body, valid against this server's profile of its type. Throws a fault with all
+ * issues at once.
+ */
 export function checkResource<T extends FhirResource>(
   body: unknown,
   type: T['resourceType'],
@@ -22,7 +25,7 @@ export function checkResource<T extends FhirResource>(
   return body as T;
 }
 
-/** Throws 422 with all issues when one is an error; warnings alone pass. */
+/** Throws `unprocessable` with all issues if one is an error. Warnings alone are accepted. */
 export function refuseErrors(issues: readonly Issue[]): void {
   if (issues.some((issue) => issue.severity === 'error' || issue.severity === 'fatal')) {
     throw new FhirFault('unprocessable', issues);

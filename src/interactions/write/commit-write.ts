@@ -11,10 +11,10 @@ import { planPatch } from './patch.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import { planUpdate } from './update.ts';
 
-/** How often a write is planned anew when what it was planned on has changed in the meantime. */
+/** Maximum times a write is planned, if the records it depends on keep changing. */
 export const maxPlans = 100;
 
-/** A condition that a write does not know must not be passed over. */
+/** Throws for a condition that is not supported for a write, because ignoring it could overwrite a resource. */
 function refuseIfNoneMatch({ ifNoneMatch }: FhirRequest): void {
   if (ifNoneMatch === undefined) return;
   throw fault(
@@ -26,7 +26,7 @@ function refuseIfNoneMatch({ ifNoneMatch }: FhirRequest): void {
   );
 }
 
-/** Plans a create, update, patch or delete on what the view shows. `newId` is the id of what it creates. */
+/** Plans a create, update, patch or delete on the view. `newId` is the id of a resource that it creates. */
 export function planWrite(
   request: FhirRequest,
   context: AccessContext,
@@ -34,7 +34,7 @@ export function planWrite(
   ports: InteractionPorts,
   newId: string,
 ): Promise<PlannedWrite> {
-  // Before anything is looked up: the refusal tells nothing of what is there.
+  // Check these before any read, so that the refusal does not disclose what is stored.
   parseIfMatch(request.ifMatch);
   refuseIfNoneMatch(request);
   switch (request.interaction) {
@@ -49,7 +49,7 @@ export function planWrite(
   }
 }
 
-/** Throws for a refusal that planning again would not change; returns when it would. */
+/** Throws if the refusal is final; returns if the write should be planned again. */
 export function checkRefusal(result: Extract<CommitResult, { kind: 'refused' }>): void {
   if (result.reason === 'duplicate-key') {
     throw fault(
@@ -68,7 +68,7 @@ export function checkRefusal(result: Extract<CommitResult, { kind: 'refused' }>)
   }
 }
 
-/** 503 after too many rounds: others kept changing what this write depends on. */
+/** Returns the fault for a write that was planned too often, because others kept changing what it depends on. */
 export function contended(): Error {
   return fault(
     'transient',
@@ -79,7 +79,7 @@ export function contended(): Error {
   );
 }
 
-/** Makes one write durable together with its AuditEvent and deliveries, and gives the answer. */
+/** Plans one write and makes it durable together with its AuditEvent and deliveries. Returns its answer. */
 export async function commitWrite(
   request: FhirRequest,
   context: AccessContext,

@@ -8,8 +8,8 @@ import { visibilityRule } from '../resource/visibility-rule.ts';
 import { parseCallerSearch } from '../search/allowed-parameters.ts';
 
 /**
- * The plan that finds what a conditional interaction means, among what the caller may see: a hidden match is no match.
- * https://hl7.org/fhir/R4/http.html#ccreate Criteria are taken strictly and may not be empty.
+ * Plans the search for the match of a conditional interaction, among the resources that the caller may see. The
+ * criteria are parsed strictly and must not be empty. https://hl7.org/fhir/R4/http.html#ccreate
  */
 export function planCriteria(
   type: string,
@@ -39,7 +39,7 @@ export function planCriteria(
   };
 }
 
-/** The one match of the criteria, or undefined; 412 when there are several. */
+/** Returns the one match of the criteria; undefined for none. Throws `precondition` for several. */
 export async function findOne(plan: SearchPlan, ports: InteractionPorts): Promise<StoredResource | undefined> {
   const { matches } = await ports.store.search(plan);
   if (matches.length > 1) {

@@ -15,8 +15,8 @@ import type { PlannedWrite } from './planned-write.ts';
 import { answerExisting } from './resource-write.ts';
 
 /**
- * create and conditional create. https://hl7.org/fhir/R4/http.html#create
- * `id` is the id that a new Flag or Subscription gets; a Patient's is its NHS number.
+ * Plans a create or conditional create. `id` is the id of a new Flag or Subscription; the id of a Patient is its NHS
+ * number. https://hl7.org/fhir/R4/http.html#create
  */
 export async function planCreate(
   request: FhirRequest,
@@ -27,7 +27,7 @@ export async function planCreate(
 ): Promise<PlannedWrite> {
   const type = request.type ?? '';
   authorise(context.caller, type, 'create');
-  // Nothing is there yet that it could name.
+  // If-Match can name no version, because nothing is there yet.
   checkIfMatch(request.ifMatch, 0);
   let ifNoneExist: SearchPlan | undefined;
   if (request.ifNoneExist !== undefined) {
@@ -39,7 +39,7 @@ export async function planCreate(
   return planNew(request.body, type, context, view, ports, id, ifNoneExist);
 }
 
-/** Plans a new resource of the type from a body. */
+/** Plans a new resource of the type from a request body. */
 export async function planNew(
   body: unknown,
   type: string,
@@ -68,7 +68,7 @@ export async function planNew(
   }
 }
 
-/** The same write, refused at commit if anything meets the condition by then. */
+/** Adds a condition to the write: the commit refuses it if a resource meets the criteria by then. */
 function onlyIf(ifNoneExist: SearchPlan | undefined, planned: PlannedWrite): PlannedWrite {
   if (ifNoneExist === undefined) return planned;
   return { ...planned, writes: planned.writes.map((write) => ({ ...write, ifNoneExist })) };

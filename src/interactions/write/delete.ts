@@ -11,9 +11,8 @@ import { planSubscriptionDeletion } from './plan-subscription-write.ts';
 import type { PlannedWrite } from './planned-write.ts';
 
 /**
- * delete and conditional delete: an authority withdraws its own Flag or Subscription; again is as good as once, and
- * criteria that nothing meets leave nothing to withdraw. Throws 412 when several do.
- * https://hl7.org/fhir/R4/http.html#delete
+ * Plans a delete or conditional delete: an authority withdraws its own Flag or Subscription. Repeating it, and criteria
+ * without a match, change nothing. Throws `precondition` for several matches. https://hl7.org/fhir/R4/http.html#delete
  */
 export async function planDelete(
   request: FhirRequest,

@@ -2,7 +2,7 @@ import { fault } from '../../fhir/fault.ts';
 
 const weakTag = /^W\/"([1-9][0-9]{0,15})"$/;
 
-/** The version that `If-Match` names; 400 for anything but one weak ETag of this server. */
+/** Parses the version that `If-Match` names. Throws `invalid` unless it is one weak ETag of this server. */
 export function parseIfMatch(ifMatch: string | undefined): number | undefined {
   if (ifMatch === undefined) return undefined;
   const match = weakTag.exec(ifMatch);
@@ -15,8 +15,8 @@ export function parseIfMatch(ifMatch: string | undefined): number | undefined {
 }
 
 /**
- * Checks `If-Match` against the current version (0: nothing is there). 400 unless it is one weak ETag of this server,
- * 412 when it names another version. https://hl7.org/fhir/R4/http.html#concurrency
+ * Checks `If-Match` against the current version; 0 means that there is none. Throws `invalid` unless it is one weak
+ * ETag of this server, `precondition` if it does not match. https://hl7.org/fhir/R4/http.html#concurrency
  */
 export function checkIfMatch(ifMatch: string | undefined, currentVersion: number): void {
   const version = parseIfMatch(ifMatch);

@@ -10,10 +10,13 @@ import { checkIfMatch } from './etag.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import { planReplacement } from './update.ts';
 
-/** No patch changes what a resource is, whose it is and whom it is about; `meta` is the server's own. */
+/**
+ * Elements that a patch cannot change: what the resource is, whose it is and whom it is about. `meta` is set by the
+ * server.
+ */
 const keptElements = ['resourceType', 'id', 'meta', 'subject', 'author'] as const;
 
-/** The one match of a conditional patch; nothing is created by it. */
+/** Finds the id of the match of a conditional patch. Throws `not-found` for none. */
 async function findId(request: FhirRequest, context: AccessContext, ports: InteractionPorts): Promise<string> {
   const criteria = planCriteria(request.type ?? '', request.query, context, ports);
   const found = await findOne(criteria, ports);
@@ -22,8 +25,8 @@ async function findId(request: FhirRequest, context: AccessContext, ports: Inter
 }
 
 /**
- * patch and conditional patch, JSON Patch or FHIRPath Patch: an update with what the patch makes of the version as its
- * reader sees it. https://hl7.org/fhir/R4/http.html#patch
+ * Plans a patch or conditional patch (JSON Patch or FHIRPath Patch) as an update with the patched content. The patch
+ * applies to the version as its client may see it. https://hl7.org/fhir/R4/http.html#patch
  */
 export async function planPatch(
   request: FhirRequest,
@@ -34,19 +37,19 @@ export async function planPatch(
   const type = request.type ?? '';
   const { caller } = context;
   authorise(caller, type, 'patch');
-  // The paths of a FHIRPath Patch are costly to read.
+  // Parsing the paths of a FHIRPath Patch is expensive.
   await serializedYield();
   const apply = ports.parsePatch(request.body, keptElements);
   if (request.id !== undefined) checkId(type, request.id);
   const id = request.id ?? (await findId(request, context, ports));
-  // What was patched is what is replaced: the plan of the update sees no younger version.
+  // The view pins the version that was patched, so that the update does not replace a younger one.
   const pinned = overlayView(view);
   const current = visibleToAuthority(await pinned.read(type, id), type, caller);
   checkIfMatch(request.ifMatch, current.version);
   const body = apply(JSON.parse(showResource(caller, current, ports)));
   const planned = await planReplacement({ ...request, id, body }, id, context, pinned, ports);
   if (mayRead(caller, type)) return planned;
-  // What the patch did not name would be read, by a client that may not read.
+  // The response would disclose elements that the patch did not name to a client that may not read.
   const { body: _, ...answer } = planned.answer;
   return { ...planned, answer };
 }

@@ -15,13 +15,13 @@ import { answerWrite, buildDeletion, buildResourceWrite, contentOf } from './res
 
 export interface FlagSubmission {
   readonly flag: Flag;
-  /** The id that the new Flag will have, or of `current`. */
+  /** Id of the new Flag, or of `current`. */
   readonly id: string;
-  /** The version that is amended, owned by the caller; undefined: a new plan. */
+  /** Version to amend, owned by the caller; undefined for a new plan. */
   readonly current: StoredResource | undefined;
 }
 
-/** The NHS number that Flag.subject names: `Patient/N`, or the same under this server's base URL. */
+/** Returns the NHS number that Flag.subject names, by `Patient/N` or the same under this server's base URL. */
 function subjectOf(flag: Flag, baseUrl: string): string {
   const reference = flag.subject.reference ?? '';
   const local = reference.startsWith(`${baseUrl}/`) ? reference.slice(baseUrl.length + 1) : reference;
@@ -36,7 +36,7 @@ function subjectOf(flag: Flag, baseUrl: string): string {
   return id;
 }
 
-/** The author is the caller's authority; a body that names another one is refused. */
+/** Throws if the body names another author than the caller's authority. */
 function refuseForeignAuthor(flag: Flag, caller: Caller, baseUrl: string): void {
   const named = flag.author?.reference;
   const own = `Organization/${caller.organisation.id}`;
@@ -47,7 +47,10 @@ function refuseForeignAuthor(flag: Flag, caller: Caller, baseUrl: string): void 
   }
 }
 
-/** The labels of a Patient once `changed` has replaced (or, undefined, removed) the plan with its id. */
+/**
+ * Builds the guard that gives a Patient its labels after `changed` has replaced the plan with its id; undefined removes
+ * the plan.
+ */
 function relabel(
   patient: StoredResource,
   plans: readonly Plan[],
@@ -69,7 +72,7 @@ function describePlanAccess(
   plans: readonly Plan[],
   ports: InteractionPorts,
 ): PlannedWrite['access'] {
-  // What was withdrawn and stays so, or was never more than withdrawn, is no movement of a child.
+  // A plan that is withdrawn, and was before or is new, does not affect other authorities.
   const moves = isHeld(plan) || plans.some((known) => known.id === plan.id && isHeld(known));
   const holders = moves ? visibleHolders(plans, visibilityRule(ports)) : [];
   const notifyIds = notifiedOfWrite(caller.organisation.id, holders);
@@ -82,7 +85,7 @@ function describePlanAccess(
   };
 }
 
-/** The Patient that a plan is about, which the caller must have matched by its birth date. */
+/** Returns the Patient of a plan. Throws unless the caller has matched it by its birth date. */
 function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Plan[]): StoredResource {
   const own = caller.organisation.id;
   const matched =
@@ -100,15 +103,15 @@ function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Pla
   return result.resource;
 }
 
-/** A plan as it was submitted, and what it replaces. */
+/** A submitted plan, and the Flag it replaces. */
 interface SubmittedFlag {
-  /** With the id, subject and author that it is stored with. */
+  /** The Flag to store, with its id, subject and author. */
   readonly flag: Flag;
   readonly known: Flag | undefined;
   readonly plan: Plan;
 }
 
-/** The plan with its author and its subject, which are never another authority and never changed. */
+/** Sets the author and the subject of a submitted plan. Throws if it names another authority or changes the subject. */
 function submitFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): SubmittedFlag {
   const { current, id } = submission;
   refuseForeignAuthor(submission.flag, caller, ports.baseUrl);
@@ -129,10 +132,12 @@ function submitFlag(submission: FlagSubmission, caller: Caller, ports: Interacti
   return { flag, known, plan: extractPlan(flag) };
 }
 
-/** The rules of a plan that need no other record: author, subject, dates. Throws a fault when one is broken. */
+/**
+ * Checks the rules of a plan that need no other record: author, subject and dates. Throws the fault of a broken one.
+ */
 export function checkSubmittedFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): void {
   const { plan } = submitFlag(submission, caller, ports);
-  // As if born when it starts: the age of the subject is a matter of its Patient.
+  // The age of the subject depends on its Patient, so that here the subject counts as born when the plan starts.
   refuseErrors(checkPlan(plan, plan.start, visibilityRule(ports).today));
 }
 
@@ -146,7 +151,7 @@ export async function planFlagWrite(
   const { current, id } = submission;
   const { flag, known, plan } = submitFlag(submission, caller, ports);
   const { patientId } = plan;
-  // The Patient is read before its plans: its revision then guards what is decided on them.
+  // The Patient is read before its plans, so that its revision guards decisions on them.
   const subject = await view.read('Patient', patientId);
   const plans = await view.plansOf(patientId);
   const patient = refuseUnmatched(subject, caller, plans);
@@ -184,7 +189,7 @@ export async function planFlagWrite(
   return { writes: [write], guards: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
 }
 
-/** Plans the withdrawal of a plan by deletion: gone for the NHS, its versions stay. */
+/** Plans the withdrawal of a plan by deletion. NHS staff no longer see it; its versions are kept. */
 export async function planFlagDeletion(
   current: StoredResource,
   caller: Caller,

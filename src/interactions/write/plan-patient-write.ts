@@ -31,13 +31,13 @@ const birthDateCorrected: Issue = {
 
 export interface PatientSubmission {
   readonly patient: Patient;
-  /** The id that the request names; undefined on a create, where the NHS number makes it. */
+  /** Id in the request; undefined for a create, where the NHS number is the id. */
   readonly requestedId: string | undefined;
   readonly ifMatch: string | undefined;
   readonly patches?: boolean;
 }
 
-/** The NHS number of a submitted Patient, which is its id. */
+/** Returns the NHS number of a submitted Patient, which is its id. */
 function nhsNumberOf(patient: Patient): string {
   const index = (patient.identifier ?? []).findIndex((identifier) => identifier.system === nhsNumberSystem);
   const value = patient.identifier?.[index]?.value ?? '';
@@ -45,7 +45,10 @@ function nhsNumberOf(patient: Patient): string {
   return value;
 }
 
-/** Whether this authority may correct the Patient: it alone holds plans on it, or nobody does and it alone submitted it. */
+/**
+ * Returns true if the authority may correct the Patient: it is the only holder of plans on it, or there is none and it
+ * is the only submitter.
+ */
 function mayCorrect(authorityId: string, holders: ReadonlySet<string>, submitters: readonly string[]): boolean {
   if (holders.size > 0) return holders.size === 1 && holders.has(authorityId);
   return submitters.every((id) => id === authorityId);
@@ -64,7 +67,7 @@ function refuseOtherNumber(
   }
 }
 
-/** The rules of a Patient that need no other record: its number, its id, a birth date in the past. */
+/** Checks the rules of a Patient that need no other record: its number, its id and a birth date in the past. */
 export function checkSubmittedPatient(
   submission: Pick<PatientSubmission, 'patient' | 'requestedId'>,
   ports: InteractionPorts,
@@ -73,18 +76,19 @@ export function checkSubmittedPatient(
   checkBirthDate(submission.patient, [], visibilityRule(ports).today);
 }
 
-/** What a submission has been decided on. */
+/** The recorded Patient that a submission is compared with. */
 interface Known {
   readonly current: StoredResource;
   readonly patient: Patient;
-  /** Of the plans that are held. */
+  /** Authorities that hold a plan on it. */
   readonly holders: ReadonlySet<string>;
   readonly submitters: readonly string[];
 }
 
 /**
- * Compares a submission with what is known and gives its warnings. Throws 409 for another child: another birth date, or,
- * from the authority that may correct it, another birth date and another name, unless it names the version it replaces.
+ * Compares a submission with the recorded Patient, and returns warnings. Throws `conflict` for another child: another
+ * birth date. An authority that may correct the Patient may change the birth date if the name agrees, or if it names
+ * the version to replace.
  */
 function match({ patient, ifMatch }: PatientSubmission, known: Patient, correctable: boolean): readonly Issue[] {
   const { wrongChild, nameWarning } = matchPatient(patient, known);
@@ -95,7 +99,7 @@ function match({ patient, ifMatch }: PatientSubmission, known: Patient, correcta
   return [birthDateCorrected, ...warnings];
 }
 
-/** A birth date is not in the future, and a corrected one keeps the rules of the plans that stand on it. */
+/** Throws for a birth date in the future, and for one that breaks a rule of the plans on the Patient. */
 function checkBirthDate(patient: Patient, plans: readonly Plan[], today: string): void {
   const birthDate = patient.birthDate ?? '';
   if (birthDate > today) {
@@ -105,7 +109,7 @@ function checkBirthDate(patient: Patient, plans: readonly Plan[], today: string)
   refuseErrors(issues.map((issue) => ({ ...issue, expression: ['Patient.birthDate'] })));
 }
 
-/** The answer to a submission that leaves the recorded details as they are. */
+/** Plans a submission that leaves the recorded details as they are. */
 function planMatched(
   { current, holders, submitters }: Known,
   warnings: readonly Issue[],
@@ -116,7 +120,7 @@ function planMatched(
   const own = caller.organisation.id;
   const labels = patientLabels(holders, [...submitters, own]);
   const guards = submitters.includes(own) ? [] : [{ type: 'Patient', id, expectRevision: revision, labels }];
-  // What the holders have recorded is not shown to an authority without a plan.
+  // The details recorded by the holders are not disclosed to an authority without a plan.
   const shown = (holders.has(own) || (holders.size === 0 && warnings.length === 0)) && mayRead(caller, 'Patient');
   const answer: FhirAnswer = shown
     ? {
@@ -132,8 +136,8 @@ function planMatched(
 }
 
 /**
- * Plans the submission of a Patient: the first one creates `Patient/<NHS number>`, a later one is matched against it and
- * corrects it where the authority may. Throws 409 when it tells of another child.
+ * Plans the submission of a Patient. The first one creates `Patient/<NHS number>`. A later one is matched against it,
+ * and corrects it if the authority may. Throws `conflict` for another child.
  */
 export async function planPatientWrite(
   submission: PatientSubmission,
@@ -150,7 +154,7 @@ export async function planPatientWrite(
   const holders = new Set(plans.map((plan) => plan.authorityId));
   const current = stored.kind === 'found' ? stored.resource : undefined;
   const submitters = current === undefined ? [] : submittersOf(current.labels);
-  // Who holds no plan submits unseen: only that another authority holds one is shared.
+  // An authority without a plan is not disclosed to the holders.
   const custodianIds = holders.has(own) ? [...holders].sort() : [own];
   const access = { patientIds: [id], custodianIds, notifyIds: [], inAccessHistory: false };
   let warnings: readonly Issue[] = [];
@@ -162,10 +166,10 @@ export async function planPatientWrite(
     checkIfMatch(ifMatch, holders.has(own) || correctable ? current.version : 0);
     const isSame = contentOf({ ...patient, id }) === contentOf(known.patient);
     if (isSame || !correctable) {
-      const told = isSame && (holders.has(own) || holders.size === 0) ? [] : [...warnings, matchedOnly];
-      return planMatched(known, told, caller, access);
+      const notes = isSame && (holders.has(own) || holders.size === 0) ? [] : [...warnings, matchedOnly];
+      return planMatched(known, notes, caller, access);
     }
-    // Who had matched another birth date has to match again before it can hold a plan.
+    // Authorities that matched the earlier birth date must match again before they can hold a plan.
     if (known.patient.birthDate !== patient.birthDate) matched = [];
   } else checkIfMatch(ifMatch, 0);
   authorise(caller, 'Patient', current === undefined ? 'create' : 'update');
@@ -179,7 +183,7 @@ export async function planPatientWrite(
   return {
     writes: [write],
     guards: [guard],
-    // A patch stays one.
+    // A patch is audited as a patch.
     access: { ...access, ...(patches ? {} : { interaction: effect }) },
     answer: { ...answerWrite(write), warnings },
   };

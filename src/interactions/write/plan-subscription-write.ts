@@ -13,11 +13,11 @@ import { answerWrite, buildDeletion, buildResourceWrite } from './resource-write
 export interface SubscriptionSubmission {
   readonly subscription: Subscription;
   readonly id: string;
-  /** The version that is replaced, owned by the caller; undefined: a new one. */
+  /** Version to replace, owned by the caller; undefined for a new Subscription. */
   readonly current: StoredResource | undefined;
 }
 
-/** Throws 422 when the authority has as many others that are not `off` as it may have. */
+/** Throws `unprocessable` if the authority has the maximum of other Subscriptions that are not `off`. */
 async function checkRoom(owner: string, id: string, ports: InteractionPorts): Promise<void> {
   const { matches } = await ports.store.search({
     type: 'Subscription',
@@ -39,7 +39,7 @@ async function checkRoom(owner: string, id: string, ports: InteractionPorts): Pr
   );
 }
 
-/** Plans the creation or replacement of a Subscription; the server activates it once it is stored. */
+/** Plans the creation or replacement of a Subscription. The server activates it once it is stored. */
 export async function planSubscriptionWrite(
   { subscription, id, current }: SubscriptionSubmission,
   caller: Caller,
@@ -71,7 +71,7 @@ export async function planSubscriptionWrite(
   };
 }
 
-/** Plans the end of a Subscription; deliveries that were owed stay owed. */
+/** Plans the deletion of a Subscription. Deliveries that are owed stay owed. */
 export function planSubscriptionDeletion(
   current: StoredResource,
   caller: Caller,

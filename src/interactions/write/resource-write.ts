@@ -7,7 +7,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { describeOwnAccess, showResource } from '../resource/present-resource.ts';
 import type { PlannedWrite } from './planned-write.ts';
 
-/** The content that a version has beside its meta, for telling whether a submission changes anything. */
+/** Returns the content of a resource without its meta, as text that is equal if nothing has changed. */
 export function contentOf(resource: FhirResource): string {
   const { meta: _, ...content } = resource;
   return JSON.stringify(sortKeys(content));
@@ -30,7 +30,7 @@ export interface NewVersion {
   readonly uniqueKeys: readonly string[];
 }
 
-/** A new version of a resource: meta is the server's own, whatever was sent; everything else is the given content. */
+/** Builds a new version of a resource. Meta is set by the server, and the other content is taken as given. */
 export function buildResourceWrite(
   resource: FhirResource,
   id: string,
@@ -58,7 +58,9 @@ export function buildResourceWrite(
   };
 }
 
-/** The tombstone that follows the current version; its labels stay, so that the owner is told 410 and not 404. */
+/**
+ * Builds the tombstone that follows the current version. It keeps the labels, so that the owner gets 410 and not 404.
+ */
 export function buildDeletion(current: StoredResource, ports: InteractionPorts): ResourceWrite {
   return {
     type: current.type,
@@ -73,7 +75,7 @@ export function buildDeletion(current: StoredResource, ports: InteractionPorts):
   };
 }
 
-/** The answer to a write that made this version. */
+/** Builds the answer to a write that made this version. */
 export function answerWrite(write: ResourceWrite): FhirAnswer {
   return {
     kind: write.version === 1 ? 'created' : 'ok',
@@ -85,8 +87,8 @@ export function answerWrite(write: ResourceWrite): FhirAnswer {
 }
 
 /**
- * A conditional create that found its resource: nothing is written, the caller's own resource is answered where its
- * scopes let it be read, and that is audited as a read.
+ * Plans a conditional create that found an existing resource. Nothing is written. The response contains the resource if
+ * the caller's scopes grant reading it, and the access is audited as a read.
  */
 export function answerExisting(existing: StoredResource, caller: Caller, ports: InteractionPorts): PlannedWrite {
   const { type, id, version, lastUpdatedMs } = existing;

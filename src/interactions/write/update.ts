@@ -14,9 +14,9 @@ import { planPatientWrite } from './plan-patient-write.ts';
 import { planSubscriptionWrite } from './plan-subscription-write.ts';
 import type { PlannedWrite } from './planned-write.ts';
 
-/** Throws 400 for a body with another id, or without one where it is required. */
+/** Throws for a body with another id, or without an id if it is required. */
 export function refuseOtherId(body: unknown, id: string, type: string, isRequired: boolean): void {
-  // What is no resource at all is refused as that.
+  // A body that is no resource is refused later.
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return;
   const named = 'id' in body ? body.id : undefined;
   if (named === id || (named === undefined && !isRequired)) return;
@@ -42,7 +42,7 @@ export async function planReplacement(
     const submission = { patient, requestedId: id, ifMatch, patches: interaction === 'patch' };
     return planPatientWrite(submission, caller, view, ports);
   }
-  // A client chooses no id: what is not there is not created, and answers as what is hidden.
+  // The server chooses the ids, so that an absent resource is not created. The fault is the same as for a hidden one.
   const current = visibleToAuthority(await view.read(type, id), type, caller, notCreatedByUpdate);
   checkIfMatch(request.ifMatch, current.version);
   refuseOtherId(request.body, id, type, request.id !== undefined);
@@ -55,8 +55,8 @@ export async function planReplacement(
 }
 
 /**
- * update and conditional update. https://hl7.org/fhir/R4/http.html#update
- * `newId` is the id that a conditional update without a match gives to what it creates.
+ * Plans an update or conditional update. `newId` is the id of a resource that a conditional update without a match
+ * creates. https://hl7.org/fhir/R4/http.html#update
  */
 export async function planUpdate(
   request: FhirRequest,
@@ -79,7 +79,7 @@ export async function planUpdate(
   authorise(context.caller, type, 'create');
   if (request.ifMatch !== undefined) checkIfMatch(request.ifMatch, 0);
   if (type !== 'Patient' && typeof request.body === 'object' && request.body !== null && 'id' in request.body) {
-    // An id of one's own choice must not tell whether it is taken by another authority.
+    // A chosen id is refused whether or not it exists, so that it does not disclose another authority's resource.
     throw notCreatedByUpdate();
   }
   const planned = await planNew(request.body, type, context, view, ports, newId, criteria);
