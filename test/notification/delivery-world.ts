@@ -27,6 +27,7 @@ import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store, StoredResource } from '../../src/store/store.ts';
 import { storeUnavailable } from '../../src/store/store-unavailable.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
@@ -96,7 +97,7 @@ export interface World {
   statusOf(id: string): Promise<{ status: string; error?: string; version: number }>;
   backlogOf(authority: string): Promise<DeliveryBacklog | undefined>;
   /** Resolves when the authority is owed nothing. */
-  drained(authority: string, limitMs?: number): Promise<void>;
+  drained(authority: string): Promise<void>;
   /** Lets a manual clock go on, with all that is due on the way sent and settled. */
   pass(clock: ManualClock, byMs: number): Promise<void>;
   stop(): Promise<void>;
@@ -249,15 +250,8 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       return { status, version: found.resource.version, ...(error === undefined ? {} : { error }) };
     },
     backlogOf,
-    drained: async (authority, limitMs = 60_000) => {
-      const endMs = Date.now() + limitMs;
-      for (;;) {
-        const row = await backlogOf(authority);
-        if (row === undefined || row.undelivered === 0) return;
-        if (Date.now() > endMs) throw new Error(`${row.undelivered} are still owed to ${authority}`);
-        await new Promise((next) => setTimeout(next, 5));
-      }
-    },
+    drained: (authority) =>
+      waitUntil(`nothing to be owed to ${authority}`, async () => !((await backlogOf(authority))?.undelivered ?? 0)),
     pass: (manual, byMs) =>
       manual.advance(byMs, async () => {
         for (let quiet = 0; quiet < 3; ) {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as settled } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import t from 'tap';
 import { startAlarmLoop } from '../../../src/notification/alarms/alarm-loop.ts';
@@ -15,6 +15,7 @@ import { audit } from '../../contract/fixtures.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openMemoryDeliveries } from '../../support/memory-deliveries.ts';
 import { openReceiver } from '../../support/receiver.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 const hourMs = 3_600_000;
 const startMs = Date.parse('2026-11-20T09:00:00Z');
@@ -91,7 +92,6 @@ t.test('a breach is recorded when the store takes it, and told once however ofte
       onBreach: (breach) => told.push(breach),
       onError: (error) => errors.push(error),
     });
-  const settled = () => sleep(1);
   const first = watch();
   await clock.advance(10 * 60_000, settled);
   t.equal(errors.length, 3);
@@ -134,13 +134,13 @@ t.test(
       logger: buildLogger({ level: 'info', destination }),
       webhookUrl: `${webhook.origin}/alarms`,
     });
-    await clock.advance(2 * hourMs, () => sleep(1));
+    await clock.advance(2 * hourMs, settled);
     await webhook.waitFor(1);
-    await sleep(50);
-    await clock.advance(10_000, () => sleep(1));
+    await waitUntil('the failure to be logged', () => lines.some((line) => line.includes('alarm webhook')));
+    await clock.advance(10_000, settled);
     await webhook.waitFor(2);
     aheadMs = 86_400_000;
-    await clock.advance(23 * hourMs, () => sleep(1));
+    await clock.advance(23 * hourMs, settled);
     t.match(JSON.parse(webhook.received[1]?.body ?? ''), {
       event: 'delivery-alarm',
       authority: 'E08000035',

@@ -4,6 +4,7 @@ import { backport } from '../../../src/fhir/subscription/backport.ts';
 import { leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { openWorld, world } from '../delivery-world.ts';
 
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
@@ -69,12 +70,8 @@ const eventsOf = (endpoint: Receiver, path?: string): Told[] =>
     .filter(({ type }) => type === 'event-notification');
 /** Resolves when so many different events have arrived, on the path where one is given. */
 async function endpointHas(endpoint: Receiver, count: number, path?: string): Promise<void> {
-  for (let round = 0; round < 500; round += 1) {
-    const at = eventsOf(endpoint, path);
-    if (new Set(at.flatMap(({ numbers }) => numbers)).size >= count) return;
-    await new Promise((next) => setTimeout(next, 10));
-  }
-  throw new Error('they did not arrive');
+  const arrived = (): number => new Set(eventsOf(endpoint, path).flatMap(({ numbers }) => numbers)).size;
+  await waitUntil(`${count} events at the endpoint`, () => arrived() >= count);
 }
 
 const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);

@@ -6,6 +6,7 @@ import { type Binding, renderBindingToken } from '../../../src/notification/chan
 import type { SocketChannel } from '../../../src/notification/channels/socket-session.ts';
 import { kent, leeds } from '../../support/authorities.ts';
 import { type ManualClock, manualClock } from '../../support/manual-clock.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { bindingKey, type World, world } from '../delivery-world.ts';
 
 const startMs = Date.parse('2026-11-20T09:00:00Z');
@@ -95,14 +96,6 @@ function tokenFor(clock: Pick<ManualClock, 'now'>, owner: string, ids: readonly 
   return renderBindingToken({ ...binding, ...over }, bindingKey);
 }
 
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; tries < 2_000; tries += 1) {
-    if (condition()) return;
-    await new Promise((next) => setTimeout(next, 5));
-  }
-  throw new Error(`not so: ${what}`);
-}
-
 const statusIn = (text: string): Parameters => (JSON.parse(text) as Bundle).entry?.[0]?.resource as Parameters;
 const typeIn = (text: string): string | undefined =>
   statusIn(text).parameter?.find(({ name }) => name === 'type')?.valueCode;
@@ -121,20 +114,20 @@ t.test(
     const [slow, other] = [connect(opened), connect(opened)];
     slow.say(`bind-with-token ${tokenFor(clock, leeds, [slowId])}`);
     other.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
-    await until(() => slow.texts.length === 1 && other.texts.length === 1, 'handshakes');
+    await waitUntil('handshakes', () => slow.texts.length === 1 && other.texts.length === 1);
     slow.read(false);
     for (let round = 0; round < 30; round += 1) {
       await opened.owe(leeds, 20);
       await opened.topics.numbers.allNumbered(leeds);
     }
-    await until(() => slow.unsent === 1, 'a Bundle that does not leave');
+    await waitUntil('a Bundle that does not leave', () => slow.unsent === 1);
     await opened.owe(kent, 25);
     await opened.topics.numbers.allNumbered(kent);
-    await until(() => other.texts.flatMap(numbersIn).length === 25, 'what the other is told');
+    await waitUntil('what the other is told', () => other.texts.flatMap(numbersIn).length === 25);
     t.equal(slow.maxUnsent, 1);
     t.ok(slow.texts.flatMap(numbersIn).length <= 10, 'one Bundle of ten');
     slow.read(true);
-    await until(() => slow.texts.flatMap(numbersIn).length === 600, 'the rest');
+    await waitUntil('the rest', () => slow.texts.flatMap(numbersIn).length === 600);
     t.same(
       slow.texts.flatMap(numbersIn),
       Array.from({ length: 600 }, (_, index) => index + 1),
@@ -143,7 +136,7 @@ t.test(
     t.ok(slow.texts.every((text) => numbersIn(text).length <= 10));
     t.match(await opened.backlogOf(leeds), { undelivered: 600, delivered: 0 }, 'what is sent is not yet delivered');
     slow.say(`ack ${slowId} 600`);
-    await until(() => slow.texts.includes(`acknowledged ${slowId} 600`), 'the acknowledgement');
+    await waitUntil('the acknowledgement', () => slow.texts.includes(`acknowledged ${slowId} 600`));
     await opened.pass(clock, 1_000);
     t.match(await opened.backlogOf(leeds), { undelivered: 0, delivered: 600 });
   },
@@ -178,19 +171,19 @@ t.test('an authority has ten connections, each with a token of its own', async (
   const id = await opened.subscribe(leeds, '', socketSubscription(10));
   const bound = Array.from({ length: 10 }, () => connect(opened));
   for (const socket of bound) socket.say(`bind-with-token ${tokenFor(clock, leeds, [id])}`);
-  await until(() => bound.every(({ texts }) => texts.length === 1), 'handshakes');
+  await waitUntil('handshakes', () => bound.every(({ texts }) => texts.length === 1));
   const eleventh = connect(opened);
   eleventh.say(`bind-with-token ${tokenFor(clock, leeds, [id])}`);
-  await until(() => eleventh.closed !== undefined, 'the eleventh is refused');
+  await waitUntil('the eleventh is refused', () => eleventh.closed !== undefined);
   t.same(eleventh.closed, { code: 1013, reason: 'this authority has too many connections' });
   t.same(eleventh.texts, []);
   const otherId = await opened.subscribe(kent, '', socketSubscription(10));
   const other = connect(opened);
   other.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
-  await until(() => other.texts.length === 1, 'another authority binds');
+  await waitUntil('another authority binds', () => other.texts.length === 1);
   await opened.owe(leeds, 1);
   await opened.topics.numbers.allNumbered(leeds);
-  await until(() => bound.every(({ texts }) => texts.length === 2), 'each is told');
+  await waitUntil('each is told', () => bound.every(({ texts }) => texts.length === 2));
   t.equal(other.texts.length, 1);
 });
 
@@ -202,9 +195,10 @@ t.test('bindings that fail: nothing is sent, and the connection is closed', asyn
   const refused = async (name: string, text: string, code = 1008): Promise<void> => {
     const socket = connect(opened);
     socket.say(text);
-    for (let tries = 0; tries < 200 && socket.closed === undefined; tries += 1) {
-      await clock.advance(100, () => new Promise((next) => setTimeout(next, 2)));
-    }
+    await waitUntil(`${name}: closed`, async () => {
+      await clock.advance(100, async () => undefined);
+      return socket.closed !== undefined;
+    });
     t.equal(socket.closed?.code, code, name);
     t.same(socket.texts, [], name);
   };
@@ -217,18 +211,18 @@ t.test('bindings that fail: nothing is sent, and the connection is closed', asyn
   const token = tokenFor(clock, leeds, [id]);
   const first = connect(opened);
   first.say(`bind-with-token ${token}`);
-  await until(() => first.texts.length === 1, 'the first use');
+  await waitUntil('the first use', () => first.texts.length === 1);
   await refused('used before', `bind-with-token ${token}`);
   t.equal(typeIn(first.texts[0] ?? ''), 'handshake');
 
   first.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
-  await until(() => first.closed !== undefined, 'a bound connection does not go over to another authority');
+  await waitUntil('a bound connection does not go over to another authority', () => first.closed !== undefined);
   t.equal(first.closed?.code, 1008);
 
   const talker = connect(opened);
   talker.say(`bind-with-token ${tokenFor(clock, leeds, [id])}`);
-  await until(() => talker.texts.length === 1, 'bound');
+  await waitUntil('bound', () => talker.texts.length === 1);
   for (let count = 0; count <= 100; count += 1) talker.say(`ack ${id} 1`);
-  await until(() => talker.closed !== undefined, 'too many messages at once');
+  await waitUntil('too many messages at once', () => talker.closed !== undefined);
   t.equal(talker.closed?.code, 1008);
 });

@@ -319,7 +319,7 @@ t.test('a restart loses nothing, and a stop gives the leases back at once', asyn
     await second.stop();
     second.remove();
   });
-  await second.drained(leeds, 3_000);
+  await second.drained(leeds);
   t.same(new Set(eventsAt(endpoint)), new Set(ids));
   t.equal(endpoint.received.length, 22);
   t.match(await second.backlogOf(leeds), { undelivered: 0, delivered: 20 });

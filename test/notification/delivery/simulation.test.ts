@@ -1,14 +1,16 @@
 /**
- * The real dispatcher in virtual time: thousands of days that never were. `SIMULATION_SEED=1234` replays one seed and tells
- * of its plan, `SIMULATION_SEEDS=100000` runs more of them.
+ * Runs the real dispatcher in virtual time, through outages, crashes and clock changes drawn from a seed.
+ * `SIMULATION_SEED=1234` replays one seed and prints its plan; `SIMULATION_SEEDS=2000` runs that many, and
+ * `SIMULATION_FIRST_SEED=5001` starts at another one.
  */
 import t from 'tap';
 import type { SimulationPlan } from '../../support/simulation/plan.ts';
 import { simulateDelivery } from '../../support/simulation/simulate-delivery.ts';
 
 t.setTimeout(600_000);
-const { SIMULATION_SEED: one, SIMULATION_SEEDS: many = '300' } = process.env;
-const seeds = one === undefined ? Array.from({ length: Number(many) }, (_, index) => index + 1) : [Number(one)];
+const { SIMULATION_SEED: one, SIMULATION_SEEDS: many = '300', SIMULATION_FIRST_SEED: first = '1' } = process.env;
+const seeds =
+  one === undefined ? Array.from({ length: Number(many) }, (_, index) => Number(first) + index) : [Number(one)];
 
 t.test(
   'whatever goes on, nothing is lost, nothing goes astray, and the 24 hours are kept',

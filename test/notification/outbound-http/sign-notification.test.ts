@@ -15,7 +15,7 @@ import { readPublicKeys, verifyNotification } from '../../../src/notification/ou
 import { parseRegistry } from '../../../src/registry/parse-registry.ts';
 import { parseWebhookSecret } from '../../../src/registry/parse-webhook-secret.ts';
 import { openReceiver } from '../../support/receiver.ts';
-import { runCpis } from '../../support/run-cpis.ts';
+import { runCommandHere, runCpis } from '../../support/run-cpis.ts';
 import { openWorld } from '../../support/running-server.ts';
 import { freshPlan, submit } from '../../support/submissions.ts';
 
@@ -116,7 +116,7 @@ t.test(
     const command = ['verify-notification', '--headers', headers];
     t.match(await runCpis([...command, '--keys', keysUrl], { input: body }), { code: 0, out: /^valid: .*v1a/ });
     t.match(
-      await runCpis([
+      await runCommandHere([
         ...command,
         '--secrets',
         file('secrets', `${secretOf(9)}\n${next}\n`),
@@ -125,21 +125,21 @@ t.test(
       ]),
       { code: 0, out: /scheme v1\n/ },
     );
-    t.match(await runCpis([...command, '--keys', keysUrl], { input: `${second.body} ` }), {
+    t.match(await runCommandHere([...command, '--keys', keysUrl], `${second.body} `), {
       code: 1,
       out: /^not valid: no signature fits/,
     });
     const stale = { ...headersOf(second), 'webhook-timestamp': '1000000000' };
     const staleFile = file('stale.json', JSON.stringify(stale));
     t.match(
-      await runCpis(
+      await runCommandHere(
         ['verify-notification', '--headers', staleFile, '--keys', file('keys.json', JSON.stringify({ keys }))],
-        { input: body },
+        body,
       ),
       { code: 1, out: /too long ago/ },
     );
-    t.match(await runCpis([...command], { input: body }), { code: 2, err: /Set --keys or --secrets/ });
-    t.match(await runCpis([...command, '--keys', headers], { input: body }), { code: 2, err: /no JWK Set/ });
+    t.match(await runCommandHere([...command], body), { code: 2, err: /Set --keys or --secrets/ });
+    t.match(await runCommandHere([...command, '--keys', headers], body), { code: 2, err: /no JWK Set/ });
     t.notMatch(world.log(), /whsec_|webhook-signature/);
   },
 );
@@ -181,7 +181,7 @@ t.test('case 30: the keys of the server change: both sign until the old one is d
   const both = await send('');
   t.strictSame(schemesOf(both), ['v1a', 'v1a', 'v1'], 'an empty notification is signed too');
   t.equal(verdictBy(one, both, ''), 'valid', 'by the old key');
-  const dropped = await runCpis(['keygen', '--notification-keys', file, '--drop-old']);
+  const dropped = await runCommandHere(['keygen', '--notification-keys', file, '--drop-old']);
   t.match(dropped, { code: 0, err: /Keys in the file: 1\./ });
   t.strictSame(JSON.parse(dropped.out).keys, [rotated.publicJwks.keys[0]], 'the newest is kept');
   const now = await send('{"é":1}');
@@ -241,7 +241,7 @@ t.test('what is not a valid signature is said to be none', async (t) => {
 t.test('keys and secrets of clients', async (t) => {
   const folder = folderOf(t);
   const out = join(folder, 'key.json');
-  const made = await runCpis(['keygen', '--out', out, '--kid', 'northmoor-2027']);
+  const made = await runCommandHere(['keygen', '--out', out, '--kid', 'northmoor-2027']);
   t.equal(made.code, 0);
   t.equal(statSync(out).mode & 0o777, 0o600);
   const publicJwk = JSON.parse(made.out);
@@ -250,15 +250,15 @@ t.test('keys and secrets of clients', async (t) => {
   const kept = readFileSync(out, 'utf8');
   t.match(await runCpis(['keygen', '--out', out]), { code: 1, err: /already exists and was not changed/ });
   t.equal(readFileSync(out, 'utf8'), kept);
-  const rsa = await runCpis(['keygen', '--out', join(folder, 'rsa.json'), '--alg', 'RS512']);
-  const secret = (await runCpis(['keygen', '--webhook-secret'])).out.trim();
+  const rsa = await runCommandHere(['keygen', '--out', join(folder, 'rsa.json'), '--alg', 'RS512']);
+  const secret = (await runCommandHere(['keygen', '--webhook-secret'])).out.trim();
   for (const args of [
     ['keygen'],
     ['keygen', '--out', 'x', '--alg', 'HS256'],
     ['keygen', '--out', 'x', '--kid', 'a b'],
     ['keygen', '--ou'],
   ]) {
-    t.match(await runCpis(args), { code: 2 }, args.join(' '));
+    t.match(await runCommandHere(args), { code: 2 }, args.join(' '));
   }
 
   const client = (over: object) => ({
