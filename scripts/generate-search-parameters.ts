@@ -3,7 +3,8 @@
  * sorted by type and code.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { SearchParameter, SearchParameterFile } from '../src/fhir/definitions/search-parameters.ts';
+import type { SearchParameter } from '../src/fhir/definitions/search-parameter.ts';
+import type { SearchParameterFile } from '../src/fhir/definitions/search-parameters.ts';
 import { type SearchParameterResource, slimSearchParameter } from '../src/fhir/definitions/slim-search-parameter.ts';
 
 const types = [

@@ -53,7 +53,7 @@ function organisationAgent(caller: Caller): AuditEventAgent | undefined {
   };
 }
 
-/** The server does something by itself: it is both ends. */
+/** Builds the agents of a change by the server itself, which is both source and destination. */
 function buildServerAgents(baseUrl: string): AuditEventAgent[] {
   const server = { who: { display: 'cpis-fhir' }, network: { address: baseUrl, type: '5' } } as const;
   return [
@@ -62,7 +62,7 @@ function buildServerAgents(baseUrl: string): AuditEventAgent[] {
   ];
 }
 
-/** The agents of BALP: client and server (their roles swap on a read), user and organisation. */
+/** Builds the agents of BALP: client and server, whose roles swap on a read, then the user and the organisation. */
 function buildCallerAgents(facts: AccessFacts, baseUrl: string): AuditEventAgent[] {
   if (facts.byServer === true) return buildServerAgents(baseUrl);
   const reads = facts.interaction === 'read' || facts.interaction === 'vread';
@@ -104,7 +104,7 @@ function buildCallerAgents(facts: AccessFacts, baseUrl: string): AuditEventAgent
   return agents;
 }
 
-/** AuditEvent.agent: as pieces of JSON text, and the references in it. */
+/** `AuditEvent.agent` as pieces of JSON text, and the references in it. */
 export interface RenderedAgents {
   readonly pieces: readonly AuditPiece[];
   readonly references: readonly string[];
@@ -120,8 +120,8 @@ interface KeptAgents extends Pick<AccessFacts, 'interaction' | 'clientAddress'> 
 const callerAgents = new WeakMap<Caller, KeptAgents[]>();
 
 /**
- * A token makes many requests, whose own agents are the same: their text is kept as long as its Caller. The token's id
- * stands apart, so that the texts are the same for the professional's next token too.
+ * Renders the caller's agents, and keeps their text as long as the Caller because a token makes many requests. The
+ * token's id is a piece of its own, so that the other pieces stay the same for the professional's next token.
  */
 function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents {
   const { caller, interaction, clientAddress } = facts;
@@ -161,7 +161,7 @@ function renderCustodian(id: string): { readonly reference: string; readonly pie
   return rendered;
 }
 
-/** The caller's agents, then the custodians. */
+/** Renders the caller's agents, then the custodians. */
 export function renderAgents(facts: AccessFacts, baseUrl: string): RenderedAgents {
   const own = renderCallerAgents(facts, baseUrl);
   const pieces = [...own.pieces];

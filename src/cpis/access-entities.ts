@@ -3,7 +3,7 @@ import type { AccessFacts, AuditPiece } from './access-facts.ts';
 import { domainResource, patientRole, person, queryRole, requestIdType, systemObject } from './audit-codes.ts';
 import { interactionTable } from './interaction-table.ts';
 
-/** AuditEvent.entity: as pieces of JSON text, and the references in it, each once. */
+/** `AuditEvent.entity` as pieces of JSON text, and the references in it, each once. */
 export interface RenderedEntities {
   readonly pieces: readonly AuditPiece[];
   readonly references: readonly string[];
@@ -15,7 +15,7 @@ const domain = { text: `},${membersOf({ type: systemObject, role: domainResource
 const patient = { text: `},${membersOf({ type: person, role: patientRole })}},{"what":{` };
 const requestId = { text: `}},${membersOf({ type: requestIdType })}` };
 
-/** The entities of BALP: the query, the resource, the patients, the request's ids. Only what differs is rendered anew. */
+/** Renders the entities of BALP: the query, the resource, the patients and the ids of the request. */
 export function renderEntities(facts: AccessFacts): RenderedEntities {
   const references = new Set<string>();
   const pieces: AuditPiece[] = [];

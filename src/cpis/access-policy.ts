@@ -5,7 +5,7 @@ import { interactionTable, type TypeInteraction } from './interaction-table.ts';
 import { accessHistoryLabel, ownerLabel, viewerLabel } from './labels.ts';
 import { visibilityClauses } from './visibility.ts';
 
-/** The conformance resources of this server: the same for everybody, about no patient. */
+/** Types of the conformance resources of this server. They are the same for everybody and concern no patient. */
 export const definitionTypes: ReadonlySet<string> = new Set([
   'CapabilityStatement',
   'CodeSystem',
@@ -23,7 +23,7 @@ const definitionRow: Row = {
   operator: ['read', 'search-type'],
 };
 
-/** What an authority does with resources of its own. */
+/** Interactions that an authority has on resources of its own. */
 const ownResource: readonly TypeInteraction[] = [
   'read',
   'vread',
@@ -36,10 +36,7 @@ const ownResource: readonly TypeInteraction[] = [
   'validate',
 ];
 
-/**
- * The access table. Everything that is not listed is denied: a type, an interaction or a role without an entry does not
- * answer.
- */
+/** The access table. A type, interaction or role without an entry is denied. */
 export const accessTable: Readonly<Record<string, Row>> = {
   Flag: {
     authority: [...ownResource, 'delete'],
@@ -64,24 +61,27 @@ export const accessTable: Readonly<Record<string, Row>> = {
   ...Object.fromEntries([...definitionTypes].map((type) => [type, definitionRow])),
 };
 
-/** Whether the caller's role is given this interaction on this type. */
+/** Returns true if the access table gives the caller's role this interaction on this type. */
 function isGiven(caller: Caller, type: string, interaction: TypeInteraction): boolean {
   const row = Object.hasOwn(accessTable, type) ? accessTable[type] : undefined;
   return row?.[caller.role]?.includes(interaction) === true;
 }
 
-/** Whether the token's scopes cover it. */
+/** Returns true if the token's scopes grant the permission. */
 function isGranted(caller: Caller, type: string, permission: Permission): boolean {
   return caller.grants.get(type)?.has(permission) === true || caller.grants.get('*')?.has(permission) === true;
 }
 
-/** Whether `authorise` would let an authority or operator pass. */
+/**
+ * Returns true if `authorise` would accept this caller, except for the professional that it requires of a care
+ * provider.
+ */
 export function mayPerform(caller: Caller, type: string, interaction: TypeInteraction): boolean {
   const { permission } = interactionTable[interaction];
   return isGiven(caller, type, interaction) && (permission === undefined || isGranted(caller, type, permission));
 }
 
-/** Throws 404 for a type, 405 for an interaction on it, that no role is given, at the `expression` that asks for it. */
+/** Throws `not-found` for a type, or `method` for an interaction, that the access table gives to no role. */
 export function refuseNotServed(type: string, interaction: TypeInteraction, expression: readonly string[]): void {
   const row = Object.hasOwn(accessTable, type) ? accessTable[type] : undefined;
   if (row === undefined) {
@@ -99,7 +99,10 @@ export function refuseNotServed(type: string, interaction: TypeInteraction, expr
   }
 }
 
-/** Throws 403 unless the caller's role is given this interaction on this type and the token's scopes cover it. */
+/**
+ * Throws `forbidden` unless the access table gives the interaction to the caller's role and the token's scopes grant
+ * it. A care provider must also name its professional.
+ */
 export function authorise(caller: Caller, type: string, interaction: TypeInteraction): void {
   if (!isGiven(caller, type, interaction)) {
     throw fault(
@@ -107,7 +110,7 @@ export function authorise(caller: Caller, type: string, interaction: TypeInterac
       `A client with the role ${caller.role} may not perform ${interaction} on this resource type.`,
     );
   }
-  // What whoever can reach the server could read in its source needs no scope.
+  // Definitions need no scope because they are public.
   if (definitionTypes.has(type)) return;
   const { permission } = interactionTable[interaction];
   if (permission !== undefined && !isGranted(caller, type, permission)) {
@@ -124,20 +127,20 @@ export function authorise(caller: Caller, type: string, interaction: TypeInterac
   }
 }
 
-/** Whether the token's scopes let a write answer with the resource. */
+/** Returns true if the token's scopes let the response to a write contain the resource. */
 export function mayRead(caller: Caller, type: string): boolean {
   return isGranted(caller, type, 'r');
 }
 
 export interface VisibilityRule {
-  /** The date in Europe/London, `YYYY-MM-DD`. */
+  /** Date in Europe/London, `YYYY-MM-DD`. */
   readonly today: string;
   readonly endedPlanVisibleMonths: number;
 }
 
 /**
- * The clauses that narrow every search of this caller on a type to what it may see. A type without a rule for the
- * role is narrowed to nothing.
+ * Returns the clauses that narrow each search of this caller on a type to the resources it may see. They match nothing
+ * if the role has no rule for the type.
  */
 export function narrow(caller: Caller, type: string, rule: VisibilityRule): readonly SearchClause[] {
   const nothing: readonly SearchClause[] = [{ kind: 'label', any: [] }];
@@ -157,7 +160,7 @@ export function narrow(caller: Caller, type: string, rule: VisibilityRule): read
   return nothing;
 }
 
-/** Whether an authority may see a resource that bears these labels, when it is read by its id. */
+/** Returns true if the labels of a resource show it to this authority, when it reads the resource by id. */
 export function bearsLabelFor(caller: Caller, type: string, labels: readonly string[]): boolean {
   if (caller.role !== 'authority') return false;
   const id = caller.organisation.id;

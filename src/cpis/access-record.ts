@@ -14,7 +14,7 @@ const typeText = JSON.stringify({
 
 let lastSource: { readonly baseUrl: string; readonly piece: AuditPiece } | undefined;
 
-/** AuditEvent.source and the name of what follows it, the same for each event. */
+/** Renders `AuditEvent.source` and the name of the next member, which are the same in each event. */
 function renderSource({ baseUrl }: AuditSource): AuditPiece {
   if (lastSource?.baseUrl !== baseUrl) {
     const element: AuditEvent['source'] = {
@@ -43,8 +43,8 @@ function kindOf({ interaction, outcome, patientIds }: AccessFacts): Kind {
 const kinds = new Map<InteractionCode, Map<Kind, AuditPiece>>();
 
 /**
- * From after `meta.lastUpdated` to before `recorded`: the same for each event of its kind. A refusal claims no profile of
- * BALP.
+ * Renders the text between `meta.lastUpdated` and `recorded`, which is the same in each event of a kind. A refusal
+ * claims no profile of BALP.
  */
 function renderKind(facts: AccessFacts): AuditPiece {
   const { interaction } = facts;
@@ -104,8 +104,8 @@ function render(facts: AccessFacts, source: AuditSource): RenderedRecord {
 }
 
 /**
- * What the store's `AuditWrite` takes. Its text is rendered when it is first asked for: a store that writes many together
- * asks for them one after the other.
+ * The `AuditWrite` of an access. Its text is rendered on first use, so that a store that writes many AuditEvents
+ * renders them one after another.
  */
 class AccessRecord {
   readonly #facts: AccessFacts;
@@ -160,7 +160,10 @@ class AccessRecord {
   }
 }
 
-/** Who may see the event: its custodians, the authority that acted, and NHS staff if it belongs to the access history. */
+/**
+ * Labels the event for those who may see it: its custodians, the acting authority, and NHS staff if it belongs to the
+ * access history.
+ */
 function labelsOf({ custodianIds, caller, inAccessHistory }: AccessFacts): readonly string[] {
   const labels = custodianIds.map(viewerLabel);
   const acting = caller?.role === 'authority' ? caller.organisation.id : undefined;

@@ -3,7 +3,7 @@ import type { Caller } from './caller.ts';
 import type { Plan } from './plan.ts';
 import { isVisible } from './visibility.ts';
 
-/** The authorities that hold a visible plan among these, in order of their ids. */
+/** Returns the authorities that hold a visible plan among these, sorted by id. */
 export function visibleHolders(plans: readonly Plan[], rule: VisibilityRule): string[] {
   const holders = new Set<string>();
   for (const plan of plans) {
@@ -13,14 +13,17 @@ export function visibleHolders(plans: readonly Plan[], rule: VisibilityRule): st
 }
 
 /**
- * A read is silent when the client says so (`IsUnscheduledAccessEvent: false`) and is registered for it. Left out means
- * unscheduled.
+ * Returns true for a read that the client declares silent (`IsUnscheduledAccessEvent: false`) and is registered for.
+ * Without the header, a read counts as unscheduled.
  */
 export function isSilent(caller: Caller, unscheduledAccess: boolean | undefined): boolean {
   return unscheduledAccess === false && caller.silentReads;
 }
 
-/** Who is told of a care provider's read: each holder of a visible plan, unless the read is silent. */
+/**
+ * Returns the authorities to notify of a care provider's read: each holder of a visible plan, unless the read is
+ * silent.
+ */
 export function notifiedOfRead(
   caller: Caller,
   holders: readonly string[],
@@ -29,7 +32,9 @@ export function notifiedOfRead(
   return caller.role === 'care-provider' && !isSilent(caller, unscheduledAccess) ? holders : [];
 }
 
-/** Who is told when an authority writes a plan: the other holders of visible plans on the patient, never the acting one. */
+/**
+ * Returns the authorities to notify when an authority writes a plan: the other holders of visible plans on the patient.
+ */
 export function notifiedOfWrite(actingAuthorityId: string, holders: readonly string[]): readonly string[] {
   return holders.filter((id) => id !== actingAuthorityId);
 }

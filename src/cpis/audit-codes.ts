@@ -1,4 +1,4 @@
-/** The fixed codes of our AuditEvents: DICOM, v3, FHIR and IHE BALP. */
+/** Codes of this server's AuditEvents, from DICOM, HL7 v3, FHIR and IHE BALP. */
 
 export const cpisRoot = 'https://cpis-fhir.example.org/fhir';
 export const auditEventProfile = `${cpisRoot}/StructureDefinition/cpis-audit-event`;
@@ -53,5 +53,5 @@ export const requestIdType = {
   code: 'XrequestId',
 };
 
-/** https://hl7.org/fhir/R4/resource.html#simple-tags: elements have been left out. */
+/** Marks a resource from which elements have been left out. https://hl7.org/fhir/R4/resource.html#simple-tags */
 export const subsetted = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'SUBSETTED' };

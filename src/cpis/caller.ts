@@ -1,6 +1,6 @@
-/** Who is calling, once a token has been verified. Built by src/auth, read by the access policy and the audit. */
+/** The client of one request, as src/auth derives it from a verified token. */
 
-/** The three kinds of client that the registry knows. */
+/** Kinds of client in the registry. */
 export type Role = 'authority' | 'care-provider' | 'operator';
 
 /** A local authority with children's services; `id` is the Organization.id (its GSS code). */
@@ -39,22 +39,24 @@ export interface Professional {
   readonly organisationId: string;
 }
 
-/** One letter of a SMART v2 scope: create, read (and vread, history of one), update, delete, search. */
+/**
+ * One letter of a SMART v2 scope: create, read (with vread and the history of one resource), update, delete, search.
+ */
 export type Permission = 'c' | 'r' | 'u' | 'd' | 's';
 
 export interface Caller {
   readonly clientId: string;
   readonly role: Role;
   readonly organisation: Organisation;
-  /** Resource type, or `*` for every type -> permissions. Scopes only narrow what the role may do. */
+  /** Permissions by resource type; `*` is every type. Scopes only narrow what the role may do. */
   readonly grants: ReadonlyMap<string, ReadonlySet<Permission>>;
-  /** Present on every care-provider caller. */
+  /** Set for each care provider that names its professional. */
   readonly professional?: Professional;
-  /** `jti` of the access token, and who issued it. */
+  /** `jti` of the access token. */
   readonly tokenId: string;
   readonly issuer: string;
-  /** Whether the registry lets this client read silently (`IsUnscheduledAccessEvent: false`). */
+  /** True if the registry lets this client read silently (`IsUnscheduledAccessEvent: false`). */
   readonly silentReads: boolean;
-  /** Exact origins (`https://host[:port]`) that Subscriptions of this client may name as endpoint. */
+  /** Exact origins (`https://host[:port]`) that Subscriptions of this client may have as endpoint. */
   readonly subscriptionOrigins: readonly string[];
 }

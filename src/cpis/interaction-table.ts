@@ -14,7 +14,7 @@ interface OperationRule {
 interface InteractionRule {
   /** `type`: invoked on a resource type or on one of its resources. `system`: invoked on the FHIR base. */
   readonly level: 'type' | 'system';
-  /** What the token's scopes must grant; undefined if the performer authorises by what the request asks. */
+  /** What the token's scopes must grant. Undefined if the performer authorises each part of the request. */
   readonly permission?: Permission;
   /** `AuditEvent.action`. https://hl7.org/fhir/R4/valueset-audit-event-action.html */
   readonly action: 'C' | 'R' | 'U' | 'D' | 'E';
@@ -27,7 +27,7 @@ interface InteractionRule {
 }
 
 const rows = {
-  // https://hl7.org/fhir/R4/http.html. A deletion claims no profile of BALP: it may have several custodians.
+  // https://hl7.org/fhir/R4/http.html. A deletion claims no profile of BALP because it may have several custodians.
   read: { level: 'type', permission: 'r', action: 'R', balpProfile: 'Read' },
   vread: { level: 'type', permission: 'r', action: 'R', balpProfile: 'Read' },
   'history-instance': { level: 'type', permission: 'r', action: 'R', isQuery: true },
@@ -40,7 +40,7 @@ const rows = {
   'history-system': { level: 'system', action: 'R', isQuery: true },
   batch: { level: 'system', action: 'E' },
   transaction: { level: 'system', action: 'E' },
-  // https://hl7.org/fhir/R4/resource-operation-validate.html. Authorised as the write that it tries.
+  // https://hl7.org/fhir/R4/resource-operation-validate.html. It is authorised as the write that it tries.
   validate: { level: 'type', action: 'E', operation: { levels: ['type', 'instance'], byGet: false } },
   // http://hl7.org/fhir/uv/subscriptions-backport
   status: { level: 'type', permission: 'r', action: 'E', operation: { levels: ['type', 'instance'], byGet: true } },
@@ -51,7 +51,7 @@ const rows = {
     action: 'E',
     operation: { levels: ['type', 'instance'], byGet: true },
   },
-  // profiles/ has its OperationDefinition.
+  // Defined in profiles/cpis-replay-deliveries.json.
   'replay-deliveries': {
     level: 'type',
     permission: 'u',
@@ -62,11 +62,14 @@ const rows = {
 
 type Rows = typeof rows;
 
-/** https://hl7.org/fhir/R4/valueset-type-restful-interaction.html, and operations by the code in their URL. */
+/**
+ * Interactions of https://hl7.org/fhir/R4/valueset-type-restful-interaction.html, and operations by the code in their
+ * URL.
+ */
 export type InteractionCode = keyof Rows;
 /** Interactions on a resource type, which the access table gives to roles. */
 export type TypeInteraction = { [K in InteractionCode]: Rows[K]['level'] extends 'type' ? K : never }[InteractionCode];
-/** Interactions on the FHIR base; Bundles are authorised entry by entry. */
+/** Interactions on the FHIR base. Bundles are authorised entry by entry. */
 export type SystemInteraction = Exclude<InteractionCode, TypeInteraction>;
 export type OperationCode = {
   [K in InteractionCode]: Rows[K] extends { operation: object } ? K : never;
@@ -91,7 +94,7 @@ export function isWrite(code: InteractionCode): boolean {
 /** `AuditEvent.subtype`. */
 export type AuditSubtype = Exclude<InteractionCode, OperationCode> | 'operation';
 
-/** Returns the code that AuditEvents have as their subtype. */
+/** Returns the subtype of the AuditEvents of an interaction. */
 export function auditSubtypeOf(code: InteractionCode): AuditSubtype {
   return isOperation(code) ? 'operation' : code;
 }

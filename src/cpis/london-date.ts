@@ -8,7 +8,7 @@ const format = new Intl.DateTimeFormat('en-CA', {
 let lastMinute = -1;
 let lastDate = '';
 
-/** The calendar date in Europe/London at `nowMs`, as `YYYY-MM-DD`. */
+/** Returns the calendar date in Europe/London at `nowMs`, as `YYYY-MM-DD`. */
 export function londonDate(nowMs: number): string {
   const minute = Math.floor(nowMs / 60_000);
   if (minute !== lastMinute) {
@@ -18,7 +18,7 @@ export function londonDate(nowMs: number): string {
   return lastDate;
 }
 
-/** `date` (`YYYY-MM-DD`) moved by whole months; a day that the target month lacks becomes its last day. */
+/** Moves a date (`YYYY-MM-DD`) by whole months. A day that the target month lacks becomes its last day. */
 export function addMonths(date: string, months: number): string {
   const [year = 0, month = 1, day = 1] = date.split('-').map(Number);
   const first = new Date(Date.UTC(year, month - 1 + months, 1));
@@ -27,7 +27,9 @@ export function addMonths(date: string, months: number): string {
   return first.toISOString().slice(0, 10);
 }
 
-/** Whole years between two dates (`YYYY-MM-DD`); a 29 February birthday counts from 1 March in common years. */
+/**
+ * Returns the whole years between two dates (`YYYY-MM-DD`). A 29 February birthday counts from 1 March in common years.
+ */
 export function ageInYears(birthDate: string, on: string): number {
   const years = Number(on.slice(0, 4)) - Number(birthDate.slice(0, 4));
   return on.slice(5) < birthDate.slice(5) ? years - 1 : years;

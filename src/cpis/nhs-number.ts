@@ -1,10 +1,13 @@
 import { type FhirFault, fault } from '../fhir/fault.ts';
 import { spineCoding } from './spine-code.ts';
 
-/** https://fhir.nhs.uk/Id/nhs-number: the identifier system of the NHS number. */
+/** Identifier system of NHS numbers. */
 export const nhsNumberSystem = 'https://fhir.nhs.uk/Id/nhs-number';
 
-/** Whether a text is a ten-digit NHS number whose modulus-11 check digit holds (weights 10..2; 11 counts as 0, 10 is invalid). */
+/**
+ * Returns true for a ten-digit NHS number with a valid modulus-11 check digit (weights 10 to 2; 11 counts as 0, 10 is
+ * invalid).
+ */
 export function isNhsNumber(text: string): boolean {
   if (text.length !== 10) return false;
   let sum = 0;
@@ -17,7 +20,7 @@ export function isNhsNumber(text: string): boolean {
   return check !== 10 && check === text.charCodeAt(9) - 48;
 }
 
-/** 400 INVALID_NHS_NUMBER at the given element or parameter. */
+/** Builds the fault INVALID_NHS_NUMBER for an element or parameter. */
 export function invalidNhsNumber(expression: string): FhirFault {
   return fault(
     'invalid',

@@ -1,18 +1,18 @@
 import { buildAccessRecord } from './access-record.ts';
 
-/** A change that the server makes to a resource of an authority, without being asked. */
+/** A change that the server itself makes to a resource of an authority. */
 export interface OwnChange {
-  /** Of the AuditEvent. */
+  /** Id of the AuditEvent. */
   readonly id: string;
   readonly recordedMs: number;
-  /** Names the change where a request names itself: a UUID. */
+  /** A UUID in place of the id of a request. */
   readonly requestId: string;
   readonly type: string;
   readonly resourceId: string;
   readonly ownerId: string | undefined;
 }
 
-/** The AuditEvent of such a change: the owner may see it, nobody is notified of it. */
+/** Builds the AuditEvent of such a change. The owner may see it; nobody is notified. */
 export function recordOwnChange(change: OwnChange, baseUrl: string): ReturnType<typeof buildAccessRecord> {
   const { id, recordedMs, requestId, type, resourceId, ownerId } = change;
   return buildAccessRecord(

@@ -2,11 +2,11 @@ import type { Patient } from 'fhir/r4.js';
 import type { Issue } from '../fhir/fault.ts';
 import { normaliseText } from '../fhir/search/normalise-text.ts';
 
-/** What a submitted Patient says against the one that is known. */
+/** Result of comparing a submitted Patient with the recorded one. */
 export interface PatientMatch {
-  /** The birth date differs: in all likelihood the number of another child. */
+  /** Set if the birth date differs: the number is most likely another child's. */
   readonly wrongChild: Issue | undefined;
-  /** No name agrees (first given and family name, case and accents folded). */
+  /** Set if no name agrees (first given and family name, ignoring case and accents). */
   readonly nameWarning: Issue | undefined;
 }
 

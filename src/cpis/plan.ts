@@ -12,7 +12,7 @@ export const planKinds = {
 const unbornKind = '818901000000100';
 const adultAgeYears = 18;
 
-/** What the rules need to know of a Flag. Dates are calendar dates (`YYYY-MM-DD`) in Europe/London. */
+/** A plan, as the rules need it. Dates are calendar dates (`YYYY-MM-DD`) in Europe/London. */
 export interface Plan {
   readonly id: string;
   readonly patientId: string;
@@ -23,7 +23,7 @@ export interface Plan {
   readonly end: string | undefined;
 }
 
-/** The plan of a Flag that the profile has accepted and whose author and subject have been set. */
+/** Extracts the plan of a valid Flag whose author and subject have been set. */
 export function extractPlan(flag: Flag): Plan {
   return {
     id: flag.id ?? '',
@@ -41,7 +41,7 @@ export function parsePlan(body: string): Plan {
   return extractPlan(JSON.parse(body) as Flag);
 }
 
-/** Whether the authority still stands behind the plan; a withdrawn one is held by nobody. */
+/** Returns true unless the plan was withdrawn; a withdrawn plan has no holder. */
 export function isHeld(plan: Plan): boolean {
   return plan.status !== 'entered-in-error';
 }
@@ -51,8 +51,8 @@ function refused(code: IssueCode, diagnostics: string, expression: string): Issu
 }
 
 /**
- * The rules of a plan's dates and subject, all broken ones at once. `birthDate` is the subject's full date of birth,
- * `today` the date in Europe/London.
+ * Checks the dates and the subject of a plan, and returns an issue for each broken rule. `birthDate` is the subject's
+ * full date of birth, `today` the date in Europe/London.
  */
 export function checkPlan(plan: Plan, birthDate: string, today: string): Issue[] {
   const issues: Issue[] = [];

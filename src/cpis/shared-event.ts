@@ -4,10 +4,10 @@ import { subsetted } from './audit-codes.ts';
 const isAuthorityActing = (agent: AuditEventAgent): boolean => agent.requestor && agent.who?.reference !== undefined;
 
 /**
- * Returns an AuditEvent as an authority may see it; the same object if it may see all of it, as it may of its own accesses
- * and of every read and search. Of a write by another authority on a child that both hold plans on, it sees which
- * authority did what, when, and about whom. The other's client, address, token, request and Flag are left out (I5), and
- * the event is marked SUBSETTED.
+ * Returns an AuditEvent as an authority may see it. An authority sees its own accesses and every read and search as
+ * they are, and then the result is the same object. Of a write by another authority on a child that both hold plans on,
+ * it sees which authority did what, when, and about whom. The other authority's client, address, token, request and
+ * Flag are left out (I5), and the event is marked SUBSETTED.
  */
 export function shareWithAuthority(event: AuditEvent, authorityId: string): AuditEvent {
   if (event.action === 'E' || event.action === 'R') return event;

@@ -1,6 +1,6 @@
 /**
- * NHS England's Spine-ErrorOrWarningCode, which goes into `OperationOutcome.issue.details` next to the FHIR issue code.
- * The category of the fault decides where it says more than the issue code does (412 and 409 are both `conflict`).
+ * NHS England's Spine-ErrorOrWarningCode, which `OperationOutcome.issue.details` has in addition to the FHIR issue
+ * code. The category of the fault decides where the issue code is ambiguous: 412 and 409 are both `conflict`.
  */
 import type { Coding, FaultCategory, Issue, IssueCode } from '../fhir/fault.ts';
 
@@ -32,7 +32,7 @@ const displays = {
 
 type SpineCode = keyof typeof displays;
 
-/** Undefined: nothing in the code system says it (an information is neither an error nor a warning). */
+/** Undefined if the code system has no code for it: an information is neither an error nor a warning. */
 const byIssueCode: Readonly<Record<IssueCode, SpineCode | undefined>> = {
   'business-rule': 'VALIDATION_ERROR',
   'code-invalid': 'INVALID_VALUE',
@@ -62,12 +62,15 @@ const byIssueCode: Readonly<Record<IssueCode, SpineCode | undefined>> = {
   value: 'INVALID_VALUE',
 };
 
-/** A coding of the Spine code system, for `Issue.details`. */
+/** Returns a coding of the Spine code system, for `Issue.details`. */
 export function spineCoding(code: SpineCode): Coding {
   return { system, version: '1', code, display: displays[code] };
 }
 
-/** The coding for each issue of a fault of this category (undefined: issues that belong to no fault, such as warnings). */
+/**
+ * Returns the function that finds the coding of an issue of this category. Undefined category: issues without a fault,
+ * such as warnings.
+ */
 export function spineCodingFor(category?: FaultCategory): (issue: Issue) => Coding | undefined {
   return (issue) => {
     if (category === 'precondition' && issue.code === 'conflict') return spineCoding('RESOURCE_VERSION_MISMATCH');

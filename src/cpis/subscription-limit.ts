@@ -1,2 +1,2 @@
-/** The most Subscriptions of one authority that are not `off`: each event is held against all of them. */
+/** Maximum Subscriptions of one authority that are not `off`. Each event is matched against all of them. */
 export const maxSubscriptions = 10;

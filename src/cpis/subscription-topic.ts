@@ -1,4 +1,4 @@
-/** What authorities may subscribe to: the topics that this server serves. */
+/** Topics that authorities may subscribe to. */
 import type { SearchClause } from '../fhir/search/ast.ts';
 
 export interface SubscriptionTopic {
@@ -15,7 +15,7 @@ export interface SubscriptionTopic {
 const root = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic';
 const filters = new Set(['action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type']);
 
-/** By canonical URL. */
+/** Topics by canonical URL. */
 export const subscriptionTopics: ReadonlyMap<string, SubscriptionTopic> = new Map(
   [
     {
@@ -36,7 +36,7 @@ export const subscriptionTopics: ReadonlyMap<string, SubscriptionTopic> = new Ma
   ].map((topic) => [topic.url, topic]),
 );
 
-/** What an AuditEvent that an authority is told of has to be, for a topic. */
+/** Returns the clause that selects the AuditEvents of a topic. */
 export function topicClause({ actions }: SubscriptionTopic): SearchClause {
   return { kind: 'token', param: 'action', negated: false, any: actions.map((code) => ({ code })) };
 }

@@ -2,8 +2,8 @@ import type { Caller } from './caller.ts';
 import { ownerLabel, submitterLabel, viewerLabel } from './labels.ts';
 
 /**
- * Which versions of a type are told: the resource as it is now bears a label of `now`, and the version is the current one
- * or bore a label of `written` when it was written.
+ * Labels that decide which versions of a type are disclosed. The current resource must have a label of `now`. A version
+ * must be the current one, or have had a label of `written` when it was written.
  */
 export interface VersionAccess {
   readonly now: readonly string[];
@@ -13,9 +13,9 @@ export interface VersionAccess {
 const none: VersionAccess = { now: [], written: [] };
 
 /**
- * The rule of vread and of every history, stated once. An authority: all versions of its own Flags and Subscriptions; of a
- * Patient that it holds a plan on, the current version and those written while it was the authority's as well, so that
- * what others recorded or corrected before stays unseen. Nobody else.
+ * Returns which versions a caller may see by vread and history. An authority sees all versions of its own Flags and
+ * Subscriptions. Of a Patient that it holds a plan on, it sees the current version and those written while it held or
+ * submitted it, so that details which others recorded before are not disclosed. Other roles see none.
  */
 export function versionAccess(caller: Caller, type: string): VersionAccess {
   if (caller.role !== 'authority') return none;

@@ -2,12 +2,15 @@ import type { SearchClause } from '../fhir/search/ast.ts';
 import { addMonths } from './london-date.ts';
 import type { Plan } from './plan.ts';
 
-/** The first `period.end` that is still visible to the NHS on `today`; ended plans stay visible for `months`. */
+/** Returns the first `period.end` that is visible to the NHS on `today`; ended plans stay visible for `months`. */
 export function visibleFrom(today: string, months: number): string {
   return addMonths(today, -months);
 }
 
-/** Whether NHS staff see this plan on `today`: not withdrawn, and open or ended within the last `months`. */
+/**
+ * Returns true if NHS staff see this plan on `today`: it is not withdrawn, and is open or ended within the last
+ * `months`.
+ */
 export function isVisible(plan: Plan, today: string, months: number): boolean {
   return plan.status !== 'entered-in-error' && (plan.end === undefined || plan.end >= visibleFrom(today, months));
 }
@@ -16,7 +19,10 @@ let lastClauses:
   | { readonly today: string; readonly months: number; readonly clauses: readonly SearchClause[] }
   | undefined;
 
-/** The same rule as search clauses on Flag, so that a store finds exactly the visible plans. Built once a day. */
+/**
+ * Returns the rule of `isVisible` as search clauses on Flag, so that a store finds exactly the visible plans. They are
+ * built once a day.
+ */
 export function visibilityClauses(today: string, months: number): readonly SearchClause[] {
   if (lastClauses?.today !== today || lastClauses.months !== months) {
     const startMs = Date.parse(visibleFrom(today, months));

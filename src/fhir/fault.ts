@@ -3,7 +3,7 @@
  * the log level. It carries data and no headers: src/http renders a response, src/interactions/bundle a response entry.
  */
 
-/** https://hl7.org/fhir/R4/valueset-issue-type.html, the codes that this server uses. */
+/** Codes of https://hl7.org/fhir/R4/valueset-issue-type.html that this server uses. */
 export type IssueCode =
   | 'business-rule'
   | 'code-invalid'
@@ -39,14 +39,17 @@ export interface Coding {
   readonly display?: string;
 }
 
-/** One OperationOutcome.issue. `diagnostics` is public: it never repeats a value that the client sent. */
+/** One `OperationOutcome.issue`. `diagnostics` is public and never repeats a value that the client sent. */
 export interface Issue {
   readonly severity: 'fatal' | 'error' | 'warning' | 'information';
   readonly code: IssueCode;
   readonly diagnostics: string;
-  /** FHIRPath of the element or `http.<header>` / query parameter name, as R4 asks of OperationOutcome.issue.expression. */
+  /**
+   * Where the fault is: FHIRPath of an element, `http.<header>`, or the name of a query parameter, as R4 defines for
+   * `OperationOutcome.issue.expression`.
+   */
   readonly expression?: readonly string[];
-  /** OperationOutcome.issue.details.coding, where something more exact than the code is known. */
+  /** `OperationOutcome.issue.details.coding`, if a code more exact than the issue code is known. */
   readonly details?: Coding;
 }
 
@@ -57,7 +60,10 @@ interface FaultRule {
   readonly isServerFailure: boolean;
 }
 
-/** Category -> default issue code, log level, who failed. docs/errors.md has one row for each, which a test enforces. */
+/**
+ * Default issue code, log level and responsibility of each category. docs/errors.md has one row for each, which a test
+ * enforces.
+ */
 export const faultCategories = {
   invalid: { issueCode: 'invalid', logLevel: 'info', isServerFailure: false },
   structure: { issueCode: 'structure', logLevel: 'info', isServerFailure: false },

@@ -1,7 +1,7 @@
 /** https://hl7.org/fhir/R4/operationoutcome.html */
 import type { Coding, Issue } from './fault.ts';
 
-/** Finds the coding that goes into `issue.details` besides the one that the issue may have already. */
+/** Finds the coding that `issue.details` gets in addition to the one that the issue may already have. */
 type IssueCoding = (issue: Issue) => Coding | undefined;
 
 interface OperationOutcomeIssue {
@@ -17,12 +17,12 @@ export interface OperationOutcome {
   readonly issue: readonly OperationOutcomeIssue[];
 }
 
-/** The OperationOutcome of one or more issues, in their order, as the resource that goes into a Bundle entry. */
+/** Builds the OperationOutcome of one or more issues, in their order. */
 export function buildOperationOutcome(issues: readonly Issue[], codingFor?: IssueCoding): OperationOutcome {
   return { resourceType: 'OperationOutcome', issue: issues.map((issue) => buildIssue(issue, codingFor)) };
 }
 
-/** The same as JSON text. */
+/** Renders the OperationOutcome of one or more issues as JSON text. */
 export function renderOperationOutcome(issues: readonly Issue[], codingFor?: IssueCoding): string {
   return JSON.stringify(buildOperationOutcome(issues, codingFor));
 }

@@ -1,4 +1,4 @@
-/** Literal references. https://hl7.org/fhir/R4/references.html#literal */
+/** Parses literal references. https://hl7.org/fhir/R4/references.html#literal */
 
 export interface LiteralReference {
   readonly type: string;
@@ -16,8 +16,8 @@ export function isResourceId(text: string): boolean {
 }
 
 /**
- * Parses `Type/id`, `Type/id/_history/version`, or one of these under `baseUrl` (without a slash at its end). Undefined
- * for everything else: another server's URL, `urn:`, `#contained`, a canonical URL, text that is no reference.
+ * Parses `Type/id`, `Type/id/_history/version`, or one of these under `baseUrl` (without a trailing slash). Returns undefined
+ * for anything else: a URL of another server, `urn:`, `#contained`, a canonical URL, or text that is not a reference.
  */
 export function parseReference(text: string, baseUrl: string): LiteralReference | undefined {
   const isLocal = text.startsWith(baseUrl) && text.charCodeAt(baseUrl.length) === 0x2f;

@@ -1,4 +1,4 @@
-/** The start of every FHIR request: who calls, then what its headers say, before any of its body is read. */
+/** Begins each FHIR request: authenticates the client, then checks the headers, before the body is read. */
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify';
 import type { Caller } from '../cpis/caller.ts';
 import { fault } from '../fhir/fault.ts';
@@ -6,7 +6,7 @@ import type { ServedRoute } from './exchange.ts';
 import { checkContentHeaders } from './media-type.ts';
 import type { ServerOptions } from './server-options.ts';
 
-/** What kind of body a route takes. */
+/** Kind of body that a route accepts. */
 export type BodyContent = 'json' | 'form' | 'patch';
 
 type Begin = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void;
@@ -17,7 +17,7 @@ const headerRules: Readonly<Record<string, string>> = {
   isunscheduledaccessevent: 'IsUnscheduledAccessEvent must be true or false.',
 };
 
-/** An onRequest hook. It does not wait where `authenticate` answers at once, as it does for a token seen before. */
+/** Builds an onRequest hook. It is synchronous if `authenticate` is, as for a token seen before. */
 export function beginFhir(
   options: Pick<ServerOptions, 'authenticate'>,
   route: ServedRoute,
@@ -77,7 +77,7 @@ function checkHeaders(request: FastifyRequest, content: BodyContent | undefined)
 /** Media types of a patch, as `Accept-Patch` lists them. */
 export const patchTypes = 'application/json-patch+json, application/fhir+json';
 
-/** Whether this is the media type of a JSON Patch. */
+/** Returns true for the media type of a JSON Patch. */
 export function isJsonPatch(contentType: string | undefined): boolean {
   return /^application\/json-patch\+json\s*(?:;|$)/i.test(contentType ?? '');
 }

@@ -1,27 +1,27 @@
 import { fault } from '../fhir/fault.ts';
 
-/** Admission of interactions. */
+/** Limits how many interactions run at the same time. */
 export interface ConcurrencyLimit {
-  /** Throws `transient` when as many as there may be are at work. */
+  /** Throws `transient` if the maximum is running. */
   enter(): void;
   leave(): void;
 }
 
 export function buildConcurrencyLimit(maxConcurrent: number): ConcurrencyLimit {
-  let atWork = 0;
+  let running = 0;
   return {
     enter() {
-      if (atWork >= maxConcurrent) {
+      if (running >= maxConcurrent) {
         throw fault(
           'transient',
           'The server is at its limit of concurrent requests. Nothing was done: repeat the request after Retry-After.',
           { detail: 'overload' },
         );
       }
-      atWork++;
+      running++;
     },
     leave() {
-      atWork--;
+      running--;
     },
   };
 }

@@ -1,4 +1,4 @@
-/** What the HTTP layer knows of one request while it is being answered. */
+/** State of one request in the HTTP layer. */
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../cpis/caller.ts';
 import type { InteractionCode } from '../cpis/interaction-table.ts';
@@ -12,10 +12,10 @@ declare module 'fastify' {
   }
 }
 
-/** A route as it is logged, measured and audited. `template` never holds a value of a request. */
+/** A route, as it is logged, measured and audited. `template` never contains a value of a request. */
 export interface ServedRoute {
   readonly template: string;
-  /** Set on routes that lead to an interaction; refusals on them are audited. */
+  /** Set on routes that lead to an interaction. Refusals on them are audited. */
   readonly interaction?: InteractionCode;
   readonly type?: string;
 }
@@ -27,24 +27,26 @@ const correlation = /^[A-Za-z0-9._:-]{1,128}$/;
 
 export class Exchange {
   readonly startMs: number = performance.now();
-  /** Read at the start: it is not known any more once the connection is gone. */
+  /** Read at the start, because it is unknown once the connection has closed. */
   readonly clientAddress: string;
   readonly requestId: string;
   readonly correlationId: string | undefined;
-  /** The first header whose value cannot be accepted, if any. */
+  /** The first header with an invalid value, if any. */
   readonly refusedHeader: string | undefined;
   route: ServedRoute = unmatchedRoute;
-  /** Whether this is a FHIR request, of which every refusal is audited. */
+  /** True for a FHIR request, of which each refusal is audited. */
   audited = false;
-  /** Whether the interaction has begun: from then on it audits its own refusals. */
+  /** True once the interaction has begun. From then on it audits its own refusals. */
   performed = false;
-  /** `_pretty=true`: the answer is set in lines. */
+  /** True for `_pretty=true`: the response has line breaks and indentation. */
   pretty = false;
   caller: Caller | undefined = undefined;
   category: FaultCategory | undefined = undefined;
   detail: string | undefined = undefined;
 
-  /** Takes the identifiers of the request from its headers; one that is absent or refused is replaced by `newId()`. */
+  /**
+   * Reads the identifiers of the request from its headers, and replaces a missing or invalid request id by `newId()`.
+   */
   constructor(request: FastifyRequest, newId: () => string) {
     const { headers } = request;
     this.clientAddress = request.ip;
@@ -60,7 +62,7 @@ export class Exchange {
     else this.refusedHeader = undefined;
   }
 
-  /** The facts that an interaction is given. Only after the headers have been checked and the caller is known. */
+  /** Builds the facts that an interaction needs. Call it once the headers have been checked and the caller is known. */
   accessContext(request: FastifyRequest, caller: Caller): AccessContext {
     const { handling, preferReturn } = parsePrefer(request.headers.prefer as string | undefined);
     return {
@@ -75,7 +77,7 @@ export class Exchange {
   }
 }
 
-/** Null: sent, but neither true nor false. */
+/** Returns null if the header is neither true nor false. */
 function unscheduledAccess(request: FastifyRequest): boolean | null | undefined {
   const value = request.headers['isunscheduledaccessevent'];
   if (value === undefined) return undefined;

@@ -57,7 +57,10 @@ export function buildRequest(
   };
 }
 
-/** `GET Flag?patient=...`, relative to the base, with the parameters as they came, those of a form included. */
+/**
+ * Returns the request relative to the base, such as `GET Flag?patient=...`, with its parameters verbatim, those of a
+ * form included.
+ */
 function rawRequest(
   request: FastifyRequest,
   type: string | undefined,
@@ -76,7 +79,7 @@ function rawRequest(
   return `${request.method} ${segments.join('/')}${text === '' ? '' : `?${text}`}`;
 }
 
-/** Parameters of a POST search may stand in its URL as well. */
+/** Returns the parameters of a POST search, which may be in its URL as well. */
 function formText(request: FastifyRequest): string {
   const form = typeof request.body === 'string' ? request.body : '';
   const inUrl = queryOf(request);

@@ -1,4 +1,7 @@
-/** The RESTful API of FHIR over HTTP: https://hl7.org/fhir/R4/http.html. Only what `ServedInteractions` lists gets a route. */
+/**
+ * Routes of FHIR's RESTful API (https://hl7.org/fhir/R4/http.html). An interaction that `ServedInteractions` does not
+ * list has no route.
+ */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequestHookHandler } from 'fastify';
 import { isWrite } from '../cpis/interaction-table.ts';
 import { parseJson } from '../fhir/json.ts';
@@ -16,7 +19,7 @@ import { routesOf } from './route-table.ts';
 import { isReserved, notServed, type ServedPaths } from './served-paths.ts';
 import type { HttpLimits, ServerOptions } from './server-options.ts';
 
-/** Adds the routes of the FHIR base to `app`, and each path with its methods to `served`, for 405 and Allow. */
+/** Adds the routes of the FHIR base to `app`, and the methods of each path to `served`. */
 export function addFhirRoutes(
   app: FastifyInstance,
   options: ServerOptions,
@@ -108,7 +111,10 @@ async function answer(
   return reply;
 }
 
-/** `_search` and `$validate` stand where ids do: what is served there with another method is 405. */
+/**
+ * Throws 405 or 404 if an operation or `_search` takes the place of the id, because its path has no route for this
+ * method.
+ */
 function refuseReserved(request: FastifyRequest, { basePath }: ServerOptions, served: ServedPaths): void {
   const { id } = request.params as { readonly id?: string };
   if (id === undefined || !isReserved(id)) return;

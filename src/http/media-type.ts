@@ -1,20 +1,20 @@
-/** JSON only. https://hl7.org/fhir/R4/http.html#mime-type */
+/** Negotiates media types. Only JSON is served. https://hl7.org/fhir/R4/http.html#mime-type */
 import { fault } from '../fhir/fault.ts';
 import type { QueryPair } from './query.ts';
 
 export const fhirJson = 'application/fhir+json; charset=utf-8';
 
-/** The type of an answer: it says its version where Accept or `_format` asked for one. */
+/** Returns the `Content-Type` of a response; it includes the FHIR version if Accept or `_format` asked for one. */
 export function answerType(accept: string | undefined, url: string): string {
   const isVersioned = /;\s*fhirversion=/i.test(accept ?? '') || /[?&]_format=[^&]*fhirversion/i.test(url);
   return isVersioned ? `${fhirJson}; fhirVersion=4.0` : fhirJson;
 }
 
 const accepted = new Set(['application/fhir+json', 'application/json', 'application/*', '*/*']);
-/** `+` in a query is a space, so `application/fhir+json` may arrive with one; parameters are checked as those of Accept. */
+/** `+` in a query decodes to a space, so that `application/fhir+json` may arrive with one. */
 const formats = new Set(['json', 'application/json', 'application/fhir+json', 'application/fhir json']);
 
-/** Throws `not-acceptable` unless the Accept header (undefined: none) takes FHIR R4 JSON. */
+/** Throws `not-acceptable` unless the Accept header, if any, accepts FHIR R4 JSON. */
 export function checkAccept(accept: string | undefined): void {
   if (accept === undefined || accept === '' || accepted.has(accept)) return;
   for (const range of accept.split(',')) {
@@ -43,7 +43,7 @@ function isTypeParameter(parameter: string): boolean {
   return true;
 }
 
-/** Takes `_format` out of the pairs. True when it was there, and then Accept does not count. */
+/** Removes `_format` from the pairs. Returns true if it was there; Accept is then ignored. */
 export function takeFormat(pairs: QueryPair[]): boolean {
   let found = false;
   for (let index = pairs.length - 1; index >= 0; index--) {
@@ -61,7 +61,7 @@ export function takeFormat(pairs: QueryPair[]): boolean {
   return found;
 }
 
-/** Throws `media-type` for a body that is compressed, or whose charset or fhirVersion is not UTF-8 or 4.0. */
+/** Throws `media-type` for a body that is compressed, not in UTF-8 or not FHIR 4.0. */
 export function checkContentHeaders(contentType: string | undefined, contentEncoding: string | undefined): void {
   if (contentEncoding !== undefined && contentEncoding !== 'identity') {
     throw fault('media-type', 'The body is compressed. Send it uncompressed.', {

@@ -1,7 +1,9 @@
-/** Request metrics. Labels are route templates, methods and status classes: nothing of a request's content. */
+/**
+ * Request metrics. Their labels are route templates, methods and status classes, and never the content of a request.
+ */
 import { Counter, collectDefaultMetrics, Histogram, type Registry } from 'prom-client';
 
-/** Takes one answered request: `route` is a template, `seconds` its duration. */
+/** Records one request: `route` is a template, `seconds` its duration. */
 type ObserveRequest = (route: string, method: string, status: number, seconds: number) => void;
 
 /** Registers the process metrics and the histogram of requests. */
@@ -19,7 +21,7 @@ export function registerRequestMetrics(registry: Registry): ObserveRequest {
   };
 }
 
-/** Registers the count of requests that were answered 429 instead of being audited, and gives what adds one. */
+/** Registers the count of throttled requests, and returns the function that adds one. */
 export function registerThrottleMetric(registry: Registry): () => void {
   const counter = new Counter({
     name: 'http_unauthenticated_throttled_total',

@@ -1,4 +1,7 @@
-/** Token endpoint (RFC 6749) and its discovery documents. Errors here are OAuth's, not OperationOutcomes. */
+/**
+ * Token endpoint (RFC 6749) and its discovery documents. Its errors have the form of OAuth and are no
+ * OperationOutcomes.
+ */
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 import { faultStatus } from '../fhir/response-status.ts';
@@ -10,7 +13,7 @@ import type { HttpLimits, ServerOptions } from './server-options.ts';
 
 const json = 'application/json; charset=utf-8';
 
-/** Adds `/oauth2/token`, the JWKS, the keys of notifications and both places of the SMART configuration. */
+/** Adds `/oauth2/token`, the JWKS, the notification keys and both paths of the SMART configuration. */
 export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, limits: HttpLimits): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
     done(null, body);

@@ -1,4 +1,4 @@
-/** One open WebSocket, as the HTTP layer hands it to whoever serves it. */
+/** An open WebSocket, as `ServerOptions.acceptSocket` gets it. */
 export interface OpenedSocket {
   /** Network address of the other side. */
   readonly address: string;

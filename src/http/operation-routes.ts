@@ -1,11 +1,14 @@
-/** For those who run the server: health and metrics. */
+/** Routes for operators: health and metrics. */
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 import type { ServerOptions } from './server-options.ts';
 
 const json = 'application/json; charset=utf-8';
 
-/** Adds `/health/live` (the process answers), `/health/ready` (it may be sent requests, else 503) and `/metrics`. */
+/**
+ * Adds `/health/live` (200 while the process runs), `/health/ready` (503 while it should get no requests) and
+ * `/metrics`.
+ */
 export function addOperationRoutes(app: FastifyInstance, options: ServerOptions): void {
   app.get('/health/live', (request, reply) => {
     request.exchange.route = { template: '/health/live' };

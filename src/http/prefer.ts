@@ -1,11 +1,11 @@
-/** The Prefer header, RFC 7240, as far as FHIR uses it. https://hl7.org/fhir/R4/http.html#ops */
+/** Parses the Prefer header (RFC 7240), as far as FHIR uses it. https://hl7.org/fhir/R4/http.html#ops */
 import type { AccessContext } from '../interactions/port/interaction.ts';
 
 type Preferences = Pick<AccessContext, 'handling' | 'preferReturn'>;
 
 const none: Preferences = { handling: undefined, preferReturn: undefined };
 
-/** Parses preferences; the first of each name counts, unknown ones are ignored as RFC 7240 asks. */
+/** Parses preferences. The first of each name counts; unknown ones are ignored, as RFC 7240 requires. */
 export function parsePrefer(text: string | undefined): Preferences {
   if (text === undefined) return none;
   let handling: Preferences['handling'];

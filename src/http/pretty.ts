@@ -1,9 +1,9 @@
-/** `_pretty`: JSON for people to read. https://hl7.org/fhir/R4/http.html#pretty */
+/** Renders JSON with line breaks and indentation for `_pretty`. https://hl7.org/fhir/R4/http.html#pretty */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fault } from '../fhir/fault.ts';
 import type { QueryPair } from './query.ts';
 
-/** Takes `_pretty` out of the pairs; true when it asks for line breaks and indentation. */
+/** Removes `_pretty` from the pairs. Returns true if it asks for line breaks and indentation. */
 export function takePretty(pairs: QueryPair[]): boolean {
   let pretty = false;
   for (let index = pairs.length - 1; index >= 0; index--) {
@@ -22,7 +22,7 @@ const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 
 const tokensPerPart = 20_000;
 
-/** Sets JSON text in lines, part by part. The text of each value stays as it is: a number keeps its digits. */
+/** Indents JSON text, and yields it in parts. The text of each value stays the same: a number keeps its digits. */
 function* indentParts(text: string): Generator<string, void, undefined> {
   let out = '';
   let depth = 0;
@@ -46,12 +46,12 @@ function* indentParts(text: string): Generator<string, void, undefined> {
   yield out;
 }
 
-/** JSON text in lines. */
+/** Returns JSON text with line breaks and indentation. */
 export function indentJson(text: string): string {
   return [...indentParts(text)].join('');
 }
 
-/** As `indentJson`, with turns for other requests in between when the text is long. */
+/** Does the same as `indentJson`, and yields to other requests between the parts of a long text. */
 export async function indentJsonYielding(text: string): Promise<string> {
   const parts: string[] = [];
   for (const part of indentParts(text)) {

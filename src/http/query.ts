@@ -1,4 +1,7 @@
-/** `application/x-www-form-urlencoded`, in a URL or a body, with order and repeats kept: FHIR search needs both. */
+/**
+ * Parses `application/x-www-form-urlencoded`, in a URL or a body. Order and repeats are kept, because FHIR search needs
+ * both.
+ */
 import { fault } from '../fhir/fault.ts';
 
 export type QueryPair = readonly [name: string, value: string];
@@ -7,7 +10,10 @@ const maxPairs = 256;
 const visibleAscii = /^[\x21-\x7e]*$/;
 const parameterName = /^[A-Za-z0-9_.:-]{1,128}$/;
 
-/** Decodes name-value pairs. Throws `invalid` for malformed percent-encoding, UTF-8 or names, and for control characters. */
+/**
+ * Decodes name-value pairs. Throws `invalid` for malformed percent-encoding, UTF-8 or names, and for control
+ * characters.
+ */
 export function parseQuery(text: string): QueryPair[] {
   const pairs: QueryPair[] = [];
   if (text === '') return pairs;

@@ -1,17 +1,17 @@
 interface RateLimitOptions {
-  /** How fast an address regains what it has spent. */
+  /** Tokens that each network gets back per second. */
   readonly perSecond: number;
-  /** What an address may spend at once. */
+  /** Maximum tokens of a network. */
   readonly burst: number;
-  /** Addresses that are kept apart; the ones above it share one budget while all of these are in use. */
+  /** Maximum networks with a bucket of their own; any others share one. */
   readonly maxAddresses: number;
-  /** Milliseconds that never go backwards. */
+  /** Monotonic clock. */
   readonly nowMs: () => number;
 }
 
 interface RateLimit {
-  /** Spends one of the address; false when it has none left. */
-  spend(address: string): boolean;
+  /** Takes a token of the address's network. Returns false if none is left. */
+  admit(address: string): boolean;
 }
 
 interface Bucket {
@@ -21,10 +21,12 @@ interface Bucket {
 
 const shared = '';
 
-/** A token bucket for each network address, an IPv6 network of 64 bits counting as one. */
+/**
+ * Builds a rate limit with one token bucket for each network: an IPv4 address, or the 64-bit prefix of an IPv6 address.
+ */
 export function buildRateLimit(options: RateLimitOptions): RateLimit {
   const { perSecond, burst, maxAddresses, nowMs } = options;
-  // The one that was used longest ago comes first.
+  // In order of use, the least recently used first.
   const buckets = new Map<string, Bucket>();
 
   const refilled = (bucket: Bucket, now: number): number =>
@@ -39,7 +41,7 @@ export function buildRateLimit(options: RateLimitOptions): RateLimit {
   }
 
   return {
-    spend(address) {
+    admit(address) {
       const now = nowMs();
       const network = networkOf(address);
       const key = buckets.has(network) || hasRoom(now) ? network : shared;
@@ -52,7 +54,7 @@ export function buildRateLimit(options: RateLimitOptions): RateLimit {
   };
 }
 
-/** The first 64 bits of an IPv6 address; an IPv4 address, mapped into IPv6 or not, as it is. */
+/** Returns the 64-bit prefix of an IPv6 address; an IPv4 address, mapped into IPv6 or not, as it is. */
 function networkOf(address: string): string {
   if (!address.includes(':')) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

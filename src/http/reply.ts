@@ -12,7 +12,7 @@ import { indentJson, indentJsonYielding } from './pretty.ts';
 
 const defaultRetryAfterS = 5;
 
-/** Headers of every answer. */
+/** Sets the headers that every response has. */
 export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void {
   reply.header('cache-control', 'no-store');
   reply.header('x-content-type-options', 'nosniff');
@@ -21,7 +21,7 @@ export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void 
   if (exchange.correlationId !== undefined) reply.header('x-correlation-id', exchange.correlationId);
 }
 
-/** Sends FHIR JSON, in lines where the request asks for it. */
+/** Sends FHIR JSON, with line breaks if the request asks for them. */
 export function sendJson(reply: FastifyReply, body: string): void {
   sendText(reply, reply.request.exchange.pretty ? indentJson(body) : body);
 }
@@ -31,7 +31,10 @@ function sendText(reply: FastifyReply, text: string): void {
   reply.header('content-type', answerType(headers.accept, url)).send(text);
 }
 
-/** Sends what an interaction answered. `Prefer: return` applies to writes; warnings are told unless it asks otherwise. */
+/**
+ * Sends the answer of an interaction. `Prefer: return` applies to writes; warnings are sent unless it asks for
+ * something else.
+ */
 export async function sendAnswer(
   reply: FastifyReply,
   answer: FhirAnswer,
@@ -84,7 +87,7 @@ export function buildFaultHeaders(refused: FhirFault): Readonly<Record<string, s
   }
 }
 
-/** Sends a fault as OperationOutcome. `allowed` lists the methods of the request's target, for a fault `method`. */
+/** Sends a fault as an OperationOutcome. `allowed` lists the methods of the request's target, for a fault `method`. */
 export function sendFault(reply: FastifyReply, refused: FhirFault, allowed: readonly string[] = []): void {
   reply.code(faultStatus[refused.category].code).headers(buildFaultHeaders(refused));
   if (refused.category === 'method') reply.header('allow', allowed.join(', '));
@@ -92,7 +95,7 @@ export function sendFault(reply: FastifyReply, refused: FhirFault, allowed: read
   sendJson(reply, renderOperationOutcome(refused.issues, spineCodingFor(refused.category)));
 }
 
-/** Answers OPTIONS with the methods of its path. No CORS: nothing is said of other origins. */
+/** Answers OPTIONS with the methods of its path. There are no CORS headers. */
 export function sendOptions(reply: FastifyReply, allowed: readonly string[]): void {
   const diagnostics = 'Allow lists the methods of this path.';
   reply.code(200).header('allow', allowed.join(', '));

@@ -1,18 +1,18 @@
 /**
- * Lets requests that have arrived together go on together: each stretch of code then runs for all of them in a row, while
- * the processor's caches hold it. One request after the other through all of the code costs a quarter more.
+ * Batches requests that arrived together, so that each stretch of code runs for all of them in a row while it is in the
+ * processor's caches. Measured, running each request through all the code in turn costs a quarter more.
  */
-export type RequestBatching = (go: () => void) => void;
+export type RequestBatching = (proceed: () => void) => void;
 
-/** Calls each `go`, which must not throw, in the order given, once everything that has arrived by now has been read. */
+/** Builds the batching: each `proceed`, which must not throw, is called in order once all input that has arrived is read. */
 export function buildRequestBatching(): RequestBatching {
   let waiting: (() => void)[] = [];
-  const goOn = (): void => {
+  const runBatch = (): void => {
     const together = waiting;
     waiting = [];
-    for (const go of together) go();
+    for (const proceed of together) proceed();
   };
-  return (go) => {
-    if (waiting.push(go) === 1) setImmediate(goOn);
+  return (proceed) => {
+    if (waiting.push(proceed) === 1) setImmediate(runBatch);
   };
 }

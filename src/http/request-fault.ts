@@ -1,4 +1,4 @@
-/** Turns whatever was thrown while a request was answered into a FhirFault. */
+/** Turns any error thrown while a request is answered into a FhirFault. */
 import { type FaultCategory, FhirFault, fault } from '../fhir/fault.ts';
 
 const byCode: Readonly<Record<string, readonly [FaultCategory, string, ...expression: string[]]>> = {
@@ -15,7 +15,10 @@ const byCode: Readonly<Record<string, readonly [FaultCategory, string, ...expres
   ECONNRESET: ['invalid', 'The connection ended before the body was complete. Send the request again.'],
 };
 
-/** A fault as it is; a known error of the framework by its code; anything else is `exception` and discloses nothing. */
+/**
+ * Returns a fault as it is, and a known framework error by its code. Any other error becomes `exception` and discloses
+ * nothing.
+ */
 export function toFault(error: unknown): FhirFault {
   if (error instanceof FhirFault) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';

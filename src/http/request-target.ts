@@ -1,8 +1,10 @@
-/** What Node's HTTP parser lets through and a strict server must not: it is where two parsers in a row disagree. */
+/**
+ * Refuses requests that Node's HTTP parser accepts and that another parser, such as a proxy's, may read differently.
+ */
 import type { FastifyRequest } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 
-/** Headers of which a second one is refused, whatever its value; Node keeps the first or joins them. */
+/** Headers that must not be repeated. Node would keep the first one or join them. */
 const single = new Set([
   'authorization',
   'content-encoding',
@@ -17,7 +19,7 @@ const single = new Set([
   'x-request-id',
 ]);
 
-/** Throws `invalid` for a header that must not be repeated and is. `rawHeaders` alternates names and values. */
+/** Throws `invalid` if a header that must be sent once is repeated. `rawHeaders` alternates names and values. */
 export function checkSingleHeaders(rawHeaders: readonly string[]): void {
   let seen: string[] | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -29,7 +31,7 @@ export function checkSingleHeaders(rawHeaders: readonly string[]): void {
   }
 }
 
-/** Throws `invalid` unless the request target is a path with an optional query (RFC 9112 origin-form). */
+/** Throws `invalid` unless the request target is a path with an optional query (RFC 9112, origin-form). */
 export function checkTarget(target: string): void {
   if (target.charCodeAt(0) !== 0x2f || target.includes('#') || target.startsWith('//')) {
     throw fault('invalid', 'The request target must be a path that starts with a single slash, and may have a query.');

@@ -12,7 +12,7 @@ import type { BodyContent } from './begin-fhir.ts';
 
 interface RouteShape {
   readonly method: HTTPMethods;
-  /** After `[base]/[type]`. */
+  /** Path after `[base]/[type]`. */
   readonly path: string;
   readonly content?: BodyContent;
 }

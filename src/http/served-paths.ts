@@ -1,13 +1,16 @@
-/** The paths that are served, so that a wrong method can be told from a wrong path. */
+/** Records which methods serve which path, to tell a wrong method (405) from a wrong path (404). */
 import { type FhirFault, fault } from '../fhir/fault.ts';
 
 export interface ServedPaths {
   add(template: string, method: string): void;
-  /** The methods of the path of a request target, `[base]` cut off: undefined when no method serves it. */
+  /** Returns the methods that serve a path below the FHIR base; undefined if none does. */
   allowed(path: string): readonly string[] | undefined;
 }
 
-/** Templates are `/Type`, `/Type/:id`, `/Type/_search`, these with `/_history` or `/_history/:vid`, `/Type/:id/` and an operation or a type, `/metadata` and the empty one. */
+/**
+ * Builds an empty record of paths. Templates are `/Type`, `/Type/:id`, `/Type/_search`, these with `/_history` or
+ * `/_history/:vid`, `/Type/:id/` and an operation or a type, `/metadata` and the empty one.
+ */
 export function buildServedPaths(): ServedPaths {
   const methods = new Map<string, Set<string>>();
   return {
@@ -24,7 +27,7 @@ export function buildServedPaths(): ServedPaths {
   };
 }
 
-/** `$operation` and `_search` are no ids. */
+/** Returns true for a path segment such as `$validate` or `_search`, which cannot be an id. */
 export function isReserved(segment: string | undefined): boolean {
   return segment === '' || segment?.startsWith('$') === true || segment?.startsWith('_') === true;
 }
@@ -40,7 +43,7 @@ function templateOf(path: string): string {
   return history === undefined && id !== undefined ? `/${type}/:id` : path;
 }
 
-/** 405 where the path is served with other methods, else 404. */
+/** Returns the fault for a path that is not served with this method: 405 if other methods serve it, else 404. */
 export function notServed(allowed: readonly string[] | undefined): FhirFault {
   if (allowed === undefined) {
     return fault(

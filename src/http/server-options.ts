@@ -1,4 +1,4 @@
-/** What the HTTP layer is given: the interactions, who may call, and its limits. It reads no settings itself. */
+/** Options of the HTTP layer. It reads no settings itself. */
 import type { Logger } from 'pino';
 import type { Registry as MetricRegistry } from 'prom-client';
 import type { Caller } from '../cpis/caller.ts';
@@ -7,7 +7,7 @@ import type { FhirFault } from '../fhir/fault.ts';
 import type { Perform } from '../interactions/port/interaction.ts';
 import type { OpenedSocket } from './opened-socket.ts';
 
-/** What is served: whatever is not listed has no route. */
+/** Interactions that are served. Those not listed have no route. */
 export interface ServedInteractions {
   readonly types: Readonly<Record<string, readonly TypeInteraction[]>>;
   readonly system: readonly SystemInteraction[];
@@ -15,20 +15,24 @@ export interface ServedInteractions {
 
 export interface HttpLimits {
   readonly bodyLimitBytes: number;
-  /** Of forms: `_search` and the token endpoint. */
+  /** Maximum length of forms: `_search` and the token endpoint. */
   readonly formLimitBytes: number;
-  /** Request line and headers together. */
+  /** Maximum length of the request line and headers together. */
   readonly headerLimitBytes: number;
-  /** From the first byte of a request to the last of its body. */
+  /** Maximum time from the first byte of a request to the last byte of its body. */
   readonly requestTimeoutMs: number;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly maxConnections: number;
-  /** Interactions at work at one time; above it the answer is 503 at once, so that no queue grows without end. */
+  /**
+   * Maximum interactions that run at the same time. Further ones are answered 503 at once, so that no queue builds up.
+   */
   readonly maxConcurrent: number;
-  /** Requests without a valid token that one address may send, as each of them is audited; above it the answer is 429. */
+  /**
+   * Requests without a valid token that one network may send, because each is audited. Further ones are answered 429.
+   */
   readonly unauthenticatedPerSecond: number;
-  /** How many of them may come at once. */
+  /** Maximum of them at once. */
   readonly unauthenticatedBurst: number;
 }
 
@@ -45,23 +49,23 @@ export const defaultHttpLimits: HttpLimits = {
   unauthenticatedBurst: 100,
 };
 
-/** A request that was refused before its interaction began: there is nobody else to audit it. */
+/** A request that was refused before its interaction began, so that the interaction cannot audit it. */
 export interface RefusedRequest {
   readonly fault: FhirFault;
-  /** Undefined: the refusal is that nobody could be authenticated. */
+  /** Undefined if nobody could be authenticated. */
   readonly caller: Caller | undefined;
   readonly requestId: string;
   readonly correlationId: string | undefined;
   readonly clientAddress: string;
-  /** Where no route matched: the one that the method suggests. */
+  /** If no route matched, the interaction that the method suggests. */
   readonly interaction: InteractionCode;
-  /** Undefined for Bundles, and where no route matched. */
+  /** Undefined for Bundles, and if no route matched. */
   readonly type: string | undefined;
-  /** Method and target as they came, the first 256 characters when nobody could be authenticated; never logged. */
+  /** Method and target, verbatim. Only the first 256 characters if nobody could be authenticated. Never logged. */
   readonly raw: string;
 }
 
-/** What the token endpoint answers. */
+/** Response of the token endpoint. */
 interface TokenResponse {
   readonly status: number;
   readonly body: unknown;
@@ -71,33 +75,33 @@ interface TokenResponse {
 export interface ServerOptions {
   /** Path of the FHIR base, such as `/FHIR/R4`. */
   readonly basePath: string;
-  /** The FHIR base as clients know it, base path included and without a slash at its end: Location starts with it. */
+  /** Public URL of the FHIR base, base path included, without a slash at the end. `Location` starts with it. */
   readonly publicBaseUrl: string;
   readonly interactions: ServedInteractions;
   readonly perform: Perform;
-  /** Takes the Authorization header. Throws FhirFault `login`. */
+  /** Authenticates the client of an Authorization header. Throws FhirFault `login`. */
   readonly authenticate: (authorization: string | undefined) => Caller | Promise<Caller>;
   readonly issueToken: (form: URLSearchParams) => Promise<TokenResponse>;
   readonly smartConfiguration: () => unknown;
   readonly jwks: () => unknown;
-  /** The public keys that notifications are verified with, a JWK Set. */
+  /** Public keys that verify notifications, a JWK Set. */
   readonly notificationKeys: () => unknown;
-  /** Takes a WebSocket that has been opened, by whomever. */
+  /** Accepts a WebSocket that a client has opened. The client is not authenticated yet. */
   readonly acceptSocket: (channel: OpenedSocket) => void;
   /** JSON text. */
   readonly capabilityStatement: string;
-  /** Resolves when the refusal is durable. Rejects: it is answered 503 instead. */
+  /** Resolves once the audit record of the refusal is durable. If it rejects, the response is 503. */
   readonly refusalAudit: (refused: RefusedRequest) => Promise<void>;
   readonly isReady: () => boolean;
-  /** Others register their metrics on the same registry. */
+  /** Registry of metrics, shared with the rest of the server. */
   readonly metrics: MetricRegistry;
-  /** Takes the Authorization header of a request for `/metrics`. Throws FhirFault `login`; false: known, and not allowed. */
+  /** Returns true if the client of an Authorization header may read the metrics. Throws FhirFault `login`. */
   readonly authorizeMetrics: (authorization: string | undefined) => boolean | Promise<boolean>;
   /** From `buildLogger`. */
   readonly logger: Logger;
-  /** A UUID. */
+  /** Returns a new UUID. */
   readonly newId: () => string;
   readonly limits?: Partial<HttpLimits>;
-  /** Addresses or CIDR blocks of proxies whose X-Forwarded-For is believed; none by default. */
+  /** Addresses or CIDR blocks of proxies whose X-Forwarded-For is trusted; none by default. */
   readonly trustedProxies?: readonly string[];
 }

@@ -1,4 +1,4 @@
-/** The HTTP server: assembly only. */
+/** Assembles the HTTP server. */
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -25,9 +25,9 @@ import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
 import { addWebsocketRoutes } from './websocket-routes.ts';
 
-/** Budgets of so many addresses are kept. */
+/** Maximum networks that the rate limit keeps apart. */
 const maxAddresses = 10_000;
-/** What is kept of a request that nobody answers for. */
+/** Maximum length of the audited request if nobody could be authenticated. */
 const anonymousRawLength = 256;
 const noQuery = Object.freeze({});
 const suggested: Readonly<Record<string, InteractionCode>> = {
@@ -37,19 +37,19 @@ const suggested: Readonly<Record<string, InteractionCode>> = {
   DELETE: 'delete',
 };
 
-/** Builds the server, not yet listening. Every answer carries X-Request-ID; every error is an OperationOutcome. */
+/** Builds the server, not yet listening. Each response has X-Request-ID, and each error is an OperationOutcome. */
 export function buildServer(options: ServerOptions): FastifyInstance {
   const limits = { ...defaultHttpLimits, ...options.limits };
   const observe = registerRequestMetrics(options.metrics);
   const throttled = registerThrottleMetric(options.metrics);
-  const budget = buildRateLimit({
+  const rateLimit = buildRateLimit({
     perSecond: limits.unauthenticatedPerSecond,
     burst: limits.unauthenticatedBurst,
     maxAddresses,
     nowMs: () => performance.now(),
   });
   const admitAnonymous = (address: string): boolean => {
-    const admitted = budget.spend(address);
+    const admitted = rateLimit.admit(address);
     if (!admitted) throttled();
     return admitted;
   };
@@ -69,7 +69,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     routerOptions: { querystringParser: () => noQuery, maxParamLength: 256 },
     http: {
       maxHeaderSize: limits.headerLimitBytes,
-      // Node swaps the two when the time for the headers is the longer one.
+      // Node swaps the two if the headers timeout is the longer one.
       headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
       connectionsCheckingInterval: Math.min(1_000, limits.requestTimeoutMs / 4),
     },
@@ -167,8 +167,9 @@ function openExchange(request: FastifyRequest, reply: FastifyReply, newId: () =>
 }
 
 /**
- * The fault to answer: the one given once its refusal is durable, 503 when it cannot be made durable, or 429 for an
- * address that sends too much without a valid token: it would fill the store with AuditEvents of nobody.
+ * Audits a refusal, and returns the fault to answer: the same one, or 503 if the refusal could not be made durable. A
+ * network that sends too many requests without a valid token gets 429 instead and is not audited, because it would fill
+ * the store.
  */
 async function auditRefusal(
   refused: FhirFault,

@@ -1,4 +1,4 @@
-/** Requests that never became one: refused by Node's HTTP parser, or not finished in time. */
+/** Answers requests that Node's HTTP parser refused, or that were not complete in time. */
 import type { Socket } from 'node:net';
 import type { FastifyServerOptions } from 'fastify';
 import type { Logger } from 'pino';
@@ -22,7 +22,7 @@ const headersTooLarge: Refusal = {
 };
 const malformed: Refusal = { line: '400 Bad Request', fault: fault('invalid', 'The request is not valid HTTP.') };
 
-/** Answers once on the socket, with an OperationOutcome, and closes it. */
+/** Builds the handler. It answers with an OperationOutcome, and closes the socket. */
 export function buildSocketErrorHandler(logger: Logger): NonNullable<FastifyServerOptions['clientErrorHandler']> {
   return (error, socket) => {
     if (error.code === 'ECONNRESET' || socket.destroyed) return;
@@ -46,7 +46,9 @@ export function buildSocketErrorHandler(logger: Logger): NonNullable<FastifyServ
   };
 }
 
-/** As Node's own handler asks: bytes of ours in the middle of another answer would be a split response. */
+/**
+ * Returns true if a response has begun, as Node's own handler checks. A second one within it would be a split response.
+ */
 function answerHasBegun(socket: Socket & { readonly _httpMessage?: { readonly headersSent?: boolean } }): boolean {
   return socket._httpMessage?.headersSent === true;
 }

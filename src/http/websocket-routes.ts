@@ -1,17 +1,19 @@
-/** The WebSocket of the Subscriptions R5 Backport IG: the subscriber connects, and binds with a token. */
+/** Route of the WebSockets of the Subscriptions R5 Backport IG. */
 import websocket, { type WebSocket } from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 import type { OpenedSocket } from './opened-socket.ts';
 import type { ServerOptions } from './server-options.ts';
 
-/** A message of a subscriber is a command of a few words. */
+/** Maximum length of a subscriber's message, which is a short command. */
 const maxMessageLength = 8_192;
 const pingEveryMs = 30_000;
 const sendTimeoutMs = 30_000;
 const unsupportedData = 1003;
 
-/** Adds `[base]/$websocket`. Who connects is nobody until a token says so: nothing is sent before. */
+/**
+ * Adds `[base]/$websocket`. A connection is unauthenticated until it binds with a token, and nothing is sent before.
+ */
 export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOptions): Promise<void> {
   const template = '/$websocket';
   await app.register(websocket, { options: { maxPayload: maxMessageLength } });
@@ -32,7 +34,7 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
   });
 }
 
-/** Pings the other side, which is gone when it answers nothing from one ping to the next. */
+/** Wraps a WebSocket. It is pinged regularly, and closed if it does not answer before the next ping. */
 function openChannel(socket: WebSocket, address: string): OpenedSocket {
   let answered = true;
   const pings = setInterval(() => {

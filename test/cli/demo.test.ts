@@ -10,7 +10,6 @@ import { openScreen } from '../../src/cli/demo/screen.ts';
 import type { Teardown } from '../support/running-server.ts';
 
 const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));
-const limitMs = 300_000;
 
 interface RunningDemo {
   /** Everything written so far. */
@@ -64,55 +63,47 @@ async function isListening(origin: string): Promise<boolean> {
 
 const originIn = (output: string): string => /http:\/\/127\.0\.0\.1:\d+(?=\/FHIR\/R4)/.exec(output)?.[0] ?? '';
 
-t.test(
-  'demo --exit shows every fact held, plain when piped, and leaves nothing behind',
-  { timeout: limitMs },
-  async (t) => {
-    const demo = startDemo(t, ['--exit']);
-    t.equal(await demo.ended, 0, 'exit code');
-    const output = demo.output();
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
-    t.notMatch(output, /[\u0000-\u0009\u000b-\u001f]/, 'no ANSI sequence');
-    t.notMatch(output, /✗/);
-    t.ok((output.match(/✓/g) ?? []).length >= 20, 'facts are printed');
-    const wide = output.split('\n').filter((line) => line.length > 100);
-    t.strictSame(wide, [], 'no line is wider than 100 columns');
-    t.notOk(await isListening(originIn(output)), 'the server is gone');
-    const folder = /@(\S+)\/epr\.header/.exec(output)?.[1] ?? '';
-    t.match(folder, /cpis-demo-/);
-    t.notOk(existsSync(folder), 'the folder is gone');
-  },
-);
+t.test('demo --exit shows every fact held, plain when piped, and leaves nothing behind', async (t) => {
+  const demo = startDemo(t, ['--exit']);
+  t.equal(await demo.ended, 0, 'exit code');
+  const output = demo.output();
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
+  t.notMatch(output, /[\u0000-\u0009\u000b-\u001f]/, 'no ANSI sequence');
+  t.notMatch(output, /✗/);
+  t.ok((output.match(/✓/g) ?? []).length >= 20, 'facts are printed');
+  const wide = output.split('\n').filter((line) => line.length > 100);
+  t.strictSame(wide, [], 'no line is wider than 100 columns');
+  t.notOk(await isListening(originIn(output)), 'the server is gone');
+  const folder = /@(\S+)\/epr\.header/.exec(output)?.[1] ?? '';
+  t.match(folder, /cpis-demo-/);
+  t.notOk(existsSync(folder), 'the folder is gone');
+});
 
-t.test(
-  'the facts and the comparison as data; the server runs on until the world closes',
-  { timeout: limitMs },
-  async (t) => {
-    const world = await openDemoWorld();
-    t.teardown(() => world.close());
-    const report = await runDemo(world, openScreen(new PassThrough().resume()));
-    t.strictSame(
-      report.facts.filter(({ held }) => !held),
-      [],
-    );
-    t.equal(new Set(report.facts.map(({ name }) => name)).size, report.facts.length, 'each fact has its own name');
-    const { crash } = report;
-    t.ok(crash.acknowledgedBeforeKill > 0, `${crash.acknowledgedBeforeKill} reads before the kill`);
-    t.ok(crash.acknowledgedReads > crash.acknowledgedBeforeKill, `${crash.acknowledgedReads} in all`);
-    t.ok(crash.auditEvents >= crash.acknowledgedReads);
-    t.ok(crash.owed > crash.auditEvents, 'the shared child has two owners');
-    t.equal(crash.delivered, crash.owed);
-    t.match(crash, { unauditedReads: 0, undelivered: 0, strays: 0 });
-    t.ok(await isListening(world.origin));
-    t.match(readFileSync(`${world.folder}/epr.header`, 'utf8'), /^Authorization: Bearer \S+\n$/);
-    await world.close();
-    t.notOk(await isListening(world.origin));
-    t.notOk(existsSync(world.folder));
-    await t.rejects(world.server.start(), /stopped for good/);
-  },
-);
+t.test('the facts and the comparison as data; the server runs on until the world closes', async (t) => {
+  const world = await openDemoWorld();
+  t.teardown(() => world.close());
+  const report = await runDemo(world, openScreen(new PassThrough().resume()));
+  t.strictSame(
+    report.facts.filter(({ held }) => !held),
+    [],
+  );
+  t.equal(new Set(report.facts.map(({ name }) => name)).size, report.facts.length, 'each fact has its own name');
+  const { crash } = report;
+  t.ok(crash.acknowledgedBeforeKill > 0, `${crash.acknowledgedBeforeKill} reads before the kill`);
+  t.ok(crash.acknowledgedReads > crash.acknowledgedBeforeKill, `${crash.acknowledgedReads} in all`);
+  t.ok(crash.auditEvents >= crash.acknowledgedReads);
+  t.ok(crash.owed > crash.auditEvents, 'the shared child has two owners');
+  t.equal(crash.delivered, crash.owed);
+  t.match(crash, { unauditedReads: 0, undelivered: 0, strays: 0 });
+  t.ok(await isListening(world.origin));
+  t.match(readFileSync(`${world.folder}/epr.header`, 'utf8'), /^Authorization: Bearer \S+\n$/);
+  await world.close();
+  t.notOk(await isListening(world.origin));
+  t.notOk(existsSync(world.folder));
+  await t.rejects(world.server.start(), /stopped for good/);
+});
 
-t.test('Ctrl-C ends it: exit 130 in the middle, 0 at its end, no server left', { timeout: limitMs }, async (t) => {
+t.test('Ctrl-C ends it: exit 130 in the middle, 0 at its end, no server left', async (t) => {
   const early = startDemo(t, []);
   await early.shows('kill -9 after');
   early.signal('SIGINT');

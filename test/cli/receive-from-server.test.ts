@@ -4,13 +4,12 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import { findFreePort } from '../../src/net/find-free-port.ts';
-import { waitFor } from '../../src/synthetic/wait-for.ts';
 import { openDesk, receiverAuthorization } from '../support/receiver-desk.ts';
 import { runCpis } from '../support/run-cpis.ts';
 import { openWorld } from '../support/running-server.ts';
 import { freshPlan, submit } from '../support/submissions.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
-const limitMs = 15_000;
 const topic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
 
 t.test('the real server tells it, from the Subscription to the line', async (t) => {
@@ -38,7 +37,7 @@ t.test('the real server tells it, from the Subscription to the line', async (t) 
   };
   t.equal((await la.request('POST', 'Subscription', subscription)).status, 201);
   t.equal((await epr.request('GET', `Flag?patient=${plan.nhsNumber}`)).status, 200);
-  t.ok(await waitFor(() => receiver.lines().length > 0, limitMs), receiver.output());
+  await waitUntil('an access is in the output', () => receiver.lines().length > 0);
   t.match(receiver.lines(), [/Alex Example .*looked up \d{10}$/]);
   t.match(receiver.lines()[0], plan.nhsNumber);
   await receiver.stop();
@@ -85,14 +84,14 @@ t.test('an inbox that was restored from a backup fetches what it has missed from
   };
   t.equal((await la.request('POST', 'Subscription', subscription)).status, 201);
   await lookUp();
-  t.ok(await waitFor(() => first.lines().length === 1, limitMs), first.output());
+  await waitUntil('one access is in the output', () => first.lines().length === 1);
   await first.stop();
   copyFileSync(join(desk.folder, 'inbox.sqlite'), join(desk.folder, 'backup.sqlite'));
 
   const second = await desk.start(args);
   await lookUp();
   await lookUp();
-  t.ok(await waitFor(() => second.lines().length === 2, limitMs), second.output());
+  await waitUntil('two accesses are in the output', () => second.lines().length === 2);
   t.strictSame(numbersIn(second.lines()), [2, 3]);
   await second.stop();
   rmSync(join(desk.folder, 'inbox.sqlite'));
@@ -100,7 +99,7 @@ t.test('an inbox that was restored from a backup fetches what it has missed from
 
   const restored = await desk.start(args);
   await lookUp();
-  t.ok(await waitFor(() => restored.lines().length === 3, limitMs), restored.output());
+  await waitUntil('three accesses are in the output', () => restored.lines().length === 3);
   t.strictSame(numbersIn(restored.lines()), [4, 2, 3]);
   t.strictSame(
     restored

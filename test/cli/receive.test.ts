@@ -5,12 +5,10 @@ import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import t, { type Test } from 'tap';
-import { waitFor } from '../../src/synthetic/wait-for.ts';
 import { makeClientKeys } from '../support/keys.ts';
 import { type Desk, openDesk } from '../support/receiver-desk.ts';
 import { runCommandHere, runCpis } from '../support/run-cpis.ts';
-
-const limitMs = 15_000;
+import { waitUntil } from '../support/wait-until.ts';
 
 const eventOf = (id: string, over: object = {}) => ({
   resourceType: 'AuditEvent',
@@ -251,7 +249,7 @@ t.test(
     t.strictSame(source.asked, [], 'what is on its way is waited for');
 
     const second = await desk.start(args);
-    t.ok(await waitFor(() => /1 fetched|2 fetched/.test(second.output()), limitMs), 'fetched');
+    await waitUntil('it has fetched', () => /1 fetched|2 fetched/.test(second.output()));
     t.match(source.asked, [
       /^Subscription\/s-1\/\$events\?eventsSinceNumber=2&eventsUntilNumber=4&content=full-resource$/,
     ]);
@@ -267,7 +265,7 @@ t.test(
     t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 11, [[11, 'gone-11', false]])), 200);
     t.equal(await desk.send(second.endpoint, '', { id: 'e-12' }), 200, 'plain R4 without payload');
     const expected = ['e-10', 'e-12', 'e-2', 'e-3', 'e-5', 'e-6', 'e-7', 'e-8', 'e-9', 'gone-11'];
-    t.ok(await waitFor(() => idsIn(second.lines()).length === expected.length, limitMs));
+    await waitUntil('all are in the output', () => idsIn(second.lines()).length === expected.length);
     t.strictSame(idsIn(second.lines()), expected);
     const told = second.lines().map((line) => JSON.parse(line));
     t.match(

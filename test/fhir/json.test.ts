@@ -1,6 +1,7 @@
 import t from 'tap';
 import { FhirFault } from '../../src/fhir/fault.ts';
-import { type JsonLimits, parseJson } from '../../src/fhir/json.ts';
+import { parseJson } from '../../src/fhir/json.ts';
+import type { JsonLimits } from '../../src/fhir/json-scan.ts';
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 const text = (value: string) => new TextEncoder().encode(value);
@@ -15,7 +16,7 @@ function refusal(input: Uint8Array | string, limits?: JsonLimits): string {
   return 'accepted';
 }
 
-t.test('takes what RFC 8259 takes', async (t) => {
+t.test('accepts the JSON of RFC 8259', async (t) => {
   const samples = [
     '{}',
     '[]',
@@ -66,13 +67,13 @@ t.test('refuses what is not JSON, with the place and without the text', async (t
   ];
   for (const sample of samples) {
     t.throws(() => JSON.parse(sample), sample);
-    t.match(refusal(sample), /^The JSON is not acceptable: .* \(line \d+, column \d+\)\.$/, sample);
+    t.match(refusal(sample), /^The JSON is not valid: .* \(line \d+, column \d+\)\.$/, sample);
   }
-  t.equal(refusal('{\n  "a": 1,\n  "secret" 2}'), "The JSON is not acceptable: ':' was expected (line 3, column 12).");
+  t.equal(refusal('{\n  "a": 1,\n  "secret" 2}'), "The JSON is not valid: ':' was expected (line 3, column 12).");
   t.notMatch(refusal('{"secret":secret}'), /secret/);
 });
 
-t.test('refuses equal names at every level, however they are escaped', async (t) => {
+t.test('refuses equal names in an object at every level, however they are escaped', async (t) => {
   const wide = Array.from({ length: 40 }, (_, index) => `"n${index}":0`).join(',');
   for (const sample of [
     '{"a":1,"a":2}',
@@ -112,7 +113,7 @@ t.test('refuses text that is not Unicode', async (t) => {
   t.match(refusal(quoted(0xf4, 0x90, 0x80, 0x80)), /UTF-8/, 'above U+10FFFF');
   t.match(refusal(quoted(0xe2, 0x82)), /UTF-8/, 'cut short');
   t.match(refusal(bytes(0xff, 0xfe, 0x7b, 0, 0x7d, 0)), /UTF-8/, 'UTF-16');
-  t.match(refusal(bytes(0x7b, 0, 0x7d, 0)), /not acceptable/, 'UTF-16 without a mark');
+  t.match(refusal(bytes(0x7b, 0, 0x7d, 0)), /not valid/, 'UTF-16 without a mark');
   t.match(refusal(bytes(0xef, 0xbb, 0xbf, 0x7b, 0x7d)), /byte order mark/);
   t.match(refusal('"\ud800"'), /not valid Unicode/);
   for (const lone of ['\\ud800', '\\udc00', '\\ud800\\ud800', '\\ud800x', '\\ud800\\n', '\\udc00\\ud800']) {
@@ -124,7 +125,7 @@ t.test('refuses text that is not Unicode', async (t) => {
   }
 });
 
-t.test('keeps the limits before the text is parsed', async (t) => {
+t.test('checks the limits before the text is parsed', async (t) => {
   t.equal(refusal(`${'['.repeat(64)}${']'.repeat(64)}`), 'accepted');
   t.match(refusal(`${'['.repeat(65)}${']'.repeat(65)}`), /nested deeper than 64/);
   t.match(refusal('['.repeat(100_000)), /nested deeper than 64/);

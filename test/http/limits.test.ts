@@ -12,7 +12,7 @@ t.test('an address has its budget, and so have the addresses that are too many',
   let nowMs = 0;
   const budget = buildRateLimit({ perSecond: 10, burst: 3, maxAddresses: 2, nowMs: () => nowMs });
   const spends = (address: string, times: number): boolean[] =>
-    Array.from({ length: times }, () => budget.spend(address));
+    Array.from({ length: times }, () => budget.admit(address));
   t.strictSame(spends('192.0.2.1', 4), [true, true, true, false]);
   t.strictSame(spends('::ffff:192.0.2.1', 1), [false], 'the same address, mapped into IPv6');
   t.strictSame(spends('2001:db8::1', 2), [true, true]);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { changed, cpisRoot, outline, sampleFlag, validateBy } from './samples.ts';
 
-t.test('valid Flags', async (t) => {
+t.test('accepts valid Flags', async (t) => {
   const minimal = {
     resourceType: 'Flag',
     identifier: [{ system: 'https://la.example.org/plan', value: '1' }],
@@ -99,7 +99,7 @@ const mutations: [path: string, value: unknown, ...expected: string[]][] = [
   ['author.identifier.value', undefined, 'Flag.author.identifier.value required'],
 ];
 
-t.test('one change at a time', async (t) => {
+t.test('reports each single change', async (t) => {
   for (const [path, value, ...expected] of mutations) {
     const issues = validateBy('flag', changed(sampleFlag, path, value));
     t.strictSame(outline(issues), expected, `${path} = ${JSON.stringify(value)?.slice(0, 60)}`);
@@ -108,7 +108,7 @@ t.test('one change at a time', async (t) => {
   }
 });
 
-t.test('ten identifiers, and thousands are refused without comparing them', async (t) => {
+t.test('accepts ten identifiers, and refuses thousands without comparing them', async (t) => {
   t.strictSame(validateBy('flag', changed(sampleFlag, 'identifier', manyIdentifiers(10))), []);
   const nineAndOneAgain = [...manyIdentifiers(9), ...manyIdentifiers(1)];
   t.strictSame(outline(validateBy('flag', changed(sampleFlag, 'identifier', nineAndOneAgain))), ['Flag invariant']);
@@ -124,7 +124,7 @@ t.test('ten identifiers, and thousands are refused without comparing them', asyn
   t.ok(reads < 20 * identifier.length, `${reads} reads`);
 });
 
-t.test('all issues at once, each with its rule', async (t) => {
+t.test('reports all issues at once, each with its rule', async (t) => {
   const issues = validateBy('flag', {
     ...sampleFlag,
     status: 'active',

@@ -213,7 +213,7 @@ for (const [profile, sample, valid, mutations] of cases) {
   });
 }
 
-t.test('closed: at no place of a resource is there room for more', async (t) => {
+t.test('the profiles are closed: no place in a resource accepts further members', async (t) => {
   const closed: [string, Json][] = [
     ['flag', sampleFlag],
     ['patient', samplePatient],
@@ -237,7 +237,7 @@ t.test('closed: at no place of a resource is there room for more', async (t) => 
   }
 });
 
-t.test('our own AuditEvents and Organizations have the shape that we profile', async (t) => {
+t.test('the AuditEvents and Organizations of this server match their profiles', async (t) => {
   const caller: Caller = {
     clientId: 'epr-1',
     role: 'care-provider',
@@ -279,7 +279,7 @@ t.test('our own AuditEvents and Organizations have the shape that we profile', a
   t.strictSame(validateBy('organization', JSON.parse(JSON.stringify(provider))), []);
 });
 
-/** Paths of the objects in a resource, the root first. */
+/** Returns the paths of the objects in a resource, the root first. */
 function objectPaths(value: unknown, path = ''): string[] {
   if (typeof value !== 'object' || value === null) return [];
   const below = Object.entries(value).flatMap(([name, item]) =>

@@ -15,7 +15,7 @@ export function validateBy(name: string, resource: unknown): Issue[] {
   return validator.validate(resource, `${cpisRoot}/StructureDefinition/cpis-${name}`);
 }
 
-/** `expression code` of each issue. */
+/** Returns `expression code` of each issue. */
 export function outline(issues: readonly Issue[]): string[] {
   return issues.map(({ code, expression }) => `${expression?.join()} ${code}`);
 }
@@ -129,7 +129,7 @@ export const sampleBundle = {
   ],
 };
 
-/** A deep copy with the member at `path` set, or removed when `value` is undefined. */
+/** Returns a deep copy with the member at `path` set, or removed if `value` is undefined. */
 export function changed(resource: Json, path: string, value: unknown): Json {
   const copy = structuredClone(resource);
   const names = path.split('.');

@@ -1,7 +1,8 @@
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { FhirFault } from '../../src/fhir/fault.ts';
 import type { SearchClause, SearchQuery } from '../../src/fhir/search/ast.ts';
-import { type ParseSearchOptions, parseSearch } from '../../src/fhir/search/parse-search.ts';
+import { parseSearch } from '../../src/fhir/search/parse-search.ts';
+import type { ParseSearchOptions } from '../../src/fhir/search/search-options.ts';
 
 export const baseUrl = 'https://cpis.example.org/FHIR/R4';
 

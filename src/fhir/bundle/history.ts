@@ -1,13 +1,13 @@
-/** History Bundles as JSON text. https://hl7.org/fhir/R4/bundle.html#history */
+/** Renders history Bundles as JSON text. https://hl7.org/fhir/R4/bundle.html#history */
 
 interface HistoryBundleEntry {
   readonly type: string;
   readonly id: string;
   readonly version: number;
   readonly lastUpdatedMs: number;
-  /** What made the version. */
+  /** The HTTP method that created the version. */
   readonly method: string;
-  /** The resource's JSON text; null: a deletion. */
+  /** The JSON text of the resource; null for a deletion. */
   readonly body: string | null;
 }
 

@@ -1,4 +1,4 @@
-/** Searchset Bundles as JSON text, put together from the stored texts. https://hl7.org/fhir/R4/bundle.html#searchset */
+/** Renders searchset Bundles as JSON text from the stored texts. https://hl7.org/fhir/R4/bundle.html#searchset */
 
 export interface SearchsetLink {
   readonly relation: 'self' | 'first' | 'previous' | 'next';
@@ -6,16 +6,16 @@ export interface SearchsetLink {
 }
 
 export interface SearchsetEntry {
-  /** Absent on an OperationOutcome. */
+  /** Absent for an OperationOutcome. */
   readonly fullUrl?: string;
-  /** The resource's JSON text. It goes into the Bundle as it is. */
+  /** The JSON text of the resource, copied into the Bundle unchanged. */
   readonly body: string;
   readonly mode: 'match' | 'include' | 'outcome';
 }
 
 export interface Searchset {
   readonly id?: string;
-  /** `meta.lastUpdated`: when the search was answered, epoch milliseconds. */
+  /** `meta.lastUpdated`: the time of the response, epoch milliseconds. */
   readonly lastUpdatedMs?: number;
   /** The number of all matches, over all pages. */
   readonly total?: number;
@@ -44,7 +44,7 @@ export function renderSearchset({ id, lastUpdatedMs, total, links, entries }: Se
   return entries.length > 0 ? `${text}]}` : `${text}}`;
 }
 
-/** `baseUrl/type?name=value&...`: the search as it was understood (`SearchQuery.applied`). */
+/** Renders `baseUrl/type?name=value&...` from the understood parameters (`SearchQuery.applied`). */
 export function renderSelfLink(
   baseUrl: string,
   type: string,
@@ -61,7 +61,7 @@ export function renderSelfLink(
 
 const readable = /%(3A|2C|2F|40|24)/g;
 
-/** Percent-encodes; `:` `,` `/` `@` and `$` may stand in a query and stay readable. */
+/** Percent-encodes text, except `:` `,` `/` `@` and `$`, which are allowed in a query and more readable. */
 function encodeQuery(text: string): string {
   return encodeURIComponent(text).replace(readable, decodeURIComponent);
 }

@@ -5,7 +5,7 @@ import type { DifferentialElement, StructureDefinition } from './structure-defin
 
 const structureRoot = 'http://hl7.org/fhir/StructureDefinition/';
 const regexExtension = `${structureRoot}regex`;
-/** Keys of ElementDefinition that are enforced or only describe. Any other is refused: it would silently not hold. */
+/** Keys of ElementDefinition that are enforced or purely descriptive. Any other key is refused, so that no rule is silently ignored. */
 const knownKeys = new Set(
   'id path short definition comment requirements alias min max type binding constraint maxLength extension mustSupport isSummary'.split(
     ' ',
@@ -14,20 +14,20 @@ const knownKeys = new Set(
 
 export interface ProfileSources {
   readonly definitions: Definitions;
-  /** Canonical URL of a profile -> the type it is on, for `targetProfile`. */
+  /** Canonical URL of a profile -> its type, for `targetProfile`. */
   readonly profileTypes: ReadonlyMap<string, string>;
   hasValueSet(url: string): boolean;
 }
 
 /**
- * The R4 base of a profile narrowed by its differential.
- * @throws Error that names the path, when the differential contradicts the base, mentions an unknown path, or asks for
- * something that the validator does not enforce (slices, `type.profile` of anything but an extension).
+ * Narrows the R4 base of a profile by its differential.
+ * @throws Error that names the path, if the differential contradicts the base, has an unknown path, or has a rule that the
+ * validator does not enforce (slices, `type.profile` of anything but an extension).
  */
 export function applyProfile(structure: StructureDefinition, sources: ProfileSources): ElementNode {
   const { definitions } = sources;
   if (structure.derivation !== 'constraint' || structure.baseDefinition !== structureRoot + structure.type) {
-    throw new Error('derivation must be "constraint" and baseDefinition the R4 definition of the type');
+    throw new Error('derivation must be "constraint" and baseDefinition must be the R4 definition of the type');
   }
   const root = buildTree(definitions, structure.type);
   for (const element of structure.differential.element) {
@@ -43,12 +43,12 @@ export function applyProfile(structure: StructureDefinition, sources: ProfileSou
 
 function nodeAt(root: ElementNode, path: string, definitions: Definitions): ElementNode {
   const [type, ...names] = path.split('.');
-  if (type !== root.name) throw new Error(`${path}: the path does not start with ${root.name}`);
+  if (type !== root.name) throw new Error(`${path}: the path must start with ${root.name}`);
   let node = root;
   for (const name of names) {
-    if (node.max === 0) throw new Error(`${path}: its parent is prohibited`);
+    if (node.max === 0) throw new Error(`${path}: the parent element is prohibited`);
     const child = expandChildren(definitions, root, node)?.get(name.replace('[x]', ''));
-    if (child === undefined) throw new Error(`${path}: no such element in R4`);
+    if (child === undefined) throw new Error(`${path}: R4 has no such element`);
     node = child;
   }
   return node;
@@ -97,7 +97,7 @@ function narrowType(
   if (base === undefined) throw new Error(`the base does not allow the type ${type.code}`);
   if (type.profile !== undefined) {
     const unknown = type.profile.find((url) => sources.profileTypes.get(url) !== 'Extension');
-    if (unknown !== undefined) throw new Error('type.profile names an extension that is not defined');
+    if (unknown !== undefined) throw new Error('type.profile names an extension without a definition');
     return { code: type.code, profiles: type.profile };
   }
   if (type.targetProfile === undefined) return base;

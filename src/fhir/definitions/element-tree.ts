@@ -1,13 +1,13 @@
 import type { Constraint, Definitions, ElementRecord, ElementType } from './definitions.ts';
 
-/** An element with everything that holds for it: the base definition, and what a profile added. */
+/** An element with all its rules, from the base definition and from a profile. */
 export interface ElementNode {
-  /** `Flag.code.coding`; of a data type's own elements `Coding.system`. */
+  /** Such as `Flag.code.coding`, or `Coding.system` for elements of a data type. */
   readonly path: string;
   /** Name without `[x]`. */
   readonly name: string;
   readonly isChoice: boolean;
-  /** A JSON array, whatever a profile narrows `max` to. */
+  /** Whether the element is a JSON array, even if a profile narrows `max` to 1. */
   readonly repeats: boolean;
   min: number;
   /** Infinity for `*`. */
@@ -15,19 +15,19 @@ export interface ElementNode {
   types: readonly ElementType[];
   readonly contentReference: string | undefined;
   valueSet: string | undefined;
-  /** Constraints of the element itself; those of its type stand on the type's root. */
+  /** Constraints of the element itself. Those of its type are on the root of the type. */
   constraints: readonly Constraint[];
   fixed: unknown;
   pattern: unknown;
-  /** From a profile: anchored regular expression of a primitive. */
+  /** Anchored regular expression of a primitive, from a profile. */
   regex: string | undefined;
-  /** From a profile: characters. */
+  /** Maximum number of characters, from a profile. */
   maxLength: number | undefined;
-  /** Child elements where they stand in this tree; undefined = those of the type. */
+  /** Child elements in this tree; undefined for those of the type. */
   children: Map<string, ElementNode> | undefined;
 }
 
-/** The base definition of a type as a new tree, free to be narrowed by a profile. Throws on an unknown type. */
+/** Builds a new tree from the base definition of a type, which a profile may narrow. Throws for an unknown type. */
 export function buildTree(definitions: Definitions, typeName: string): ElementNode {
   const type = definitions.types.get(typeName);
   if (type === undefined) throw new Error(`no definition of the type ${typeName}`);
@@ -46,8 +46,8 @@ export function buildTree(definitions: Definitions, typeName: string): ElementNo
 }
 
 /**
- * The children of an element, made part of its tree so that they can be narrowed: those of its type, of the primitive's
- * `_name` object, or of the element that it refers to. Undefined when the element has several types or none.
+ * Returns the children of an element and adds them to its tree, so that a profile can narrow them. They come from its type, from
+ * the `_name` object of a primitive, or from the element that it refers to. Returns undefined if the element has no single type.
  */
 export function expandChildren(
   definitions: Definitions,

@@ -2,9 +2,9 @@ import type { ValueSetExpansion } from './definitions.ts';
 import type { CodeSystem, ConceptRecord, ValueSet } from './structure-definition.ts';
 
 /**
- * The codes of a value set, with the display of its own or of its code system.
- * @param find answers the expansion of another value set by canonical URL.
- * @throws Error when the set includes what is not at hand, or uses filters or exclusions.
+ * Expands a value set into its codes, each with the display of the value set or of its code system.
+ * @param find returns the expansion of another value set by canonical URL.
+ * @throws Error if the value set includes something unknown, or uses filters or exclusions.
  */
 export function expandValueSet(
   valueSet: ValueSet,

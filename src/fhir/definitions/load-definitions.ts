@@ -4,7 +4,7 @@ import type { Definitions, DefinitionsFile } from './definitions.ts';
 const entries = Object.entries;
 let cached: Definitions | undefined;
 
-/** The R4 definitions of this server, read once from `r4.json`. */
+/** Loads the R4 definitions from `r4.json`, once. */
 export function loadDefinitions(): Definitions {
   cached ??= parseDefinitions(readFileSync(new URL('./r4.json', import.meta.url), 'utf8'));
   return cached;

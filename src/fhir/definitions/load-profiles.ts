@@ -21,12 +21,12 @@ export interface Profiles {
   readonly valueSets: ReadonlyMap<string, ValueSetExpansion>;
 }
 
-/** Conformance resources that live in the same folder and are read by others. */
+/** Conformance resources in the same folder that other modules read. */
 const otherTypes = new Set(['SearchParameter', 'OperationDefinition', 'CapabilityStatement']);
 
 /**
  * Reads the StructureDefinition, ValueSet and CodeSystem files (`*.json`) of a folder.
- * @throws Error that names the file and the path, when one is not JSON, contradicts R4, or asks for what is not enforced.
+ * @throws Error that names the file and the path, if a file is not JSON, contradicts R4, or has a rule that is not enforced.
  */
 export function loadProfiles(folder: string, definitions: Definitions = loadDefinitions()): Profiles {
   const structures = new Map<string, StructureDefinition>();
@@ -41,13 +41,13 @@ export function loadProfiles(folder: string, definitions: Definitions = loadDefi
         | CodeSystem
         | ValueSet;
       if (otherTypes.has(resource.resourceType)) return;
-      if (typeof resource.url !== 'string') throw new Error('there is no url');
+      if (typeof resource.url !== 'string') throw new Error('the url is missing');
       if (files.has(resource.url)) throw new Error(`the url is also that of ${files.get(resource.url)}`);
       files.set(resource.url, file);
       if (resource.resourceType === 'StructureDefinition') structures.set(resource.url, resource);
       else if (resource.resourceType === 'CodeSystem') codeSystems.set(resource.url, resource);
       else if (resource.resourceType === 'ValueSet') composed.set(resource.url, resource);
-      else throw new Error('the resourceType is not one that profiles/ may hold');
+      else throw new Error('the resourceType is not supported in profiles/');
     });
   }
 

@@ -1,7 +1,7 @@
 import { defined } from '../defined.ts';
-import type { SearchParameter, SearchParameterType } from './search-parameters.ts';
+import type { SearchParameter, SearchParameterType } from './search-parameter.ts';
 
-/** The elements of an R4 SearchParameter resource that are read. https://hl7.org/fhir/R4/searchparameter.html */
+/** The elements used from an R4 SearchParameter resource. https://hl7.org/fhir/R4/searchparameter.html */
 export interface SearchParameterResource {
   readonly resourceType: 'SearchParameter';
   readonly code: string;
@@ -16,10 +16,10 @@ const resolveFilter = /\.where\(\s*resolve\(\)\s+is\s+(\w+)\s*\)/g;
 const plainPath = /^[A-Z]\w*(\.\w+)+$/;
 
 /**
- * What one SearchParameter means for one resource type: the alternatives of its expression that start at that type, with
- * each `.where(resolve() is X)` taken out and kept as the target X. Undefined when the parameter does not apply to the
- * type or is of a type that this server does not serve (number, quantity, composite, special).
- * `codeSystems` gives the implied system of an element of type `code`, by path (`Flag.status`).
+ * Reduces a SearchParameter to its part for one resource type: the alternatives of its expression that start at the type,
+ * without each `.where(resolve() is X)`, whose X becomes a target. Returns undefined if the parameter does not apply to the
+ * type, or is of a type that this server does not support (number, quantity, composite, special).
+ * `codeSystems` maps the path of a `code` element, such as `Flag.status`, to its implied system.
  */
 export function slimSearchParameter(
   resource: SearchParameterResource,
@@ -54,7 +54,7 @@ function startsAt(part: string, type: string): boolean {
   return part.startsWith(`${type}.`, start);
 }
 
-/** Splits at each `|` outside parentheses and quotes. */
+/** Splits an expression at each `|` outside parentheses and quotes. */
 function splitUnion(expression: string): string[] {
   const parts: string[] = [];
   let depth = 0;

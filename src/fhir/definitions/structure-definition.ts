@@ -1,4 +1,4 @@
-/** The parts of the R4 conformance resources in `profiles/` that this server reads. */
+/** The elements used from the R4 conformance resources in `profiles/`. */
 
 interface DifferentialElement {
   readonly path: string;

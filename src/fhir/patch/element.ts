@@ -1,27 +1,27 @@
-/** Elements of a resource in JSON, with what their definition says of them. https://hl7.org/fhir/R4/json.html */
+/** Elements of a resource in JSON, with their definition. https://hl7.org/fhir/R4/json.html */
 import type { Definitions } from '../definitions/definitions.ts';
 import { buildTree, type ElementNode, expandChildren } from '../definitions/element-tree.ts';
 import type { PathStep } from './patch-path.ts';
 import { cannotApply, isJsonObject, type JsonObject } from './patched.ts';
 
-/** One value of an element: a primitive has its id and extensions beside it, under `_name`. */
+/** One value of an element. `beside` holds the id and extensions of a primitive, from `_name`. */
 export interface Item {
   readonly value: unknown;
   readonly beside: unknown;
 }
 
-/** An element as it stands, or would stand, in its parent. */
+/** The place of an element in its parent, whether or not the element exists. */
 export interface Element {
   readonly parent: JsonObject;
-  /** Where the parent itself stands; undefined: it is the resource. */
+  /** The place of the parent; undefined if the parent is the resource. */
   readonly parentElement: Element | undefined;
   readonly node: ElementNode;
-  /** The JSON name: of a choice with its type, such as `deceasedBoolean`. */
+  /** The JSON name. That of a choice includes its type, such as `deceasedBoolean`. */
   readonly key: string;
   readonly index: number | undefined;
 }
 
-/** The resource, or an element that has children. */
+/** The resource, or an element with children. */
 export interface Holder {
   readonly object: JsonObject;
   readonly element: Element | undefined;
@@ -40,7 +40,7 @@ export function readItems(parent: JsonObject, key: string): Item[] {
   }));
 }
 
-/** Sets all values of an element; none: it is gone. */
+/** Sets all values of an element. Removes the element if there are none. */
 export function writeItems(parent: JsonObject, key: string, repeats: boolean, items: readonly Item[]): void {
   const write = (name: string, values: readonly unknown[]): void => {
     if (values.every((value) => value === undefined)) delete parent[name];
@@ -56,7 +56,7 @@ export function writeItems(parent: JsonObject, key: string, repeats: boolean, it
   );
 }
 
-/** Walks a resource of the type by the steps that a path found. */
+/** Builds functions that walk a resource of a type along the steps of a path. */
 export function buildWalk(definitions: Definitions, type: string) {
   const root = buildTree(definitions, type);
 
@@ -68,14 +68,14 @@ export function buildWalk(definitions: Definitions, type: string) {
     return buildTree(definitions, chosen).children ?? new Map();
   }
 
-  /** The key under which the parent holds the element now; of a choice that is not there, undefined. */
+  /** Returns the JSON name of an element in its parent; undefined for a choice that is absent. */
   function keyIn(parent: JsonObject, node: ElementNode): string | undefined {
     if (!node.isChoice) return node.name;
     const keys = node.types.map(({ code }) => node.name + capitalise(code));
     return keys.find((key) => Object.hasOwn(parent, key) || Object.hasOwn(parent, `_${key}`));
   }
 
-  /** What an element holds its children in: of a primitive the object beside it, which is made. */
+  /** Returns the object that holds the children of an element. Creates the `_name` object of a primitive. */
   function hold(element: Element): Holder {
     const { parent, key, node, index = 0 } = element;
     const items = readItems(parent, key);
@@ -90,10 +90,10 @@ export function buildWalk(definitions: Definitions, type: string) {
     return { object: beside, element, children };
   }
 
-  /** The child as it stands in the holder. Throws 422 for a name that the definition does not have. */
+  /** Returns the place of a child. Throws a 422 fault for a name that the definition does not have. */
   function child(holder: Holder, name: string, index?: number): Element | undefined {
     const node = holder.children.get(name);
-    if (node === undefined) throw cannotApply('The element has no such child.');
+    if (node === undefined) throw cannotApply('The definition has no such element.');
     const key = keyIn(holder.object, node);
     return key === undefined ? undefined : { parent: holder.object, parentElement: holder.element, node, key, index };
   }
@@ -102,7 +102,7 @@ export function buildWalk(definitions: Definitions, type: string) {
     let holder: Holder = { object: resource, element: undefined, children: root.children ?? new Map() };
     for (const { name, index } of steps) {
       const element = child(holder, name, index);
-      if (element === undefined) throw cannotApply('The path names an element that is not there.');
+      if (element === undefined) throw cannotApply('The path names an element that does not exist.');
       holder = hold(element);
     }
     return holder;
@@ -113,7 +113,7 @@ export function buildWalk(definitions: Definitions, type: string) {
 
 export type Walk = ReturnType<typeof buildWalk>;
 
-/** Takes an element out; a parent that is left empty goes with it, as no element is without content. */
+/** Removes an element, and every parent that this leaves empty, because no FHIR element is empty. */
 export function removeElement({ parent, parentElement, node, key, index }: Element): void {
   const items = readItems(parent, key);
   items.splice(index ?? 0, 1);

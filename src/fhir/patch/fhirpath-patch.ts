@@ -1,4 +1,4 @@
-/** FHIRPath Patch. https://hl7.org/fhir/R4/fhirpatch.html */
+/** Applies FHIRPath Patch. https://hl7.org/fhir/R4/fhirpatch.html */
 import type { Definitions } from '../definitions/definitions.ts';
 import type { ElementNode } from '../definitions/element-tree.ts';
 import { FhirFault } from '../fault.ts';
@@ -17,12 +17,12 @@ import { type PatchOperation, type PatchValue, parseOperations } from './patch-o
 import type { PathStep } from './patch-path.ts';
 import { type ApplyPatch, cannotApply, type JsonObject, refuseExcess } from './patched.ts';
 
-/** The JSON name of an element with this value; of a choice, by the value's type. */
+/** Returns the JSON name of an element with this value. The type of the value selects the name of a choice. */
 function keyFor(node: ElementNode, value: PatchValue): string {
   if (!node.isChoice) return node.name;
   const { type } = value.kind === 'typed' ? value : { type: '' };
   if (node.types.some(({ code }) => capitalise(code) === type)) return node.name + type;
-  throw cannotApply('The element does not take a value of this type.');
+  throw cannotApply('The element cannot have a value of this type.');
 }
 
 function buildItem(walk: Walk, node: ElementNode, value: PatchValue): Item {
@@ -36,36 +36,36 @@ function buildItem(walk: Walk, node: ElementNode, value: PatchValue): Item {
 function add(walk: Walk, holder: Holder, name: string, value: PatchValue): void {
   const existing = walk.child(holder, name);
   const node = holder.children.get(name);
-  if (node === undefined) throw cannotApply('The element has no such child.');
+  if (node === undefined) throw cannotApply('The definition has no such element.');
   const key = keyFor(node, value);
   const items = existing === undefined ? [] : readItems(holder.object, existing.key);
   if (items.length > 0 && !node.repeats) {
-    throw cannotApply('The element is there already and does not repeat: it can be replaced.');
+    throw cannotApply('The element already exists and does not repeat. Use replace.');
   }
   writeItems(holder.object, key, node.repeats, [...items, buildItem(walk, node, value)]);
 }
 
 function elementAt(walk: Walk, resource: JsonObject, steps: readonly PathStep[]): Element {
   const last = steps.at(-1);
-  if (last === undefined) throw cannotApply('The resource itself is not patched: a path names an element of it.');
+  if (last === undefined) throw cannotApply('The path selects the resource itself. Select an element of it.');
   const element = walk.child(walk.holderAt(resource, steps.slice(0, -1)), last.name, last.index);
-  if (element === undefined) throw cannotApply('The path names an element that is not there.');
+  if (element === undefined) throw cannotApply('The path names an element that does not exist.');
   return element;
 }
 
 function findOne(operation: PatchOperation, resource: JsonObject): readonly PathStep[] | undefined {
   const found = operation.find(resource);
-  if (found.length > 1) throw cannotApply('The path finds more than one element.');
+  if (found.length > 1) throw cannotApply('The path selects more than one element.');
   return found[0];
 }
 
 function requireOne(operation: PatchOperation, resource: JsonObject): readonly PathStep[] {
   const steps = findOne(operation, resource);
-  if (steps === undefined) throw cannotApply('The path finds no element.');
+  if (steps === undefined) throw cannotApply('The path selects no element.');
   return steps;
 }
 
-/** The one whole list that the path finds; undefined: it finds nothing. */
+/** Returns the list that the path selects; undefined if it selects nothing. Throws a 422 fault unless it is one complete list. */
 function findList(walk: Walk, operation: PatchOperation, resource: JsonObject): Element | undefined {
   const found = operation.find(resource);
   const [first] = found;
@@ -76,7 +76,7 @@ function findList(walk: Walk, operation: PatchOperation, resource: JsonObject): 
     list.node.repeats &&
     found.length === readItems(list.parent, list.key).length &&
     found.every((steps, index) => steps.at(-1)?.index === index && JSON.stringify(steps.slice(0, -1)) === above);
-  if (!isWhole) throw cannotApply('The path does not find one whole list of a repeating element.');
+  if (!isWhole) throw cannotApply('The path must select exactly one complete list of a repeating element.');
   return list;
 }
 
@@ -91,9 +91,9 @@ function insert(walk: Walk, operation: Extract<PatchOperation, { type: 'insert' 
     return;
   }
   const [above, ...others] = empty?.find(resource) ?? [];
-  if (above === undefined || empty === undefined || others.length > 0) throw cannotApply('The path finds no list.');
+  if (above === undefined || empty === undefined || others.length > 0) throw cannotApply('The path selects no list.');
   const holder = walk.holderAt(resource, above);
-  if (holder.children.get(empty.name)?.repeats !== true) throw cannotApply('The path finds no list.');
+  if (holder.children.get(empty.name)?.repeats !== true) throw cannotApply('The path selects no list.');
   if (index > 0) throw cannotApply('The index is beyond the end of the list.');
   add(walk, holder, empty.name, value);
 }
@@ -112,7 +112,7 @@ function move(walk: Walk, operation: Extract<PatchOperation, { type: 'move' }>, 
   const list = findList(walk, operation, resource);
   const items = list === undefined ? [] : readItems(list.parent, list.key);
   if (list === undefined || source >= items.length || destination >= items.length) {
-    throw cannotApply('The list has no such positions.');
+    throw cannotApply('The source or destination is beyond the end of the list.');
   }
   items.splice(destination, 0, ...items.splice(source, 1));
   writeItems(list.parent, list.key, true, items);
@@ -140,7 +140,7 @@ function applyOne(walk: Walk, operation: PatchOperation, resource: JsonObject): 
   }
 }
 
-/** Reads a Parameters resource as a patch; the shape of all operations is checked. Throws 400. */
+/** Parses a Parameters resource as a patch. Throws a 400 fault unless all operations are well-formed. */
 export function parseFhirPathPatch(parameters: JsonObject, definitions: Definitions): ApplyPatch {
   const operations = parseOperations(parameters);
   return (resource) => {

@@ -5,8 +5,8 @@ import { parseJsonPatch } from './json-patch.ts';
 import { type ApplyPatch, cannotApply, isJsonObject, type JsonObject } from './patched.ts';
 
 /**
- * Reads a patch: an array is a JSON Patch, a Parameters resource a FHIRPath Patch. Its shape is checked here (400); what it
- * gives is applied whole or not at all (422), and refused (422) when it changes one of the elements that are `kept`.
+ * Parses a patch: an array is a JSON Patch, a Parameters resource a FHIRPath Patch. Throws a 400 fault if it is malformed. The
+ * returned function applies it completely or throws a 422 fault, also if the patch changes one of the elements `kept`.
  * https://hl7.org/fhir/R4/http.html#patch
  */
 export function parsePatch(document: unknown, kept: readonly string[], definitions: Definitions): ApplyPatch {
@@ -17,7 +17,7 @@ export function parsePatch(document: unknown, kept: readonly string[], definitio
       (name) => !isSame(patched[name], resource[name]) || !isSame(patched[`_${name}`], resource[`_${name}`]),
     );
     if (changed.length === 0) return patched;
-    throw cannotApply('A patch does not change these elements.', {
+    throw cannotApply('A patch must not change these elements.', {
       code: 'business-rule',
       expression: changed.map((name) => `${String(resource['resourceType'])}.${name}`),
     });
@@ -31,7 +31,7 @@ function readPatch(document: unknown, definitions: Definitions): ApplyPatch {
   }
   throw fault(
     'structure',
-    'A patch is a JSON Patch (an array) or a Parameters resource with FHIRPath Patch operations.',
+    'A patch must be a JSON Patch (an array) or a Parameters resource with FHIRPath Patch operations.',
   );
 }
 

@@ -1,17 +1,17 @@
-/** The operations of a FHIRPath Patch as they stand in a Parameters resource. https://hl7.org/fhir/R4/fhirpatch.html */
+/** Parses the operations of a FHIRPath Patch in a Parameters resource. https://hl7.org/fhir/R4/fhirpatch.html */
 import { type FhirFault, fault } from '../fault.ts';
 import type { Item } from './element.ts';
 import { compilePatchPath, type FindElements } from './patch-path.ts';
 import { isJsonObject, maxOperations } from './patched.ts';
 
-/** What is added: a value of a type, or, where R4 has no name for the type, its members one by one. */
+/** A new value: a value of a type, or its members one by one if R4 has no name for the type. */
 export type PatchValue =
-  /** `type` as in `value[x]`: `HumanName`, `String`. */
+  /** `type` as in `value[x]`, such as `HumanName` or `String`. */
   | { readonly kind: 'typed'; readonly type: string; readonly item: Item }
   | { readonly kind: 'parts'; readonly parts: readonly (readonly [name: string, value: PatchValue])[] };
 
 interface At {
-  /** `Parameters.parameter[n]`, for what is said of it. */
+  /** `Parameters.parameter[n]`, for the expression of issues. */
   readonly at: string;
   readonly find: FindElements;
 }
@@ -23,7 +23,7 @@ export type PatchOperation = At &
         readonly type: 'insert';
         readonly value: PatchValue;
         readonly index: number;
-        /** Where the collection would be if it is empty; undefined: the path ends in no name. */
+        /** The place of the list if it does not exist yet; undefined if the path does not end in a name. */
         readonly empty: { readonly find: FindElements; readonly name: string } | undefined;
       }
     | { readonly type: 'delete' }
@@ -65,7 +65,7 @@ function parseValue(part: Readonly<Record<string, unknown>>, at: string): PatchV
   }
   const types = new Set(names.map((name) => typedValue.exec(name.replace(/^_/, ''))?.[1]));
   const [type] = types;
-  if (type === undefined || types.size !== 1) throw malformed(at, 'has a part that is not one value');
+  if (type === undefined || types.size !== 1) throw malformed(at, 'has a part that is not exactly one value');
   return { kind: 'typed', type, item: { value: part[`value${type}`], beside: part[`_value${type}`] } };
 }
 
@@ -77,9 +77,9 @@ interface Parts {
 
 function partsOf(parameter: unknown, at: string): Parts & { readonly names: readonly string[] } {
   if (!isJsonObject(parameter) || parameter['name'] !== 'operation' || !Array.isArray(parameter['part'])) {
-    throw malformed(at, 'has a parameter that is no operation with parts');
+    throw malformed(at, 'has a parameter that is not an operation with parts');
   }
-  if (Object.keys(parameter).length > 2) throw malformed(at, 'has an operation that is more than its parts');
+  if (Object.keys(parameter).length > 2) throw malformed(at, 'has an operation with members other than its parts');
   const found = new Map<string, { readonly part: Readonly<Record<string, unknown>>; readonly at: string }>();
   for (const [index, part] of parameter['part'].entries()) {
     const atPart = `${at}.part[${index}]`;
@@ -91,24 +91,24 @@ function partsOf(parameter: unknown, at: string): Parts & { readonly names: read
     const { part = {}, at: atPart = at } = found.get(name) ?? {};
     const key = keys.find((each) => Object.hasOwn(part, each));
     if (key === undefined || Object.keys(part).length !== 2)
-      throw malformed(atPart, `needs a part ${name} of ${keys[0]}`);
+      throw malformed(atPart, `must have a part ${name} with ${keys[0]}`);
     return part[key];
   };
   return {
     names: [...found.keys()],
     text(name, ...keys) {
       const text = only(name, keys);
-      if (typeof text !== 'string') throw malformed(found.get(name)?.at ?? at, `needs a text as ${name}`);
+      if (typeof text !== 'string') throw malformed(found.get(name)?.at ?? at, `must have text as ${name}`);
       return text;
     },
     position(name) {
       const number = only(name, ['valueInteger']);
       if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number;
-      throw malformed(found.get(name)?.at ?? at, `needs a position from 0 on as ${name}`);
+      throw malformed(found.get(name)?.at ?? at, `must have a position of at least 0 as ${name}`);
     },
     value() {
       const { part, at: atPart } = found.get('value') ?? {};
-      if (part === undefined || atPart === undefined) throw malformed(at, 'needs a part value');
+      if (part === undefined || atPart === undefined) throw malformed(at, 'must have a part value');
       return parseValue(part, atPart);
     },
   };
@@ -122,18 +122,19 @@ function parseOperation(parameter: unknown, index: number): PatchOperation {
   const at = `Parameters.parameter[${index}]`;
   const parts = partsOf(parameter, at);
   const type = parts.text('type', 'valueCode', 'valueString');
-  if (!isType(type)) throw malformed(at, 'has an operation that is none of add, insert, delete, replace and move');
+  if (!isType(type)) throw malformed(at, 'must have operations of type add, insert, delete, replace or move');
   const allowed: readonly string[] = ['type', ...wanted[type]];
   if (parts.names.some((name) => !allowed.includes(name))) {
-    throw malformed(at, `has other parts than ${type} takes: ${allowed.join(', ')}`);
+    throw malformed(at, `may have only these parts for ${type}: ${allowed.join(', ')}`);
   }
   const path = parts.text('path', 'valueString');
   const find = compilePatchPath(path);
-  if (find === undefined) throw malformed(at, 'has a path that is not of the FHIRPath served here');
+  if (find === undefined)
+    throw malformed(at, 'has a path that is not FHIRPath, or uses more of it than this server supports');
   switch (type) {
     case 'add': {
       const name = parts.text('name', 'valueString');
-      if (!elementName.test(name)) throw malformed(at, 'has a name that no element has');
+      if (!elementName.test(name)) throw malformed(at, 'has a name that is not an element name');
       return { at, find, type, name, value: parts.value() };
     }
     case 'insert': {
@@ -151,12 +152,12 @@ function parseOperation(parameter: unknown, index: number): PatchOperation {
   }
 }
 
-/** Reads the operations; all shapes are checked. Throws 400 that names the parameter. */
+/** Parses all operations. Throws a 400 fault that names the parameter if one is malformed. */
 export function parseOperations(parameters: Readonly<Record<string, unknown>>): PatchOperation[] {
   const { parameter = [] } = parameters;
-  if (!Array.isArray(parameter)) throw malformed('Parameters.parameter', 'has no list of parameters');
+  if (!Array.isArray(parameter)) throw malformed('Parameters.parameter', 'must have a list of parameters');
   if (parameter.length > maxOperations) {
-    throw fault('structure', `A patch has at most ${maxOperations} operations here.`, {
+    throw fault('structure', `A patch may have at most ${maxOperations} operations. Split it.`, {
       code: 'too-costly',
       expression: ['Parameters.parameter'],
     });

@@ -1,15 +1,15 @@
-/** The FHIRPath of a patch operation: a small, harmless part of the language, which still finds any element. */
+/** Evaluates the FHIRPath of a patch operation, a small and safe part of the language that can select any element. */
 import fhirpath from 'fhirpath';
 import r4 from 'fhirpath/fhir-context/r4';
 import { cannotApply, type JsonObject } from './patched.ts';
 
-/** From the resource down: an element name without `[x]`, and the index where it stands in an array. */
+/** A step down from the resource: an element name without `[x]`, and its index in an array. */
 export interface PathStep {
   readonly name: string;
   readonly index: number | undefined;
 }
 
-/** Finds elements in a resource, as the steps to each. Throws 422 when the path finds something else than elements. */
+/** Returns the steps to each selected element. Throws a 422 fault if the path selects something other than elements. */
 export type FindElements = (resource: JsonObject) => PathStep[][];
 
 interface SyntaxNode {
@@ -22,9 +22,9 @@ interface FoundNode {
 }
 
 const maxPathLength = 128;
-/** Indexes, and functions: what it costs to read and to evaluate a path grows with them. */
+/** Maximum number of indexes and functions, because the cost to parse and evaluate a path grows with them. */
 const maxBrackets = 4;
-/** Paths that are kept compiled: reading one costs a hundred times what using it does. */
+/** Maximum number of cached paths. Compiling a path costs a hundred times as much as evaluating it. */
 const maxKept = 500;
 const kept = new Map<string, FindElements | undefined>();
 const syntax = new Set([
@@ -58,7 +58,7 @@ function isHarmless(node: SyntaxNode): boolean {
   return (node.children ?? []).every(isHarmless);
 }
 
-/** Undefined: it is no FHIRPath, or uses more of the language than is served here. */
+/** Compiles a path. Returns undefined if it is not FHIRPath or uses more of the language than is supported. */
 export function compilePatchPath(expression: string): FindElements | undefined {
   if (expression === '' || expression.length > maxPathLength) return undefined;
   if (expression.split('[').length + expression.split('(').length - 2 > maxBrackets) return undefined;
@@ -88,7 +88,7 @@ function compile(expression: string): FindElements | undefined {
       const [, ...names] = node?.fullPropertyName?.().split('.') ?? [];
       const steps = names.map((text) => step.exec(text));
       if (node?.fullPropertyName === undefined || steps.includes(null)) {
-        throw cannotApply('The path finds something that is no element of the resource.');
+        throw cannotApply('The path must select elements of the resource.');
       }
       return steps.map((match) => ({
         name: match?.[1] ?? '',

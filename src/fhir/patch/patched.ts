@@ -1,14 +1,14 @@
-/** What both kinds of patch work on and within. */
+/** Shared by both kinds of patch. */
 import { type FaultOptions, type FhirFault, fault } from '../fault.ts';
 
 export type JsonObject = Record<string, unknown>;
 
-/** Takes a resource and gives the patched one; what it was given stays as it is. Throws 422 when it does not apply. */
+/** Returns the patched copy of a resource. Throws a 422 fault if the patch does not apply. */
 export type ApplyPatch = (resource: JsonObject) => JsonObject;
 
-/** So many operations in one patch. */
+/** Maximum number of operations in a patch. */
 export const maxOperations = 50;
-/** So many elements in a resource while it is patched: no operation may make it grow without end. */
+/** Maximum number of elements in a resource while it is patched, so that no operation makes it grow without limit. */
 const maxElements = 500;
 const maxDepth = 40;
 
@@ -16,12 +16,12 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** 422: a well-formed patch that cannot be applied to this resource. */
+/** Builds the 422 fault for a well-formed patch that cannot be applied to this resource. */
 export function cannotApply(diagnostics: string, options: FaultOptions = {}): FhirFault {
   return fault('unprocessable', diagnostics, { code: 'processing', ...options });
 }
 
-/** Throws 422 when the value has more elements, or more of them inside one another, than any resource here. */
+/** Throws a 422 fault if the value is larger or deeper than any resource that this server accepts. */
 export function refuseExcess(value: unknown): void {
   let elements = 0;
   const pending: [value: unknown, depth: number][] = [[value, 0]];
@@ -31,7 +31,7 @@ export function refuseExcess(value: unknown): void {
     const members = Object.values(current);
     elements += members.length;
     if (elements > maxElements || depth > maxDepth) {
-      throw cannotApply('The patch makes the resource larger than any that this server takes.', { code: 'too-costly' });
+      throw cannotApply('The patch makes the resource larger than this server accepts.', { code: 'too-costly' });
     }
     for (const member of members) pending.push([member, depth + 1]);
   }

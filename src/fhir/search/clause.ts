@@ -1,4 +1,4 @@
-import type { SearchParameter } from '../definitions/search-parameters.ts';
+import type { SearchParameter } from '../definitions/search-parameter.ts';
 import { isResourceId } from '../references.ts';
 import { ofTypeParam, type SearchClause, textParam } from './ast.ts';
 import { parseDateValue } from './date.ts';
@@ -12,24 +12,24 @@ import { parseUriAbove } from './uri.ts';
 import { parseValues } from './values.ts';
 
 const badModifier = new Problem('not-supported', 'The modifier is not supported for this parameter.');
-const badChain = new Problem('not-supported', 'This chain is not supported; see the CapabilityStatement.');
-const badMissing = new Problem('invalid', 'The value of :missing is true or false.');
-const badId = new Problem('invalid', 'The value is not a resource id.');
-const nothingToCompare = new Problem('invalid', 'The value has no letter or digit to compare.');
+const badChain = new Problem('not-supported', 'This chain is not supported. See the CapabilityStatement.');
+const badMissing = new Problem('invalid', 'The value of :missing must be true or false.');
+const badId = new Problem('invalid', 'The value must be a resource id.');
+const nothingToCompare = new Problem('invalid', 'The value must have at least one letter or digit.');
 
-/** What values mean. */
+/** The context that values are parsed in. */
 export interface ValueContext {
-  /** The server's base URL, without a slash at its end. */
+  /** The server's base URL, without a trailing slash. */
   readonly baseUrl: string;
-  /** Now, of which the prefix `ap` depends, epoch milliseconds; without it, `ap` is refused. */
+  /** Current time for the prefix `ap`, in epoch milliseconds. Without it, `ap` is refused. */
   readonly nowMs?: number;
-  /** Codes of the tokens whose texts are indexed for `:text`. */
+  /** Token parameters whose texts are indexed for `:text`. */
   readonly texts?: ReadonlySet<string>;
-  /** Codes of the references whose own identifiers are not indexed: `:identifier` is refused, the chain is not. */
+  /** Reference parameters without indexed identifiers. `:identifier` is refused for them; the chain is not. */
   readonly literals?: ReadonlySet<string>;
 }
 
-/** One criterion of a defined parameter, from one occurrence of it in the request. */
+/** Parses one occurrence of a defined parameter. */
 export function parseClause(
   parameter: SearchParameter,
   name: ParameterName,
@@ -56,14 +56,14 @@ export function parseClause(
   }
 }
 
-/** `_id`. https://hl7.org/fhir/R4/search.html#id */
+/** Parses `_id`. https://hl7.org/fhir/R4/search.html#id */
 export function parseIdClause(name: ParameterName, value: string): SearchClause | Problem {
   if (name.modifier !== undefined || name.chain !== undefined) return badModifier;
   const any = parseValues(value, (text) => (isResourceId(text) ? text : badId));
   return any instanceof Problem ? any : { kind: 'id', any };
 }
 
-/** `_lastUpdated`. https://hl7.org/fhir/R4/search.html#lastUpdated */
+/** Parses `_lastUpdated`. https://hl7.org/fhir/R4/search.html#lastUpdated */
 export function parseLastUpdatedClause(
   name: ParameterName,
   value: string,
@@ -78,7 +78,7 @@ function parseMissing(param: string, value: string): SearchClause | Problem {
   return value === 'true' || value === 'false' ? { kind: 'missing', param, missing: value === 'true' } : badMissing;
 }
 
-/** `p`, `p:Type`, `p:identifier`, and the chains `p.identifier`, `p:Type.identifier`, which mean `p:identifier`. */
+/** Parses `p`, `p:Type`, `p:identifier`, and the chains `p.identifier` and `p:Type.identifier`, which mean `p:identifier`. */
 function parseReferenceClause(
   parameter: SearchParameter,
   { modifier, chain }: ParameterName,
@@ -99,7 +99,7 @@ function parseReferenceClause(
   return any instanceof Problem ? any : { kind: 'reference', param, any };
 }
 
-/** `t`, `t:not`, `t:text` and, of identifiers, `t:of-type`. https://hl7.org/fhir/R4/search.html#token */
+/** Parses `t`, `t:not`, `t:text` and, for identifiers, `t:of-type`. https://hl7.org/fhir/R4/search.html#token */
 function parseTokenClause(
   param: string,
   modifier: string | undefined,
@@ -122,7 +122,7 @@ function parseStringClause(param: string, modifier: string | undefined, value: s
   return any instanceof Problem ? any : { kind: 'string', param, match: modifier ?? 'starts', any };
 }
 
-/** `u`, `u:below`, and `u:above`, which is a list of what may stand above. https://hl7.org/fhir/R4/search.html#uri */
+/** Parses `u`, `u:below`, and `u:above`, which becomes a list of all URIs above. https://hl7.org/fhir/R4/search.html#uri */
 function parseUriClause(param: string, modifier: string | undefined, value: string): SearchClause | Problem {
   if (modifier !== undefined && modifier !== 'above' && modifier !== 'below') return badModifier;
   const any = modifier === 'above' ? parseUriAbove(value) : parseValues(value, parsePlain);

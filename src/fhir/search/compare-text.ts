@@ -1,4 +1,4 @@
-/** Orders by Unicode code point, as SQLite (BINARY) and MongoDB (simple collation) order UTF-8. */
+/** Compares by Unicode code point, as SQLite (BINARY) and MongoDB (simple collation) compare UTF-8. */
 export function compareText(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
@@ -9,7 +9,7 @@ export function compareText(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Surrogates stand for code points above U+FFFF, so they come after U+E000..U+FFFF. */
+/** Raises surrogates above U+FFFF, because they encode code points that come after U+E000 to U+FFFF. */
 function lift(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }

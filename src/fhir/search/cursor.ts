@@ -1,20 +1,20 @@
 /**
- * Cursors: where a page ended, sealed. A cursor is a bookmark and never proof of authorisation: the search it belongs to
- * is parsed, authorised and audited anew on each page.
+ * Sealed cursors, each with the end of a page. A cursor is a bookmark and never proof of authorisation: every page parses,
+ * authorises and audits its search again.
  */
 import { createCipheriv, createDecipheriv, createHash, type KeyObject, randomBytes } from 'node:crypto';
 import { type FhirFault, fault } from '../fault.ts';
 import type { KeysetPosition } from './ast.ts';
 
-/** What a cursor is good for. Only short hashes of both travel in it. */
+/** The caller and search that a cursor is valid for. The cursor holds short hashes of both. */
 export interface CursorBinding {
-  /** Who searches, in a form that is the same on every page. */
+  /** Identifies the caller, in the same form on every page. */
   readonly caller: string;
-  /** The search without its cursor, in a canonical form. */
+  /** The search without its cursor, in canonical form. */
   readonly query: string;
 }
 
-/** 32 bytes. */
+/** Must have 32 bytes. */
 export type CursorKey = KeyObject | Uint8Array;
 
 export interface OpenCursorOptions {
@@ -24,10 +24,10 @@ export interface OpenCursorOptions {
   readonly maxAgeMs: number;
 }
 
-/** Where a page begins. */
+/** The start of a page. */
 export interface PageStart {
   readonly position: KeysetPosition;
-  /** Where the nearest pages before it began, the nearest last; null is the first page. */
+  /** The starts of the nearest earlier pages, the nearest last; null for the first page. */
   readonly before: readonly (KeysetPosition | null)[];
 }
 
@@ -42,13 +42,13 @@ interface Payload {
 const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
-/** Payloads are filled up to a multiple of it, so that the length tells nothing of the position. */
+/** Payloads are padded to a multiple of this length, so that the length of a cursor does not disclose its position. */
 const blockLength = 512;
 const hashLength = 24;
 
 /**
- * The text of `_cursor`: base64url of IV, tag and AES-256-GCM ciphertext. A position may be one in a sequence that all
- * clients share, and would tell how much the others do.
+ * Builds the text of `_cursor`: base64url of IV, tag and AES-256-GCM ciphertext. It is encrypted because a position may come from
+ * a sequence shared by all clients, which would disclose how active the others are.
  */
 export function sealCursor(
   cursor: PageStart & { readonly binding: CursorBinding; readonly issuedMs: number },
@@ -71,20 +71,20 @@ export function sealCursor(
 }
 
 /**
- * The start of the page that a cursor leads to. Throws FhirFault: `invalid` for what was not sealed with this key or belongs to another
- * search, `forbidden` for another caller's cursor, `gone` for one older than `maxAgeMs`.
+ * Decrypts a cursor and returns the start of its page. Throws a fault `invalid` for a cursor that was not sealed with this key or
+ * belongs to another search, `forbidden` for that of another caller, and `gone` if it is older than `maxAgeMs`.
  */
 export function openCursor(text: string, options: OpenCursorOptions): PageStart {
   const { binding, key } = options;
   const payload = decrypt(text, key);
   if (payload.c !== hash(binding.caller)) {
-    throw refuse('forbidden', 'The cursor was given to another client.');
+    throw refuse('forbidden', 'The cursor was issued to another client. Start the search again.');
   }
   if (payload.q !== hash(binding.query)) {
-    throw refuse('invalid', 'The cursor belongs to another search: follow the next link unchanged.');
+    throw refuse('invalid', 'The cursor belongs to another search. Use the next link unchanged.');
   }
   if (options.nowMs - payload.t > options.maxAgeMs) {
-    throw fault('gone', 'The cursor has expired: start the search again.', {
+    throw fault('gone', 'The cursor has expired. Start the search again.', {
       code: 'expired',
       expression: ['_cursor'],
     });
@@ -98,7 +98,8 @@ function refuse(category: 'invalid' | 'forbidden', diagnostics: string): FhirFau
 
 function decrypt(text: string, key: CursorKey): Payload {
   const bytes = Buffer.from(text, 'base64url');
-  const notOurs = (): FhirFault => refuse('invalid', 'The cursor is not one that this server gave.');
+  const notOurs = (): FhirFault =>
+    refuse('invalid', 'The cursor was not issued by this server. Use the next link unchanged.');
   if (bytes.length <= ivBytes + tagBytes || bytes.toString('base64url') !== text) throw notOurs();
   const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, ivBytes), { authTagLength: tagBytes });
   decipher.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));

@@ -1,8 +1,8 @@
-/** Dates and their implied intervals. https://hl7.org/fhir/R4/search.html#date */
+/** Parses dates into intervals. https://hl7.org/fhir/R4/search.html#date */
 import type { DatePrefix, DateValue } from './ast.ts';
 import { Problem } from './problem.ts';
 
-/** The earliest and latest instants that a Date can hold: the open ends of a Period. */
+/** The earliest and latest instants of a Date, used for the open ends of a Period. */
 export const earliestMs = -8.64e15;
 export const latestMs = 8.64e15;
 
@@ -21,13 +21,13 @@ const prefixes: ReadonlyMap<string, DatePrefix> = new Map(
   (['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'] as const).map((prefix) => [prefix, prefix]),
 );
 
-const badDate = new Problem('invalid', 'The value is not a date: YYYY[-MM[-DD[Thh:mm[:ss[.fff]][Z|+hh:mm]]]].');
-const noNow = new Problem('not-supported', 'The prefix ap is not supported here: it depends on when it is asked.');
-const badPrefix = new Problem('invalid', 'The prefix is not one of eq, ne, gt, lt, ge, le, sa, eb, ap.');
+const badDate = new Problem('invalid', 'The value must be a date: YYYY[-MM[-DD[Thh:mm[:ss[.fff]][Z|+hh:mm]]]].');
+const noNow = new Problem('not-supported', 'The prefix ap is not supported here.');
+const badPrefix = new Problem('invalid', 'The prefix must be one of eq, ne, gt, lt, ge, le, sa, eb, ap.');
 
 /**
- * A search value with its prefix; `eq` when there is none. `nowMs`: what `ap` measures from; it widens the interval on
- * either side by a tenth of its distance from the day of `nowMs`. Without it `ap` is refused.
+ * Parses a search value with its prefix, `eq` if it has none. For `ap`, widens the interval on both sides by a tenth of its
+ * distance from the day of `nowMs`. Refuses `ap` without `nowMs`.
  */
 export function parseDateValue(text: string, nowMs?: number): DateValue | Problem {
   const first = text.charCodeAt(0);
@@ -46,16 +46,16 @@ export function parseDateValue(text: string, nowMs?: number): DateValue | Proble
   return { prefix, startMs: interval.startMs - widenedMs, endMs: interval.endMs + widenedMs };
 }
 
-/** Of whole days, so that it is the same on every page of a search; none when the day of `nowMs` is in the interval. */
+/** Counts from the day of `nowMs`, so that the result is the same on every page of a search that day. 0 if it is in the interval. */
 function tenthOfGap({ startMs, endMs }: Interval, nowMs: number): number {
   const todayMs = Math.floor(nowMs / dayMs) * dayMs;
   return Math.floor(Math.max(startMs - todayMs, todayMs - endMs, 0) / 10);
 }
 
 /**
- * The interval that a FHIR date, dateTime or instant stands for, at its precision: a year, month, day, minute, second or
- * fraction of a second (milliseconds at the finest; further digits are cut off). Without a zone it is UTC. Second 60 is
- * the first of the next minute. Undefined when the text is no such date.
+ * Parses a FHIR date, dateTime or instant into its interval, at the precision of the text: year, month, day, minute, second or
+ * fraction. Digits below a millisecond are cut off. Without a zone the text is UTC. Second 60 is the first of the next minute.
+ * Returns undefined for any other text.
  */
 export function parseInterval(text: string): Interval | undefined {
   const match = datePattern.exec(text);

@@ -1,9 +1,9 @@
-/** Escaping in search values: `\,` `\|` `\$` `\\`. https://hl7.org/fhir/R4/search.html#escaping */
+/** Escapes in search values: `\,` `\|` `\$` `\\`. https://hl7.org/fhir/R4/search.html#escaping */
 
 const backslash = 0x5c;
 const escapable = ',|$\\';
 
-/** Splits at each separator that is not escaped; the parts are still escaped. */
+/** Splits at each separator that is not escaped. The parts are still escaped. */
 export function splitEscaped(text: string, separator: ',' | '|'): readonly string[] {
   if (!text.includes(separator)) return [text];
   if (!text.includes('\\')) return text.split(separator);
@@ -20,7 +20,7 @@ export function splitEscaped(text: string, separator: ',' | '|'): readonly strin
   return parts;
 }
 
-/** Undefined when a backslash stands before a character that has no escape, or at the end. */
+/** Removes the escapes. Returns undefined if a backslash precedes a character that needs no escape, or the end. */
 export function unescapeValue(text: string): string | undefined {
   if (!text.includes('\\')) return text;
   let plain = '';

@@ -1,14 +1,15 @@
-/** Searchable values of a resource, by the FHIRPath expressions of its search parameters. */
+/** Extracts the searchable values of a resource with the FHIRPath expressions of its search parameters. */
 import fhirpath from 'fhirpath';
 import r4 from 'fhirpath/fhir-context/r4';
-import type { SearchParameter, SearchParameterDefinitions } from '../definitions/search-parameters.ts';
+import type { SearchParameter } from '../definitions/search-parameter.ts';
+import type { SearchParameterDefinitions } from '../definitions/search-parameters.ts';
 import type { IndexValue } from './ast.ts';
 import { toIndexValues } from './index-value.ts';
 
 export interface ExtractOptions {
-  /** The server's base URL, without a slash at its end: an absolute reference under it is a local one. */
+  /** The server's base URL, without a trailing slash. An absolute reference under it counts as local. */
   readonly baseUrl: string;
-  /** The codes to extract; without it, every defined parameter of the type. */
+  /** The parameters to extract. Default: every defined parameter of the type. */
   readonly params?: ReadonlySet<string>;
 }
 
@@ -17,9 +18,9 @@ type Evaluate = (resource: object) => unknown[];
 const compiled = new Map<string, Evaluate>();
 
 /**
- * The index values of a resource, in the order of its parameters and without duplicates; none for a type that has no
- * definitions. `_id` and `_lastUpdated` are not among them. The resource must be valid: what a value cannot be made of
- * (a date that is none, a reference to elsewhere) is left out. Expressions are compiled at first use.
+ * Returns the index values of a valid resource, in the order of its parameters and without duplicates. Returns none for a type
+ * without definitions. `_id` and `_lastUpdated` are not included. Leaves out values that cannot be indexed, such as a reference to
+ * another server.
  */
 export function extractIndexValues(
   resource: { readonly resourceType: string },

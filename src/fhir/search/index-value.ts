@@ -1,5 +1,5 @@
-/** From an element to index values: the tables of https://hl7.org/fhir/R4/search.html, per parameter type. */
-import type { SearchParameter } from '../definitions/search-parameters.ts';
+/** Converts elements to index values, by the tables per parameter type in https://hl7.org/fhir/R4/search.html. */
+import type { SearchParameter } from '../definitions/search-parameter.ts';
 import { parseReference } from '../references.ts';
 import { type IndexValue, ofTypeParam, textParam } from './ast.ts';
 import { earliestMs, latestMs, parseInterval } from './date.ts';
@@ -8,8 +8,8 @@ import { normaliseText } from './normalise-text.ts';
 type Element = Readonly<Record<string, unknown>>;
 
 /**
- * `elementType` is the element's FHIR type name. Types that the parameter type cannot be made of give nothing.
- * An element of type `code` has its implied system; boolean, string, uri and ContactPoint have no system.
+ * Returns the index values of an element; `elementType` is its FHIR type. Returns none if the parameter type does not apply to
+ * that type. A `code` has its implied system; boolean, string, uri and ContactPoint have no system.
  */
 export function toIndexValues(
   parameter: SearchParameter,
@@ -55,7 +55,7 @@ function toToken(param: string, element: Element, codeName: 'code' | 'value'): I
   return [{ kind: 'token', param, system: typeof system === 'string' ? system : null, code }];
 }
 
-/** What `:text` and `:of-type` search: the texts of a code, and the type of an identifier. */
+/** Returns the values for `:text` and `:of-type`: the texts of a code, and the type of an identifier. */
 function toTokenTexts(code: string, elementType: string, element: unknown): IndexValue[] {
   if (elementType === 'Coding') return toText(code, element);
   if (elementType === 'CodeableConcept')
@@ -77,7 +77,7 @@ function codingsOf(concept: unknown): readonly Element[] {
   return Array.isArray(codings) ? codings : [];
 }
 
-/** Coding.display or CodeableConcept.text. */
+/** Uses Coding.display or CodeableConcept.text. */
 function toText(code: string, element: unknown): IndexValue[] {
   const { display, text: own } = element as Element;
   const exact = display ?? own;
@@ -85,7 +85,7 @@ function toText(code: string, element: unknown): IndexValue[] {
   return [{ kind: 'string', param: textParam(code), normalised: normaliseText(exact), exact }];
 }
 
-/** The literal reference, and the identifier of the target where the reference carries one. */
+/** Returns the literal reference, and the identifier of the target if the reference has one. */
 function toReferences(parameter: SearchParameter, element: Element, baseUrl: string): IndexValue[] {
   const { reference, identifier, type: statedType } = element;
   const param = parameter.code;
@@ -103,7 +103,7 @@ function toReferences(parameter: SearchParameter, element: Element, baseUrl: str
   return values;
 }
 
-/** A Period without an end (or start) reaches to `latestMs` (from `earliestMs`). */
+/** A Period without an end lasts to `latestMs`, and one without a start begins at `earliestMs`. */
 function toDates(param: string, elementType: string, element: unknown): IndexValue[] {
   if (elementType !== 'Period') {
     const interval = typeof element === 'string' ? parseInterval(element) : undefined;
@@ -119,7 +119,7 @@ function toDates(param: string, elementType: string, element: unknown): IndexVal
 const nameParts = ['text', 'family', 'given', 'prefix', 'suffix'];
 const addressParts = ['text', 'line', 'city', 'district', 'state', 'postalCode', 'country'];
 
-/** Each part of a HumanName or Address is a text of its own. */
+/** Returns each part of a HumanName or Address as a text of its own. */
 function toTexts(elementType: string, element: unknown): string[] {
   if (typeof element === 'string') return [element];
   const parts = elementType === 'HumanName' ? nameParts : elementType === 'Address' ? addressParts : [];

@@ -1,30 +1,30 @@
-/** Criteria on other resources: chains and `_has`. https://hl7.org/fhir/R4/search.html#chaining */
+/** Parses criteria on other resources: chains and `_has`. https://hl7.org/fhir/R4/search.html#chaining */
 import type { LinkedCriterion, SearchClause } from './ast.ts';
 import { type ParameterName, parseParameterName } from './parameter-name.ts';
 import { Problem } from './problem.ts';
 
-/** What may be asked of the resource at the other end of a reference. */
+/** The resource at the other end of a reference, and the criteria allowed on it. */
 export interface LinkTarget {
   readonly type: string;
-  /** Codes served there. */
+  /** Allowed parameters of that resource. */
   readonly allowed: ReadonlySet<string>;
 }
 
 export interface LinkOptions {
-  /** By reference parameter of the type that is searched: what it may be chained to. */
+  /** Reference parameter of the searched type -> allowed target of a chain. */
   readonly chains?: ReadonlyMap<string, LinkTarget>;
-  /** By `Type:parameter`, the reference back: what `_has` takes. */
+  /** `Type:parameter` of the reference back -> allowed target of `_has`. */
   readonly reverses?: ReadonlyMap<string, LinkTarget>;
 }
 
-const badChain = new Problem('not-supported', 'This chain is not supported; see the CapabilityStatement.');
-const badReverse = new Problem('not-supported', 'This _has is not supported; see the CapabilityStatement.');
+const badChain = new Problem('not-supported', 'This chain is not supported. See the CapabilityStatement.');
+const badReverse = new Problem('not-supported', 'This _has is not supported. See the CapabilityStatement.');
 
 type ParseSelection<O> = (type: string, name: ParameterName, value: string, options: O) => SearchClause | Problem;
 
 /**
- * `patient.birthdate=`, `patient:Patient.birthdate=`; undefined when the name is no chain, or a chain to `identifier`,
- * which a reference clause takes by itself.
+ * Parses `patient.birthdate=` or `patient:Patient.birthdate=`. Returns undefined if the name is not a chain, or a chain to
+ * `identifier`, which a reference clause parses.
  */
 export function parseChained<O extends LinkOptions>(
   { code, modifier, chain }: ParameterName,
@@ -40,7 +40,7 @@ export function parseChained<O extends LinkOptions>(
   return clause instanceof Problem ? clause : { kind: 'chain', param: code, target: target.type, clause };
 }
 
-/** `_has:Flag:patient:status=`. https://hl7.org/fhir/R4/search.html#has */
+/** Parses `_has:Flag:patient:status=`. https://hl7.org/fhir/R4/search.html#has */
 export function parseReverse<O extends LinkOptions>(
   { modifier = '', chain }: ParameterName,
   value: string,
@@ -56,7 +56,7 @@ export function parseReverse<O extends LinkOptions>(
   return clause instanceof Problem ? clause : { kind: 'has', param, target: target.type, clause };
 }
 
-/** One criterion at the other end; undefined when it is none that is served there. */
+/** Parses the criterion on the target. Returns undefined if the parameter is not allowed there. */
 function parseAtTarget<O extends LinkOptions>(
   text: string,
   value: string,

@@ -1,33 +1,32 @@
 /**
- * What a search means. Every store compiles clauses to its own queries and must find exactly the resources for which
- * `matches` is true; the functions here say each rule once.
+ * The meaning of a search. Every store compiles clauses to its own queries, and must find exactly the resources for which
+ * `matches` is true.
  */
 import type { DateValue, IndexValue, ReferenceValue, SearchClause, TokenValue } from './ast.ts';
 import type { Interval } from './date.ts';
 
-/** What a resource has besides its index values. */
+/** The properties of a resource that are not index values. */
 export interface MatchMeta {
   readonly id: string;
   readonly lastUpdatedMs: number;
   readonly labels: readonly string[];
 }
 
-/** All clauses hold (AND); no clauses: true. */
+/** Returns whether all clauses hold; true without clauses. */
 export function matches(clauses: readonly SearchClause[], values: readonly IndexValue[], meta: MatchMeta): boolean {
   return clauses.every((clause) => matchesClause(clause, values, meta));
 }
 
 /**
- * A clause holds when at least one index value of its parameter (and kind) satisfies at least one of its search values.
- * Besides:
- * - token `negated`: no index value satisfies any search value; so a resource without the parameter matches.
- * - `missing`: true holds when the resource has no index value of the parameter, of whatever kind; false when it has.
- *   A value that cannot be indexed (a reference to another server) counts as missing.
+ * Returns whether a clause holds. It holds if at least one index value of its parameter and kind matches at least one of its
+ * search values. In addition:
+ * - token `negated`: holds if no index value matches, so also for a resource without the parameter.
+ * - `missing`: true holds if the resource has no index value of the parameter of any kind, false if it has one. A value that
+ *   cannot be indexed, such as a reference to another server, counts as missing.
  * - `id`: equal, case-sensitive. `label`: at least one label is equal; an empty list matches nothing.
  * - `last-updated`: as `date`, on the interval [lastUpdatedMs, lastUpdatedMs + 1).
- * - string `starts` and `contains` compare with `normalised`, `exact` with `exact`.
- * - `uri` is equal, case-sensitive; `below` also when it starts with the value and a slash stands at the end of the value
- *   or right after it.
+ * - string: `starts` and `contains` compare with `normalised`, `exact` with `exact`.
+ * - `uri`: equal, case-sensitive. `below` also holds if the URI continues the value after a slash.
  */
 function matchesClause(clause: SearchClause, values: readonly IndexValue[], meta: MatchMeta): boolean {
   switch (clause.kind) {
@@ -73,16 +72,13 @@ function satisfies(clause: ValueClause, value: IndexValue): boolean {
   }
 }
 
-/**
- * System: undefined matches any, null only a value without a system, a string only that system. Code: undefined matches
- * any. Both case-sensitive.
- */
+/** An undefined system or code matches any; a null system matches only values without a system. Case-sensitive. */
 function matchesToken(search: TokenValue, target: { readonly system: string | null; readonly code: string }): boolean {
   if (search.system !== undefined && search.system !== target.system) return false;
   return search.code === undefined || search.code === target.code;
 }
 
-/** Literal: the same id, and the same type unless the search leaves it open. Identifier: as a token, on `value`. */
+/** Compares a literal by id and, if the search names one, by type. Compares an identifier as a token. */
 function matchesReference(search: ReferenceValue, target: IndexValue): boolean {
   if (search.kind === 'literal') {
     if (target.kind !== 'reference' || search.id !== target.id) return false;
@@ -93,7 +89,7 @@ function matchesReference(search: ReferenceValue, target: IndexValue): boolean {
 }
 
 /**
- * Both sides are intervals, start inclusive and end exclusive. https://hl7.org/fhir/R4/search.html#prefix
+ * Compares two intervals, start inclusive and end exclusive. https://hl7.org/fhir/R4/search.html#prefix
  *
  * | prefix | holds when                                                              |
  * |--------|-------------------------------------------------------------------------|
@@ -130,7 +126,7 @@ function matchesDate(search: DateValue, target: Interval): boolean {
   }
 }
 
-/** What all URIs below this one start with. */
+/** Returns the prefix of all URIs below this one. */
 export function asFolder(uri: string): string {
   return uri.endsWith('/') ? uri : `${uri}/`;
 }

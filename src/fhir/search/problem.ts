@@ -1,6 +1,6 @@
 import type { IssueCode } from '../fault.ts';
 
-/** Why a search parameter was refused. `diagnostics` never repeats what the client sent. */
+/** Why a search parameter was refused. `diagnostics` never repeats text from the client. */
 export class Problem {
   readonly code: IssueCode;
   readonly diagnostics: string;

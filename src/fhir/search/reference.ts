@@ -1,19 +1,19 @@
-/** References: `id`, `Type/id`, an absolute URL under the server's base. https://hl7.org/fhir/R4/search.html#reference */
-import type { SearchParameter } from '../definitions/search-parameters.ts';
+/** Parses references: `id`, `Type/id`, an absolute URL under the base URL. https://hl7.org/fhir/R4/search.html#reference */
+import type { SearchParameter } from '../definitions/search-parameter.ts';
 import { isResourceId, parseReference } from '../references.ts';
 import type { ReferenceValue } from './ast.ts';
 import { unescapeValue } from './escape.ts';
 import { Problem } from './problem.ts';
 import { badEscape, parseTokenValue } from './token.ts';
 
-const badReference = new Problem('invalid', 'The value is not an id, Type/id, or an absolute URL under this server.');
-const versioned = new Problem('invalid', 'A reference to a version cannot be searched for.');
+const badReference = new Problem('invalid', 'The value must be an id, Type/id, or an absolute URL under this server.');
+const versioned = new Problem('invalid', 'A search by a reference to a version is not possible. Leave out /_history/.');
 const wrongTarget = new Problem('invalid', 'The value names a type that this parameter does not refer to.');
-const noValue = new Problem('invalid', 'An identifier needs a value: system|value.');
+const noValue = new Problem('invalid', 'An identifier must have a value: system|value.');
 
 /**
- * `targetType` is that of a `:Type` modifier. The type of the value is that which it names, else `targetType`, else the
- * parameter's only target, else undefined.
+ * Parses a reference. Its type is the one in the text, else `targetType` (from a `:Type` modifier), else the only target of the
+ * parameter, else undefined.
  */
 export function parseReferenceValue(
   text: string,
@@ -35,7 +35,7 @@ export function parseReferenceValue(
   return { kind: 'literal', type: reference.type, id: reference.id };
 }
 
-/** `system|value`, `|value` or `value`, of `:identifier` and of the chain `.identifier`. */
+/** Parses `system|value`, `|value` or `value`, for `:identifier` and the chain `.identifier`. */
 export function parseIdentifierValue(text: string): ReferenceValue | Problem {
   const token = parseTokenValue(text);
   if (token instanceof Problem) return token;

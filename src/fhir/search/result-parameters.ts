@@ -1,32 +1,35 @@
-/** Parameters that shape the result rather than select it. https://hl7.org/fhir/R4/search.html#return */
+/** Parses the parameters that control the result. https://hl7.org/fhir/R4/search.html#return */
 import type { SearchParameterDefinitions } from '../definitions/search-parameters.ts';
 import type { Include, SortKey, TotalMode } from './ast.ts';
 import { Problem } from './problem.ts';
 
 const countPattern = /^\d{1,9}$/;
-const badCount = new Problem('invalid', 'The value is not a whole number from 0 to 999999999.');
-const badSummary = new Problem('not-supported', 'Only count and false are supported.');
-const badTotal = new Problem('invalid', 'The value is none, estimate or accurate.');
-const badSort = new Problem('not-supported', 'This cannot be sorted by; see the CapabilityStatement.');
+const badCount = new Problem('invalid', 'The value must be a whole number from 0 to 999999999.');
+const badSummary = new Problem('not-supported', 'The value must be count or false.');
+const badTotal = new Problem('invalid', 'The value must be none, estimate or accurate.');
+const badSort = new Problem(
+  'not-supported',
+  'Sorting by this parameter is not supported. See the CapabilityStatement.',
+);
 const sortTwice = new Problem('invalid', 'A sort key occurs twice.');
-const badInclude = new Problem('not-supported', 'This cannot be included; see the CapabilityStatement.');
+const badInclude = new Problem('not-supported', 'This include is not supported. See the CapabilityStatement.');
 
-/** The page size, at most `maxCount`. */
+/** Parses the page size and lowers it to `maxCount`. */
 export function parseCount(text: string, maxCount: number): number | Problem {
   return countPattern.test(text) ? Math.min(Number(text), maxCount) : badCount;
 }
 
-/** `false` asks for whole resources, as no `_summary` does. */
+/** Parses `_summary`. `false` requests complete resources, as no `_summary` does. */
 export function parseSummary(text: string): 'count' | 'false' | Problem {
   return text === 'count' || text === 'false' ? text : badSummary;
 }
 
-/** https://hl7.org/fhir/R4/search.html#total */
+/** Parses `_total`. https://hl7.org/fhir/R4/search.html#total */
 export function parseTotal(text: string): TotalMode | Problem {
   return text === 'none' || text === 'estimate' || text === 'accurate' ? text : badTotal;
 }
 
-/** `a,-b`: each key one of `sorts`, a `-` for descending. */
+/** Parses `a,-b`. Each key must be in `sorts`; a `-` means descending. */
 export function parseSort(text: string, sorts: ReadonlySet<string>): readonly SortKey[] | Problem {
   const keys: SortKey[] = [];
   for (const part of text.split(',')) {
@@ -39,7 +42,7 @@ export function parseSort(text: string, sorts: ReadonlySet<string>): readonly So
   return keys;
 }
 
-/** `Source:param` or `Source:param:Target`, where `includes` holds `Source:param`; of `_include` and `_revinclude`. */
+/** Parses `Source:param` or `Source:param:Target` of `_include` or `_revinclude`. `includes` must hold `Source:param`. */
 export function parseInclude(
   text: string,
   iterate: boolean,

@@ -2,7 +2,7 @@ import type { IndexValue, KeysetPosition, SearchPlan } from './ast.ts';
 import { type MatchMeta, matches } from './matches.ts';
 import { compareBy, positionOf } from './sort.ts';
 
-/** A resource of the plan's type, with its index values. */
+/** A resource of the searched type, with its index values. */
 export interface Candidate<R extends MatchMeta> {
   readonly resource: R;
   readonly values: readonly IndexValue[];
@@ -10,13 +10,13 @@ export interface Candidate<R extends MatchMeta> {
 
 export interface InMemoryResult<R> {
   readonly matches: readonly R[];
-  /** Position to pass as `after` for the next page; undefined when there is none. */
+  /** The value of `after` for the next page; undefined on the last page. */
   readonly next: KeysetPosition | undefined;
-  /** The number of all matches, over all pages, when the plan asks for it. */
+  /** The number of all matches, over all pages, if the plan requests it. */
   readonly total: number | undefined;
 }
 
-/** Finds one page among candidates as a store does: sorted, after the plan's position, at most `limit`. */
+/** Finds one page among candidates as a store does: sorted, after the plan's position, at most `limit` matches. */
 export function searchInMemory<R extends MatchMeta>(
   plan: SearchPlan,
   candidates: readonly Candidate<R>[],

@@ -1,8 +1,8 @@
-/** The order of matches. https://hl7.org/fhir/R4/search.html#sort */
+/** Orders matches. https://hl7.org/fhir/R4/search.html#sort */
 import type { IndexValue, KeysetPosition, SortKey } from './ast.ts';
 import { compareText } from './compare-text.ts';
 
-/** What is sorted: the parts of a resource that have a place in an order. */
+/** The parts of a resource that a sort uses. */
 export interface Sortable {
   readonly id: string;
   readonly lastUpdatedMs: number;
@@ -10,20 +10,20 @@ export interface Sortable {
 }
 
 /**
- * The place of a resource: one value for each sort key, then its id. The value of a key is
+ * Returns the position of a resource: one value for each sort key, then its id. The value of a key is
  * - `_id`: the id; `_lastUpdated`: `lastUpdatedMs`;
- * - date: ascending the least `startMs`, descending the greatest `endMs`;
- * - token: the code; string: the normalised text; uri: the text; reference: the id; of several values the least when
- *   ascending, the greatest when descending, in code-point order;
- * - null when the resource has no value of the parameter.
+ * - date: the smallest `startMs` if ascending, the greatest `endMs` if descending;
+ * - token: the code; string: the normalised text; uri: the text; reference: the id. Of several values, the smallest if
+ *   ascending, the greatest if descending, by code point;
+ * - null if the resource has no value of the parameter.
  */
 export function positionOf(sort: readonly SortKey[], resource: Sortable): KeysetPosition {
   return [...sort.map((key) => sortValue(key, resource)), resource.id];
 }
 
 /**
- * Compares two positions of the same sort: key by key, null last in either direction, and at the end the id ascending.
- * Without sort keys the order is by id ascending. Negative: `a` comes first.
+ * Compares two positions of the same sort, key by key and then by id ascending. Null comes last in both directions. Returns a
+ * negative number if `a` comes first.
  */
 export function compareBy(sort: readonly SortKey[], a: KeysetPosition, b: KeysetPosition): number {
   for (let i = 0; i <= sort.length; i++) {

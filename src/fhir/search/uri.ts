@@ -1,4 +1,4 @@
-/** `:above` of a uri parameter. https://hl7.org/fhir/R4/search.html#uri */
+/** Parses `:above` of a uri parameter. https://hl7.org/fhir/R4/search.html#uri */
 import { unescapeValue } from './escape.ts';
 import { Problem } from './problem.ts';
 import { badEscape } from './token.ts';
@@ -7,7 +7,7 @@ import { parseValues } from './values.ts';
 const maxAbove = 100;
 const tooDeep = new Problem('too-costly', `The value has more than ${maxAbove} URIs above it.`);
 
-/** The values themselves and all URIs that one of them is below: each beginning that ends at or before a slash. */
+/** Returns the values and all URIs above them: each prefix that ends at or before a slash. */
 export function parseUriAbove(text: string): readonly string[] | Problem {
   const values = parseValues(text, (value) => unescapeValue(value) ?? badEscape);
   if (values instanceof Problem) return values;

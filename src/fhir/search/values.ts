@@ -1,4 +1,4 @@
-/** The list of values of one parameter: alternatives, separated by commas. */
+/** Parses the comma-separated alternatives of a parameter. */
 import { splitEscaped } from './escape.ts';
 import { Problem } from './problem.ts';
 
@@ -6,14 +6,14 @@ const maxValues = 100;
 const maxValueLength = 1024;
 
 const empty = new Problem('invalid', 'The value is empty.');
-const tooMany = new Problem('too-costly', `There may be at most ${maxValues} values.`);
+const tooMany = new Problem('too-costly', `A parameter may have at most ${maxValues} values.`);
 const tooLong = new Problem('too-long', `A value may have at most ${maxValueLength} characters.`);
 const unreadable = new Problem(
   'invalid',
   'The value has a character that is not allowed: NUL or half a surrogate pair.',
 );
 
-/** Refuses what no parameter takes; undefined when the text is well-formed. */
+/** Returns a problem for text that no parameter accepts, else undefined. */
 export function checkText(text: string, maxLength: number): Problem | undefined {
   if (text === '') return empty;
   if (text.length > maxLength) return tooLong;
@@ -21,7 +21,7 @@ export function checkText(text: string, maxLength: number): Problem | undefined 
   return undefined;
 }
 
-/** Splits at commas and parses each value; the first problem is returned alone. `parseValue` gets the text still escaped. */
+/** Splits at commas and parses each value. Returns the first problem. `parseValue` receives text that is still escaped. */
 export function parseValues<V>(text: string, parseValue: (value: string) => V | Problem): readonly V[] | Problem {
   const problem = checkText(text, maxValues * (maxValueLength + 1));
   if (problem !== undefined) return problem;

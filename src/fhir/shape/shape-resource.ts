@@ -1,15 +1,15 @@
-/** Resources with elements left out. Mandatory elements stay, and so does what changes the meaning of the rest. */
+/** Leaves elements out of resources. Mandatory elements stay, and so do elements that change the meaning of others. */
 import { defined } from '../defined.ts';
 import type { Definitions, ElementRecord } from '../definitions/definitions.ts';
 import type { Shape } from './shape.ts';
 
-/** Gives the JSON text of a resource as the shape asks for it, marked SUBSETTED. */
+/** Returns the JSON text of a resource in a shape, tagged SUBSETTED. */
 export type ShapeResource = (body: string, shape: Shape) => string;
 
 interface Outline {
   readonly isMandatory: boolean;
   readonly isSummary: boolean;
-  /** Of an element with children of its own (a backbone element). */
+  /** Child elements of a backbone element. */
   readonly children: ReadonlyMap<string, Outline> | undefined;
 }
 
@@ -19,10 +19,10 @@ type Json = Readonly<Record<string, unknown>>;
 const subsetted = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'SUBSETTED' };
 const alwaysKept = new Set(['resourceType', 'id', 'meta', 'implicitRules', 'modifierExtension']);
 
-/** Optional, and yet an invariant asks for it or another: org-1. */
+/** Optional elements that are kept because an invariant requires one of them (org-1). */
 const heldByInvariant = new Set(['Organization.name', 'Organization.identifier']);
 
-/** A resource of a type without a definition is given whole. */
+/** Builds the function. It returns a resource of a type without a definition unchanged. */
 export function buildShapeResource(definitions: Pick<Definitions, 'types'>): ShapeResource {
   const outlines = new Map<string, ReadonlyMap<string, Outline>>();
   const outlineOf = (type: string): ReadonlyMap<string, Outline> | undefined => {
@@ -54,7 +54,7 @@ function buildOutline(path: string, records: readonly ElementRecord[]): Readonly
   return outline;
 }
 
-/** The element's name in JSON, of a choice one for each type, and its own name. */
+/** Returns the JSON names of an element. A choice has one for each type, and its own name. */
 function namesOf({ path, types = [] }: ElementRecord, start: number): string[] {
   const name = path.slice(start).replace('[x]', '');
   if (!path.endsWith('[x]')) return [name];
@@ -72,7 +72,7 @@ function select(resource: Json, outline: ReadonlyMap<string, Outline>, shape: Sh
   return kept;
 }
 
-/** `_birthDate` goes with `birthDate`. */
+/** Treats `_birthDate` as `birthDate`. */
 function bare(name: string): string {
   return name.startsWith('_') ? name.slice(1) : name;
 }
@@ -97,7 +97,7 @@ function isAsked(
   }
 }
 
-/** Of a backbone element, again what is a summary or mandatory. */
+/** Keeps the summary and mandatory children of a backbone element. */
 function summarise(value: unknown, element: Outline | undefined): unknown {
   const children = element?.children;
   if (children === undefined) return value;

@@ -1,7 +1,7 @@
-/** `_summary` and `_elements`: how much of a resource is asked for. https://hl7.org/fhir/R4/search.html#summary */
+/** Parses `_summary` and `_elements`. https://hl7.org/fhir/R4/search.html#summary */
 import { fault } from '../fault.ts';
 
-/** `data` leaves out the text, `text` all but it; `summary` keeps what the definitions call a summary. */
+/** `data` leaves out the text, `text` keeps only the text, and `summary` keeps the elements that R4 marks as summary. */
 export type Shape =
   | { readonly kind: 'summary' | 'text' | 'data' }
   | { readonly kind: 'elements'; readonly names: ReadonlySet<string> };
@@ -9,11 +9,11 @@ export type Shape =
 type Pair = readonly [name: string, value: string];
 
 export interface ShapeRequest {
-  /** Undefined: whole resources. */
+  /** Undefined for complete resources. */
   readonly shape: Shape | undefined;
-  /** The parameters that gave the shape, as they were sent. */
+  /** The parameters that define the shape, as sent. */
   readonly applied: readonly Pair[];
-  /** All other parameters; `_summary=count` is among them, as it asks for no resource. */
+  /** All other parameters. `_summary=count` is one of them, because it requests no resource. */
   readonly others: readonly Pair[];
 }
 
@@ -27,8 +27,8 @@ const elementName = /^[a-z][A-Za-z]{0,63}$/;
 const maxElements = 64;
 
 /**
- * Takes the shape out of the parameters of a request. Throws 400 for a value that asks for no known shape, for a parameter
- * given twice, and for both at once, which contradict each other.
+ * Separates the shape from the other parameters. Throws a 400 fault for an unknown value, a repeated parameter, or both parameters
+ * together.
  */
 export function takeShape(params: readonly Pair[]): ShapeRequest {
   const isShape = ([name, value]: Pair): boolean => name === '_elements' || (name === '_summary' && value !== 'count');
@@ -38,7 +38,7 @@ export function takeShape(params: readonly Pair[]): ShapeRequest {
   const [first, second] = applied;
   const counts = others.some(([name]) => name === '_summary');
   if (first === undefined || second !== undefined || counts) {
-    throw fault('invalid', 'One _summary or one _elements says how much of a resource is wanted.', {
+    throw fault('invalid', 'Send either _summary or _elements, and only once.', {
       expression: [first?.[0] ?? '_summary'],
     });
   }
@@ -47,7 +47,9 @@ export function takeShape(params: readonly Pair[]): ShapeRequest {
 
 function parseSummary(value: string): Shape | undefined {
   if (!Object.hasOwn(shapes, value)) {
-    throw fault('invalid', '_summary is one of true, text, data, count and false.', { expression: ['_summary'] });
+    throw fault('invalid', 'The value of _summary must be true, text, data, count or false.', {
+      expression: ['_summary'],
+    });
   }
   return shapes[value];
 }
@@ -55,7 +57,7 @@ function parseSummary(value: string): Shape | undefined {
 function parseElements(value: string): Shape {
   const names = value.split(',').map((name) => name.trim());
   if (names.length > maxElements || !names.every((name) => elementName.test(name))) {
-    throw fault('invalid', `_elements is a list of at most ${maxElements} names of top-level elements.`, {
+    throw fault('invalid', `The value of _elements must be at most ${maxElements} names of top-level elements.`, {
       expression: ['_elements'],
     });
   }

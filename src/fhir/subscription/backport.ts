@@ -1,5 +1,5 @@
 /**
- * Topic-based Subscriptions in R4: what the extensions of the Subscriptions R5 Backport IG say, STU 1.1.
+ * Reads topic-based Subscriptions in R4: the extensions of the Subscriptions R5 Backport IG, STU 1.1.
  * http://hl7.org/fhir/uv/subscriptions-backport
  */
 import { itemsOf, membersOf } from '../any-json.ts';
@@ -24,11 +24,11 @@ export const backport = {
 export const payloadContents = ['empty', 'id-only', 'full-resource'] as const;
 export type PayloadContent = (typeof payloadContents)[number];
 
-/** What a topic-based Subscription asks for. */
+/** The request of a topic-based Subscription. */
 interface TopicRequest {
   /** Canonical URL, without its version. */
   readonly topic: string;
-  /** `backport-filter-criteria`, in order; all hold. */
+  /** `backport-filter-criteria` in order; all must hold. */
   readonly filters: readonly string[];
   readonly content: PayloadContent;
   readonly heartbeatPeriodS: number | undefined;
@@ -38,19 +38,19 @@ interface TopicRequest {
 
 export interface ReadTopicRequest {
   readonly request: TopicRequest;
-  /** Empty: the extensions can be understood. */
+  /** Empty if the extensions were understood. */
   readonly issues: readonly Issue[];
 }
 
 type Members = ReturnType<typeof membersOf>;
 const isContent = (value: unknown): value is PayloadContent => payloadContents.some((content) => content === value);
 
-/** Whether the criteria are the canonical URL of a topic. */
+/** Returns whether the criteria are the canonical URL of a topic. */
 export function isTopicCriteria(criteria: unknown): criteria is string {
   return typeof criteria === 'string' && /^(?:https?|urn):/.test(criteria);
 }
 
-/** Reads what the extensions of a topic-based Subscription ask for, and reports what is not an extension of the IG. */
+/** Reads the extensions of a topic-based Subscription. Reports extensions that are unknown, repeated or malformed. */
 export function readTopicRequest(resource: unknown): ReadTopicRequest {
   const subscription = membersOf(resource);
   const channel = membersOf(subscription['channel']);
@@ -63,21 +63,21 @@ export function readTopicRequest(resource: unknown): ReadTopicRequest {
     const found = itemsOf(extension).map(membersOf);
     for (const [position, { url }] of found.entries()) {
       if (known.some((each) => each === url)) continue;
-      refuse(`${path}.extension[${position}]`, 'This extension is not supported here.', 'not-supported');
+      refuse(`${path}.extension[${position}]`, 'This extension is not supported.', 'not-supported');
     }
     return found;
   };
   const single = (found: readonly Members[], url: string, path: string): Members | undefined => {
     const [first, ...others] = found.filter((each) => each['url'] === url);
-    if (others.length > 0) refuse(`${path}.extension`, 'This extension may stand here once.', 'structure');
+    if (others.length > 0) refuse(`${path}.extension`, 'This extension may occur only once.', 'structure');
     return first;
   };
-  const integer = (found: readonly Members[], url: string, value: string, least: number): number | undefined => {
+  const integer = (found: readonly Members[], url: string, value: string, min: number): number | undefined => {
     const extension = single(found, url, 'channel');
     if (extension === undefined) return undefined;
     const number = extension[value];
-    if (Number.isSafeInteger(number) && Number(number) >= least) return Number(number);
-    refuse('channel.extension', `The extension has a ${value} of at least ${least}.`, 'value');
+    if (Number.isSafeInteger(number) && Number(number) >= min) return Number(number);
+    refuse('channel.extension', `The extension must have a ${value} of at least ${min}.`, 'value');
     return undefined;
   };
 
@@ -85,16 +85,16 @@ export function readTopicRequest(resource: unknown): ReadTopicRequest {
   const filters = onCriteria.flatMap(({ url, valueString }, position) => {
     if (url !== backport.filterCriteria) return [];
     if (typeof valueString === 'string' && valueString !== '') return [valueString];
-    refuse(`criteria.extension[${position}]`, 'The filter is a valueString.', 'value');
+    refuse(`criteria.extension[${position}]`, 'The filter must be a valueString.', 'value');
     return [];
   });
-  // A channel of another type would be named here: none is served.
+  // No other channel type is supported, so no extension is allowed here.
   extensionsAt(channel['_type'], 'channel.type', []);
   const onPayload = extensionsAt(channel['_payload'], 'channel.payload', [backport.payloadContent]);
   const content = single(onPayload, backport.payloadContent, 'channel.payload')?.['valueCode'];
   if (!isContent(content)) {
     const wanted = payloadContents.join(', ');
-    refuse('channel.payload', `The extension backport-payload-content says one of: ${wanted}.`, 'required');
+    refuse('channel.payload', `The extension backport-payload-content must be one of: ${wanted}.`, 'required');
   }
   const known = [backport.heartbeatPeriod, backport.timeout, backport.maxCount];
   const onChannel = extensionsAt(channel, 'channel', known);

@@ -1,5 +1,5 @@
 /**
- * Notifications of topic-based Subscriptions: a history Bundle whose first entry is a Parameters with the status.
+ * Renders notifications of topic-based Subscriptions: a history Bundle whose first entry is a Parameters with the status.
  * http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification-r4
  */
 import { backport, type PayloadContent } from './backport.ts';
@@ -7,19 +7,19 @@ import { backport, type PayloadContent } from './backport.ts';
 /** https://hl7.org/fhir/valueset-subscription-notification-type.html */
 export type NotificationType = 'handshake' | 'heartbeat' | 'event-notification' | 'query-status' | 'query-event';
 
-/** Where a Subscription stands. */
+/** The state of a Subscription. */
 export interface SubscriptionState {
   readonly id: string;
-  /** Canonical URL of its topic; undefined: its criteria are a search. */
+  /** Canonical URL of its topic; undefined if its criteria are a search. */
   readonly topic: string | undefined;
   readonly status: string;
-  /** A short class of what went wrong last. */
+  /** The kind of the last error. */
   readonly error: string | undefined;
-  /** The last event number; undefined: its events are not numbered. */
+  /** The last event number; undefined if its events have no numbers. */
   readonly lastNumber: number | undefined;
 }
 
-/** An event as it is told of. `body` is the JSON text of the focus as the subscriber may have it. */
+/** An event of a notification. `body` is the JSON text of the focus, as this subscriber may see it. */
 export interface NumberedEvent {
   readonly number: number;
   readonly type: string;
@@ -29,11 +29,11 @@ export interface NumberedEvent {
 }
 
 export interface NotificationContext {
-  /** Public base URL, without a slash at its end. */
+  /** Public base URL, without a trailing slash. */
   readonly baseUrl: string;
   readonly nowMs: number;
   readonly content: PayloadContent;
-  /** A UUID. */
+  /** Returns a UUID. */
   readonly newId: () => string;
 }
 
@@ -50,7 +50,7 @@ function renderEvent(event: NumberedEvent, { baseUrl, content }: NotificationCon
   return { name: 'notification-event', part };
 }
 
-/** The status of a Subscription, with the events that are told of: a Parameters resource. */
+/** Builds the Parameters resource with the status of a Subscription and the events of a notification. */
 export function renderStatus(
   state: SubscriptionState,
   type: NotificationType,
@@ -71,7 +71,7 @@ export function renderStatus(
   return { resourceType: 'Parameters', id: context.newId(), meta: { profile: [backport.status] }, parameter };
 }
 
-/** A notification, or the answer to `$events`: the JSON text of a Bundle. The events stand in the order given. */
+/** Renders a notification, or the response to `$events`, as a Bundle with the events in the given order. */
 export function renderNotification(
   state: SubscriptionState,
   type: NotificationType,
@@ -86,8 +86,8 @@ export function renderNotification(
     request: { method: 'GET', url: `Subscription/${state.id}/$status` },
     response: { status: '200' },
   };
-  const told = content === 'empty' ? [] : events;
-  const entries = told.map(({ type: resourceType, id, body }) => ({
+  const disclosed = content === 'empty' ? [] : events;
+  const entries = disclosed.map(({ type: resourceType, id, body }) => ({
     fullUrl: `${baseUrl}/${resourceType}/${id}`,
     ...(content === 'full-resource' ? { resource: JSON.parse(body) as unknown } : {}),
     request: { method: 'GET', url: `${resourceType}/${id}` },

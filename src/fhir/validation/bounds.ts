@@ -1,13 +1,13 @@
 import type { Issue } from '../fault.ts';
 
-/** R4: a string is at most 1 MB. The others keep the work, and the number of issues, in proportion. */
+/** A string in R4 has at most 1 MB. The other limits bound the work and the number of issues. */
 const maxTextLength = 1024 * 1024;
 const maxDepth = 40;
 const maxElements = 20_000;
 
 /**
- * What stops a validation before it starts: a resource too deep, too large or with too long a text. The resources in a
- * Bundle are not looked into: each is validated, and bounded, on its own.
+ * Returns an issue for a resource that is too deep, too large or has too long a text; it is not validated further. Does not look
+ * into the resources of a Bundle, because each of them is checked and validated separately.
  */
 export function findExcess(resource: Readonly<Record<string, unknown>>): Issue | undefined {
   const isBundle = resource['resourceType'] === 'Bundle';

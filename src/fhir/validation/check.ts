@@ -1,18 +1,18 @@
 import type { Issue, IssueCode } from '../fault.ts';
 
-/** Steps of a FHIRPath from an element: names and indexes. */
+/** A step of a FHIRPath: a name or an index. */
 export type PathStep = string | number;
 
-/** The element that is being checked, within its resource. */
+/** The element being checked, within its resource. */
 export interface Visit {
   readonly resource: Readonly<Record<string, unknown>>;
-  /** The JSON Schema was not met somewhere: a check that can't be decided says nothing. */
+  /** Whether the JSON Schema found an error. A check that cannot be evaluated then reports nothing. */
   readonly isMalformed: boolean;
-  /** Adds an issue at the element, or `below` it. */
+  /** Reports an issue at the element, or at the path `below` it. */
   report(code: IssueCode, diagnostics: string, below?: readonly PathStep[], severity?: Issue['severity']): void;
 }
 
-/** Looks at one element as it stands in the JSON, of whatever JSON type, and reports what is wrong with it. */
+/** Checks one element, which may have any JSON type, and reports what is wrong. */
 export type Check = (value: unknown, visit: Visit) => void;
 
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -2,11 +2,11 @@ import type { ValueSetExpansion } from '../definitions/definitions.ts';
 import { type Check, isObject, type PathStep, type Visit } from './check.ts';
 
 /**
- * A required binding on Coding or CodeableConcept: a CodeableConcept needs one coding of the value set; the display of a
- * coding of the value set is that of the terminology, so that it can't carry free text.
+ * Builds the check of a required binding on Coding or CodeableConcept. A CodeableConcept must have a coding of the value set. The
+ * display of such a coding must be that of the terminology, so that it cannot hold free text.
  */
 export function codedCheck(typeCode: string, valueSetUrl: string, expansion: ValueSetExpansion): Check | undefined {
-  const outside = `There is no code of the required value set ${valueSetUrl}.`;
+  const outside = `The element must have a code of the required value set ${valueSetUrl}.`;
   if (typeCode === 'Coding') {
     return (value, visit) => {
       if (isObject(value)) checkCoding(value, visit, []);
@@ -45,7 +45,11 @@ export function codedCheck(typeCode: string, valueSetUrl: string, expansion: Val
     }
     const display = codes.get(code);
     if (coding['display'] !== undefined && display !== undefined && coding['display'] !== display) {
-      visit.report('code-invalid', 'The display is not that of the code.', [...path, 'display']);
+      visit.report(
+        'code-invalid',
+        'The display does not match the code. Send the display of the terminology, or none.',
+        [...path, 'display'],
+      );
     }
   }
 }

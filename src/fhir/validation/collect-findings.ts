@@ -4,7 +4,7 @@ import { type Check, isObject, type PathStep } from './check.ts';
 import type { ElementPlan } from './element-plan.ts';
 import { readSchemaErrors } from './schema-issue.ts';
 
-/** The definition of a resource type, a profile or an extension, ready to validate by. */
+/** The compiled definition of a resource type, profile or extension. */
 export interface Compiled {
   /** The resource type, or `Extension`. */
   readonly type: string;
@@ -12,14 +12,14 @@ export interface Compiled {
   readonly plan: ElementPlan;
 }
 
-/** What is wrong at a place: FHIRPath names and indexes, from the element that was looked at. */
+/** An issue with its place: FHIRPath names and indexes, from the checked element. */
 export interface Finding extends Pick<Issue, 'severity' | 'code' | 'diagnostics'> {
   readonly path: readonly PathStep[];
 }
 
 /**
- * All that is wrong with an element, by its JSON Schema and by a walk of its plan.
- * @param resource the resource that it stands in, `%resource` of the invariants: itself, unless it is an extension.
+ * Returns all issues of an element, from its JSON Schema and from the checks of its plan.
+ * @param resource `%resource` in invariants: the element itself, unless it is an extension or contained.
  */
 export function collectFindings(
   element: Readonly<Record<string, unknown>>,
@@ -27,7 +27,7 @@ export function collectFindings(
   resource: Readonly<Record<string, unknown>> = element,
 ): Finding[] {
   const findings: Finding[] = [];
-  const told = new Set<string>();
+  const seen = new Set<string>();
   const add = (
     code: Issue['code'],
     diagnostics: string,
@@ -35,10 +35,10 @@ export function collectFindings(
     severity: Issue['severity'] = 'error',
   ) => {
     const path = namePath(plan, steps);
-    // The definition of an extension says again what R4 says of every extension.
+    // The definition of an extension repeats the rules that R4 has for every extension.
     const key = `${code} ${path.join('.')} ${diagnostics}`;
-    if (told.has(key)) return;
-    told.add(key);
+    if (seen.has(key)) return;
+    seen.add(key);
     findings.push({ severity, code, diagnostics, path });
   };
   const isMalformed = !matchesSchema(element);
@@ -54,7 +54,7 @@ export function collectFindings(
   };
   const walk = (value: unknown, { checks, children }: ElementPlan): void => {
     if (isMalformed && !isObject(value)) {
-      // Of a primitive that is not even well-formed, its rules have nothing to add.
+      // The invariants of a malformed primitive would only repeat that it is malformed.
       const at = String(namePath(plan, steps));
       if (findings.some(({ path }) => String(path) === at)) return;
     }
@@ -79,7 +79,7 @@ export function collectFindings(
   return findings;
 }
 
-/** JSON names -> FHIRPath. A name that is not of FHIR's form is the client's text: the path stops before it. */
+/** Converts JSON names to FHIRPath. Stops before a name that is not a FHIR name, because it is free text of the client. */
 function namePath(plan: ElementPlan, steps: readonly PathStep[]): PathStep[] {
   const path: PathStep[] = [];
   let at: ElementPlan | undefined = plan;

@@ -2,8 +2,8 @@ import { type Check, isObject } from './check.ts';
 import { type Compiled, collectFindings } from './collect-findings.ts';
 
 /**
- * A contained resource is validated by R4's definition of its type, where this server has it. That it is referred to,
- * holds no other and has no version are invariants of what contains it (dom-2 to dom-5).
+ * Builds the check that validates a contained resource by the R4 definition of its type, if this server has it. The invariants
+ * dom-2 to dom-5 of the containing resource cover the rest.
  */
 export function containedCheck(definitionOf: (type: string) => Compiled | undefined): Check {
   return (value, visit) => {

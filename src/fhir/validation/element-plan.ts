@@ -3,30 +3,30 @@ import { buildTree, type ElementNode } from '../definitions/element-tree.ts';
 import type { Check } from './check.ts';
 import { choiceName, hasSibling, isResource, prohibitsSibling } from './element-names.ts';
 
-/** What is to be checked at an element beyond its JSON Schema, and where its children are. */
+/** The checks of an element beyond its JSON Schema, and the plans of its children. */
 export interface ElementPlan {
   readonly checks: readonly Check[];
-  /** By JSON name. Empty for primitives. */
+  /** Plans by JSON name. Empty for primitives. */
   readonly children: ReadonlyMap<string, ChildPlan>;
 }
 
 interface ChildPlan {
-  /** FHIRPath name: that of the choice without its type, that of the primitive without `_`. */
+  /** FHIRPath name: a choice without its type, a primitive without `_`. */
   readonly name: string;
   readonly plan: () => ElementPlan;
 }
 
 export interface PlanSources {
   readonly definitions: Definitions;
-  /** Checks that an element has of itself, for one of its types. */
+  /** Returns the checks of an element with one of its types. */
   checksOf(node: ElementNode, typeCode: string): readonly Check[];
-  /** Checks of the members of an object together. */
+  /** Returns the checks of the members of an object together. */
   memberChecksOf(node: ElementNode): readonly Check[];
 }
 
 const nothing: ElementPlan = { checks: [], children: new Map() };
 
-/** A maker of plans. The plan of each data type is made once, when an instance is first met. */
+/** Returns a function that builds plans. The plan of each data type is built once, when first needed. */
 export function createPlanner(sources: PlanSources): (tree: ElementNode) => ElementPlan {
   const { definitions } = sources;
   const typePlans = new Map<string, ElementPlan>();

@@ -2,9 +2,9 @@ import { type Check, isObject } from './check.ts';
 import { type Compiled, collectFindings } from './collect-findings.ts';
 
 /**
- * An extension whose definition is at hand has to be as it says. One that is not known may be anything, unless it
- * modifies what it stands in: then it is refused. https://hl7.org/fhir/R4/extensibility.html#modifierExtension
- * @param allowed canonical URLs of the extensions that a profile allows here; undefined: any.
+ * Builds the check of an extension by its definition. An unknown extension may hold anything, but an unknown modifierExtension is
+ * refused. https://hl7.org/fhir/R4/extensibility.html#modifierExtension
+ * @param allowed canonical URLs of the extensions that a profile allows here; undefined for any.
  */
 export function extensionCheck(
   definitionOf: (url: string) => Compiled | undefined,
@@ -15,12 +15,12 @@ export function extensionCheck(
     if (!isObject(value) || typeof value['url'] !== 'string') return;
     const { url } = value;
     if (allowed !== undefined && !allowed.includes(url)) {
-      visit.report('extension', 'The profile does not allow this extension.', ['url']);
+      visit.report('extension', 'The profile does not allow this extension. Remove it.', ['url']);
       return;
     }
     const definition = definitionOf(url);
     if (definition === undefined) {
-      if (isModifier) visit.report('extension', 'An unknown modifierExtension cannot be processed.', ['url']);
+      if (isModifier) visit.report('extension', 'This modifierExtension is not supported.', ['url']);
       return;
     }
     for (const { code, diagnostics, path, severity } of collectFindings(value, definition, visit.resource)) {

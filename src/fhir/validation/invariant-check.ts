@@ -4,7 +4,7 @@ import type { Constraint } from '../definitions/definitions.ts';
 import { parseInterval } from '../search/date.ts';
 import { type Check, isObject } from './check.ts';
 
-/** Invariants of R4 that plainly hold for most elements: then their evaluation is saved. */
+/** Quick tests that show that an R4 invariant holds, which saves its evaluation for most elements. */
 const plainlyHolds: Readonly<Record<string, (element: Readonly<Record<string, unknown>>) => boolean>> = {
   'bdl-5': ({ request }) => request !== undefined,
   'bdl-8': ({ fullUrl }) => fullUrl === undefined || (typeof fullUrl === 'string' && !fullUrl.includes('/_history/')),
@@ -16,11 +16,11 @@ const plainlyHolds: Readonly<Record<string, (element: Readonly<Record<string, un
   'ref-1': ({ reference }) => !String(reference).startsWith('#'),
 };
 
-/** Any place on Earth is at most so far from UTC: a date without a zone may be that of any. */
+/** Maximum difference between a time zone and UTC. A date without a zone may be in any of them. */
 const zoneSlackMs = 14 * 3_600_000;
 
 /**
- * Whether a period may start before it ends: FHIRPath does not compare dates of different precision, yet 2012-05 is
+ * Returns whether a period may start before it ends. FHIRPath does not compare dates of different precision, but 2012-05 is
  * neither before nor after 2012. https://hl7.org/fhir/R4/datatypes.html#Period
  */
 function mayPrecede(start: unknown, end: unknown): boolean {
@@ -30,7 +30,7 @@ function mayPrecede(start: unknown, end: unknown): boolean {
   return first.startMs < last.endMs + slackMs;
 }
 
-/** An invariant as FHIRPath, compiled when it is first met. One that can't be evaluated has failed. */
+/** Builds the check of a FHIRPath invariant, compiled at first use. An invariant that cannot be evaluated counts as broken. */
 export function invariantCheck(base: string, constraint: Constraint): Check {
   const { key, human, expression, severity } = constraint;
   const holdsPlainly = plainlyHolds[key];

@@ -6,7 +6,7 @@ export type JsonSchema = { [keyword: string]: unknown } | boolean;
 
 export interface SchemaSources {
   readonly definitions: Definitions;
-  /** Codes of a value set; undefined when it can't be enumerated. */
+  /** Returns the codes of a value set; undefined if it cannot be enumerated. */
   codesOf(valueSetUrl: string): readonly string[] | undefined;
 }
 
@@ -16,22 +16,22 @@ const integers: Readonly<Record<string, readonly [min: number, max: number]>> = 
   unsignedInt: [0, 2147483647],
 };
 
-/** Value sets of required bindings that are no list of codes, by the form that their codes have. */
+/** Patterns for codes of value sets that cannot be enumerated. */
 const codeForms: Readonly<Record<string, string>> = {
   'http://hl7.org/fhir/ValueSet/mimetypes':
     '^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}( *; *[^;\\s=]+=("[^"]*"|[^;"\\s]+))*$',
   'http://hl7.org/fhir/ValueSet/currencies': '^[A-Z]{3}$',
 };
 
-/** `$id` of the schema of an R4 type. */
+/** Returns the `$id` of the schema of an R4 type. */
 export function schemaIdOf(typeName: string): string {
   return `http://hl7.org/fhir/StructureDefinition/${typeName}`;
 }
 
 /**
- * JSON Schema of the structure of a tree: names, cardinalities, JSON types, primitive texts, codes of required
- * bindings. What JSON Schema says badly (choices, `_name` siblings, codings, references, invariants) is left to the
- * checks of element-plan.ts. A `$comment` names the value set of an `enum`.
+ * Builds the JSON Schema of a tree: names, cardinalities, JSON types, primitive texts and codes of required bindings. The checks
+ * of element-plan.ts cover what JSON Schema cannot express well: choices, `_name` objects, codings, references and invariants.
+ * A `$comment` names the value set of an `enum`.
  */
 export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: string): JsonSchema {
   const { definitions, codesOf } = sources;
@@ -121,7 +121,7 @@ export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: s
   return { $id: id, ...schema, $defs: defs };
 }
 
-/** A fixed or pattern value of a primitive; those of data types are checks of element-plan.ts. */
+/** Returns the fixed or pattern value of a primitive. Those of data types are checked by pattern-check.ts. */
 function constantOf(node: ElementNode): { const?: unknown } {
   const constant = node.fixed ?? node.pattern;
   return constant === undefined || typeof constant === 'object' ? {} : { const: constant };

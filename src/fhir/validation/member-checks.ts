@@ -4,8 +4,8 @@ import { type Check, isObject } from './check.ts';
 import { choiceName, hasSibling, prohibitsSibling } from './element-names.ts';
 
 /**
- * The rules of FHIR's JSON about the members of an object together: a required primitive may stand in its `_name`
- * sibling, one type per choice, `null` only where the sibling has an element, and ext-1.
+ * Builds the checks of FHIR's JSON rules for the members of an object together: a required primitive may be present only as its
+ * `_name` object, a choice has one type, `null` occurs only where the `_name` array has an element, and ext-1.
  * https://hl7.org/fhir/R4/json.html#primitive
  */
 export function memberChecks(node: ElementNode, definitions: Definitions): readonly Check[] {
@@ -43,7 +43,7 @@ function choiceCheck(child: ElementNode): Check {
   return (value, visit) => {
     if (!isObject(value)) return;
     const found = new Set(Object.keys(value).flatMap((key) => typeOfName.get(key) ?? []));
-    if (found.size > 1) visit.report('structure', `The choice ${child.name}[x] may have one type only.`, [child.name]);
+    if (found.size > 1) visit.report('structure', `The choice ${child.name}[x] must have only one type.`, [child.name]);
     if (found.size < child.min) visit.report('required', `The element ${child.name}[x] is required.`, [child.name]);
   };
 }
@@ -55,14 +55,14 @@ function alignmentCheck(name: string): Check {
     const siblings = value[`_${name}`];
     if (!Array.isArray(items) && !Array.isArray(siblings)) return;
     if (Array.isArray(items) && Array.isArray(siblings) && items.length !== siblings.length) {
-      visit.report('structure', `The arrays ${name} and _${name} have one item for each other.`, [name]);
+      visit.report('structure', `The arrays ${name} and _${name} must have the same length.`, [name]);
       return;
     }
     const length = Math.max(Array.isArray(items) ? items.length : 0, Array.isArray(siblings) ? siblings.length : 0);
     for (let index = 0; index < length; index++) {
       const isMissing = (list: unknown) => !Array.isArray(list) || list[index] === undefined || list[index] === null;
       if (!isMissing(items) || !isMissing(siblings)) continue;
-      visit.report('structure', 'A null in a JSON array stands for an extension that is not there.', [name, index]);
+      visit.report('structure', 'A null in a JSON array must have an extension at the same position.', [name, index]);
     }
   };
 }

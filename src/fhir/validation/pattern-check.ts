@@ -1,10 +1,10 @@
 import { type Check, isObject } from './check.ts';
 
-/** `fixed[x]` (the same) or `pattern[x]` (at least that) of a data type. */
+/** Builds the check of `fixed[x]` (an equal value) or `pattern[x]` (at least that value) of a data type. */
 export function patternCheck(expected: unknown, isExact: boolean): Check {
   return (value, visit) => {
     if (!matches(value, expected, isExact)) {
-      visit.report('value', 'The element does not have the value that the definition fixes.');
+      visit.report('value', 'The element must have the value that the definition fixes.');
     }
   };
 }

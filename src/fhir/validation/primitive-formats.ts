@@ -3,12 +3,12 @@ import { isNarrative } from './xhtml.ts';
 
 const structuredDate = /^(\d{4})-(\d{2})-(\d{2})/;
 
-/** No control characters but tab, line feed and return, no lone surrogates, not only white space (R4 string). */
+/** Allows no control characters except tab, line feed and return, no lone surrogates, and not only white space (R4 string). */
 function isText(value: string): boolean {
   return /^[\t\n\r\u0020-\uffff]*$/.test(value) && /\S/.test(value) && value.isWellFormed();
 }
 
-/** R4 prints a base64 expression that backtracks without end; this says the same in linear time. */
+/** Checks base64 in linear time. The regular expression that R4 prints can backtrack without end. */
 function isBase64(value: string): boolean {
   const compact = value.replace(/\s+/g, '');
   return compact.length > 0 && compact.length % 4 === 0 && /^[0-9a-zA-Z+/]+={0,2}$/.test(compact);
@@ -29,7 +29,7 @@ const replaced: Readonly<Record<string, (value: string) => boolean>> = {
   xhtml: (value) => isText(value) && isNarrative(value),
 };
 
-/** Test of the text of each string-like primitive type: the R4 expression, anchored, not empty, and a day that exists. */
+/** Returns the test of each string-like primitive type: the anchored R4 expression, not empty, and an existing day. */
 export function primitiveFormats(definitions: Definitions): ReadonlyMap<string, (value: string) => boolean> {
   const formats = new Map<string, (value: string) => boolean>();
   for (const [name, expression] of definitions.primitives) {

@@ -3,9 +3,9 @@ import { type Check, isObject } from './check.ts';
 const literal =
   /^(?:https?:\/\/\S+\/)?([A-Z][A-Za-z]{1,63})(?:\/[A-Za-z0-9\-.]{1,64}(?:\/_history\/[A-Za-z0-9\-.]{1,64})?|\?\S+)$/;
 
-/** A Reference that says its type, by its literal form or `type`, names one that the definition allows. */
+/** Builds the check that a Reference whose type is known, from its literal or `type`, has one of the allowed types. */
 export function referenceCheck(targets: readonly string[]): Check {
-  const rule = `A reference to one of ${targets.join(', ')} is asked for.`;
+  const rule = `The reference must be to one of ${targets.join(', ')}.`;
   return (value, visit) => {
     if (!isObject(value)) return;
     const { reference, type } = value;

@@ -5,7 +5,7 @@ import type { PathStep } from './check.ts';
 export interface SchemaIssue {
   readonly code: IssueCode;
   readonly diagnostics: string;
-  /** JSON names from the root. */
+  /** JSON names and indexes from the root. */
   readonly steps: readonly PathStep[];
 }
 
@@ -23,7 +23,7 @@ const words: Readonly<Record<string, Words>> = {
   ],
   additionalProperties: ({ params }) => [
     'structure',
-    'There is no such element in the definition.',
+    'The definition has no such element. Check its name, or remove it.',
     params['additionalProperty'],
   ],
   'false schema': () => ['structure', 'The profile does not allow this element.'],
@@ -37,20 +37,20 @@ const words: Readonly<Record<string, Words>> = {
     error.parentSchema?.['$comment'] === undefined
       ? ['value', `The value does not match ${error.params['pattern']}.`]
       : outsideValueSet(error),
-  const: () => ['value', 'The element does not have the value that the definition fixes.'],
+  const: () => ['value', 'The element must have the value that the definition fixes.'],
   enum: outsideValueSet,
   minItems: ({ params, data }) =>
     Array.isArray(data) && data.length === 0
       ? ['structure', 'A JSON array must not be empty.']
-      : ['required', `At least ${params['limit']} are required.`],
-  maxItems: ({ params }) => ['structure', `At most ${params['limit']} may be there.`],
+      : ['required', `At least ${params['limit']} of this element must be present.`],
+  maxItems: ({ params }) => ['structure', `At most ${params['limit']} of this element may be present.`],
   minProperties: () => ['structure', 'ele-1: An element must have a value or children.'],
   minimum: ({ params }) => ['value', `The number must be at least ${params['limit']}.`],
   maximum: ({ params }) => ['value', `The number must be at most ${params['limit']}.`],
-  maxLength: ({ params }) => ['too-long', `At most ${params['limit']} characters are allowed.`],
+  maxLength: ({ params }) => ['too-long', `The value must have at most ${params['limit']} characters.`],
 };
 
-/** The errors of ajv (run with `verbose`) in FHIR's words. Nothing more is said of a value of the wrong JSON type. */
+/** Describes the errors of ajv (run with `verbose`) in FHIR terms. For a value of the wrong JSON type, reports only that. */
 export function readSchemaErrors(errors: readonly ErrorObject[]): SchemaIssue[] {
   const mistyped = new Set(errors.filter(({ keyword }) => keyword === 'type').map(({ instancePath }) => instancePath));
   return errors

@@ -19,17 +19,17 @@ import { referenceCheck } from './reference-check.ts';
 
 export interface Validator {
   /**
-   * All that is wrong with a resource, each with its FHIRPath; empty when it is valid. The resources in a Bundle are
-   * looked at as objects with a resourceType only; contained ones are validated where R4's definition is at hand.
+   * Returns all issues of a resource, each with its FHIRPath; empty if it is valid. Checks the resources in a Bundle only for a
+   * resourceType. Validates contained resources whose R4 definition this server has.
    * @param profileUrlOrType canonical URL of a loaded profile, or the name of an R4 resource type.
-   * @throws Error when there is no such profile or type.
+   * @throws Error if the profile or type is unknown.
    */
   validate(resource: unknown, profileUrlOrType: string): Issue[];
 }
 
 const maxIssues = 100;
 
-/** Compiles nothing yet: each profile or type is compiled when it is first asked for, and kept. */
+/** Builds a validator. Each profile or type is compiled when first used. */
 export function buildValidator(sources: { definitions: Definitions; profiles: Profiles }): Validator {
   const { definitions, profiles } = sources;
   const expansionOf = (url: string) => profiles.valueSets.get(url) ?? definitions.valueSets.get(url);
@@ -111,7 +111,10 @@ function collectIssues(resource: unknown, compiled: Compiled): Issue[] {
     return { ...issue, expression: [renderPath(type, path)] };
   });
   if (issues.length <= maxIssues) return issues;
-  const more = refuse('too-costly', `There are more issues than the ${maxIssues} that are listed.`);
+  const more = refuse(
+    'too-costly',
+    `The resource has more issues than these ${maxIssues}. Correct them and validate again.`,
+  );
   return [...issues.slice(0, maxIssues), ...more];
 }
 

@@ -1,5 +1,5 @@
 /**
- * The XHTML of a Narrative: well-formed, of the elements and attributes that R4 allows (txt-1), and not empty (txt-2).
+ * The XHTML of a Narrative: well-formed, with only the elements and attributes that R4 allows (txt-1), and not empty (txt-2).
  * https://hl7.org/fhir/R4/narrative.html#xhtml
  */
 const elements = new Set(
@@ -20,7 +20,7 @@ const text = /[^<&]+|&(?:[A-Za-z][A-Za-z0-9]*|#[0-9]+|#x[0-9a-fA-F]+);/y;
 const comment = /<!--[^-]*(?:-[^-]+)*-->/y;
 const attribute = /([A-Za-z:]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
 
-/** What runs a program, or fetches from elsewhere without being asked to. */
+/** URLs that run a program, or embed a page. */
 const unsafe = /^\s*(?:javascript|vbscript|data:text)/i;
 
 function hasAllowedAttributes(name: string, written: string): boolean {
@@ -35,7 +35,7 @@ function hasAllowedAttributes(name: string, written: string): boolean {
   return true;
 }
 
-/** Whether a text is the `div` of a Narrative. */
+/** Returns whether a text is a valid `div` of a Narrative. */
 export function isNarrative(value: string): boolean {
   const open: string[] = [];
   let at = 0;

@@ -1,5 +1,5 @@
 import { fault } from '../../fhir/fault.ts';
-import { nameParameter } from '../../fhir/search/parse-search.ts';
+import { nameParameter } from '../../fhir/search/parameter-name.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
 /** Values of each in parameter of an operation, in order. */

@@ -1,6 +1,6 @@
 import { membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
-import { nameParameter } from '../../fhir/search/parse-search.ts';
+import { nameParameter } from '../../fhir/search/parameter-name.ts';
 import type { FhirRequest } from '../port/interaction.ts';
 
 /** https://hl7.org/fhir/R4/valueset-resource-validation-mode.html */

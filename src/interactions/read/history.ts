@@ -2,7 +2,7 @@ import { authorise, bearsLabelFor, mayPerform } from '../../cpis/access-policy.t
 import type { Caller } from '../../cpis/caller.ts';
 import { versionAccess } from '../../cpis/version-access.ts';
 import { renderHistory } from '../../fhir/bundle/history.ts';
-import { type HistoryQuery, parseHistoryQuery } from '../../fhir/history-query.ts';
+import { type HistoryQuery, parseHistoryQuery } from '../../fhir/history/history-query.ts';
 import type { HistoryEntry, HistoryPlan } from '../../store/history.ts';
 import type { ReadResult } from '../../store/store.ts';
 import { type Access, plainAccess, recordAccess } from '../audit/record-access.ts';

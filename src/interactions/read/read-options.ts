@@ -1,5 +1,5 @@
 import { fault } from '../../fhir/fault.ts';
-import { nameParameter } from '../../fhir/search/parse-search.ts';
+import { nameParameter } from '../../fhir/search/parameter-name.ts';
 import { type Shape, takeShape } from '../../fhir/shape/shape.ts';
 import type { AccessContext, FhirRequest } from '../port/interaction.ts';
 import { type IsModified, parseReadConditions } from './conditional-read.ts';

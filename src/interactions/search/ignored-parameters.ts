@@ -1,6 +1,6 @@
 import type { SearchsetEntry } from '../../fhir/bundle/searchset.ts';
 import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
-import { nameParameter } from '../../fhir/search/parse-search.ts';
+import { nameParameter } from '../../fhir/search/parameter-name.ts';
 
 /** Renders the warnings for search parameters that were ignored under lenient handling. */
 export function renderIgnored(names: readonly string[]): SearchsetEntry {

@@ -9,7 +9,7 @@ import { buildValidator } from '../../../src/fhir/validation/validator.ts';
 
 const definitionsFile = new URL('../../../src/fhir/definitions/r4.json', import.meta.url);
 
-t.test('r4.json is what the generator makes', async (t) => {
+t.test('r4.json equals the output of the generator', async (t) => {
   const text = readFileSync(definitionsFile, 'utf8');
   t.ok(text.length < 200_000, 'slim');
   const isInstalled = existsSync(sourceFolder);
@@ -19,7 +19,7 @@ t.test('r4.json is what the generator makes', async (t) => {
   });
 });
 
-t.test('r4.json holds the base definitions, and nothing that R4 does not have', async (t) => {
+t.test('r4.json holds the base definitions and nothing that R4 lacks', async (t) => {
   const definitions = loadDefinitions();
   t.equal(definitions, loadDefinitions(), 'read once');
   for (const type of ['Flag', 'Patient', 'AuditEvent', 'Organization', 'Subscription', 'Bundle', 'Parameters']) {
@@ -75,23 +75,27 @@ const valueSet = (compose: unknown) => ({ resourceType: 'ValueSet', url: 'https:
 
 const refused: [name: string, files: Files, message: RegExp][] = [
   ['not JSON', { 'a.json': '{' }, /^profile a\.json: .*JSON/],
-  ['no url', { 'a.json': { resourceType: 'ValueSet' } }, /a\.json: there is no url/],
-  ['an unknown kind of resource', { 'a.json': { resourceType: 'Flag', url: 'u' } }, /resourceType is not one/],
+  ['no url', { 'a.json': { resourceType: 'ValueSet' } }, /a\.json: the url is missing/],
+  ['an unknown kind of resource', { 'a.json': { resourceType: 'Flag', url: 'u' } }, /resourceType is not supported/],
   [
     'the same url twice',
     { 'a.json': flagProfile(), 'b.json': flagProfile() },
     /b\.json: the url is also that of a\.json/,
   ],
-  ['an unknown element', { 'a.json': flagProfile({ path: 'Flag.colour', max: '0' }) }, /Flag\.colour: no such element/],
-  ['another type', { 'a.json': flagProfile({ path: 'Patient.name', max: '0' }) }, /does not start with Flag/],
+  [
+    'an unknown element',
+    { 'a.json': flagProfile({ path: 'Flag.colour', max: '0' }) },
+    /Flag\.colour: R4 has no such element/,
+  ],
+  ['another type', { 'a.json': flagProfile({ path: 'Patient.name', max: '0' }) }, /must start with Flag/],
   ['a wider min', { 'a.json': flagProfile({ path: 'Flag.status', min: 0 }) }, /Flag\.status: .*wider/],
   ['a wider max', { 'a.json': flagProfile({ path: 'Flag.period', max: '*' }) }, /Flag\.period: .*wider/],
   ['min above max', { 'a.json': flagProfile({ path: 'Flag.identifier', min: 2, max: '1' }) }, /min is greater/],
-  ['a max that is no number', { 'a.json': flagProfile({ path: 'Flag.period', max: 'many' }) }, /must be numbers/],
+  ['a max that is not a number', { 'a.json': flagProfile({ path: 'Flag.period', max: 'many' }) }, /must be numbers/],
   [
-    'a child of what is prohibited',
+    'a child of a prohibited element',
     { 'a.json': flagProfile({ path: 'Flag.period', max: '0' }, { path: 'Flag.period.end', max: '0' }) },
-    /Flag\.period\.end: its parent is prohibited/,
+    /Flag\.period\.end: the parent element is prohibited/,
   ],
   ['a slice', { 'a.json': flagProfile({ path: 'Flag.identifier', sliceName: 'x' }) }, /"sliceName" is not supported/],
   [
@@ -168,11 +172,11 @@ const refused: [name: string, files: Files, message: RegExp][] = [
   ['an exclusion', { 'a.json': valueSet({ include: [], exclude: [] }) }, /exclude/],
 ];
 
-t.test('a profile that contradicts R4 or asks for what is not enforced stops the start', async (t) => {
+t.test('refuses a profile that contradicts R4 or has a rule that is not enforced', async (t) => {
   for (const [name, files, message] of refused) t.throws(() => load(files), { message }, name);
 });
 
-t.test('a change of a file changes what is accepted', async (t) => {
+t.test('a changed profile changes what is accepted', async (t) => {
   const definitions = loadDefinitions();
   const flag = { resourceType: 'Flag', status: 'active', code: { text: 'x' }, subject: { reference: 'Patient/1' } };
   const isValid = (files: Files) =>

@@ -1,4 +1,4 @@
-/** https://hl7.org/fhir/R4/fhirpatch.html, the ideas of its test cases, and https://www.rfc-editor.org/rfc/rfc6902 */
+/** Follows the test cases of https://hl7.org/fhir/R4/fhirpatch.html and https://www.rfc-editor.org/rfc/rfc6902 */
 import fc from 'fast-check';
 import t from 'tap';
 import { loadDefinitions } from '../../../src/fhir/definitions/load-definitions.ts';
@@ -12,7 +12,7 @@ const definitions = loadDefinitions();
 const kept = ['resourceType', 'id', 'meta'];
 const patch = (resource: Json, document: unknown): Json => parsePatch(document, kept, definitions)(resource);
 
-/** The status and where it is told, of a patch that is refused. */
+/** Returns the category and expression of the fault of a refused patch. */
 function refusal(resource: Json, document: unknown): { status: number | undefined; expression: readonly string[] } {
   const before = JSON.stringify(resource);
   try {
@@ -25,7 +25,7 @@ function refusal(resource: Json, document: unknown): { status: number | undefine
   throw new Error(`accepted: ${JSON.stringify(document)}`);
 }
 
-/** A part of an operation; numbers are integers, objects say which value they are. */
+/** Builds a part of an operation. Numbers become integers; objects name their value. */
 const part = (name: string, value: string | number | Json): Json => ({
   name,
   ...(typeof value === 'string'
@@ -48,7 +48,7 @@ const ids = (...values: string[]) => values.map((value) => ({ system: 'http://ex
 const contact = { relationship: [{ text: 'mother' }], name: { family: 'Test' } };
 const [a = {}, b = {}, c = {}, d = {}] = ids('a', 'b', 'c', 'd') as Json[];
 
-t.test('FHIRPath Patch: the five operations', async (t) => {
+t.test('FHIRPath Patch: applies the five operations', async (t) => {
   const cases: [name: string, before: Json, operations: Record<string, string | number | Json>[], after: Json][] = [
     ['no operation', { birthDate: '1920-01-01' }, [], { birthDate: '1920-01-01' }],
     [
@@ -188,7 +188,7 @@ t.test('FHIRPath Patch: the five operations', async (t) => {
   }
 });
 
-t.test('FHIRPath Patch: what does not apply is 422 at its operation, and nothing of it stays', async (t) => {
+t.test('FHIRPath Patch: a patch that does not apply is a 422 at its operation and changes nothing', async (t) => {
   const before = patient({ identifier: [a, b], birthDate: '1920-01-01', name: [{ given: ['Ada'] }, { family: 'T' }] });
   const cases: Record<string, string | number | Json>[] = [
     { type: 'replace', path: 'Patient.gender', value: { valueCode: 'male' } },
@@ -220,7 +220,7 @@ t.test('FHIRPath Patch: what does not apply is 422 at its operation, and nothing
   }
 });
 
-t.test('FHIRPath Patch: its shape is checked before anything is done', async (t) => {
+t.test('FHIRPath Patch: checks all operations before it applies one', async (t) => {
   const good = { type: 'replace', path: 'Patient.birthDate', value: { valueDate: '1930-01-01' } };
   const [operation] = parameters(good)['parameter'] as [Json];
   const bad: unknown[] = [
@@ -272,7 +272,7 @@ t.test('FHIRPath Patch: its shape is checked before anything is done', async (t)
     t.equal(refusal(patient({}), document).status, 400, JSON.stringify(document).slice(0, 90));
 });
 
-t.test('JSON Patch: the operations of RFC 6902', async (t) => {
+t.test('JSON Patch: applies the operations of RFC 6902', async (t) => {
   const before = patient({ identifier: [a, b], name: [{ family: 'Test', given: ['Ada'] }], active: true });
   const after = patch(before, [
     { op: 'test', path: '/name/0/given/0', value: 'Ada' },
@@ -352,7 +352,7 @@ t.test('JSON Patch: the operations of RFC 6902', async (t) => {
   t.notOk('x' in {}, 'nothing of it reached every object');
 });
 
-t.test('a patch cannot grow without end', async (t) => {
+t.test('a patch cannot make a resource grow without limit', async (t) => {
   const doubling = [
     { op: 'add', path: '/extension', value: ids('a', 'b', 'c', 'd') },
     ...Array.from({ length: 40 }, () => ({ op: 'copy', from: '/extension', path: '/extension/-' })),
@@ -362,7 +362,7 @@ t.test('a patch cannot grow without end', async (t) => {
   t.equal(refusal(patient({ name: [{}] }), deep).status, 422);
 });
 
-t.test('property: a patch gives a resource or a refusal, and leaves what it was given', async () => {
+t.test('property: a patch returns a resource or a fault, and does not change its input', async () => {
   const resource = patient({ identifier: [a, b], name: [{ given: ['Ada', 'Bea'], family: 'Test' }], active: true });
   const before = JSON.stringify(resource);
   const pointer = fc

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { loadDefinitions } from '../../../src/fhir/definitions/load-definitions.ts';
 import { FhirFault } from '../../../src/fhir/fault.ts';
-import { parseHistoryQuery } from '../../../src/fhir/history-query.ts';
+import { parseHistoryQuery } from '../../../src/fhir/history/history-query.ts';
 import { faultStatus } from '../../../src/fhir/response-status.ts';
 import { type Shape, takeShape } from '../../../src/fhir/shape/shape.ts';
 import { buildShapeResource } from '../../../src/fhir/shape/shape-resource.ts';
@@ -31,7 +31,7 @@ const patient = {
 };
 const always = ['resourceType', 'id', 'meta', 'implicitRules', 'modifierExtension'];
 
-t.test('a shape keeps what was asked for, what is mandatory and what changes the meaning', async (t) => {
+t.test('a shape keeps the requested, the mandatory and the modifier elements', async (t) => {
   const keys = (shape: Shape): Set<string> => new Set(Object.keys(shaped(patient, shape)));
   t.strictSame(keys(elements('birthDate')), new Set([...always, 'birthDate', '_birthDate']), 'with what it carries');
   t.strictSame(keys(elements('deceased')), new Set([...always, 'deceasedBoolean']), 'a choice by its name');
@@ -71,7 +71,7 @@ t.test('a shape keeps what was asked for, what is mandatory and what changes the
   t.strictSame(shaped(foreign, elements('id')), foreign, 'a type without a definition is given whole');
 });
 
-t.test('parsers of parameters: a value or a fault 400, whatever is sent', async (t) => {
+t.test('property: the parsers of parameters return a value or throw a 400 fault', async (t) => {
   t.same(takeShape([['_summary', 'false']]).shape, undefined);
   t.same(takeShape([['_summary', 'count']]).others, [['_summary', 'count']]);
   const names = fc.oneof(
@@ -128,7 +128,7 @@ t.test('parsers of parameters: a value or a fault 400, whatever is sent', async 
   );
 });
 
-t.test('_pretty: the lines of JSON.stringify, with the text of each value as it was', async (t) => {
+t.test('_pretty: indents as JSON.stringify and keeps the text of each value', async (t) => {
   fc.assert(
     fc.property(fc.json({ noUnicodeString: false }), (text) => {
       const compact = JSON.stringify(JSON.parse(text));

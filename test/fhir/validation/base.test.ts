@@ -10,7 +10,7 @@ const validator = buildValidator({
 
 const div = '<div xmlns="http://www.w3.org/1999/xhtml">Text</div>';
 
-/** After the examples that R4 publishes with each resource. */
+/** Based on the examples that R4 publishes with each resource. */
 const examples: Json[] = [
   {
     resourceType: 'Patient',
@@ -176,7 +176,7 @@ const sampleOf = (type: string): Json => examples.find((example) => example['res
 const validate = (resource: Json) => outline(validator.validate(resource, String(resource['resourceType'])));
 const extended = (extension: unknown) => changed(sampleOf('Flag'), 'extension', [extension]);
 
-t.test('examples of R4 are valid, and left as they are', async (t) => {
+t.test('examples of R4 are valid, and are not changed', async (t) => {
   for (const example of examples) {
     const before = JSON.stringify(example);
     t.strictSame(validate(deepFreeze(structuredClone(example)) as Json), [], String(example['resourceType']));
@@ -270,11 +270,11 @@ const mutations: [resource: Json, ...expected: string[]][] = [
   [changed(sampleOf('Bundle'), 'type', 'batch'), 'Bundle invariant', 'Bundle invariant', 'Bundle invariant'],
 ];
 
-t.test('one change at a time', async (t) => {
+t.test('reports each single change', async (t) => {
   for (const [resource, ...expected] of mutations) t.strictSame(validate(resource), expected, expected.join());
 });
 
-t.test('what is not a resource of the type', async (t) => {
+t.test('refuses what is not a resource of the type', async (t) => {
   for (const value of [null, undefined, 'x', 1, [], [patient]]) {
     t.strictSame(outline(validator.validate(value, 'Patient')), ['Patient structure']);
   }
@@ -282,7 +282,7 @@ t.test('what is not a resource of the type', async (t) => {
   t.throws(() => validator.validate({}, 'https://unknown.example/profile'), /no definition/);
 });
 
-t.test('a required primitive may stand in its sibling', async (t) => {
+t.test('a required primitive may be present only as its _name object', async (t) => {
   const { status: _, ...rest } = sampleOf('Flag');
   const absent = {
     extension: [{ url: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason', valueCode: 'unknown' }],
@@ -295,7 +295,7 @@ function deepFreeze(value: unknown): unknown {
   return value;
 }
 
-t.test('Narrative: well-formed XHTML of the allowed elements, with content', async (t) => {
+t.test('Narrative: requires well-formed XHTML of the allowed elements, with content', async (t) => {
   const xmlns = 'xmlns="http://www.w3.org/1999/xhtml"';
   const narrative = (text: string) => validate(changed(sampleOf('Flag'), 'text.div', text));
   for (const valid of [
@@ -332,7 +332,7 @@ t.test('Narrative: well-formed XHTML of the allowed elements, with content', asy
   ]) {
     t.strictSame(narrative(invalid), ['Flag.text.div value'], invalid.slice(0, 80));
   }
-  // In more than linear time it would not come to an end before the test is given up.
+  // An algorithm that is not linear would exceed the timeout of the test.
   for (const part of [' ', '<b ', '<!--', '&amp', '<a href="', '--'])
     t.ok(narrative(`<div ${xmlns}>${part.repeat(150_000)}`).length > 0, part);
 });

@@ -21,7 +21,7 @@ const examples = readdirSync(folder)
 const typeOf = (resource: Json): string => String(resource['resourceType']);
 const exampleOf = (type: string): Json => examples.find((example) => typeOf(example) === type) ?? {};
 
-t.test('the examples that R4 publishes are valid against the base, for us and for a second validator', async (t) => {
+t.test('the examples of R4 are valid for this and for a second validator', async (t) => {
   t.strictSame(examples.map(typeOf).sort(), ['AuditEvent', 'Flag', 'Organization', 'Patient', 'Subscription']);
   for (const example of examples) {
     t.strictSame(validator.validate(example, typeOf(example)), [], typeOf(example));
@@ -29,7 +29,7 @@ t.test('the examples that R4 publishes are valid against the base, for us and fo
   }
 });
 
-/** Elements that R4 requires, by the type that the example has them in. */
+/** Elements that R4 requires, by type. */
 const required: Readonly<Record<string, string>> = {
   AuditEvent: 'type recorded agent agent.1.requestor source source.observer',
   Flag: 'status code subject text.status text.div',
@@ -48,7 +48,7 @@ const coded: Readonly<Record<string, string>> = {
   Subscription: 'status channel.type contact.0.system channel.payload',
 };
 
-/** Elements of a choice, with another of its types. */
+/** Choice elements, each with another of its types. */
 const choices: Readonly<Record<string, readonly [path: string, value: unknown][]>> = {
   Patient: [
     ['deceasedDateTime', '2020'],
@@ -57,7 +57,7 @@ const choices: Readonly<Record<string, readonly [path: string, value: unknown][]
   ],
 };
 
-/** Every member of a resource: path and value. */
+/** Yields every member of a resource as path and value. */
 function members(value: unknown, path = ''): [path: string, value: unknown][] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([name, item]): [string, unknown][] => {
@@ -66,7 +66,7 @@ function members(value: unknown, path = ''): [path: string, value: unknown][] {
   });
 }
 
-/** `contact.0.name._family` -> `Patient.contact[0].name.family`; a choice has the name of the choice. */
+/** Converts `contact.0.name._family` to `Patient.contact[0].name.family`. A choice has the name of the choice. */
 function fhirPath(type: string, path: string): string {
   const steps = path === '' ? [] : path.split('.');
   const names = steps.map((step) => {
@@ -80,9 +80,9 @@ function fhirPath(type: string, path: string): string {
 interface Mutation {
   readonly kind: 'dropped' | 'mistyped' | 'coded' | 'extra' | 'choice' | 'modifier';
   readonly resource: Json;
-  /** Where it is wrong. */
+  /** Place of the error. */
   readonly path: string;
-  /** What is told must be exactly there; else there or below. */
+  /** Whether the issue must be exactly at that place, or may be below it. */
   readonly exact: boolean;
 }
 
@@ -153,7 +153,7 @@ function mutationsOf(example: Json): fc.Arbitrary<Mutation> {
   );
 }
 
-t.test('one thing wrong in an example is refused, at its place', async () => {
+t.test('property: an error in an example is reported at its place', async () => {
   for (const example of examples) {
     fc.assert(
       fc.property(mutationsOf(example), ({ resource, path, exact }) => {
@@ -166,7 +166,7 @@ t.test('one thing wrong in an example is refused, at its place', async () => {
   }
 });
 
-/** What @medplum/core accepts and we refuse, and why we do. What it refuses, we refuse. */
+/** Resources that @medplum/core accepts and this validator refuses, with the reason. */
 const differences: readonly {
   readonly rule: string;
   readonly holds: (mutation: Mutation, codes: string[]) => boolean;
@@ -189,7 +189,7 @@ const differences: readonly {
   },
 ];
 
-t.test('a second validator agrees, except where we know why not', async (t) => {
+t.test('a second validator agrees, with explained exceptions', async (t) => {
   const seen = new Set<string>();
   for (const example of examples) {
     for (const mutation of fc.sample(mutationsOf(example), { numRuns: 300, seed: 4 })) {
@@ -207,7 +207,7 @@ t.test('a second validator agrees, except where we know why not', async (t) => {
   t.strictSame([...seen].sort(), differences.map(({ rule }) => rule).sort(), 'each difference is still one');
 });
 
-t.test('what FHIRPath cannot decide, and contained resources', async (t) => {
+t.test('handles invariants that FHIRPath cannot decide, and contained resources', async (t) => {
   const flag = exampleOf('Flag');
   const outlineOf = (resource: Json) =>
     validator.validate(resource, typeOf(resource)).map(({ code, expression }) => `${expression?.[0]} ${code}`);
@@ -237,7 +237,7 @@ t.test('what FHIRPath cannot decide, and contained resources', async (t) => {
   t.strictSame(outlineOf(containing({ resourceType: 'Organization', id: 'a' })), ['Flag.contained[0] invariant']);
 });
 
-t.test('an extension is validated by its definition, and may be all that a profile allows', async (t) => {
+t.test('an extension is validated by its definition, and a profile may allow only certain extensions', async (t) => {
   const root = 'http://hl7.org/fhir/StructureDefinition/';
   const define = (id: string, type: string, element: readonly unknown[]) => ({
     resourceType: 'StructureDefinition',
@@ -282,10 +282,10 @@ t.test('an extension is validated by its definition, and may be all that a profi
   ]);
   t.strictSame(outlineOf('extension', { url: 'urn:x', valueString: 'x' }, 'Flag'), [], 'not known');
   put(define('flag', 'Flag', [{ path: 'Flag.extension', type: [{ code: 'Extension', profile: ['urn:x'] }] }]));
-  t.throws(() => loadProfiles(files, definitions), /names an extension that is not defined/);
+  t.throws(() => loadProfiles(files, definitions), /names an extension without a definition/);
 });
 
-t.test('decimals keep their digits: nothing that a client stores has one', async (t) => {
+t.test('no profile allows a decimal, whose digits JSON numbers would lose', async (t) => {
   const definitions = loadDefinitions();
   const { profiles } = loadProfiles(profileFolder, definitions);
   const decimals = (node: ElementNode, above: readonly string[] = []): string[] => {

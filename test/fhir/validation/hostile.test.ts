@@ -10,7 +10,7 @@ import {
   validateBy,
 } from '../../profiles/samples.ts';
 
-/** Every member of a sample: path and value. */
+/** Yields every member of a sample as path and value. */
 function members(value: unknown, path = ''): [path: string, value: unknown][] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([name, item]): [string, unknown][] => {
@@ -19,7 +19,7 @@ function members(value: unknown, path = ''): [path: string, value: unknown][] {
   });
 }
 
-/** A value of another JSON type than the one that stands there. */
+/** Returns a value of another JSON type. */
 function mistyped(value: unknown): fc.Arbitrary<unknown> {
   const others = [fc.boolean(), fc.integer(), fc.constant(null), fc.constant({ x: 1 }), fc.constant([[]])];
   return fc.oneof(...others, ...(typeof value === 'string' ? [] : [fc.string()]));
@@ -31,7 +31,7 @@ const required = {
 };
 const coded = { flag: 'status identifier.0.use code.coding.0.code code.coding.0.system', patient: 'gender name.0.use' };
 
-t.test('a valid Flag or Patient with one thing wrong is refused, whatever it is', async () => {
+t.test('property: refuses a valid Flag or Patient with any one error', async () => {
   const samples: ['flag' | 'patient', Json][] = [
     ['flag', sampleFlag],
     ['patient', samplePatient],
@@ -60,7 +60,7 @@ t.test('a valid Flag or Patient with one thing wrong is refused, whatever it is'
   }
 });
 
-t.test('no JSON makes the validator throw, or repeat it in diagnostics', async () => {
+t.test('property: no JSON makes the validator throw or repeat it in diagnostics', async () => {
   const canary = 'zqxcanary';
   const hostile = fc.oneof(fc.jsonValue(), fc.constant({ [canary]: canary }), fc.constant([canary]));
   const names = ['flag', 'patient', 'bundle', 'subscription', 'organization', 'audit-event'];
@@ -76,7 +76,7 @@ t.test('no JSON makes the validator throw, or repeat it in diagnostics', async (
   );
 });
 
-t.test('hostile names', async (t) => {
+t.test('survives hostile names', async (t) => {
   const text = JSON.stringify(sampleFlag);
   for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '9990000018', 'a/b~c']) {
     const flag = JSON.parse(text.replace('{', `{"${name}":{"polluted":true},`));
@@ -89,8 +89,8 @@ t.test('hostile names', async (t) => {
   t.equal(Object.hasOwn(Object.prototype, 'polluted'), false);
 });
 
-t.test('bounds', async (t) => {
-  // In more than linear time none of this would come to an end before the test is given up.
+t.test('limits depth, length and number of elements', async (t) => {
+  // An algorithm that is not linear would exceed the timeout of the test.
   const huge = 'x'.repeat(10 * 1024 * 1024);
   t.strictSame(outline(validateBy('flag', changed(sampleFlag, 'identifier.0.value', huge))), ['Flag too-long']);
   const long = 'a '.repeat(500_000);

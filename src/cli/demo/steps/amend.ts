@@ -8,7 +8,7 @@ import type { Stage } from '../stage.ts';
 import { lookUp } from './look-up.ts';
 import { arrivalOf } from './notifications.ts';
 
-const arrivalLimitMs = 10_000;
+const arrivalLimitMs = 60_000;
 
 /** Amends and ends a plan on a child with plans of two authorities. The EPR must see it and the other authority be notified. */
 export async function amendAndEnd({ world, screen, check }: Stage, children: DemoChildren): Promise<void> {

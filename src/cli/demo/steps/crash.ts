@@ -11,7 +11,7 @@ import { countStrayArrivals } from './notifications.ts';
 const concurrency = 16;
 const beforeKillMs = 1_200;
 const afterRestartMs = 1_200;
-const backlogLimitMs = 20_000;
+const backlogLimitMs = 60_000;
 
 /** The figures of the comparison. */
 export interface CrashCounts {

@@ -5,7 +5,7 @@ import type { DemoWorld } from '../demo-world.ts';
 import type { Stage } from '../stage.ts';
 import type { LookUp } from './look-up.ts';
 
-const arrivalLimitMs = 10_000;
+const arrivalLimitMs = 60_000;
 
 /** Returns the event about a request that reached an authority, if any. */
 export function arrivalOf(authority: DemoWorld['authorities'][number], requestId: string): Arrival | undefined {

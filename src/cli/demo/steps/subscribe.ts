@@ -3,7 +3,7 @@ import { waitFor } from '../../../synthetic/wait-for.ts';
 import type { DemoAuthority } from '../demo-world.ts';
 import type { Stage } from '../stage.ts';
 
-const activationLimitMs = 5_000;
+const activationLimitMs = 60_000;
 
 interface Subscribed {
   readonly created: boolean;

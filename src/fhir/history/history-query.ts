@@ -1,39 +1,39 @@
-/** Parameters of a history request. https://hl7.org/fhir/R4/http.html#history */
-import { fault } from './fault.ts';
-import { type Interval, parseInterval } from './search/date.ts';
-import { nameParameter } from './search/parse-search.ts';
-import { Problem } from './search/problem.ts';
-import { parseCount } from './search/result-parameters.ts';
-import { type Shape, takeShape } from './shape/shape.ts';
+/** Parses the parameters of a history request. https://hl7.org/fhir/R4/http.html#history */
+import { fault } from '../fault.ts';
+import { type Interval, parseInterval } from '../search/date.ts';
+import { nameParameter } from '../search/parameter-name.ts';
+import { Problem } from '../search/problem.ts';
+import { parseCount } from '../search/result-parameters.ts';
+import { type Shape, takeShape } from '../shape/shape.ts';
 
 export interface HistoryQuery {
-  /** Epoch milliseconds: versions of this time or later. */
+  /** Earliest `lastUpdated`, epoch milliseconds. */
   readonly sinceMs: number | undefined;
-  /** Versions that were current at some moment of it. */
+  /** Only versions that were current at some time in this interval. */
   readonly at: Interval | undefined;
-  /** Page size after clamping. */
+  /** Page size, lowered to the maximum. */
   readonly count: number;
-  /** `_summary=count`: only how many versions there are. */
+  /** `_summary=count`: only the number of versions is requested. */
   readonly countOnly: boolean;
   readonly shape: Shape | undefined;
   readonly cursor: string | undefined;
-  /** The parameters that were understood, for `Bundle.link[self]`; `_cursor` excluded. */
+  /** Understood parameters for `Bundle.link[self]`, without `_cursor`. */
   readonly applied: readonly (readonly [name: string, value: string])[];
 }
 
 export interface HistoryQueryOptions {
-  /** `Prefer: handling`: whether an unknown parameter is refused or ignored. */
+  /** `Prefer: handling`. Strict refuses an unknown parameter, lenient ignores it. */
   readonly handling: 'strict' | 'lenient';
   readonly defaultCount: number;
   readonly maxCount: number;
 }
 
-/** They would narrow or order the answer: not to know them is not to ignore them. */
+/** Parameters refused under lenient handling too, because ignoring them would change the result. */
 const refusedAlways = new Set(['_list', '_sort']);
 const skipped = new Set(['_format', '_pretty']);
 const known = new Set(['_since', '_at', '_count', '_summary', '_cursor']);
 
-/** Parses the parameters; throws 400 for one that is malformed, repeated, or under strict handling unknown. */
+/** Parses the parameters. Throws a 400 fault for a malformed, repeated or, under strict handling, unknown one. */
 export function parseHistoryQuery(
   params: readonly (readonly [name: string, value: string])[],
   { handling, defaultCount, maxCount }: HistoryQueryOptions,
@@ -48,14 +48,14 @@ export function parseHistoryQuery(
         expression: [nameParameter(name)],
       });
     }
-    if (given.has(name)) throw fault('invalid', 'The parameter may be given once only.', { expression: [name] });
+    if (given.has(name)) throw fault('invalid', 'The parameter may occur only once.', { expression: [name] });
     given.set(name, value);
   }
   const intervalOf = (name: '_since' | '_at'): Interval | undefined => {
     const value = given.get(name);
     const interval = value === undefined ? undefined : parseInterval(value);
     if (value !== undefined && interval === undefined) {
-      throw fault('invalid', 'The value is not a date or instant.', { expression: [name] });
+      throw fault('invalid', 'The value must be a date or instant.', { expression: [name] });
     }
     return interval;
   };
