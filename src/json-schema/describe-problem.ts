@@ -53,6 +53,8 @@ export function describeProblem(error: ErrorObject, knownNames: readonly string[
       return `${place}: must be at most ${String(params['limit'])}`;
     case 'minItems':
       return `${place}: must have at least ${String(params['limit'])} entry`;
+    case 'maxItems':
+      return `${place}: must have at most ${String(params['limit'])} entries`;
     default:
       return `${place}: ${error.message ?? 'is not valid'}`;
   }

@@ -138,7 +138,7 @@ async function copies(test: Test): Promise<void> {
   };
   await test.rejects(startServerProcess(onMongo), /not complete: let cpis migrate go on/);
   const done = await migrate(url, folder);
-  test.match(done, { code: 0, err: /Everything is there and the same/ });
+  test.match(done, { code: 0, err: /The copy is complete and identical/ });
   test.notMatch(done.err, 'audit events: 7 of', 'it went on where it was');
   test.notMatch(done.err, plans[0]?.nhsNumber);
   test.match(await migrate(url, folder), { code: 2, err: /copied completely/ });
