@@ -1,4 +1,4 @@
-/** The yardstick: one Fastify route that returns a constant, in a process of its own. */
+/** The yardstick: one Fastify route that returns a constant, in its own process. */
 import { fastify } from 'fastify';
 
 export interface BareAnswer {

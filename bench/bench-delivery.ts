@@ -1,6 +1,6 @@
 /**
- * `node bench/bench-delivery.ts`: notifications to many endpoints, a third of them dead or slow, as JSON. First a backlog
- * that is let flow, then reads at a steady pace, each timed from its answer to the arrival of its notification.
+ * `node bench/bench-delivery.ts`: measures notifications to many endpoints, a third of them dead or slow, and prints JSON. First
+ * it drains a backlog, then it reads at a steady rate and times each notification from the response to its arrival.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const { values } = parseArgs({
     backlog: { type: 'string', default: '3000' },
     reads: { type: 'string', default: '2000' },
     'per-second': { type: 'string', default: '100' },
-    /** None of the endpoints is dead or slow. */
+    /** Makes every endpoint healthy. */
     'all-well': { type: 'boolean', default: false },
   },
 });
@@ -50,7 +50,7 @@ const kindOf = (index: number): string => {
 };
 
 const [reader] = home.registry.careProviders;
-if (reader === undefined) throw new Error('there is no care provider');
+if (reader === undefined) throw new Error('the registry has no care provider');
 const answered = new Map<string, number>();
 const token = await openFhirClient(home.baseUrl, reader).token();
 let refused = 0;
@@ -65,7 +65,7 @@ async function lookUp(nhsNumber: string): Promise<string> {
   return requestId;
 }
 
-/** Asks for what has arrived until so many have, or two minutes have passed. */
+/** Polls the receivers until the expected number has arrived or two minutes have passed. */
 async function waitFor(count: number): Promise<Map<string, number>> {
   const arrivals = new Map<string, number>();
   for (const endMs = nowMs() + 300_000; arrivals.size < count && nowMs() < endMs; await sleep(100)) {
@@ -98,7 +98,7 @@ try {
         payload: 'application/fhir+json',
       },
     });
-    if (status !== 201) throw new Error(`the Subscription was answered ${status}`);
+    if (status !== 201) throw new Error(`creating the Subscription returned status ${status}`);
   });
   await Promise.all(subscribed);
   const subscribedMs = nowMs() - beganMs;
@@ -138,7 +138,7 @@ try {
       rssBeforeMb,
       rssAfterMb,
     },
-    steady: { reads, perSecond, refused, toWell: wanted.size, p50Ms: at(0.5), p99Ms: at(0.99), mostMs: at(0.999999) },
+    steady: { reads, perSecond, refused, toWell: wanted.size, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(0.999999) },
   };
   process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
 } finally {

@@ -1,4 +1,4 @@
-/** `npm run bench`: what the server does on this machine, in one run, as JSON. docs/performance.md */
+/** `npm run bench`: measures the server on this machine and prints JSON. See docs/performance.md. */
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -24,9 +24,9 @@ const { values } = parseArgs({
 const plans = Number(values.plans ?? (values.quick ? 5_000 : 100_000));
 const seconds = Number(values.seconds ?? (values.quick ? 1 : 2));
 const events = Number(values.events ?? (values.quick ? 2_000 : 20_000));
-/** Many short turns: both sides of a ratio then meet the same neighbours on the machine. */
+/** Many short rounds, so that other load on the machine affects both sides of a ratio equally. */
 const rounds = Number(values.rounds ?? (values.quick ? 3 : 9));
-/** Look-ups before it is measured. */
+/** Look-ups before the measurement. */
 const warmUp = values.store === 'mongo' ? 500 : 20_000;
 const profileFolder = values['cpu-prof'];
 
@@ -36,7 +36,7 @@ const round = (value: number, digits = 0): number => Number(value.toFixed(digits
 const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-/** The options of Node with which `npm start` starts the server. */
+/** Returns the Node options of `npm start`. */
 function startOptions(): readonly string[] {
   const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     readonly scripts: { readonly start: string };
@@ -48,7 +48,7 @@ const ends: (() => unknown)[] = [];
 /** Returns the settings of the measured store. MongoDB is that of CPIS_TEST_MONGODB_URL, or a mongod started here. */
 async function storeSettings(): Promise<Readonly<Record<string, string>>> {
   if (values.store === 'sqlite') return {};
-  if (values.store !== 'mongo') throw new Error('--store is sqlite or mongo');
+  if (values.store !== 'mongo') throw new Error('--store must be sqlite or mongo');
   const server = await openMongoServer({ teardown: (end) => ends.push(end) });
   return {
     CPIS_MONGODB_URL: server.newDatabaseUrl(),
@@ -81,12 +81,12 @@ try {
   progress(`ready after ${round(server.startMs)} ms; submitting ${plans} plans`);
   const loaded = await loadPlans(home, plans);
   progress(`${round(loaded.records / loaded.seconds)} records/s; looking up`);
-  // The first authority is the one that is notified: its children are kept out, so that its backlog is known.
+  // Leaves out the children of the first authority, which is the one notified, so that its backlog is known.
   const [subscribed = [], ...others] = loaded.childrenOf;
   const lookups = await measureLookups(home, server.pid, others.flat(), { rounds, seconds, warmUp });
   progress(`ratio ${round(median(lookups.ratios), 3)}; delivering`);
   const [authority] = home.registry.authorities;
-  if (authority === undefined) throw new Error('there is no authority');
+  if (authority === undefined) throw new Error('the registry has no authority');
   const delivery = await measureDelivery(home, authority, receiver, subscribed, events);
   await server.stop();
   const database = values.store === 'mongo' ? { database: await measureDatabase(home, others.flat()) } : {};

@@ -1,14 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-/** A child that answers each message with one message. */
+/** A child process that responds to each message with one message. */
 export interface Child {
   readonly pid: number;
   ask<Answer>(question: object): Promise<Answer>;
   close(): void;
 }
 
-/** Starts a script of this folder. */
+/** Starts a script in this folder. */
 export function startChild(script: string): Child {
   const child: ChildProcess = fork(fileURLToPath(new URL(script, import.meta.url)), { stdio: 'inherit' });
   return {

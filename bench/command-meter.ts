@@ -1,4 +1,4 @@
-/** Stands between the server and MongoDB, and tells which commands pass and how long their answers take. */
+/** A proxy between the server and MongoDB that counts commands and times their responses. */
 import { connect, createServer } from 'node:net';
 
 export interface MeteredCommand {
@@ -10,7 +10,7 @@ export interface MeteredCommand {
 
 export interface CommandMeter {
   readonly port: number;
-  /** Begins anew with none. */
+  /** Resets all counts. */
   clear(): void;
   readonly commands: readonly MeteredCommand[];
   close(): Promise<void>;
@@ -18,7 +18,7 @@ export interface CommandMeter {
 
 const headerBytes = 16;
 const opMessage = 2013;
-/** Flags, the kind of the first section, the length of its document, the type of the document's first element. */
+/** Offset of the command name: after the flags, the section kind, the document length and the type of its first element. */
 const beforeName = headerBytes + 4 + 1 + 4 + 1;
 
 export async function openCommandMeter(host: string, port: number): Promise<CommandMeter> {
@@ -68,7 +68,7 @@ export async function openCommandMeter(host: string, port: number): Promise<Comm
   };
 }
 
-/** Calls `tell` with each whole message of a stream of chunks. */
+/** Calls `tell` with each complete message in a stream of chunks. */
 function splitMessages(tell: (message: Buffer) => void): (chunk: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0);
   return (chunk) => {
@@ -82,7 +82,7 @@ function splitMessages(tell: (message: Buffer) => void): (chunk: Buffer) => void
   };
 }
 
-/** The first element of a command is its name, and its value the collection. */
+/** Reads the name of a command, its first element, and the collection, the value of that element. */
 function nameOf(message: Buffer): string {
   const end = message.indexOf(0, beforeName);
   const name = message.toString('latin1', beforeName, end);

@@ -1,4 +1,4 @@
-/** `node bench/drain-backlog.ts`: a backlog of 100,000 drains to one endpoint; how fast, and with how much memory, as JSON. */
+/** `node bench/drain-backlog.ts`: drains a backlog of 100,000 to one endpoint and prints speed and memory as JSON. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';

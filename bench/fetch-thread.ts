@@ -1,4 +1,4 @@
-/** A thread that fetches, so that the time which a client takes is not counted as the server's. */
+/** A worker thread that fetches, so that the client's own time is not counted as the server's. */
 import { parentPort } from 'node:worker_threads';
 
 export interface FetchRequest {
@@ -13,7 +13,7 @@ export interface Fetched {
 }
 
 const port = parentPort;
-if (port === null) throw new Error('fetch-thread.ts runs as a worker only');
+if (port === null) throw new Error('fetch-thread.ts must run as a worker');
 port.on('message', async ({ url, token }: FetchRequest) => {
   const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
   const text = await answer.text();

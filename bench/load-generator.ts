@@ -1,20 +1,20 @@
-/** The clients, in a process of their own: autocannon, a fixed number of requests, each connection on its own paths. */
+/** Generates load in its own process: autocannon with a fixed number of requests, each connection with its own paths. */
 import autocannon from 'autocannon';
 
 export interface LoadJob {
   readonly origin: string;
   readonly paths: readonly string[];
-  /** Spread over the connections. */
+  /** Paths, spread over the connections. */
   readonly authorizations: readonly string[];
   readonly connections: number;
-  /** Requests in all. */
+  /** Total number of requests. */
   readonly amount: number;
 }
 
 export interface LoadResult {
-  /** Answers with status 200. */
+  /** Number of responses with status 200. */
   readonly ok: number;
-  /** Answers with any other status, connections lost, time-outs. */
+  /** Number of other responses, broken connections and timeouts. */
   readonly failed: number;
   readonly perSecond: number;
   readonly p50Ms: number;

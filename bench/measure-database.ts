@@ -1,4 +1,4 @@
-/** What a look-up costs on MongoDB: its round trips, where its time goes, and whose code takes the processor. */
+/** Measures a look-up on MongoDB: its round trips, its time, and which code uses the processor. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,14 +9,14 @@ import { openCommandMeter } from './command-meter.ts';
 
 export interface DatabaseFigures {
   readonly lookups: number;
-  /** Commands for each look-up, by name. */
+  /** Commands per look-up, by name. */
   readonly roundTrips: Readonly<Record<string, number>>;
-  /** Of one look-up alone on the server, its median: until its answer, and until the answers of the database. */
+  /** Medians for a single look-up: until its response, and until the responses of the database. */
   readonly totalMs: number;
   readonly databaseMs: number;
-  /** What one document takes as BSON, on average over some of them. */
+  /** Average size of a document as BSON, over a sample. */
   readonly documentBytes: Readonly<Record<string, number>>;
-  /** Shares of the processor time of the server's main thread, with many look-ups at once. */
+  /** Shares of the processor time of the server's main thread, with many concurrent look-ups. */
   readonly processor: Readonly<Record<Part, number>>;
 }
 
@@ -25,10 +25,10 @@ type Part = 'driver' | 'ownCode' | 'otherModules' | 'node';
 const alone = 100;
 const atOnce = 16;
 const together = 600;
-/** Of other work, such as looking for what other servers have committed. */
+/** Commands of other work, such as reading the commits of other servers. */
 const background = /^(aggregate|hello|isMaster|ismaster|ping|endSessions|find used_once|update delivery_count)/;
 
-/** Starts the server anew on the same database, led through a meter. */
+/** Restarts the server on the same database, through a meter. */
 export async function measureDatabase(home: ServerHome, children: readonly string[]): Promise<DatabaseFigures> {
   const url = new URL(home.settings['CPIS_MONGODB_URL'] ?? '');
   const meter = await openCommandMeter(url.hostname, Number(url.port || 27_017));
@@ -40,11 +40,11 @@ export async function measureDatabase(home: ServerHome, children: readonly strin
   const server = await startServerProcess(metered, { nodeOptions: ['--cpu-prof', `--cpu-prof-dir=${profiles}`] });
   try {
     const [reader] = home.registry.careProviders;
-    if (reader === undefined) throw new Error('there is no care provider');
+    if (reader === undefined) throw new Error('the registry has no care provider');
     const client = openFhirClient(home.baseUrl, reader);
     const lookUp = async (index: number): Promise<void> => {
       const answer = await client.request('GET', `Flag?patient=${children[index % children.length]}`);
-      if (answer.status !== 200) throw new Error(`a look-up was answered ${answer.status}`);
+      if (answer.status !== 200) throw new Error(`a look-up returned status ${answer.status}`);
     };
     for (let index = 0; index < alone; index++) await lookUp(index);
     meter.clear();
@@ -117,7 +117,7 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
-/** The largest profile is that of the main thread. */
+/** Finds the largest profile, which is that of the main thread. */
 function readProfile(folder: string): Readonly<Record<Part, number>> {
   const texts = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
   const [text = '{}'] = texts.sort((a, b) => b.length - a.length);

@@ -1,11 +1,11 @@
-/** Notifications to one healthy receiver: the backlog is made first, then the Subscription that lets it flow. */
+/** Measures notifications to one healthy receiver: first builds a backlog, then creates the Subscription that drains it. */
 import { openFhirClient } from '../src/synthetic/fhir-client.ts';
 import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import type { ServerHome } from '../test/support/server-process.ts';
 import { type Child, startChild } from './child.ts';
 import type { LoadJob, LoadResult } from './load-generator.ts';
 
-/** The receiver's process, started before the registry is made: its origin stands there. */
+/** The process of the receiver. It is started before the registry is made, because the registry lists its origin. */
 export interface BenchReceiver {
   readonly child: Child;
   readonly origin: string;
@@ -21,7 +21,7 @@ export async function openBenchReceiver(): Promise<BenchReceiver> {
   return { child, origin: await child.ask<string>({ kind: 'open' }) };
 }
 
-/** Reads `children`, all of `authority`, `events` times, subscribes the authority and waits until it has been told of each. */
+/** Looks up `children` of `authority` `events` times, subscribes the authority and waits until it is notified of each. */
 export async function measureDelivery(
   home: ServerHome,
   authority: SyntheticClient,
@@ -30,7 +30,7 @@ export async function measureDelivery(
   events: number,
 ): Promise<DeliveryFigures> {
   const [reader] = home.registry.careProviders;
-  if (reader === undefined) throw new Error('there is no care provider');
+  if (reader === undefined) throw new Error('the registry has no care provider');
   const generator = startChild('load-generator.ts');
   const token = await openFhirClient(home.baseUrl, reader).token();
   const connections = 16;
@@ -51,7 +51,7 @@ export async function measureDelivery(
     criteria: `AuditEvent?agent=Organization/${authority.organisationId}`,
     channel: { type: 'rest-hook', endpoint: `${receiver.origin}/notify`, payload: 'application/fhir+json' },
   });
-  if (status !== 201) throw new Error(`the Subscription was answered ${status}: ${JSON.stringify(body)}`);
+  if (status !== 201) throw new Error(`creating the Subscription returned status ${status}: ${JSON.stringify(body)}`);
   const { seconds, events: received } = await arrived;
   return { events: received, perSecond: received / seconds };
 }

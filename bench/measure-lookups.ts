@@ -1,4 +1,4 @@
-/** Look-ups against the yardstick: both in the same minute, in turns, from the same clients. */
+/** Compares look-ups with the yardstick: both in the same minute, alternating, from the same clients. */
 import { openFhirClient } from '../src/synthetic/fhir-client.ts';
 import type { ServerHome } from '../test/support/server-process.ts';
 import type { BareAnswer } from './bare-server.ts';
@@ -9,7 +9,7 @@ import { countRows, readBatches, readRss } from './observe.ts';
 const connections = 64;
 const tokensPerClient = 4;
 const pathsPerConnection = 500;
-/** Headers that the server adds by itself, or that belong to one answer. */
+/** Headers that the HTTP server adds, or that differ between responses. */
 const ownHeaders = new Set(['connection', 'content-length', 'date', 'keep-alive', 'transfer-encoding']);
 
 export interface LookupFigures {
@@ -97,13 +97,13 @@ function pick(children: readonly string[]): string {
   return children[Math.floor(Math.random() * children.length)] ?? '';
 }
 
-/** A real answer, for the yardstick to repeat. */
+/** Returns a real response for the yardstick to repeat. */
 async function captureAnswer(home: ServerHome, nhsNumber: string, authorization: string): Promise<BareAnswer> {
   const response = await fetch(`${home.baseUrl}/Flag?patient=${nhsNumber}`, {
     headers: { authorization, accept: 'application/fhir+json' },
   });
   const body = await response.text();
-  if (response.status !== 200) throw new Error(`a look-up was answered ${response.status}: ${body}`);
+  if (response.status !== 200) throw new Error(`a look-up returned status ${response.status}: ${body}`);
   const headers = [...response.headers].filter(([name]) => !ownHeaders.has(name));
   return { path: '/bare', headers: Object.fromEntries(headers), body };
 }

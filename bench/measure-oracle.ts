@@ -1,7 +1,7 @@
 /**
- * `node bench/measure-oracle.ts [pairs]`: whether the time of an answer tells what is hidden from what is not there. Each
- * request is sent for both in turn, of another child each time, and for each path the medians are given in milliseconds,
- * and how often the hidden one took longer, over all pairs of times: 0.5 is no difference. As JSON.
+ * `node bench/measure-oracle.ts [pairs]`: measures whether response times disclose hidden resources. Sends each request in turn
+ * for a hidden and for an absent resource, of another child each time. Prints JSON with the medians in milliseconds for each path,
+ * and how often the hidden one took longer over all pairs of times. 0.5 means no difference.
  */
 import { randomUUID } from 'node:crypto';
 import type { Bundle } from 'fhir/r4.js';
@@ -56,7 +56,7 @@ async function time(baseUrl: string, { client, method, path, body, headers }: Pr
 const median = (times: readonly number[]): number => [...times].sort((a, b) => a - b)[times.length >> 1] ?? Number.NaN;
 const round = (value: number, digits: number): number => Number(value.toFixed(digits));
 
-/** How often one of the first is larger than one of the others. */
+/** Returns how often a value of the first list is larger than one of the second. */
 function shareAbove(times: readonly number[], others: readonly number[]): number {
   let above = 0;
   for (const time of times) for (const other of others) above += time > other ? 1 : time === other ? 0.5 : 0;
@@ -68,7 +68,7 @@ async function compare(baseUrl: string, probe: Probe): Promise<object> {
   const statuses = new Set<number>();
   const named = { hidden: probe.hidden, absent: probe.absent };
   for (let pair = 0; pair < warmUp + pairs; pair++) {
-    // Which of the two comes first takes turns too.
+    // Alternates which of the two comes first.
     const order = pair % 2 === 0 ? (['hidden', 'absent'] as const) : (['absent', 'hidden'] as const);
     for (const which of order) {
       const { tookMs, status } = await time(baseUrl, probe, named[which][pair] as Named);
@@ -132,7 +132,7 @@ try {
     ['search AuditEvent by patient', (x) => `AuditEvent?patient=${x.number}`],
   ];
   const as = (client: FhirClient, of: readonly Named[], suffix: string) => {
-    // Of its own: what was asked for before may be answered sooner.
+    // Uses a child of its own, because a repeated request may be faster.
     const absent = Array.from({ length: count }, nothing);
     return (name: string, more: Pick<Probe, 'method' | 'path' | 'body' | 'headers'>): Probe => {
       return { name: `${name}, ${suffix}`, client, hidden: of, absent, ...more };

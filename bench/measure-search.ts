@@ -1,7 +1,6 @@
 /**
- * `node bench/measure-search.ts [plans]`: what a search costs before the store is asked (parse, plan, compile of
- * `Flag?patient=`), and for how long a page of 1,000 and the searches over all plans of an authority hold the event loop
- * up. As JSON.
+ * `node bench/measure-search.ts [plans]`: measures a search before the store runs it (parse, plan and compile of
+ * `Flag?patient=`), and how long a page of 1,000 and searches over all plans of an authority block the event loop. Prints JSON.
  */
 import { once } from 'node:events';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
@@ -20,7 +19,7 @@ import type { Fetched, FetchRequest } from './fetch-thread.ts';
 const plans = Number(process.argv[2] ?? 3_000);
 const rule = { today: '2026-01-31', endedPlanVisibleMonths: 12 };
 
-/** Microseconds for one look-up, the median of several rounds. */
+/** Returns microseconds per look-up, the median of several rounds. */
 function timeParsing(): number {
   const caller = {
     role: 'care-provider',
@@ -51,14 +50,14 @@ function timeParsing(): number {
   return rounds.sort((a, b) => a - b)[3] ?? Number.NaN;
 }
 
-/** The longest turn of the event loop until `stop`, in milliseconds of this thread's processor time. */
+/** Measures the longest turn of the event loop until `stop`, in milliseconds of processor time of this thread. */
 function watchTurns(): { stop(): number } {
-  let longestUs = 0;
+  let maxUs = 0;
   let going = true;
   let { user, system } = process.threadCpuUsage();
   const look = (): void => {
     const now = process.threadCpuUsage();
-    longestUs = Math.max(longestUs, now.user + now.system - user - system);
+    maxUs = Math.max(maxUs, now.user + now.system - user - system);
     ({ user, system } = now);
     if (going) setImmediate(look);
   };
@@ -66,19 +65,19 @@ function watchTurns(): { stop(): number } {
   return {
     stop() {
       going = false;
-      return longestUs / 1000;
+      return maxUs / 1000;
     },
   };
 }
 
 /**
- * The longest time that the event loop of the server was held up while it answered, in milliseconds: by the clock, and
- * of processor time, which does not count what else the machine does. The client is a thread of its own.
+ * Measures how long a request blocks the event loop of the server, in milliseconds by the clock and of processor time, which
+ * excludes other load on the machine. The client runs in another thread.
  */
 async function timeBlocked(fetcher: Worker, client: FhirClient, baseUrl: string, path: string): Promise<object> {
   const request: FetchRequest = { url: `${baseUrl}/${path}`, token: await client.token() };
   let blockedMs = 0;
-  let longestTurnMs = 0;
+  let maxTurnMs = 0;
   let tookMs = 0;
   let entries = 0;
   let answerKb = 0;
@@ -94,7 +93,7 @@ async function timeBlocked(fetcher: Worker, client: FhirClient, baseUrl: string,
     tookMs = performance.now() - startedMs;
     await new Promise((resolve) => setTimeout(resolve, 20));
     delay.disable();
-    longestTurnMs = Math.max(longestTurnMs, turns.stop());
+    maxTurnMs = Math.max(maxTurnMs, turns.stop());
     if (answer.status !== 200) throw new Error(`${path}: ${answer.status}`);
     entries = answer.entries;
     answerKb = Math.round(answer.length / 1000);
@@ -107,7 +106,7 @@ async function timeBlocked(fetcher: Worker, client: FhirClient, baseUrl: string,
     answerKb,
     tookMs: Math.round(tookMs),
     blockedMs: round(blockedMs),
-    longestTurnMs: round(longestTurnMs),
+    maxTurnMs: round(maxTurnMs),
   };
 }
 

@@ -1,4 +1,4 @@
-/** How long the validation of one Flag takes, by the profile that every submission is held to: `node bench/measure-validation.ts`. */
+/** `node bench/measure-validation.ts`: measures the validation of a Flag by the profile for submissions. */
 import { fileURLToPath } from 'node:url';
 import { loadDefinitions } from '../src/fhir/definitions/load-definitions.ts';
 import { loadProfiles } from '../src/fhir/definitions/load-profiles.ts';

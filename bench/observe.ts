@@ -1,4 +1,4 @@
-/** What is seen from outside: the metrics that the server publishes, its rows on disk, its memory. */
+/** Observes the server from outside: its metrics, its rows on disk and its memory. */
 import { readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { MongoClient } from 'mongodb';
@@ -8,9 +8,9 @@ import type { ServerHome } from '../test/support/server-process.ts';
 export const metricsToken = 'bench-metrics-secret';
 
 export interface Batches {
-  /** Transactions written; each is one fsync. */
+  /** Number of transactions, each with one fsync. */
   readonly batches: number;
-  /** Operations in them. */
+  /** Number of operations in them. */
   readonly operations: number;
 }
 
@@ -25,17 +25,17 @@ export async function readBatches(home: ServerHome): Promise<Batches> {
 
 function metricOf(text: string, name: string): number {
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`the server publishes no ${name}`);
+  if (line === undefined) throw new Error(`the server publishes no metric ${name}`);
   return Number(line.slice(name.length + 1));
 }
 
 export interface RowCounts {
   readonly lookupAudits: number;
-  /** Of AuditEvents, their keys and their deliveries. */
+  /** Rows of AuditEvents, their keys and their deliveries. */
   readonly all: number;
 }
 
-/** Counts what the store holds through a connection of its own: rows, or AuditEvents with their deliveries inside. */
+/** Counts the content of the store through its own connection: rows, or AuditEvents with their deliveries inside. */
 export async function countRows({ settings, storeFile }: ServerHome): Promise<RowCounts> {
   const url = settings['CPIS_MONGODB_URL'];
   return url === undefined ? countSqlite(storeFile) : countMongo(url);
@@ -63,7 +63,7 @@ function countSqlite(storeFile: string): RowCounts {
   }
 }
 
-/** Resident memory of a process in MB. */
+/** Returns the resident memory of a process in MB. */
 export function readRss(pid: number): number {
   const [, kilobytes = ''] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Math.round(Number(kilobytes) / 1024);

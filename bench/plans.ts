@@ -1,4 +1,4 @@
-/** The synthetic population, submitted as local authorities submit it. */
+/** Submits the synthetic population as local authorities do. */
 import { openFhirClient } from '../src/synthetic/fhir-client.ts';
 import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../src/synthetic/synthetic-plan.ts';
 import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
@@ -13,11 +13,11 @@ const recordsPerBatch = 500;
 export interface LoadedPlans {
   readonly records: number;
   readonly seconds: number;
-  /** NHS numbers by the position of the authority that holds the plan. */
+  /** NHS numbers, by position of the authority that holds the plan. */
   readonly childrenOf: readonly (readonly string[])[];
 }
 
-/** Submits `count` plans, each on a child of its own, evenly over the authorities, which send side by side. */
+/** Submits `count` plans, each on another child, spread evenly over the authorities, which submit concurrently. */
 export async function loadPlans(home: ServerHome, count: number): Promise<LoadedPlans> {
   const { authorities } = home.registry;
   const numbers = syntheticNhsNumbers();
@@ -55,7 +55,7 @@ async function submit(home: ServerHome, client: SyntheticClient, plans: readonly
     const { status, body } = await fhir.request<{ entry?: { response?: { status?: string } }[] }>('POST', '', batch);
     const refused = body.entry?.find(({ response }) => !response?.status?.startsWith('20'));
     if (status !== 200 || refused !== undefined) {
-      throw new Error(`a batch was answered ${status}: ${JSON.stringify(refused ?? body)}`);
+      throw new Error(`a batch returned status ${status}: ${JSON.stringify(refused ?? body)}`);
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The endpoint of a local authority that is well: answers every notification 200 and counts different AuditEvents. */
+/** A healthy endpoint of a local authority: responds with 200 and counts distinct AuditEvents. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

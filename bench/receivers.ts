@@ -1,10 +1,10 @@
-/** The endpoints of many local authorities in one process: `/well/<n>` answers 200, `/slow/<n>` after a while, `/dead/<n>` never. */
+/** The endpoints of many local authorities in one process: `/well/<n>` responds at once, `/slow/<n>` late, `/dead/<n>` never. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 type Question = { readonly kind: 'open' } | { readonly kind: 'read' };
 
-/** What has arrived at endpoints that are well: the request that each AuditEvent tells of, and when, epoch milliseconds. */
+/** Arrivals at the healthy endpoints: request id of the AuditEvent -> time of arrival in epoch milliseconds. */
 export interface Arrivals {
   readonly arrived: readonly (readonly [requestId: string, atMs: number])[];
 }

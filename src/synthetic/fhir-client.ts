@@ -6,24 +6,24 @@ import type { SyntheticClient } from './synthetic-registry.ts';
 export interface FhirResponse<T> {
   readonly status: number;
   readonly headers: Headers;
-  /** The parsed JSON body; undefined when there was none. */
+  /** The parsed JSON body; undefined if there was none. */
   readonly body: T;
 }
 
-/** A client of this server: gets its tokens by `private_key_jwt` and renews them before they expire. */
+/** A client of this server, authenticated with `private_key_jwt`. */
 export interface FhirClient {
-  /** `path` is relative to the FHIR base; a body is sent as application/fhir+json. */
+  /** Sends a request. `path` is relative to the FHIR base; a body is sent as application/fhir+json. */
   request<T = unknown>(
     method: string,
     path: string,
     body?: unknown,
     headers?: Readonly<Record<string, string>>,
   ): Promise<FhirResponse<T>>;
-  /** A valid access token. */
+  /** Returns a valid access token. */
   token(): Promise<string>;
 }
 
-/** `baseUrl` is the FHIR base; the token endpoint is found by SMART discovery. `iua` replaces the client's own. */
+/** Opens a client. `baseUrl` is the FHIR base. `iua` replaces the professional of the client. */
 export function openFhirClient(
   baseUrl: string,
   client: SyntheticClient,

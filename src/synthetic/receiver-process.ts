@@ -5,43 +5,43 @@ import { DatabaseSync } from 'node:sqlite';
 import type { AuditEvent } from 'fhir/r4.js';
 import { environmentWithoutSettings, startCpis } from './cpis-process.ts';
 
-/** An AuditEvent that arrived and is recorded. */
+/** An AuditEvent that the receiver has stored. */
 export interface Arrival {
   readonly event: AuditEvent;
-  /** `performance.now()` when the receiver had told of it. */
+  /** `performance.now()` when the receiver printed it. */
   readonly atMs: number;
 }
 
-/** `cpis receive` as a process of its own: the endpoint of a local authority. */
+/** `cpis receive` in its own process: the endpoint of a local authority. */
 export interface ReceiverProcess {
   /** `http://127.0.0.1:<port>` */
   readonly origin: string;
-  /** What Subscription.channel.endpoint names. */
+  /** The URL for Subscription.channel.endpoint. */
   readonly endpoint: string;
   /** By AuditEvent.id, in order of arrival. */
   readonly arrivals: ReadonlyMap<string, Arrival>;
-  /** Ids of the events that were sent more than once: after a crash between sending and recording. */
+  /** Returns ids of events that arrived more than once, for example after a crash of the server. */
   findRepeated(): ReadonlySet<string>;
   close(): Promise<void>;
-  /** At once, for an `exit` handler. */
+  /** Sends SIGKILL without waiting, for an `exit` handler. */
   killNow(): void;
 }
 
 export interface ReceiverProcessOptions {
   readonly folder: string;
-  /** Of the files in the folder. */
+  /** Name of the files in the folder. */
   readonly name: string;
-  /** What it asks for in the Authorization header. */
+  /** The Authorization header that the receiver requires. */
   readonly authorization: string;
-  /** Where the server publishes the keys of its notifications. */
+  /** URL of the server's notification keys. */
   readonly keysUrl: string;
-  /** More options of the command. */
+  /** Further options of the command. */
   readonly args?: readonly string[];
-  /** The port; unless given, any that is free. */
+  /** Default: a free port. */
   readonly port?: number;
 }
 
-/** Starts it and waits until it listens. Started again with the same folder and name it goes on with what it has. */
+/** Starts a receiver and waits until it listens. With the same folder and name it continues with its inbox. */
 export async function startReceiver(options: ReceiverProcessOptions): Promise<ReceiverProcess> {
   const { folder, name, authorization, keysUrl, args = [], port = 0 } = options;
   const arrivals = new Map<string, Arrival>();

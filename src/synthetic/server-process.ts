@@ -1,21 +1,21 @@
 import { type CpisProcess, environmentWithoutSettings, isServerReady, startCpis } from './cpis-process.ts';
 
-/** `cpis serve` as a process of its own, which can be killed and started again. */
+/** `cpis serve` in its own process, which can be killed and started again. */
 export interface ServerProcess {
-  /** Starts it and waits until it is ready. Throws with the end of its log when it ends instead. */
+  /** Starts the server and waits until it is ready. Rejects with the end of its log if it ends instead. */
   start(): Promise<void>;
-  /** kill -9, and waits until it is gone. */
+  /** Sends SIGKILL and waits for the end. */
   kill(): Promise<void>;
-  /** For good: asks it to end, and kills it when it does not. */
+  /** Stops the server for good, with SIGKILL if SIGTERM does not end it in time. */
   stop(): Promise<void>;
-  /** At once, for an `exit` handler. */
+  /** Sends SIGKILL without waiting, for an `exit` handler. */
   killNow(): void;
 }
 
 export interface ServerProcessOptions {
-  /** `CPIS_` settings; those of this process are not handed on. */
+  /** `CPIS_` settings. Those of this process are not passed on. */
   readonly settings: Readonly<Record<string, string>>;
-  /** Output of the server goes there. */
+  /** Receives the output of the server. */
   readonly logFile: string;
   /** `http://127.0.0.1:<port>` */
   readonly origin: string;

@@ -3,8 +3,7 @@ import { nhsNumberSystem } from '../cpis/nhs-number.ts';
 import { defined } from '../fhir/defined.ts';
 
 /**
- * The n-th NHS number of the range that is kept for tests (999 000 0000 to 999 999 9999) and never issued; numbers
- * without a valid check digit are passed over.
+ * Yields valid NHS numbers from the range that is reserved for tests and never issued (999 000 0000 to 999 999 9999).
  */
 export function* syntheticNhsNumbers(): Generator<string, never> {
   for (let body = 999_000_001; ; body = body >= 999_999_999 ? 999_000_001 : body + 1) {
@@ -26,7 +25,7 @@ export interface SyntheticPlan {
   readonly kind: { readonly code: string; readonly display: string };
   readonly start: string;
   readonly end?: string;
-  /** The authority's own reference of the plan, and its namespace. */
+  /** The authority's reference of the plan, and its namespace. */
   readonly reference: string;
   readonly referenceSystem: string;
 }
@@ -52,7 +51,7 @@ export function buildFlag({ nhsNumber, kind, start, end, reference, referenceSys
   };
 }
 
-/** The two entries of one record: the Patient by its NHS number, the Flag by the authority's own reference. */
+/** Builds the two entries of a record: the Patient by NHS number, the Flag by the authority's reference. */
 export function buildRecord(plan: SyntheticPlan): BundleEntry[] {
   const { nhsNumber, reference, referenceSystem } = plan;
   const criteria = new URLSearchParams({ identifier: `${referenceSystem}|${reference}` });
@@ -62,7 +61,7 @@ export function buildRecord(plan: SyntheticPlan): BundleEntry[] {
   ];
 }
 
-/** A batch of records, each standing on its own. */
+/** Builds a batch of independent records. */
 export function buildBatch(plans: readonly SyntheticPlan[]): Bundle {
   return { resourceType: 'Bundle', type: 'batch', entry: plans.flatMap(buildRecord) };
 }

@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import type { IuaClaims } from '../auth/iua.ts';
 
-/** A client of the synthetic registry with the private half of its key. */
+/** A client of the synthetic registry, with its private key. */
 export interface SyntheticClient {
   readonly clientId: string;
   /** Organization.id of its organisation. */
@@ -9,7 +9,7 @@ export interface SyntheticClient {
   readonly privateJwk: JWK;
   /** Space-separated, as in a token request. */
   readonly scope: string;
-  /** Of care providers: the professional that it reads for. */
+  /** The professional who uses a care provider's client. */
   readonly iua?: IuaClaims;
 }
 
@@ -22,7 +22,7 @@ export interface SyntheticRegistry {
 }
 
 export interface SyntheticOptions {
-  /** Names of the authorities; their codes are E99000001, E99000002, ... */
+  /** Names of the authorities. Their codes are E99000001, E99000002, ... */
   readonly authorityNames: readonly string[];
   readonly careProviderNames: readonly string[];
   /** Allowed endpoint origin of each authority, by position. */
@@ -46,8 +46,8 @@ async function makeKeys(kid: string): Promise<{ privateJwk: JWK; publicJwk: JWK 
 const digits = (value: number, length: number): string => String(value).padStart(length, '0');
 
 /**
- * A registry of invented organisations with fresh keys: for the demo, the bench and the tests. Names and numbers belong
- * to nobody: telephones are in the 01632 range that Ofcom keeps for drama.
+ * Makes a registry of invented organisations with new keys, for the demo, the bench and the tests. Telephone numbers are in the
+ * range 01632 96, which Ofcom reserves for drama.
  */
 export async function makeSyntheticRegistry(options: SyntheticOptions): Promise<SyntheticRegistry> {
   const organisations: unknown[] = [];

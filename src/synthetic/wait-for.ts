@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const everyMs = 10;
 
-/** Asks until it is so, or until the limit; whether it came to be so. */
-export async function waitFor(isSo: () => boolean | Promise<boolean>, limitMs: number): Promise<boolean> {
+/** Polls a condition until it holds or the time limit passes. Returns whether it held. */
+export async function waitFor(holds: () => boolean | Promise<boolean>, limitMs: number): Promise<boolean> {
   const endMs = Date.now() + limitMs;
   for (;;) {
-    if (await isSo()) return true;
+    if (await holds()) return true;
     if (Date.now() > endMs) return false;
     await sleep(everyMs);
   }

@@ -305,7 +305,7 @@ async function refusesOtherData(test: Test): Promise<void> {
   const body = createHash('sha256').digest('hex');
   test.equal((await resources.updateOne({ type: 'Flag' }, { $set: { body } })).modifiedCount, 1);
   const told = await migrate(damaged, folder);
-  test.match(told, { code: 1, err: /is not what the folder holds: resources\./ });
+  test.match(told, { code: 1, err: /differ in: resources\./ });
   test.match(await migrate('mysql://127.0.0.1/x', folder), { code: 2, err: /CPIS_MONGODB_URL/ });
 }
 
