@@ -1,4 +1,4 @@
-/** From a data folder to a MongoDB database: the only file that knows both ends. */
+/** Migrates a data folder to a MongoDB database. Only this file knows both stores. */
 import type { MongodbSettings } from '../settings/settings.ts';
 import { openMongoImport } from '../store/mongo/import/open-mongo-import.ts';
 import { openSqliteExport } from '../store/sqlite/export/open-sqlite-export.ts';
@@ -6,8 +6,8 @@ import type { CopyKind } from '../store/store-copy.ts';
 import { type MigrationOptions, migrateStore } from './migrate-store.ts';
 
 /**
- * Copies everything and compares it; a try that was cut off is gone on with. The kinds that differ at the end: with none
- * the database is complete. Throws StoreStartError when one of both cannot be used for it; Error when the folder is in use.
+ * Copies everything and compares it, continuing an interrupted run. Returns the kinds that differ at the end; if none does,
+ * the database is complete. Throws StoreStartError if the folder or the database cannot be used.
  */
 export async function migrateFolder(
   folder: string,

@@ -1,4 +1,4 @@
-/** Copies a whole store into another, in pages that are noted when they are durable, and compares both at the end. */
+/** Copies a whole store into another, a page at a time, and compares both at the end. */
 import {
   type Copied,
   type CopyKind,
@@ -9,25 +9,25 @@ import {
   copyKinds,
 } from '../store/store-copy.ts';
 
-/** How far it is; `verified`: the kind is the same in both. */
+/** Progress of a migration. `verified`: the kind is the same in both stores. */
 export interface MigrationProgress {
   readonly kind: CopyKind;
   readonly step: 'copied' | 'verified';
-  /** Records since the start of this run, or of an earlier one that this goes on with. */
+  /** Number of records, including those of an earlier run that this one continues. */
   readonly records: number;
   readonly of: number;
 }
 
 export interface MigrationOptions {
-  /** Records written together, at most. */
+  /** Maximum number of records written together. */
   readonly pageRecords: number;
   readonly onProgress: (progress: MigrationProgress) => void;
 }
 
-/** Bytes of texts written together, more or less. */
-const pageBytes = 4 * 1024 * 1024;
+/** Approximate number of characters of text written together. */
+const pageChars = 4 * 1024 * 1024;
 
-/** The kinds that differ; when there are none the target is complete, and may be used. */
+/** Returns the kinds that differ. If none does, the target is complete and may be used. */
 export async function migrateStore(
   source: CopySource,
   target: CopyTarget,
@@ -66,21 +66,21 @@ function* inPages<K extends CopyKind>(
   pageRecords: number,
 ): Iterable<{ readonly page: readonly CopyRecords[K][]; readonly position: CopyPosition }> {
   let page: CopyRecords[K][] = [];
-  let bytes = 0;
+  let chars = 0;
   let last: CopyPosition = [];
   for (const { record, position } of copied) {
     page.push(record);
     last = position;
-    bytes += bytesOf(record);
-    if (page.length < pageRecords && bytes < pageBytes) continue;
+    chars += charsOf(record);
+    if (page.length < pageRecords && chars < pageChars) continue;
     yield { page, position: last };
     page = [];
-    bytes = 0;
+    chars = 0;
   }
   if (page.length > 0) yield { page, position: last };
 }
 
-function bytesOf(record: CopyRecords[CopyKind]): number {
+function charsOf(record: CopyRecords[CopyKind]): number {
   if ('body' in record) return record.body.length;
   if ('versions' in record) return record.versions.reduce((sum, { body }) => sum + (body?.length ?? 0), 0);
   return 0;

@@ -1,4 +1,4 @@
-/** A whole store as data: what one kind of store hands over to another. */
+/** The contents of a whole store as data, to copy from one kind of store to another. */
 import type { IndexValue } from '../fhir/search/ast.ts';
 import type { DeliveryBreach } from './delivery-queue.ts';
 import type { WriteMethod } from './write-method.ts';
@@ -7,7 +7,7 @@ export interface CopiedVersion {
   readonly version: number;
   readonly lastUpdatedMs: number;
   readonly method: WriteMethod;
-  /** As it was written with. */
+  /** The labels it was written with. */
   readonly labels: readonly string[];
   /** The JSON text; null: this version is the deletion. */
   readonly body: string | null;
@@ -18,21 +18,21 @@ export interface CopiedResource {
   readonly type: string;
   readonly id: string;
   readonly revision: number;
-  /** Of now. */
+  /** The current labels. */
   readonly labels: readonly string[];
-  /** Oldest first; the last one is the current one. */
+  /** Oldest first; the last is the current version. */
   readonly versions: readonly CopiedVersion[];
-  /** Of the current version. */
+  /** Values of the current version. */
   readonly index: readonly IndexValue[];
   readonly uniqueKeys: readonly string[];
 }
 
-/** A delivery as it stands while nobody holds a lease. Times are epoch milliseconds. */
+/** A delivery while nobody holds a lease. Times are epoch milliseconds. */
 export interface CopiedDelivery {
   readonly authority: string;
   readonly state: 'ready' | 'waiting' | 'unmatched' | 'delivered';
   readonly dueMs: number;
-  /** `waiting`: until when. `unmatched`: since when. */
+  /** `waiting`: the end of the wait. `unmatched`: when it was marked. */
   readonly waitUntilMs: number;
   readonly attempts: number;
   readonly acknowledgedBy: readonly string[];
@@ -44,7 +44,7 @@ export interface CopiedDelivery {
 export interface CopiedAudit {
   readonly id: string;
   readonly recordedMs: number;
-  /** Grows with each event: the order of those of one millisecond. */
+  /** Grows with each event, so it orders events of one millisecond. */
   readonly seq: number;
   /** The whole JSON text. */
   readonly body: string;
@@ -60,7 +60,7 @@ export interface CopiedAudit {
   readonly deliveries: readonly CopiedDelivery[];
 }
 
-/** What a store holds, by kind. */
+/** The records of a store, by kind. */
 export interface CopyRecords {
   readonly resource: CopiedResource;
   readonly audit: CopiedAudit;
@@ -83,7 +83,7 @@ export const copyKinds = [
   'acknowledged',
 ] as const satisfies readonly CopyKind[];
 
-/** Where reading goes on: behind the record that has it. */
+/** The position of a record. Reading continues after it. */
 export type CopyPosition = readonly (string | number)[];
 
 export interface Copied<K extends CopyKind> {
@@ -91,36 +91,36 @@ export interface Copied<K extends CopyKind> {
   readonly position: CopyPosition;
 }
 
-/** A store that nobody writes to while it is copied. */
+/** A store to copy. Nothing else writes to it meanwhile. */
 export interface CopySource {
-  /** Other when the store has changed since. */
+  /** Changes when the store changes. */
   readonly fingerprint: string;
   count(kind: CopyKind): number;
-  /** Of those behind a position. */
+  /** Returns the number of records after a position. */
   countBehind(kind: CopyKind, position: CopyPosition): number;
-  /** In one order, behind `after` when it is given. */
+  /** Reads records in a fixed order, starting after `after` if given. */
   read<K extends CopyKind>(kind: K, after?: CopyPosition): Iterable<Copied<K>>;
-  /** Lets others use the store again. */
+  /** Unlocks the store. */
   close(): void;
 }
 
-/** How many records there are, and a hash of them in which their order does not count. */
+/** The number of records, and a hash that does not depend on their order. */
 export interface CopyDigest {
   readonly count: number;
   readonly hash: string;
 }
 
-/** A store that is filled with the records of another, and that no server uses until it is complete. */
+/** A store being filled with the records of another. No server uses it until it is complete. */
 export interface CopyTarget {
-  /** How far an earlier try has come. */
+  /** Returns how far an earlier run got. */
   positionOf(kind: CopyKind): CopyPosition | undefined;
-  /** Writes what is not there yet, durably, and notes that everything up to `position` is there. */
+  /** Writes the records that are missing, durably, and records that everything up to `position` is written. */
   write<K extends CopyKind>(kind: K, records: readonly CopyRecords[K][], position: CopyPosition): Promise<void>;
-  /** Of what the target ought to hold for these records. */
+  /** Returns the digest that the target should have for these records. */
   expected<K extends CopyKind>(kind: K, records: Iterable<Copied<K>>): CopyDigest;
-  /** Of what it does hold. */
+  /** Returns the digest of what the target holds. */
   held(kind: CopyKind): Promise<CopyDigest>;
-  /** From now on a server may use it. */
+  /** Marks the store complete, so that a server may use it. */
   complete(): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
-/** The store cannot be opened as it is set up: what to change, in words without any secret. The CLI prints it and exits 2. */
+/** The store cannot be opened with its settings. The message says what to change and holds no secret; the CLI prints it. */
 export class StoreStartError extends Error {
-  /** Whether it may pass by itself: the database is not there yet. */
+  /** True if a later try may succeed, because the database is not reachable yet. */
   readonly mayPass: boolean;
 
   constructor(message: string, options: { readonly mayPass?: boolean; readonly cause?: unknown } = {}) {

@@ -1,4 +1,4 @@
-/** The first text, in code point order, after all that start with `prefix`; undefined: there is none. */
+/** Returns the first text, in code point order, after all that start with `prefix`; undefined if there is none. */
 export function afterAllThatStartWith(prefix: string): string | undefined {
   const points = [...prefix];
   for (let last = points.pop(); last !== undefined; last = points.pop()) {

@@ -1,6 +1,6 @@
 import type { Store } from './store.ts';
 
-/** The store, with the duration of every commit reported in seconds, refused and failed ones included. */
+/** Returns the store with the duration of every commit reported in seconds, including refused and failed ones. */
 export function timeCommits(store: Store, observe: (seconds: number) => void): Store {
   return {
     async commit(unit) {

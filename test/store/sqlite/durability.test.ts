@@ -65,7 +65,7 @@ t.test('a newer database, and a file that is no store, are refused and left alon
   const foreign = new DatabaseSync(other);
   foreign.exec('CREATE TABLE mine (a)');
   foreign.close();
-  await t.rejects(openSqliteStore({ folder: join(newer, 'other'), onFatal }), /not a store/);
+  await t.rejects(openSqliteStore({ folder: join(newer, 'other'), onFatal }), /this program did not write it/);
 });
 
 t.test('a bad member of a batch fails alone', async (t) => {

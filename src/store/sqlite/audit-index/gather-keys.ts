@@ -1,9 +1,9 @@
-/** The search keys of many AuditEvents in memory, to be written about in the order in which they stand in their table. */
+/** Collects the search keys of many AuditEvents in memory, to write them almost in the order of their table. */
 
 import { type Row, textAt } from '../connection/statements.ts';
 import { carriesCodes, parseAuditKeys } from '../encoding/audit-key.ts';
 
-/** The columns of `audit` that are read of an event. */
+/** The columns of `audit` that `GatheredKeys.add` takes. */
 export const gatheredColumns = 'recordedMs, seq, type, subtype, action, outcome, present, keys';
 const keysAt = 7;
 
@@ -12,7 +12,7 @@ export const keyColumns = 'key, recordedMs, seq, roles, type, subtype, action, o
 
 type Value = Row[number];
 
-/** The next key to be written, and the next of its events. */
+/** The next key to write, and the next of its events. */
 export interface KeyPosition {
   readonly key: number;
   readonly event: number;
@@ -21,27 +21,24 @@ export interface KeyPosition {
 export const firstKey: KeyPosition = { key: 0, event: 0 };
 
 export interface SortedKeys {
-  /**
-   * Gives rows of audit_key from a position on, at most so many: those of a key together, keys in order. What it gives is
-   * the next position; undefined: there is no more.
-   */
+  /** Emits up to `atMost` audit_key rows from `from`, ordered by key. Returns the next position, or undefined at the end. */
   write(from: KeyPosition, atMost: number, insert: (...row: Value[]) => unknown): KeyPosition | undefined;
 }
 
 export interface GatheredKeys {
   readonly events: number;
-  /** Of all events together. */
+  /** Total number of keys of all events. */
   readonly keys: number;
-  /** Takes the `gatheredColumns` of an event. */
+  /** Adds an event, a row with `gatheredColumns`. */
   add(event: Row): void;
-  /** Nothing may be added after it. */
+  /** Returns the keys in order. Do not add events afterwards. */
   sort(): SortedKeys;
 }
 
 const noCodes = [null, null, null, null, null];
-/** Roles are kept with the number of the event: they are less than this. */
+/** Roles are packed with the number of the event into one integer; they are less than this. */
 const rolesEnd = 8;
-/** A part of another string would keep all of that in memory, and sort slowly. */
+/** Copies a substring, because a slice keeps the whole string in memory and sorts slowly. */
 const ownText = (text: string): string => JSON.parse(JSON.stringify(text));
 
 export function gatherKeys(): GatheredKeys {

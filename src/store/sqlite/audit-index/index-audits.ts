@@ -1,9 +1,10 @@
 /**
- * Writes the search keys of AuditEvents that have none yet. Left to later and done for thousands at once, in the order of
- * the keys, they cost a fraction of what they would with each event: the events lie at the end of their table, the keys
- * all over theirs. They are gathered in memory, of committed events only, and then written part by part, with commits in
- * between, so that nobody waits for all of it. Until the last part is written `audit_progress` says that none of them is
- * there, and after a crash all are written again.
+ * Writes the search keys of AuditEvents after their commit. Events are appended to their table, but their keys are spread over
+ * the whole of audit_key, so writing the keys of thousands of events together, in key order, costs a fraction of writing them
+ * with each event.
+ *
+ * The keys of committed events are gathered in memory and then written in chunks, with commits in between, so that nothing
+ * waits for all of them. `audit_progress` changes only with the last chunk. After a crash all chunks are written again.
  */
 
 import { numberAt, type Statements } from '../connection/statements.ts';
@@ -22,30 +23,34 @@ const read = `SELECT ${gatheredColumns} FROM audit WHERE seq > ? AND seq <= ? OR
 const write = `INSERT INTO audit_key (${keyColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (key, recordedMs, seq) DO NOTHING`;
 
-/** Gathered events that are enough to be written: each page of the table is then written for many of them. */
+/** Number of gathered events from which their keys are written: each page of the table then takes keys of many events. */
 const enoughEvents = 16_384;
-/** Or keys, where events have many. */
+/** Number of gathered keys with the same effect. */
 const enoughKeys = 8 * enoughEvents;
-/** Or the first of them has waited for so long. */
-const longestWaitMs = 2_000;
-/** Events that are worth a step, the most of one, and how many are read at one time; keys after which it ends. */
+/** How long the first gathered event waits at most. */
+const maxWaitMs = 2_000;
+/** Minimum number of events for which a step is due. */
 const enoughToGather = 128;
-const mostToGather = 1_024;
+/** Maximum number of events that a step gathers. */
+const maxEventsGathered = 1_024;
+/** Number of keys after which a step stops gathering. */
+const maxKeysGathered = 8_192;
+/** Number of events read at one time. */
 const eventsRead = 64;
-const mostKeysToGather = 8_192;
-/** Keys that are written in one step: few, as batches wait for it; more where the index falls behind or somebody waits for it. */
-const shortPart = 640;
-const longPart = 2_000;
+/** Number of keys written in one step: few, because batches wait for it, more if the index is behind or a search waits. */
+const shortChunk = 640;
+const longChunk = 2_000;
+/** Number of events without keys from which the index is behind. */
 const behind = 2 * enoughEvents;
 
-/** The events behind one sequence number, up to another. */
+/** The events after `from`, up to and including `to`. */
 interface Span {
   readonly from: number;
   readonly to: number;
 }
 interface Gathering extends Span {
   readonly keys: GatheredKeys;
-  /** Since when an event for it has been known of. */
+  /** When the first event to gather was seen. */
   readonly sinceMs: number | undefined;
 }
 interface Writing extends Span {
@@ -53,28 +58,28 @@ interface Writing extends Span {
 }
 
 export interface AuditIndex {
-  /** The sequence number up to which AuditEvents have their keys. */
+  /** Returns the sequence number up to which AuditEvents have their keys. */
   indexed(): number;
-  /** Whether enough waits for a step to be worth it, of the events up to `last`. */
+  /** Whether a step is due, given that events up to `last` are committed. */
   isDue(last: number): boolean;
-  /** Inside a transaction: does a small part. All events up to `last` must be committed. */
+  /** Takes a small step, inside a transaction. All events up to `last` must be committed. */
   indexSome(last: number): void;
-  /** The same, without waiting for more than those up to `last`. Gives up to which event there are keys then. */
+  /** Takes a larger step towards `last` without waiting for more events. Returns up to which event keys exist. */
   indexUpTo(last: number): number;
 }
 
-/** On the connection that writes. `nowMs` never goes backwards. */
+/** Opens the index on the connection that writes. `nowMs` never goes backwards. */
 export function openAuditIndex(statements: Statements, nowMs: () => number): AuditIndex {
-  // How far which span is written: undone with a transaction that is.
-  statements.db.exec(`CREATE TEMP TABLE part (start INTEGER, end INTEGER, key INTEGER, event INTEGER);
-    INSERT INTO temp.part VALUES (NULL, NULL, NULL, NULL);`);
+  // The position in the span being written. It is in the database so that a rollback undoes it too.
+  statements.db.exec(`CREATE TEMP TABLE chunk (start INTEGER, end INTEGER, key INTEGER, event INTEGER);
+    INSERT INTO temp.chunk VALUES (NULL, NULL, NULL, NULL);`);
   const indexed = (): number => readProgress(statements, 'indexed');
   const gatherBehind = (seq: number): Gathering => ({ from: seq, to: seq, keys: gatherKeys(), sinceMs: undefined });
 
   let writing: Writing | undefined;
   let gathering = gatherBehind(indexed());
 
-  /** What is written is let go; what has been undone is gathered again. Gives up to where events have their keys. */
+  /** Drops batches that are committed; restarts a batch whose transaction was rolled back. Returns `indexed`. */
   const catchUp = (last: number): number => {
     const done = indexed();
     if (writing !== undefined && done >= writing.to) writing = undefined;
@@ -88,12 +93,12 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
 
   const isEnough = (): boolean => gathering.keys.events >= enoughEvents || gathering.keys.keys >= enoughKeys;
 
-  const isReady = (): boolean => isEnough() || nowMs() - (gathering.sinceMs ?? nowMs()) >= longestWaitMs;
+  const isReady = (): boolean => isEnough() || nowMs() - (gathering.sinceMs ?? nowMs()) >= maxWaitMs;
 
   const gather = (last: number): void => {
-    const end = Math.min(last, gathering.to + mostToGather);
-    const mostKeys = gathering.keys.keys + mostKeysToGather;
-    while (gathering.to < end && gathering.keys.keys < mostKeys && !isEnough()) {
+    const end = Math.min(last, gathering.to + maxEventsGathered);
+    const maxKeys = gathering.keys.keys + maxKeysGathered;
+    while (gathering.to < end && gathering.keys.keys < maxKeys && !isEnough()) {
       const to = Math.min(end, gathering.to + eventsRead);
       for (const event of statements.rows(read, gathering.to, to)) gathering.keys.add(event);
       gathering = { ...gathering, to };
@@ -106,16 +111,16 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
   };
 
   const positionOf = ({ from, to }: Span): KeyPosition => {
-    const row = statements.row('SELECT key, event FROM temp.part WHERE start = ? AND end = ?', from, to);
+    const row = statements.row('SELECT key, event FROM temp.chunk WHERE start = ? AND end = ?', from, to);
     return row === undefined ? firstKey : { key: numberAt(row, 0), event: numberAt(row, 1) };
   };
 
-  const writePart = (atMost: number): void => {
+  const writeChunk = (atMost: number): void => {
     if (writing === undefined) return;
     const { from, to, keys } = writing;
     const next = keys.write(positionOf(writing), atMost, (...row) => statements.run(write, ...row));
     if (next === undefined) statements.run('UPDATE audit_progress SET indexed = ?', to);
-    else statements.run('UPDATE temp.part SET start = ?, end = ?, key = ?, event = ?', from, to, next.key, next.event);
+    else statements.run('UPDATE temp.chunk SET start = ?, end = ?, key = ?, event = ?', from, to, next.key, next.event);
   };
 
   return {
@@ -128,14 +133,14 @@ export function openAuditIndex(statements: Statements, nowMs: () => number): Aud
       const done = catchUp(last);
       gather(last);
       if (writing === undefined && isReady()) startWriting();
-      writePart(last - done < behind ? shortPart : longPart);
+      writeChunk(last - done < behind ? shortChunk : longChunk);
     },
     indexUpTo(last) {
       const done = catchUp(last);
       if (done >= last) return done;
       gather(last);
       if (writing === undefined && (gathering.to >= last || isEnough())) startWriting();
-      writePart(longPart);
+      writeChunk(longChunk);
       return indexed();
     },
   };

@@ -1,40 +1,40 @@
 /**
- * Lets searches of AuditEvents wait until what was committed before them can be found. However many wait, one part of the
- * index is asked for at a time: batches come in between.
+ * Lets searches of AuditEvents wait until everything committed before them is indexed. However many wait, one chunk of the
+ * index is requested at a time, so that batches can run in between.
  */
 export interface IndexBarrier {
-  /** An AuditEvent has been committed. */
+  /** Call after committing an AuditEvent. */
   markPending(): void;
-  /** Resolves when every AuditEvent that was committed before has its search keys. Throws as `ask` does. */
+  /** Resolves when every AuditEvent committed before the call has its search keys. Rejects as `indexNext` does. */
   flush(): Promise<void>;
 }
 
 export interface IndexProgress {
-  /** The sequence number up to which AuditEvents are committed. */
+  /** Sequence number of the last committed AuditEvent. */
   readonly committed: number;
-  /** And up to which they have their search keys. */
+  /** Sequence number up to which AuditEvents have their search keys. */
   readonly indexed: number;
 }
 
 interface Waiter {
-  /** Unknown until a part has been asked for since it came, and done. */
+  /** Undefined until a chunk requested after the waiter arrived is done. */
   upTo: number | undefined;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** `ask` does one part of the index up to an event, or up to the last that is committed. */
-export function openIndexBarrier(ask: (upTo: number | undefined) => Promise<IndexProgress>): IndexBarrier {
-  /** At the start nobody knows whether the index of the file could be made whole. */
+/** `indexNext` indexes one chunk, up to `upTo` or the last committed AuditEvent. */
+export function openIndexBarrier(indexNext: (upTo: number | undefined) => Promise<IndexProgress>): IndexBarrier {
+  /** Pending at the start, because the index of the file may be incomplete. */
   let isPending = true;
   let waiters: Waiter[] = [];
   let isWorking = false;
 
-  const askOnce = async (): Promise<void> => {
-    const asking = [...waiters];
-    const known = asking.flatMap(({ upTo }) => upTo ?? []);
-    const { committed, indexed } = await ask(known.length === asking.length ? Math.max(...known) : undefined);
-    for (const waiter of asking) waiter.upTo ??= committed;
+  const runOnce = async (): Promise<void> => {
+    const present = [...waiters];
+    const known = present.flatMap(({ upTo }) => upTo ?? []);
+    const { committed, indexed } = await indexNext(known.length === present.length ? Math.max(...known) : undefined);
+    for (const waiter of present) waiter.upTo ??= committed;
     const isDone = ({ upTo }: Waiter): boolean => upTo !== undefined && upTo <= indexed;
     for (const waiter of waiters.filter(isDone)) waiter.resolve();
     waiters = waiters.filter((waiter) => !isDone(waiter));
@@ -43,7 +43,7 @@ export function openIndexBarrier(ask: (upTo: number | undefined) => Promise<Inde
   const work = async (): Promise<void> => {
     isWorking = true;
     try {
-      while (waiters.length > 0) await askOnce();
+      while (waiters.length > 0) await runOnce();
     } catch (error) {
       isPending = true;
       for (const { reject } of waiters.splice(0)) reject(error);

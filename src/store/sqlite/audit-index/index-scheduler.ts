@@ -1,53 +1,53 @@
 /**
- * When the writing thread works on the index: after a batch where it is due, and on the rest while no batch comes; a part at
- * a time, so that batches go in between, unless the index is far behind.
+ * Decides when the writer thread works on the index: after a batch if a step is due, and on the rest while the store is idle.
+ * It takes one step at a time, so that batches can run in between, unless the index is far behind.
  */
 export interface IndexWork {
-  /** Whether a part is worth it now. */
+  /** Whether a step is due. */
   isDue(): boolean;
-  /** AuditEvents without search keys. */
+  /** Returns the number of AuditEvents without search keys. */
   unindexed(): number;
-  /** Does a part of what is due; false: it failed, or nothing can be written any more. */
+  /** Takes a step. Returns false if it failed or nothing can be written any more. */
   runStep(): boolean;
-  /** Does a part of the rest, up to an event or up to the last. Gives what to ask for next; undefined: no more now. */
+  /** Indexes a chunk of the rest, up to `upTo` or the last event. Returns the next `upTo`, or undefined if done or failed. */
   runIdleStep(upTo: number | undefined): number | undefined;
 }
 
 export interface IndexTimers {
-  /** Milliseconds that never go backwards. */
+  /** Returns milliseconds that never go backwards. */
   now(): number;
-  /** Calls after so long; the function it gives takes that back. */
+  /** Calls `run` after a delay. Returns a function that cancels it. */
   after(delayMs: number, run: () => void): () => void;
-  /** Calls in the next turn of the event loop. */
+  /** Calls `run` in the next iteration of the event loop. Returns a function that cancels it. */
   soon(run: () => void): () => void;
 }
 
 export interface IndexScheduler {
-  /** A batch has been answered. */
+  /** Call after the reply to a batch. */
   batchDone(): void;
-  /** Nothing is called after it. */
+  /** Cancels everything that is scheduled. */
   close(): void;
 }
 
-/** Without a batch for so long the rest is indexed. */
-const restAfterMs = 500;
-/** Above so many AuditEvents without search keys several parts go before the next batch, */
+/** How long the store is idle before the rest is indexed. */
+const idleMs = 500;
+/** Number of AuditEvents without search keys above which several steps run before the next batch. */
 const maxUnindexed = 49_152;
-/** for so long. */
-const mostMs = 100;
+/** How long these steps may take together. */
+const maxStepsMs = 100;
 
-/** Never throws unless its work does. */
+/** Throws only if the work throws. */
 export function openIndexScheduler(work: IndexWork, timers: IndexTimers): IndexScheduler {
   let cancelStep: (() => void) | undefined;
-  /** While the rest is being indexed, and before that, while it is waited for. */
+  /** Set while the rest is scheduled or being indexed. */
   let cancelRest: (() => void) | undefined;
   let lastBatchMs = timers.now();
-  /** Until no batch has come for long enough. */
-  const leftMs = (): number => lastBatchMs + restAfterMs - timers.now();
+  /** Returns how long until the store counts as idle. */
+  const leftMs = (): number => lastBatchMs + idleMs - timers.now();
 
   const schedule = (): void => {
     if (work.isDue()) cancelStep ??= timers.soon(step);
-    if (cancelRest === undefined && work.unindexed() > 0) waitForRest(restAfterMs);
+    if (cancelRest === undefined && work.unindexed() > 0) waitForRest(idleMs);
   };
 
   const waitForRest = (delayMs: number): void => {
@@ -59,7 +59,7 @@ export function openIndexScheduler(work: IndexWork, timers: IndexTimers): IndexS
 
   const step = (): void => {
     cancelStep = undefined;
-    const endMs = timers.now() + mostMs;
+    const endMs = timers.now() + maxStepsMs;
     let done: boolean;
     do done = work.runStep();
     while (done && work.unindexed() > maxUnindexed && work.isDue() && timers.now() < endMs);
@@ -73,8 +73,8 @@ export function openIndexScheduler(work: IndexWork, timers: IndexTimers): IndexS
       return;
     }
     cancelRest = undefined;
-    // What a batch has put off, what came meanwhile, or what failed.
-    if (work.unindexed() > 0) waitForRest(restAfterMs);
+    // A batch interrupted it, new events arrived, or it failed.
+    if (work.unindexed() > 0) waitForRest(idleMs);
   };
 
   return {

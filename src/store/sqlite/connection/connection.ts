@@ -1,20 +1,20 @@
-/** Connections to the database file: durable by setting and by assertion. https://www.sqlite.org/pragma.html */
+/** Opens connections to the database file and asserts that they are durable. https://www.sqlite.org/pragma.html */
 import { DatabaseSync } from 'node:sqlite';
 
 export interface ConnectionOptions {
   readonly file: string;
   readonly use: 'read' | 'write';
-  /** Upper bound of the file in pages of 4 KiB; commits beyond it are refused as if the disk were full. */
+  /** Maximum size of the file in pages of 4 KiB. Commits beyond it fail as on a full disk. */
   readonly maxPages?: number;
 }
 
 const busyTimeoutMs = 5_000;
-/** Small where it writes: SQLite walks the whole table of its cache at almost every commit. */
+/** Size of the page cache. Small for writing, because SQLite walks its whole cache table at almost every commit. */
 const cacheKib = { read: 65_536, write: 16_384 } as const;
-/** Few: all commits wait for a checkpoint. */
+/** Number of log pages that start a checkpoint. Few, because all commits wait for it. */
 const checkpointPages = 2_000;
 
-/** Opens one connection. Throws when SQLite would not keep the journal mode or the sync level. */
+/** Opens one connection. Throws if SQLite does not accept the journal mode or the sync level. */
 export function openConnection({ file, use, maxPages }: ConnectionOptions): DatabaseSync {
   const db = new DatabaseSync(file, { readOnly: use === 'read', timeout: busyTimeoutMs });
   try {
@@ -35,8 +35,8 @@ export function openConnection({ file, use, maxPages }: ConnectionOptions): Data
 }
 
 /**
- * Writes once and asserts again: some builds of SQLite fall back to `synchronous = NORMAL` at the first write in WAL
- * mode, and an acknowledged commit would then not survive a power loss.
+ * Writes once and asserts the sync level again. Some builds of SQLite fall back to `synchronous = NORMAL` at the first write
+ * in WAL mode, and a power loss could then undo an acknowledged commit.
  */
 export function assertDurable(db: DatabaseSync): void {
   const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);

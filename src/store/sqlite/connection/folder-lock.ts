@@ -1,10 +1,10 @@
-/** One process per data folder: an exclusive lock that the operating system drops when the process dies, kill -9 too. */
+/** Allows one process per data folder. The operating system releases the lock when the process ends, even by kill -9. */
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreStartError } from '../../store-start-error.ts';
 import { sqliteFailure } from './sqlite-failure.ts';
 
-/** Takes the lock of a folder; returns its release. Throws StoreStartError when another store holds it. */
+/** Locks a folder. Returns a function that unlocks it. Throws StoreStartError if another process holds the lock. */
 export function lockFolder(folder: string): () => void {
   const db = new DatabaseSync(join(folder, 'lock'), { timeout: 0 });
   try {

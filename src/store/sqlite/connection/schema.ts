@@ -1,9 +1,9 @@
-/** The tables of the embedded store, and the version of them that a database file records. */
+/** The tables of the embedded store, and the schema version that a database file records. */
 import type { DatabaseSync } from 'node:sqlite';
 
 /** Recorded as `PRAGMA user_version`. */
 export const schemaVersion = 3;
-/** Versions that no release has written. */
+/** Schema versions below this were never released. */
 const unreleasedBefore = 3;
 
 /** The `kind` of a row of index_value, and what its columns v1 and v2 hold. Each searchable value is one row. */
@@ -24,7 +24,7 @@ export const indexKind = {
   label: 7,
 } as const;
 
-/** The `param` under which access labels stand in index_value; no SearchParameter has it. */
+/** The `param` of access labels in index_value. No SearchParameter has this name. */
 export const labelParam = '_label';
 
 const tables = `
@@ -40,7 +40,7 @@ CREATE TABLE version (
   UNIQUE (type, id, version)
 ) STRICT;
 
--- A version under each label that its resource bore while it was the current one: what history is found by.
+-- Each version under each label that its resource had while the version was current. History is read from it.
 CREATE TABLE version_label (
   label TEXT NOT NULL, type TEXT NOT NULL, lastUpdatedMs INTEGER NOT NULL, row INTEGER NOT NULL,
   PRIMARY KEY (label, type, lastUpdatedMs, row)
@@ -60,9 +60,9 @@ CREATE INDEX unique_key_by_holder ON unique_key (type, id);
 CREATE TABLE used_once (key TEXT NOT NULL PRIMARY KEY, expiresAtMs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX used_once_by_expiry ON used_once (expiresAtMs);
 
--- keys: a JSON object of the keys under which the event is found, each with its roles; see audit-key.ts.
+-- keys: a JSON object of the search keys of the event, each with its roles; see audit-key.ts.
 -- body: the JSON text, with shared texts replaced by their keys in audit_text; see audit-text.ts.
--- deliverTo: a JSON list of the authorities that must be told of it; see queue-deliveries.ts.
+-- deliverTo: a JSON list of the authorities to notify; see queue-deliveries.ts.
 CREATE TABLE audit (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, recordedMs INTEGER NOT NULL, type TEXT NOT NULL,
   subtype TEXT NOT NULL, action TEXT NOT NULL, outcome TEXT NOT NULL, present INTEGER NOT NULL, keys TEXT NOT NULL,
@@ -71,15 +71,15 @@ CREATE TABLE audit (
 
 CREATE TABLE audit_text (key TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
--- What searches are answered from: written in bulk, after the events themselves, up to audit_progress.indexed.
--- The columns after roles stand in the rows of labels only, whose ranges are long.
+-- The search keys of events, written in bulk after the events themselves, up to audit_progress.indexed.
+-- The columns after roles are set only in the rows of labels and of the shared key, whose ranges are long.
 CREATE TABLE audit_key (
   key TEXT NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL, roles INTEGER NOT NULL,
   type TEXT, subtype TEXT, action TEXT, outcome TEXT, present INTEGER,
   PRIMARY KEY (key, recordedMs, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Up to which event search keys and deliveries have been written.
+-- The last event whose search keys, and whose deliveries, have been written.
 CREATE TABLE audit_progress (
   one INTEGER PRIMARY KEY CHECK (one = 1), indexed INTEGER NOT NULL, queued INTEGER NOT NULL
 ) STRICT;
@@ -92,7 +92,8 @@ CREATE TRIGGER audit_text_delete BEFORE DELETE ON audit_text BEGIN SELECT RAISE(
 CREATE TRIGGER audit_key_update BEFORE UPDATE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_key_delete BEFORE DELETE ON audit_key BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 
--- Undelivered only, of the events up to audit_progress.queued. ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, to waitUntilMs.
+-- Undelivered deliveries of the events up to audit_progress.queued.
+-- ready = 1: can be claimed from dueMs on. ready = 0: leased (leaseToken) or backing off, until waitUntilMs.
 -- ready = 2: unmatched since waitUntilMs, counted in delivery_unwanted and not in delivery_count.
 CREATE TABLE delivery (
   authority TEXT NOT NULL, ready INTEGER NOT NULL, recordedMs INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -134,22 +135,24 @@ CREATE TABLE subscription_acknowledged (
 ) STRICT, WITHOUT ROWID;
 `;
 
-/** Creates the tables in a new database. Throws when the file was written by a newer program, or is not a store at all. */
+/** Creates the tables in a new database. Throws if a newer program wrote the file, or if it is not a store. */
 export function openSchema(db: DatabaseSync): void {
   const found = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
   if (found > schemaVersion) {
     throw new Error(
-      `The database has schema version ${found}, newer than ${schemaVersion}, which this program knows: run the newer program.`,
+      `The database has schema version ${found}. This program supports ${schemaVersion}: run the newer program that wrote it.`,
     );
   }
   if (found === schemaVersion) return;
   if (found > 0 && found < unreleasedBefore) {
     throw new Error(
-      `The database has schema version ${found}, which was only written before the first release: use a new data folder.`,
+      `The database has schema version ${found}, which only unreleased programs wrote: use a new data folder.`,
     );
   }
   if (db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined) {
-    throw new Error('The database file has tables but no schema version: it is not a store of this program.');
+    throw new Error(
+      'The database file has tables but no schema version, so this program did not write it: use another data folder.',
+    );
   }
   db.exec(`BEGIN IMMEDIATE; ${tables} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
 }

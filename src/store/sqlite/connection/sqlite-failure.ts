@@ -1,8 +1,10 @@
-/** What an error of node:sqlite means for the store. https://www.sqlite.org/rescode.html */
+/** Classifies the errors of node:sqlite. https://www.sqlite.org/rescode.html */
 
 /**
- * `full` and `busy` pass; after `lost` (an I/O error, a damaged file) what SQLite says cannot be trusted any more: a
- * failed fsync may succeed when repeated though the data is gone. `rejected`: this statement alone is wrong.
+ * - `full` and `busy`: a later try may succeed.
+ * - `lost`: an I/O error or a damaged file. Later results cannot be trusted, because a repeated fsync may succeed although the
+ *   data is gone.
+ * - `rejected`: only this statement is wrong.
  */
 export type SqliteFailure = 'full' | 'busy' | 'lost' | 'rejected';
 
@@ -18,7 +20,7 @@ const failureOf: Readonly<Record<number, SqliteFailure>> = {
   26: 'lost',
 };
 
-/** Classifies by the primary result code; what is not an error of SQLite is `rejected`. */
+/** Classifies by the primary result code. Any other error is `rejected`. */
 export function sqliteFailure(error: unknown): SqliteFailure {
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return 'rejected';
   return failureOf[error.errcode & 0xff] ?? 'rejected';

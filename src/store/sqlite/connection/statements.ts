@@ -1,4 +1,4 @@
-/** Prepared statements of one connection, kept by their text. */
+/** Prepared statements of one connection, cached by their text. */
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 
 export type Row = readonly SQLOutputValue[];
@@ -6,14 +6,15 @@ export type Row = readonly SQLOutputValue[];
 export interface Statements {
   readonly db: DatabaseSync;
   run(sql: string, ...params: SQLInputValue[]): { changes: number | bigint; lastInsertRowid: number | bigint };
-  /** The first row as an array of its columns. */
+  /** Returns the first row as an array of its columns. */
   row(sql: string, ...params: SQLInputValue[]): Row | undefined;
   rows(sql: string, ...params: SQLInputValue[]): readonly Row[];
 }
 
+/** Maximum number of cached statements. */
 const maxKept = 500;
 
-/** Statements are prepared at first use; the oldest goes when there are too many. */
+/** Prepares statements at first use. Drops the oldest one if there are too many. */
 export function openStatements(db: DatabaseSync): Statements {
   const kept = new Map<string, StatementSync>();
   const prepare = (sql: string): StatementSync => {
@@ -34,21 +35,21 @@ export function openStatements(db: DatabaseSync): Statements {
   };
 }
 
-/** The column as a string. */
+/** Returns the column as a string. Throws if it is not text. */
 export function textAt(row: Row, column: number): string {
   const value = row[column];
   if (typeof value !== 'string') throw new TypeError(`column ${column} is not text`);
   return value;
 }
 
-/** The column as a number. */
+/** Returns the column as a number. Throws if it is not one. */
 export function numberAt(row: Row, column: number): number {
   const value = row[column];
   if (typeof value !== 'number') throw new TypeError(`column ${column} is not a number`);
   return value;
 }
 
-/** The column as the list of strings that it holds as JSON. */
+/** Returns the list of strings that the column holds as JSON. */
 export function listAt(row: Row, column: number): readonly string[] {
   const text = textAt(row, column);
   return text === '[]' ? [] : (JSON.parse(text) as readonly string[]);

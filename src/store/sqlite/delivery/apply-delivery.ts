@@ -1,12 +1,12 @@
-/** Leases and settlements of deliveries, inside the batch's transaction. */
+/** Leases and settles deliveries, inside the transaction of the batch. */
 import type { ClaimedDelivery, Settlement } from '../../delivery-queue.ts';
 import { limitClause } from '../connection/compiled-sql.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
 import { countUnmatched, promoteExpired } from './apply-requeue.ts';
 import type { DeliveryCounts } from './delivery-counts.ts';
 
-/** How many of those that have waited long enough one claim brings back at most, and at least what it may lease. */
-const mostPromoted = 512;
+/** Maximum number of expired waits and leases that one claim makes ready, unless it may lease more. */
+const maxPromoted = 512;
 
 const oldestDue = `SELECT d.recordedMs, d.seq, a.id, a.body, d.attempts, d.acknowledgedBy, d.parked
   FROM delivery d CROSS JOIN audit a ON a.seq = d.seq
@@ -15,7 +15,7 @@ const oldestDue = `SELECT d.recordedMs, d.seq, a.id, a.body, d.attempts, d.ackno
 const lease = `UPDATE delivery SET ready = 0, waitUntilMs = ?, leaseToken = ?
   WHERE authority = ? AND ready = 1 AND recordedMs = ? AND seq = ?`;
 
-/** What waited for its time, or lost its lease, is made ready first; then the oldest that are ready are leased. */
+/** Makes deliveries ready whose wait or lease has expired, then leases the oldest that are due. */
 export function applyClaim(
   statements: Statements,
   textOf: (body: string) => string,
@@ -25,7 +25,7 @@ export function applyClaim(
   leaseUntilMs: number,
   leaseToken: string,
 ): readonly ClaimedDelivery[] {
-  promoteExpired(statements, authority, nowMs, leaseUntilMs, Math.max(limit, mostPromoted));
+  promoteExpired(statements, authority, nowMs, leaseUntilMs, Math.max(limit, maxPromoted));
   const rows = statements.rows(oldestDue, authority, nowMs, limit);
   return rows.map((row) => {
     const recordedMs = numberAt(row, 0);
@@ -45,7 +45,7 @@ export function applyClaim(
   });
 }
 
-/** False: stale, nothing changed. */
+/** Returns false if the settlement was stale and changed nothing. */
 export function applySettle(
   statements: Statements,
   counts: DeliveryCounts,
@@ -100,7 +100,7 @@ export function applySettle(
   return true;
 }
 
-/** False: the lease is not held any more. */
+/** Returns false if the lease is no longer held. */
 export function applyExtend(
   statements: Statements,
   authority: string,
@@ -118,7 +118,7 @@ export function applyExtend(
   return true;
 }
 
-/** `ready` of those that no Subscription asks for. */
+/** Value of `ready` for unmatched deliveries. */
 const unmatchedState = 2;
 
 interface FoundDelivery {

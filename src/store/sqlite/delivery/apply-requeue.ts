@@ -1,4 +1,4 @@
-/** Brings deliveries back that wait, inside the batch's transaction: a bounded number of them each time. */
+/** Returns waiting deliveries to the queue, a bounded number at a time, inside the transaction of the batch. */
 import type { RequeueOf } from '../../delivery-queue.ts';
 import { limitClause } from '../connection/compiled-sql.ts';
 import { numberAt, type Row, type Statements } from '../connection/statements.ts';
@@ -6,7 +6,7 @@ import type { DeliveryCounts } from './delivery-counts.ts';
 
 type Key = readonly [authority: string, ready: number, recordedMs: number, seq: number];
 
-/** Each takes authority, the time and how many at most, and gives `ready`, `recordedMs` and `seq`, oldest first. */
+/** Each statement takes the authority, a time and a limit, and returns `ready`, `recordedMs` and `seq`, oldest first. */
 const backingOff = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 0 AND leaseToken IS NULL AND ?2 IS NOT NULL ORDER BY recordedMs, seq ${limitClause}`;
 const ahead = `SELECT ready, recordedMs, seq FROM delivery
@@ -19,7 +19,7 @@ const unmatchedAhead = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 2 AND waitUntilMs > ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
 const expired = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = 0 AND waitUntilMs <= ?2 ORDER BY waitUntilMs, recordedMs, seq ${limitClause}`;
-const setApart = { parked, unmatched, 'unmatched-ahead': unmatchedAhead } as const;
+const requeueable = { parked, unmatched, 'unmatched-ahead': unmatchedAhead } as const;
 const leasedAhead = `SELECT ready, recordedMs, seq FROM delivery
   WHERE authority = ?1 AND leaseToken IS NOT NULL AND ready = 0 AND waitUntilMs > ?2 ORDER BY recordedMs, seq ${limitClause}`;
 
@@ -30,7 +30,7 @@ function find(statements: Statements, sql: string, authority: string, nowMs: num
   return statements.rows(sql, authority, nowMs, limit).map(keyOf);
 }
 
-/** What `DeliveryQueue.requeue` says. */
+/** See `DeliveryQueue.requeue`. */
 export function applyRequeue(
   statements: Statements,
   counts: DeliveryCounts,
@@ -46,7 +46,7 @@ export function applyRequeue(
     for (const key of keysAhead) statements.run(`UPDATE delivery SET dueMs = ? ${at}`, nowMs, ...key);
     return keys.length + keysAhead.length;
   }
-  const keys = find(statements, setApart[of], authority, nowMs, limit);
+  const keys = find(statements, requeueable[of], authority, nowMs, limit);
   if (of === 'parked') {
     const change = 'ready = 1, dueMs = ?, parked = 0, attempts = 0';
     for (const key of keys) statements.run(`UPDATE delivery SET ${change} ${at}`, nowMs, ...key);
@@ -58,7 +58,7 @@ export function applyRequeue(
   return keys.length;
 }
 
-/** Makes what has waited long enough, or whose lease has run out, ready to be claimed: `limit` of each at most. */
+/** Makes up to `limit` deliveries whose wait or lease has expired ready, and up to `limit` leased by a clock ahead. */
 export function promoteExpired(
   statements: Statements,
   authority: string,
@@ -74,7 +74,7 @@ export function promoteExpired(
   for (const key of keys) statements.run(`UPDATE delivery SET ready = 1, leaseToken = NULL ${at}`, ...key);
 }
 
-/** Adds to the number of unmatched deliveries of an authority. */
+/** Changes the number of unmatched deliveries of an authority. */
 export function countUnmatched(statements: Statements, authority: string, by: number): void {
   statements.run(
     'INSERT INTO delivery_unwanted VALUES (?, ?) ON CONFLICT (authority) DO UPDATE SET count = count + excluded.count',

@@ -1,16 +1,16 @@
-/** Promises of delivery that were not kept. */
+/** Breaches of the delivery limit. */
 import type { DeliveryBreach } from '../../delivery-queue.ts';
 import { limitClause } from '../connection/compiled-sql.ts';
 import { numberAt, type Statements, textAt } from '../connection/statements.ts';
 
-/** False: it is there already. */
+/** Returns false if the breach is already recorded. */
 export function applyBreach(statements: Statements, breach: DeliveryBreach): boolean {
   const { authority, kind, oldestRecordedMs, atMs, undelivered } = breach;
   const sql = 'INSERT OR IGNORE INTO delivery_breach VALUES (?, ?, ?, ?, ?)';
   return statements.run(sql, authority, kind, oldestRecordedMs, atMs, undelivered).changes === 1;
 }
 
-/** The latest ones, newest first. */
+/** Returns the latest breaches, newest first. */
 export function readBreaches(
   statements: Statements,
   limit: number,

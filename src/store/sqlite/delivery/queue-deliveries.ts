@@ -1,7 +1,7 @@
 /**
- * Queues what is owed for the AuditEvents of late. An event says itself, in the one row that is written before its
- * access is answered, who must be told of it; the rows of `delivery` follow, many at once, before any of them is asked
- * for. https://www.sqlite.org/json1.html#jeach
+ * Queues the deliveries of recent AuditEvents. The row of an event, which is durable before the response to the access, names
+ * the authorities to notify. The rows of `delivery` are written later, many at once, before any of them is read.
+ * https://www.sqlite.org/json1.html#jeach
  */
 import { readProgress } from '../audit-index/read-progress.ts';
 import type { Statements } from '../connection/statements.ts';
@@ -14,7 +14,7 @@ const insertDeliveries = `INSERT INTO delivery
 const countDeliveries = `INSERT INTO delivery_count SELECT o.value, count(*), 0 FROM ${owed} GROUP BY 1
   ON CONFLICT (authority) DO UPDATE SET undelivered = undelivered + excluded.undelivered`;
 
-/** Inside a transaction: queues the deliveries of all events up to `to` that are not queued yet, where they are enough. */
+/** Queues the deliveries of all events up to `to`, inside a transaction, if at least `enough` events are not queued yet. */
 export function queueDeliveries(statements: Statements, to: number, enough = 1): void {
   const from = readProgress(statements, 'queued');
   if (to - from < enough) return;

@@ -1,4 +1,4 @@
-/** What is owed to each authority, from counters and the ends of indexes: never a scan of deliveries. */
+/** Reads the backlog of each authority from counters and the ends of indexes, without scanning deliveries. */
 import type { DeliveryBacklog, OwedDelivery } from '../../delivery-queue.ts';
 import { numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
 
@@ -15,7 +15,7 @@ const sql = `SELECT c.authority, c.undelivered, c.delivered,
   (SELECT u.count FROM delivery_unwanted u WHERE u.authority = c.authority)
   FROM delivery_count c WHERE c.authority >= '' ORDER BY c.authority`;
 
-/** One row for each authority that was ever owed a delivery. */
+/** Returns one row for each authority that has ever had a delivery. */
 export function readBacklog(statements: Statements): readonly DeliveryBacklog[] {
   return statements.rows(sql).map((row) => ({
     authority: textAt(row, 0),
@@ -35,14 +35,14 @@ function earliest(row: Row, one: number, other: number): number | undefined {
   return values.length === 0 ? undefined : Math.min(...values);
 }
 
-/** Each kind of row has its own range of the primary key: the first of both, put in one order. */
+/** Ready and waiting rows are two ranges of the primary key. The first rows of each are merged. */
 const owedOfKind = (ready: 0 | 1): string => `SELECT * FROM (
   SELECT recordedMs, seq FROM delivery
   WHERE authority = ?1 AND ready = ${ready} AND (recordedMs, seq) > (?2, ?3) ORDER BY recordedMs, seq LIMIT ?4)`;
 const owedSql = `SELECT o.recordedMs, a.id FROM (${owedOfKind(0)} UNION ALL ${owedOfKind(1)}) o
   JOIN audit a ON a.seq = o.seq ORDER BY o.recordedMs, o.seq LIMIT ?4`;
 
-/** The undelivered ones of an authority behind `after`, oldest first. */
+/** Returns the undelivered events of an authority after `after`, oldest first. */
 export function readOwed(
   statements: Statements,
   authority: string,

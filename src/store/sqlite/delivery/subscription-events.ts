@@ -1,9 +1,9 @@
-/** The events of Subscriptions: numbered inside the batch's transaction, read on the reading connection. */
+/** The numbered events of Subscriptions. Numbers are assigned inside the transaction of the batch. */
 import type { SubscriptionEvent } from '../../subscription-events.ts';
 import { limitClause } from '../connection/compiled-sql.ts';
 import { numberAt, type Statements, textAt } from '../connection/statements.ts';
 
-/** The number of each AuditEvent, the next ones for those that have none. */
+/** Returns the number of each AuditEvent. Those without one get the next numbers. */
 export function appendEvents(
   statements: Statements,
   subscriptionId: string,
@@ -23,7 +23,7 @@ export function appendEvents(
   });
 }
 
-/** A lower number than the one recorded changes nothing. */
+/** Records an acknowledgement. A lower number than the recorded one changes nothing. */
 export function acknowledgeEvents(statements: Statements, subscriptionId: string, through: number): void {
   statements.run(
     `INSERT INTO subscription_acknowledged VALUES (?, ?)

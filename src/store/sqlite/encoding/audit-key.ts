@@ -1,28 +1,28 @@
 /**
- * The keys under which an AuditEvent is found: one for each reference (`id/Type`, so that any type is a range), with a bit
- * for each search parameter that has it; one for each access label; and one that all events have, in the order of time.
+ * The search keys of an AuditEvent. Each reference is a key (`id/Type`, so that an id of any type is a range), with a bit for
+ * each search parameter that has it. Each access label is a key. All events share one key, whose rows are in order of time.
  */
 import type { AuditWrite } from '../../audit-write.ts';
 
-/** The reference parameters of AuditEvent; the bit of each in `audit_key.roles` and `audit.present`. */
+/** The bit of each reference parameter in `audit_key.roles` and `audit.present`. */
 export const auditRoles = { patient: 1, agent: 2, entity: 4 } as const;
 
-/** The key of all events. */
+/** The key that all events share. */
 export const everyAudit = '*';
 
 const labelPrefix = 'l:';
 
-/** The key of a literal reference. */
+/** Returns the key of a literal reference. */
 export function referenceKey(type: string, id: string): string {
   return `r:${id}/${type}`;
 }
 
-/** The key of an access label. */
+/** Returns the key of an access label. */
 export function labelKey(label: string): string {
   return `${labelPrefix}${label}`;
 }
 
-/** Whether a key is that of a label, or of all events: their rows in audit_key carry the event's codes. */
+/** Whether the rows of a key have the codes of the event: those of labels and of the shared key do. */
 export function carriesCodes(key: string): boolean {
   return !key.startsWith('r:');
 }
@@ -36,8 +36,8 @@ function keyOfReference(reference: string): string {
 
 const maxMembers = 5_000;
 
-/** `renderMember` of what stands in many events, kept. */
-function keepMembers(keyOf: (of: string) => string): (of: string) => string {
+/** Renders members and caches them, for keys that many events have. */
+function cacheMembers(keyOf: (of: string) => string): (of: string) => string {
   const members = new Map<string, string>();
   return (of) => {
     const known = members.get(of);
@@ -49,10 +49,10 @@ function keepMembers(keyOf: (of: string) => string): (of: string) => string {
   };
 }
 
-const labelMember = keepMembers(labelKey);
-const organizationMember = keepMembers(keyOfReference);
+const labelMember = cacheMembers(labelKey);
+const organizationMember = cacheMembers(keyOfReference);
 
-/** All keys with their roles as one JSON object, and which of the reference parameters have a value. */
+/** Returns all keys with their roles as one JSON object, and the bits of the reference parameters that have a value. */
 export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; readonly present: number } {
   const { patients, agents, entities, labels } = audit;
   const roles = new Map<string, number>();
@@ -73,9 +73,9 @@ export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; rea
   return { keys: `${keys}}`, present };
 }
 
-/** The keys of an event with their roles, as `renderAuditKeys` gives them. */
+/** Parses the keys that `renderAuditKeys` returns. */
 export function parseAuditKeys(keys: string): readonly (readonly [key: string, roles: number])[] {
-  // Members that no other event has make JSON.parse slow.
+  // JSON.parse is slow for objects whose member names are unique.
   if (keys.includes('\\')) return Object.entries(JSON.parse(keys) as Readonly<Record<string, number>>);
   const parsed: [string, number][] = [];
   const parts = keys.split('"');
@@ -85,7 +85,7 @@ export function parseAuditKeys(keys: string): readonly (readonly [key: string, r
   return parsed;
 }
 
-/** The access labels among the keys of an event, in the order in which they were given. */
+/** Returns the access labels among the keys of an event, in their original order. */
 export function labelsOf(keys: string): readonly string[] {
   return parseAuditKeys(keys).flatMap(([key]) => (key.startsWith(labelPrefix) ? [key.slice(labelPrefix.length)] : []));
 }

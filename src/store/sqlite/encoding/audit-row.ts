@@ -1,12 +1,9 @@
-/**
- * An AuditEvent on its way to the writer thread, as one text: that is copied from thread to thread at a fraction of the
- * price of a list of its columns.
- */
+/** Encodes an AuditEvent for the writer thread as one text, which is much cheaper to copy between threads than columns. */
 import type { AuditWrite } from '../../audit-write.ts';
 import { renderAuditKeys } from './audit-key.ts';
 import type { TextEncoder, TextRow } from './audit-text.ts';
 
-/** The columns of `audit` but its sequence number, and the rows of `audit_text` that the body needs besides. */
+/** The columns of `audit` without the sequence number, and the rows of `audit_text` that the body needs. */
 export interface AuditRow {
   readonly id: string;
   readonly recordedMs: number;
@@ -22,24 +19,24 @@ export interface AuditRow {
   readonly texts: readonly TextRow[];
 }
 
-/** Stands in no column: what is not JSON text there is an id or a code. */
+/** Occurs in no column: each is JSON text, a number, an id or a code. */
 const separator = '\u0002';
 
 export interface RenderedAudit {
   readonly row: string;
-  /** The rows of `audit_text` in it. */
+  /** The rows of `audit_text` in `row`. */
   readonly texts: readonly TextRow[];
 }
 
-/** What `parseAuditRow` takes. */
+/** Renders the text that `parseAuditRow` parses. */
 export function renderAuditRow(audit: AuditWrite, encoder: TextEncoder): RenderedAudit {
   const { id, recordedMs, type, subtype, action, outcome, deliverTo } = audit;
   const { keys, present } = renderAuditKeys(audit);
   const { body, texts } = encoder.encode(audit);
-  const told = deliverTo.length === 0 ? '[]' : JSON.stringify([...new Set(deliverTo)]);
+  const authorities = deliverTo.length === 0 ? '[]' : JSON.stringify([...new Set(deliverTo)]);
   const row =
     `${id}${separator}${recordedMs}${separator}${type}${separator}${subtype}${separator}${action}${separator}` +
-    `${outcome}${separator}${present}${separator}${keys}${separator}${body}${separator}${told}${separator}` +
+    `${outcome}${separator}${present}${separator}${keys}${separator}${body}${separator}${authorities}${separator}` +
     (texts.length === 0 ? '' : JSON.stringify(texts));
   return { row, texts };
 }

@@ -1,6 +1,6 @@
 /**
- * The stored form of an AuditEvent's text: texts that many events share are kept once, in audit_text, under the hash of
- * their content. JSON text has no control characters, so a mark never occurs in it by itself.
+ * The stored form of an AuditEvent's text. A text that many events share is stored once in audit_text, under the hash of its
+ * content; the body has a mark and the hash in its place. JSON text has no control characters, so the mark is unambiguous.
  */
 import { createHash } from 'node:crypto';
 import type { AuditWrite, SharedText } from '../../audit-write.ts';
@@ -13,18 +13,18 @@ export type TextRow = readonly [key: string, text: string];
 
 interface EncodedText {
   readonly body: string;
-  /** Rows that the body needs and that are not known to be in audit_text yet. */
+  /** Rows that the body needs and that may not be in audit_text yet. */
   readonly texts: readonly TextRow[];
 }
 
 export interface TextEncoder {
-  /** `pieces` where the event has them, else its whole text. */
+  /** Encodes `pieces` if the event has them, else its whole text. */
   encode(audit: Pick<AuditWrite, 'body' | 'pieces'>): EncodedText;
-  /** To be told of the rows of a unit once that is durable: they are not given out again. */
+  /** Call when the unit with these rows is durable, so that they are not written again. */
   confirm(texts: readonly TextRow[]): void;
 }
 
-/** 128 bits of SHA-256: the same text has the same key in every process. */
+/** Returns about 128 bits of SHA-256, so that a text has the same key in every process. */
 function textKey(text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, keyLength);
 }
@@ -34,7 +34,7 @@ interface KnownText {
   durable: boolean;
 }
 
-/** Starts with no text known to be stored. */
+/** Returns an encoder that does not yet know which texts are stored. */
 export function openTextEncoder(): TextEncoder {
   const known = new WeakMap<SharedText, KnownText>();
   const waiting = new Map<string, KnownText[]>();
@@ -71,7 +71,7 @@ export function openTextEncoder(): TextEncoder {
   };
 }
 
-/** The whole text of a stored body; `textOf` gives the text under a key. */
+/** Returns the whole text of a stored body. `textOf` returns the text of a key. */
 export function expandText(body: string, textOf: (key: string) => string): string {
   const [first = '', ...rest] = body.split(mark);
   return first + rest.map((part) => textOf(part.slice(0, keyLength)) + part.slice(keyLength)).join('');

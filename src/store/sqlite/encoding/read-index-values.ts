@@ -2,7 +2,7 @@ import type { IndexValue } from '../../../fhir/search/ast.ts';
 import { indexKind, labelParam } from '../connection/schema.ts';
 import { numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
 
-/** The searchable values of a current resource. */
+/** Returns the searchable values of a current resource. */
 export function readIndexValues(statements: Statements, type: string, id: string): readonly IndexValue[] {
   return statements
     .rows(

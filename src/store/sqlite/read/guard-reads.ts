@@ -1,4 +1,4 @@
-/** Reads on the main thread, with the failures of SQLite as the port has them. */
+/** Runs reads on the main thread and turns failures of SQLite into the faults of the port. */
 import { FhirFault } from '../../../fhir/fault.ts';
 import { storeUnavailable } from '../../store-unavailable.ts';
 import { sqliteFailure } from '../connection/sqlite-failure.ts';

@@ -1,12 +1,12 @@
-/** Reads one resource, or one version of it, on the reading connection. */
+/** Reads one resource, or one version of it. */
 import type { ReadResult, StoredResource } from '../../store.ts';
 import { listAt, numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
 import { labelsOf } from '../encoding/audit-key.ts';
 
-/** Gives the whole text of a stored AuditEvent. */
+/** Returns the whole text of a stored AuditEvent. */
 export type TextOf = (body: string) => string;
 
-/** The current version. */
+/** Returns the current version. */
 export function readResource(statements: Statements, textOf: TextOf, type: string, id: string): ReadResult {
   if (type === 'AuditEvent') return readAudit(statements, textOf, id);
   const row = statements.row(
@@ -18,7 +18,7 @@ export function readResource(statements: Statements, textOf: TextOf, type: strin
   return toReadResult(type, id, row);
 }
 
-/** Labels and revision are those of now when the version is the current one. */
+/** Returns one version. Its labels and revision are up to date if it is the current one. */
 export function readResourceVersion(
   statements: Statements,
   textOf: TextOf,
@@ -38,7 +38,7 @@ export function readResourceVersion(
   return toReadResult(type, id, row);
 }
 
-/** From the columns id, recordedMs, body, keys of audit. */
+/** Decodes a row with the columns id, recordedMs, body and keys of audit. */
 export function storedAudit(row: Row, textOf: TextOf): StoredResource {
   return {
     type: 'AuditEvent',

@@ -1,6 +1,8 @@
-/** Compiles a search plan over AuditEvents. One key drives in the order of time; the rest are probes of exact keys. */
+/**
+ * Compiles a search plan over AuditEvents. The rows of one key drive the query, in order of time. Each other clause probes
+ * exact keys.
+ */
 
-import { fault } from '../../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
 import { auditTokenSystems } from '../../audit-write.ts';
 import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
@@ -8,16 +10,17 @@ import { auditRoles, carriesCodes, everyAudit, labelKey, referenceKey } from '..
 import type { CompiledSearch } from './compile-search.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
 
-/** Lower drives first; the rank of a label, and what drives in its absence. */
+/** Rank of each reference parameter as driver; the lowest drives. */
 const driverRanks: Readonly<Record<string, number>> = { patient: 1, entity: 2, agent: 4 };
 const labelRank = 3;
+/** Rank of references whose ranges may be long. */
 const lastRank = 4;
 
-/** Columns of a page: recordedMs, seq. The only order is by time, with the sequence as tie-breaker. */
+/** The columns of a page are recordedMs and seq. The only order is by time, then by sequence number. */
 export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
   const descending = plan.sort[0]?.descending ?? true;
   if (plan.sort.some(({ param }) => param !== 'date' && param !== '_lastUpdated')) {
-    throw fault('not-supported', 'AuditEvents are sorted by date only.', { expression: ['_sort'] });
+    throw new TypeError('AuditEvents sort by `date` or `_lastUpdated` only.');
   }
   const driver = chooseDriver(plan.clauses);
   const driverKeys = driver === undefined ? undefined : exactKeys(driver);
@@ -50,8 +53,8 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
 }
 
 /**
- * The range of a label holds what the caller may see, and that of an agent may hold all that another authority does: it
- * drives only where no label narrows. The ranges of a patient and of a record are short.
+ * Returns the clause that drives. The ranges of a patient and of a record are short. The range of a label holds what the
+ * caller may see. The range of an agent may hold everything that another authority does, so it drives only without a label.
  */
 function chooseDriver(clauses: readonly SearchClause[]): SearchClause | undefined {
   if (clauses.some(({ kind }) => kind === 'id')) return undefined;
@@ -59,7 +62,7 @@ function chooseDriver(clauses: readonly SearchClause[]): SearchClause | undefine
   let bestRank = lastRank + 1;
   for (const clause of clauses) {
     const rank = rankOf(clause);
-    // Of several keys none gives the order of time: then what the caller may see is read, and never all that there is.
+    // Only a single key gives the order of time. Otherwise the label drives, so that only what the caller may see is read.
     if (rank >= bestRank || exactKeys(clause)?.length !== 1) continue;
     best = clause;
     bestRank = rank;
@@ -75,12 +78,12 @@ function rankOf(clause: SearchClause): number {
   return clause.any.some(isLong) ? lastRank : (driverRanks[clause.param] ?? lastRank + 1);
 }
 
-/** Whether it asks for a column of `audit` that stands in the rows of labels as well. */
+/** Whether the clause reads columns of `audit` that the rows of labels repeat. */
 function readsCodes(kind: SearchClause['kind']): boolean {
   return kind === 'token' || kind === 'missing';
 }
 
-/** The keys that the clause asks for; undefined when it is not a list of exact keys. */
+/** Returns the keys that the clause names, or undefined if it is not a list of exact keys. */
 function exactKeys(clause: SearchClause): readonly string[] | undefined {
   if (clause.kind === 'label') return [...new Set(clause.any.map(labelKey))];
   if (clause.kind !== 'reference') return undefined;
@@ -94,7 +97,7 @@ function exactKeys(clause: SearchClause): readonly string[] | undefined {
   return [...keys];
 }
 
-/** `codes`: the row that carries the event's codes. */
+/** Compiles one clause. `codes` is the alias of the row that has the codes of the event. */
 function condition(clause: SearchClause, codes: 'a' | 'd'): CompiledSql {
   switch (clause.kind) {
     case 'label':
@@ -120,7 +123,7 @@ function condition(clause: SearchClause, codes: 'a' | 'd'): CompiledSql {
   }
 }
 
-/** The event has one of these keys too. */
+/** The event also has one of these keys. */
 function someKey(keys: readonly string[], role: CompiledSql = { sql: '1', params: [] }): CompiledSql {
   return {
     sql: `EXISTS (SELECT 1 FROM audit_key k WHERE k.key IN (${keys.map(() => '?').join(', ')})
@@ -138,13 +141,13 @@ function instants(any: Extract<SearchClause, { kind: 'date' }>['any']): Compiled
   return { sql: `(${sql})`, params };
 }
 
-/** Some literal names no type: all keys of that id are one range. */
+/** Compiles references of which some name no type: all keys of such an id are one range. */
 function anyTypeCondition(param: string, any: readonly ReferenceValue[]): CompiledSql {
   const role = hasRole('k', param);
   const { sql, params } = anyOf(any, (value): CompiledSql => {
     if (value.kind === 'identifier') return nothing;
     if (value.type !== undefined) return { sql: 'k.key = ?', params: [referenceKey(value.type, value.id)] };
-    // '0' follows '/'.
+    // '0' is the character after '/', which separates id and type.
     return { sql: 'k.key >= ? AND k.key < ?', params: [referenceKey('', value.id), `r:${value.id}0`] };
   });
   return {

@@ -1,6 +1,6 @@
 /**
- * Compiles a history plan to SQL. History of one resource walks its versions; any other merges the ranges of
- * version_label, each newest first, so that a page costs what it holds and not what others have written.
+ * Compiles a history plan to SQL. History of one resource walks its versions. Any other history merges ranges of
+ * version_label, each newest first, so that the cost of a page does not depend on what others have written.
  */
 import type { HistoryPlan, HistoryScope } from '../../history.ts';
 import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
@@ -38,7 +38,7 @@ export function compileHistory(plan: HistoryPlan): CompiledHistory {
   };
 }
 
-/** The labels under whose ranges every version of the scope is found. */
+/** Returns the labels whose ranges together contain every version of the scope. */
 function keysOf({ now, written }: HistoryScope): string[] {
   return now.length === 0 ? [] : [...new Set([...now, ...written])];
 }
@@ -64,22 +64,22 @@ function compileInstance(plan: HistoryPlan, scope: HistoryScope, id: string): Co
   };
 }
 
-/** Access, then time; `timed` is the table whose index has the time. */
+/** Compiles the conditions of access and time. `timed` is the table whose index has the time. */
 function compileConditions({ sinceMs, at }: HistoryPlan, scope: HistoryScope, timed: 'k' | 'v'): CompiledSql {
-  const now = bears('r.labels', scope.now);
-  const told = (version: 'v' | 'later'): CompiledSql => {
-    const written = bears(`${version}.labels`, scope.written);
+  const now = hasLabel('r.labels', scope.now);
+  const included = (version: 'v' | 'later'): CompiledSql => {
+    const written = hasLabel(`${version}.labels`, scope.written);
     return { sql: `(${version}.version = r.version OR ${written.sql})`, params: written.params };
   };
-  const parts: CompiledSql[] = [now, told('v')];
+  const parts: CompiledSql[] = [now, included('v')];
   if (sinceMs !== undefined) parts.push({ sql: `${timed}.lastUpdatedMs >= ?`, params: [sinceMs] });
   if (at !== undefined) {
-    const later = told('later');
+    const later = included('later');
     parts.push(
       { sql: `${timed}.lastUpdatedMs < ?`, params: [at.endMs] },
       { sql: '(v.body IS NOT NULL OR v.lastUpdatedMs >= ?)', params: [at.startMs] },
       {
-        // The next version that is told decides: it is found at once, however many versions there are.
+        // Only the next included version matters. The index finds it directly, however many versions exist.
         sql: `coalesce((SELECT later.lastUpdatedMs FROM version later WHERE later.type = v.type AND later.id = v.id
           AND later.version > v.version AND ${later.sql} ORDER BY later.version LIMIT 1) > ?, 1)`,
         params: [...later.params, at.startMs],
@@ -89,7 +89,7 @@ function compileConditions({ sinceMs, at }: HistoryPlan, scope: HistoryScope, ti
   return { sql: parts.map(({ sql }) => ` AND ${sql}`).join(''), params: parts.flatMap(({ params }) => params) };
 }
 
-function bears(labels: string, any: readonly string[]): CompiledSql {
+function hasLabel(labels: string, any: readonly string[]): CompiledSql {
   const marks = any.map(() => '?').join(', ');
   return { sql: `EXISTS (SELECT 1 FROM json_each(${labels}) WHERE value IN (${marks}))`, params: any };
 }

@@ -1,6 +1,6 @@
 /**
- * Compiles a search plan over resources to SQL. The most selective clause drives through index_value_by_value, or the
- * primary key does; every other clause is a probe of the candidate's own rows.
+ * Compiles a search plan over resources to SQL. The most selective clause drives through index_value_by_value; if none can,
+ * the primary key does. Every other clause probes the rows of the candidate.
  */
 import { patientParameters } from '../../../fhir/patient-compartment.ts';
 import type { KeysetPosition, SearchClause, SearchPlan } from '../../../fhir/search/ast.ts';
@@ -10,8 +10,8 @@ import { anyOf, compileValues, instantCondition, oneOf, type ValueClause } from 
 
 export interface CompiledSearch {
   /**
-   * Columns id, version, revision, lastUpdatedMs, labels, versionRow, then one for each sort key; without sort keys, body.
-   * One row more than `limit`.
+   * Columns id, version, revision, lastUpdatedMs, labels, versionRow, then one for each sort key, or body without sort keys.
+   * Selects one row more than `limit`.
    */
   readonly page: CompiledSql;
   /** One column: the number of all matches. */
@@ -22,7 +22,7 @@ const columns = 'r.id, r.version, r.revision, r.lastUpdatedMs, r.labels, r.versi
 
 const body = '(SELECT v.body FROM version v WHERE v.row = r.versionRow)';
 
-/** Compiles the plan of any type but AuditEvent. */
+/** Compiles a plan of any type except AuditEvent. */
 export function compileSearch(plan: SearchPlan): CompiledSearch {
   const { from, id, where } = compileSource(plan);
   const sortColumns = plan.sort.map(({ param, descending }) => sortColumn(param, descending));
@@ -56,7 +56,7 @@ export function compileSearch(plan: SearchPlan): CompiledSearch {
 
 interface Source {
   readonly from: string;
-  /** The column whose order costs nothing. */
+  /** The id column whose order needs no sort. */
   readonly id: string;
   readonly where: CompiledSql;
 }
@@ -90,8 +90,9 @@ function drive(type: string, driver: ValueClause, joined: boolean): CompiledSql 
 const identifierRank = 2;
 
 /**
- * Lower drives first; undefined: it cannot drive. Before the one access label only what names one child or one plan: how
- * long a search takes would else tell how much is there that the caller may not see.
+ * Returns the rank of a clause as driver (the lowest drives), or undefined if it cannot drive. Only clauses that name one
+ * child or one plan rank before the single access label. Otherwise the duration of a search would reveal how much exists
+ * that the caller may not see.
  */
 function driverRank(clause: SearchClause): number | undefined {
   switch (clause.kind) {
@@ -128,12 +129,10 @@ function chooseDriver(clauses: readonly SearchClause[]): ValueClause | undefined
   return best;
 }
 
+/** Maximum number of values in a clause of a plan that reads few rows. */
 const maxFew = 16;
 
-/**
- * Whether the plan reads the rows of a few children or records only, whatever else the store holds. Each of them is one
- * probe of an index.
- */
+/** Whether the plan reads the rows of a few children or records only, each by one index probe, whatever the store holds. */
 export function readsFew({ type, clauses, total }: SearchPlan): boolean {
   return clauses.some((clause) => {
     if (!('any' in clause) || clause.any.length > maxFew) return false;
@@ -146,7 +145,7 @@ export function readsFew({ type, clauses, total }: SearchPlan): boolean {
   });
 }
 
-/** One value that a resource can have once only: the index then gives the ids in order and without repetition. */
+/** Whether a resource can have the value only once, so that the index returns ids in order and without repetition. */
 function givesEachIdOnce(clause: ValueClause): boolean {
   const [value] = clause.any;
   if (value === undefined || clause.any.length > 1) return false;
@@ -178,7 +177,7 @@ function probe(clause: SearchClause): CompiledSql {
   }
 }
 
-/** The rows of one resource lie side by side in the primary key; left to itself, SQLite would probe the other index. */
+/** Uses the primary key, where the rows of one resource are adjacent. SQLite would choose the other index. */
 function ownRow(condition: string): string {
   return `EXISTS (SELECT 1 FROM index_value x INDEXED BY sqlite_autoindex_index_value_1 WHERE x.type = r.type AND x.id = r.id AND ${condition})`;
 }
@@ -194,7 +193,7 @@ function sortColumn(param: string, descending: boolean): CompiledSql {
   };
 }
 
-/** The rows after a position, in an order with missing values last: greater at some key, equal at all before it. */
+/** Selects the rows after a position: later at one sort key and equal at all keys before it. Missing values come last. */
 function compileKeyset(plan: SearchPlan, after: KeysetPosition): CompiledSql {
   const alternatives: string[] = [];
   const params: (string | number | null)[] = [];

@@ -1,16 +1,16 @@
-/** One clause as a condition on a row of index_value (columns kind, v1, v2), by the rules of https://hl7.org/fhir/R4/search.html */
+/** Compiles a clause to a condition on a row of index_value (columns kind, v1, v2). https://hl7.org/fhir/R4/search.html */
 import type { DateValue, ReferenceValue, SearchClause, TokenValue } from '../../../fhir/search/ast.ts';
 import { asFolder } from '../../../fhir/search/matches.ts';
 import { afterAllThatStartWith } from '../../text-range.ts';
 import type { CompiledSql } from '../connection/compiled-sql.ts';
 import { indexKind, labelParam } from '../connection/schema.ts';
 
-/** The clauses that are answered by index_value. */
+/** Clauses on values in index_value. */
 export type ValueClause = Exclude<SearchClause, { kind: 'missing' | 'id' | 'last-updated' }>;
 
 export const nothing: CompiledSql = { sql: '0', params: [] };
 
-/** `param = ? AND kind = ? AND ...` over the alias `x`; a clause without values matches nothing. */
+/** Returns `param = ? AND kind = ? AND ...` over the alias `x`. A clause without values matches nothing. */
 export function compileValues(clause: ValueClause): CompiledSql {
   switch (clause.kind) {
     case 'token':
@@ -45,10 +45,10 @@ export function compileValues(clause: ValueClause): CompiledSql {
   }
 }
 
-/** More values are a list in one parameter: their number is then no part of the statement's text. */
+/** Maximum number of values in the statement. More are passed as one JSON list, so that few distinct statements exist. */
 const maxInText = 16;
 
-/** Equal to one of the values; `0` for none. */
+/** Returns the condition that the column equals one of the values, or `0` if there are none. */
 export function oneOf(column: string, values: readonly string[]): CompiledSql {
   if (values.length === 0) return nothing;
   if (values.length > maxInText) {
@@ -57,7 +57,7 @@ export function oneOf(column: string, values: readonly string[]): CompiledSql {
   return { sql: `${column} IN (${values.map(() => '?').join(', ')})`, params: values };
 }
 
-/** Several literal references to one type, as what chains come to. */
+/** Returns the ids if all values are literal references to one type, as resolved chains are, and there are several. */
 function sameTypeList(
   any: readonly ReferenceValue[],
 ): { readonly type: string; readonly ids: readonly string[] } | undefined {
@@ -68,7 +68,7 @@ function sameTypeList(
   return ids.length === any.length ? { type, ids } : undefined;
 }
 
-/** `(a OR b ...)`; `0` for no alternative. */
+/** Returns `(a OR b ...)`, or `0` if there are no values. */
 export function anyOf<T>(values: readonly T[], condition: (value: T) => CompiledSql): CompiledSql {
   const [first] = values;
   if (first === undefined) return nothing;
@@ -80,7 +80,7 @@ export function anyOf<T>(values: readonly T[], condition: (value: T) => Compiled
   };
 }
 
-/** A date value against the instant in `column`, whose interval is that millisecond. */
+/** Compares date values with the instant in `column`, which is an interval of one millisecond. */
 export function instantCondition(column: string): (value: DateValue) => CompiledSql {
   return ({ prefix, startMs, endMs }) => {
     switch (prefix) {

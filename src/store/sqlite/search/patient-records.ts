@@ -1,7 +1,7 @@
 /**
- * The records of patients, kept in memory: a search that names one patient is answered without reading the file, again
- * after a write too. Exact, because this process alone writes the file and says before and after each commit what it
- * writes: while a commit about a patient is under way, the file is read.
+ * Caches the records of patients, so that a search for one patient needs no read of the file, not even after a write. The
+ * cache is exact, because only this process writes the file and it announces each commit before and after. While a commit
+ * about a patient is in flight, searches for that patient read the file.
  */
 import type { IndexValue, SearchPlan } from '../../../fhir/search/ast.ts';
 import { type Candidate, searchInMemory } from '../../../fhir/search/search-in-memory.ts';
@@ -10,25 +10,26 @@ import type { ResourceWrite, RevisionGuard, WriteUnit } from '../../write-unit.t
 
 export type PatientRecord = Candidate<StoredResource>;
 
-/** Whose records of which type: `reference` is the literal reference to the patient, such as `Patient/9990000018`. */
+/** The records of one type for one patient. `reference` is literal, such as `Patient/9990000018`. */
 export interface RecordsOf {
   readonly type: string;
   readonly reference: string;
 }
 
 export interface PatientRecords {
-  /** What the plan finds; undefined: it is no first look at the records of one patient, or they are not to be kept. */
+  /** Returns undefined if the plan is not a search for one patient, or the records cannot be cached at present. */
   search(plan: SearchPlan): SearchResult | undefined;
-  /** To be told of each unit before it is written; the function it gives, of whether it was committed. */
+  /** Call before writing a unit. Returns a callback to call with the outcome. */
   begin(unit: WriteUnit): (committed: boolean) => void;
 }
 
 export const patientParam = 'patient';
-/** What a kept record takes beside its text: its values, for the greater part. */
+/** Estimated memory of a cached record apart from its text, mostly its values. */
 const overheadChars = 1_200;
+/** Maximum number of shared values. */
 const maxShared = 5_000;
 
-interface Kept {
+interface Cached {
   readonly records: PatientRecord[];
   chars: number;
 }
@@ -38,22 +39,22 @@ const keyOf = ({ type, reference }: RecordsOf): Key => `${type} ${reference}`;
 const nameOf = ({ type, id }: { readonly type: string; readonly id: string }): string => `${type}/${id}`;
 
 /**
- * `load` gives all current records of a type that refer to the patient, or undefined when they are too many. Kept are
- * records of up to `maxChars` characters; the patients looked up first go first.
+ * Caches records of up to `maxChars` characters in total; the patients looked up earliest are dropped first. `load` returns
+ * all current records of a type that refer to the patient, or undefined if there are too many.
  */
 export function openPatientRecords(
   load: (of: RecordsOf) => readonly PatientRecord[] | undefined,
   maxChars: number,
 ): PatientRecords {
-  const kept = new Map<Key, Kept>();
-  /** Under which key a kept record stands, by its `type/id`. */
+  const cached = new Map<Key, Cached>();
+  /** The key of each cached record, by its `type/id`. */
   const keyOfRecord = new Map<string, Key>();
-  /** Keys, and names of records, that commits under way are about, with how many they are. */
-  const underWay = new Map<string, number>();
+  /** Number of commits in flight about each key and each `type/id`. */
+  const inFlight = new Map<string, number>();
   const shared = new Map<string, IndexValue>();
   let chars = 0;
 
-  /** Most values are the same in many records. */
+  /** Returns one object for equal values, because most values occur in many records. */
   const share = (value: IndexValue): IndexValue => {
     const text = JSON.stringify(value);
     const known = shared.get(text);
@@ -64,18 +65,18 @@ export function openPatientRecords(
   };
 
   const drop = (key: Key): void => {
-    const entry = kept.get(key);
+    const entry = cached.get(key);
     if (entry === undefined) return;
-    kept.delete(key);
+    cached.delete(key);
     chars -= entry.chars;
     for (const { resource } of entry.records) keyOfRecord.delete(nameOf(resource));
   };
 
-  const resize = (entry: Kept, by: number): void => {
+  const resize = (entry: Cached, by: number): void => {
     entry.chars += by;
     chars += by;
     while (chars > maxChars) {
-      const oldest = kept.keys().next().value;
+      const oldest = cached.keys().next().value;
       if (oldest === undefined) return;
       drop(oldest);
     }
@@ -84,9 +85,9 @@ export function openPatientRecords(
   const sizeOf = (record: PatientRecord | undefined): number =>
     record === undefined ? 0 : record.resource.body.length + overheadChars;
 
-  const indexOf = (entry: Kept, id: string): number => entry.records.findIndex(({ resource }) => resource.id === id);
+  const indexOf = (entry: Cached, id: string): number => entry.records.findIndex(({ resource }) => resource.id === id);
 
-  const put = (key: Key, entry: Kept, { resource, values }: PatientRecord): void => {
+  const put = (key: Key, entry: Cached, { resource, values }: PatientRecord): void => {
     const record = { resource, values: values.map(share) };
     const at = indexOf(entry, resource.id);
     const before = entry.records[at];
@@ -95,7 +96,7 @@ export function openPatientRecords(
     resize(entry, sizeOf(record) - sizeOf(before));
   };
 
-  const remove = (entry: Kept, { resource }: PatientRecord): void => {
+  const remove = (entry: Cached, { resource }: PatientRecord): void => {
     const [record] = entry.records.splice(indexOf(entry, resource.id), 1);
     keyOfRecord.delete(nameOf(resource));
     resize(entry, -sizeOf(record));
@@ -104,40 +105,40 @@ export function openPatientRecords(
   const keep = (of: RecordsOf, records: readonly PatientRecord[]): void => {
     const key = keyOf(of);
     const names = records.map(({ resource }) => nameOf(resource));
-    if (underWay.has(key) || names.some((name) => underWay.has(name))) return;
-    // One about two patients would have to be changed under both.
+    if (inFlight.has(key) || names.some((name) => inFlight.has(name))) return;
+    // A record about two patients would have to be updated under both keys, so it is not cached.
     if (names.some((name) => keyOfRecord.has(name)) || records.some(({ values }) => keysOf(of.type, values).length > 1))
       return;
     if (records.reduce((sum, record) => sum + sizeOf(record), overheadChars) > maxChars) return;
-    const entry: Kept = { records: [], chars: 0 };
-    kept.set(key, entry);
+    const entry: Cached = { records: [], chars: 0 };
+    cached.set(key, entry);
     resize(entry, overheadChars);
     for (const record of records) put(key, entry, record);
   };
 
-  const findKept = (name: string): { key: Key; entry: Kept } | undefined => {
+  const findCached = (name: string): { key: Key; entry: Cached } | undefined => {
     const key = keyOfRecord.get(name);
-    const entry = key === undefined ? undefined : kept.get(key);
+    const entry = key === undefined ? undefined : cached.get(key);
     return key === undefined || entry === undefined ? undefined : { key, entry };
   };
 
   const applyWrite = (write: ResourceWrite): void => {
     const { type, id, version, lastUpdatedMs, body, labels, index } = write;
-    const old = findKept(nameOf(write));
+    const old = findCached(nameOf(write));
     const before = old?.entry.records.find(({ resource }) => resource.id === id);
     if (old !== undefined && before !== undefined) remove(old.entry, before);
     if (body === null) return;
     const keys = keysOf(type, index);
     const [key = ''] = keys;
-    const entry = kept.get(key);
-    // The revision of what was deleted before is not known here.
+    const entry = cached.get(key);
+    // The revision of a resource that was deleted and is created again is not known here.
     const revision = before !== undefined ? before.resource.revision + 1 : version === 1 ? 1 : undefined;
     if (entry === undefined || keys.length > 1 || revision === undefined) for (const each of keys) drop(each);
     else put(key, entry, { resource: { type, id, version, lastUpdatedMs, body, labels, revision }, values: index });
   };
 
   const applyGuard = (guard: RevisionGuard): void => {
-    const found = findKept(nameOf(guard));
+    const found = findCached(nameOf(guard));
     const record = found?.entry.records.find(({ resource }) => resource.id === guard.id);
     if (found === undefined || record === undefined) return;
     const { expectRevision, labels = record.resource.labels } = guard;
@@ -155,12 +156,11 @@ export function openPatientRecords(
       const of = onePatient(plan);
       if (of === undefined) return undefined;
       const key = keyOf(of);
-      if (underWay.has(key)) return undefined;
-      const entry = kept.get(key);
+      if (inFlight.has(key)) return undefined;
+      const entry = cached.get(key);
       if (entry !== undefined) {
         const found = searchInMemory(plan, entry.records);
-        // Where nothing is shown, its time must not tell that something is kept: the file is asked as for a child of whom
-        // nothing is known.
+        // Do the same database read if the result is empty, so that timing does not reveal that a record exists.
         if ((found.total ?? found.matches.length) === 0) load({ type: of.type, reference: `${of.reference}.` });
         return found;
       }
@@ -171,12 +171,12 @@ export function openPatientRecords(
     },
     begin(unit) {
       const names = about(unit);
-      for (const name of names) underWay.set(name, (underWay.get(name) ?? 0) + 1);
+      for (const name of names) inFlight.set(name, (inFlight.get(name) ?? 0) + 1);
       return (committed) => {
         for (const name of names) {
-          const left = (underWay.get(name) ?? 1) - 1;
-          if (left === 0) underWay.delete(name);
-          else underWay.set(name, left);
+          const left = (inFlight.get(name) ?? 1) - 1;
+          if (left === 0) inFlight.delete(name);
+          else inFlight.set(name, left);
         }
         if (!committed) return;
         const written = new Set(unit.writes.map(nameOf));
@@ -187,7 +187,7 @@ export function openPatientRecords(
   };
 }
 
-/** The keys under which a resource with these values belongs. */
+/** Returns the keys of a resource with these values. */
 function keysOf(type: string, values: readonly IndexValue[]): readonly Key[] {
   const keys = new Set<Key>();
   for (const value of values) {
@@ -197,7 +197,7 @@ function keysOf(type: string, values: readonly IndexValue[]): readonly Key[] {
   return [...keys];
 }
 
-/** Whose records the plan selects from; undefined: the plan is of another kind. */
+/** Returns the patient whose records the plan selects from, or undefined if it does not name exactly one. */
 function onePatient({ type, clauses }: SearchPlan): RecordsOf | undefined {
   if (type === 'AuditEvent') return undefined;
   for (const clause of clauses) {

@@ -4,10 +4,10 @@ import { compileSearch } from './compile-search.ts';
 import { type PatientRecord, patientParam, type RecordsOf } from './patient-records.ts';
 import { resourceMatch } from './run-search.ts';
 
-/** Records of one patient beyond this are not kept in memory. */
+/** Maximum number of cached records of one patient. */
 const maxRecords = 64;
 
-/** All current records of a type that refer to the patient, of one moment; undefined when they are too many. */
+/** Returns all current records of a type that refer to the patient, from one snapshot; undefined if there are too many. */
 export function readPatientRecords(
   statements: Statements,
   { type, reference }: RecordsOf,

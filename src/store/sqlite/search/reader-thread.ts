@@ -1,4 +1,4 @@
-/** The thread that runs the searches that may take long, so that they do not block the event loop. */
+/** The thread that runs searches that may take long, so that they do not block the event loop. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ConnectionOptions, openConnection } from '../connection/connection.ts';
 import { sqliteFailure } from '../connection/sqlite-failure.ts';

@@ -3,7 +3,7 @@ import type { HistoryEntry, HistoryPlan, HistoryResult } from '../../history.ts'
 import { numberAt, type Row, type Statements, textAt } from '../connection/statements.ts';
 import { compileHistory } from './compile-history.ts';
 
-/** Page and total are of the same moment. */
+/** Reads page and total from one snapshot. */
 export function runHistory(statements: Statements, plan: HistoryPlan): HistoryResult {
   const { page, count } = compileHistory(plan);
   statements.run('BEGIN');

@@ -6,7 +6,7 @@ import { storedAudit, type TextOf } from '../read/read-resource.ts';
 import { compileAuditSearch } from './compile-audit-search.ts';
 import { type CompiledSearch, compileSearch } from './compile-search.ts';
 
-/** Page and total are of the same moment. */
+/** Reads page and total from one snapshot. */
 export function runSearch(statements: Statements, textOf: TextOf, plan: SearchPlan): SearchResult {
   const audits = plan.type === 'AuditEvent';
   const compiled = audits ? compileAuditSearch(plan) : compileSearch(plan);
@@ -50,7 +50,7 @@ function position(plan: SearchPlan, row: Row): KeysetPosition {
 
 const resourceColumns = 6;
 
-/** From the columns of `CompiledSearch.page`. */
+/** Decodes a row with the columns of `CompiledSearch.page`. */
 export function resourceMatch(statements: Statements, plan: SearchPlan, row: Row): StoredResource {
   return {
     type: plan.type,
@@ -63,7 +63,7 @@ export function resourceMatch(statements: Statements, plan: SearchPlan, row: Row
   };
 }
 
-/** After sorting: the texts of what is not on the page are not read. */
+/** Called after sorting, so that only the texts of the page are read. */
 function readBody(statements: Statements, versionRow: number): string {
   const found = statements.row('SELECT body FROM version WHERE row = ?', versionRow);
   if (found === undefined) throw new Error('a current version has no row');

@@ -1,7 +1,7 @@
 /**
- * The way to the reader thread. It answers one search after the other, those of different access labels in turn, so that
- * nobody waits for all that another one asks for; what was committed before a search was handed over is in its result,
- * because its statement begins later. Of each label a bounded number waits.
+ * Sends searches to the reader thread, which runs one at a time. Access labels alternate, so that one caller's searches do
+ * not hold up those of another; the number waiting for each label is bounded. A search sees everything committed before it
+ * was submitted, because its statement begins later.
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../../fhir/fault.ts';
@@ -23,11 +23,11 @@ export type ReaderReply =
   | { readonly kind: 'failed'; readonly failure: SqliteFailure; readonly message: string };
 
 export interface SearchThread {
-  /** Throws FhirFault `transient` when too many wait or the store is closed, `exception` when the search is wrong. */
+  /** Rejects with FhirFault `transient` if too many wait or the store is closed, `exception` if the search is wrong. */
   search(plan: SearchPlan): Promise<SearchResult>;
   /** As `search`. */
   history(plan: HistoryPlan): Promise<HistoryResult>;
-  /** Takes nothing more; what waits is refused. */
+  /** Rejects waiting and new searches, and ends the thread. */
   close(): Promise<void>;
 }
 
@@ -37,9 +37,10 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** Maximum number of searches waiting for each label. */
 const maxWaiting = 200;
 
-/** Starts the thread. `onLost` is called once when it ends by itself or finds the database damaged. */
+/** Starts the thread. Calls `onLost` once if it ends unexpectedly or finds the database damaged. */
 export function openSearchThread(file: string, onLost: (error: Error) => void): Promise<SearchThread> {
   const connection: ConnectionOptions = { file, use: 'read' };
   const worker = new Worker(new URL('./reader-thread.ts', import.meta.url), { workerData: connection });
@@ -50,17 +51,17 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
   let running: Waiting | undefined;
 
   const runNext = (): void => {
-    const [turn] = waiting;
-    running = turn?.[1].shift();
-    if (turn !== undefined) {
-      const [label, others] = turn;
+    const [next] = waiting;
+    running = next?.[1].shift();
+    if (next !== undefined) {
+      const [label, others] = next;
       waiting.delete(label);
       if (others.length > 0) waiting.set(label, others);
     }
     if (running !== undefined) worker.postMessage(running.plan satisfies ReaderRequest);
   };
 
-  const refuseAll = (): void => {
+  const rejectAll = (): void => {
     const all = [running, ...[...waiting.values()].flat()].filter((each) => each !== undefined);
     running = undefined;
     waiting.clear();
@@ -71,7 +72,7 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
     if (state === 'closed') return;
     const wasOpening = state === 'opening';
     state = 'closed';
-    refuseAll();
+    rejectAll();
     if (wasOpening) opened.reject(error);
     else onLost(error);
   };
@@ -89,13 +90,13 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
   };
 
   const thread: SearchThread = {
-    // The thread answers a plan with the result of its kind.
+    // The thread replies with the result type of the plan.
     search: (plan) => submit(plan) as Promise<SearchResult>,
     history: (plan) => submit(plan) as Promise<HistoryResult>,
     close() {
       if (state === 'open') {
         state = 'closed';
-        refuseAll();
+        rejectAll();
         worker.postMessage('close' satisfies ReaderRequest);
       }
       return ended.promise;
@@ -126,7 +127,7 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
   return opened.promise;
 }
 
-/** Whose search it is; one of no label is the server's own. */
+/** Returns the access label of the caller, or '' for a search by the server itself. */
 function labelOf(plan: Plan): string {
   if ('scopes' in plan) return plan.scopes[0]?.now[0] ?? '';
   for (const clause of plan.clauses) if (clause.kind === 'label') return clause.any[0] ?? '';

@@ -1,4 +1,4 @@
-/** Whether a unit's preconditions hold, by reading only: a refused unit never needs to be undone. */
+/** Checks the preconditions of a unit by reads only, so that a refused unit never needs a rollback. */
 import type { CommitResult, RevisionGuard } from '../../write-unit.ts';
 import { numberAt, type Statements, textAt } from '../connection/statements.ts';
 import type { AuditRow } from '../encoding/audit-row.ts';
@@ -6,7 +6,7 @@ import type { WriteRow } from './unit-op.ts';
 
 export type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
 
-/** The current version and revision of a resource; zeros when it never existed. */
+/** The current version and revision of a resource; both 0 if it never existed. */
 interface Current {
   readonly version: number;
   readonly revision: number;
@@ -14,7 +14,7 @@ interface Current {
 
 const never: Current = { version: 0, revision: 0 };
 
-/** The revision that each written resource had, by `type/id`, or why the unit is refused. */
+/** The previous revision of each written resource by `type/id`, or the refusal. */
 export type Check =
   | { readonly kind: 'holds'; readonly revisions: ReadonlyMap<string, number> }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
@@ -44,12 +44,12 @@ export function checkUnit(
   return refusal === undefined ? { kind: 'holds', revisions } : { kind: 'refused', refusal };
 }
 
-/** `type/id`: neither holds a slash. */
+/** Returns `type/id`. Neither part contains a slash. */
 export function resourceKey(type: string, id: string): string {
   return `${type}/${id}`;
 }
 
-/** An AuditEvent id that is there already; undefined when all are new. */
+/** Returns the refusal for an AuditEvent whose id exists, or undefined if all are new. */
 export function checkAuditIds(statements: Statements, audits: readonly AuditRow[]): Refusal | undefined {
   for (const [index, { id }] of audits.entries()) {
     const known = statements.row('SELECT 1 FROM audit WHERE id = ?', id) !== undefined;
@@ -85,7 +85,7 @@ function checkUniqueKeys(
       claimed.set(key, id);
       const holder = statements.row('SELECT type, id FROM unique_key WHERE key = ?', key);
       if (holder === undefined) continue;
-      // A resource that is written too gives up its old keys in this very unit.
+      // If the unit also writes the holder, the holder gives up its old keys.
       if (!written.has(resourceKey(textAt(holder, 0), textAt(holder, 1))))
         return duplicate(type, id, textAt(holder, 1));
     }
@@ -97,7 +97,7 @@ function refused(reason: 'version-conflict', type: string, id: string): Check {
   return { kind: 'refused', refusal: { kind: 'refused', reason, type, id } };
 }
 
-/** What is refused because its id or one of its unique keys is taken. */
+/** Returns the refusal of a write whose id or unique key is taken. */
 export function duplicate(type: string, id: string, existingId: string): Refusal {
   return { kind: 'refused', reason: 'duplicate-key', type, id, existingId };
 }

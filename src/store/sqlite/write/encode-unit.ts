@@ -1,4 +1,4 @@
-/** A write unit as the writer thread takes it: index values as rows, conditions compiled. */
+/** Encodes a write unit for the writer thread: index values become rows, conditions are compiled. */
 import type { IndexValue } from '../../../fhir/search/ast.ts';
 import type { ResourceWrite, WriteUnit } from '../../write-unit.ts';
 import { indexKind } from '../connection/schema.ts';
@@ -9,11 +9,11 @@ import type { IndexRow, UnitOp, WriteRow } from './unit-op.ts';
 
 export interface EncodedUnit {
   readonly op: string | UnitOp;
-  /** The shared texts that it brings. */
+  /** The shared texts in `op`. */
   readonly texts: readonly TextRow[];
 }
 
-/** Throws TypeError for an AuditEvent among `writes`: those go in `audits`, and nowhere else. */
+/** Throws TypeError if `writes` contains an AuditEvent; those belong in `audits`. */
 export function encodeUnit({ writes, guards, audits }: WriteUnit, encoder: TextEncoder): EncodedUnit {
   const [first] = audits;
   if (first !== undefined && audits.length === 1 && writes.length === 0 && guards.length === 0) {

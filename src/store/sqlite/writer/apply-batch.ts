@@ -1,7 +1,7 @@
 /**
- * Group commit: one transaction, so one fsync, for all operations that waited. Operations check before they change
- * anything, so the fast way needs no savepoints; when something throws, the batch is undone and done again with a
- * savepoint for each operation, so that a bad one fails alone.
+ * Group commit: one transaction, and so one fsync, for all waiting operations. Operations check before they change anything,
+ * so the first try needs no savepoints. If one throws, the batch is rolled back and applied again with a savepoint for each
+ * operation, so that only the bad one fails.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { openAuditIndex } from '../audit-index/index-audits.ts';
@@ -18,37 +18,38 @@ import { openTexts } from '../encoding/read-text.ts';
 import { type AuditSequence, applyUnit } from '../write/apply-unit.ts';
 import type { OpFailure, OpResult, WriteOp } from './write-op.ts';
 
-/** `lost`: SQLite reported an I/O error or a damaged file; whether the batch is in the file is unknown. */
+/** `lost`: SQLite reported an I/O error or a damaged file. The batch may or may not be in the file. */
 type BatchOutcome =
   | { readonly kind: 'done'; readonly results: readonly OpResult[] }
   | { readonly kind: 'lost'; readonly message: string };
 
+/** How often expired single-use keys are deleted. */
 const purgeIntervalMs = 60_000;
-/** An `index-step` operation queues the deliveries of so many AuditEvents at least. */
+/** Minimum number of AuditEvents whose deliveries an `index-step` operation queues. */
 const enoughQueued = 1_024;
 
 export interface Batches {
   /** Applies one batch durably. */
   apply(ops: readonly WriteOp[]): BatchOutcome;
-  /** How many AuditEvents have no search keys yet, at most. */
+  /** Returns the number of AuditEvents without search keys, or slightly more. */
   unindexed(): number;
-  /** Whether an `index-step` operation has search keys to gather or to write. */
+  /** Whether an `index-step` operation has search keys to gather or write. */
   isStepDue(): boolean;
 }
 
-/** Batches on the one connection that writes. `nowMs` never goes backwards. */
+/** Applies batches on the connection that writes. `nowMs` never goes backwards. */
 export function openBatches(db: DatabaseSync, nowMs = (): number => performance.now()): Batches {
   const statements = openStatements(db);
   const last = statements.row('SELECT coalesce(max(seq), 0) FROM audit');
   const index = openAuditIndex(statements, nowMs);
   let indexed = index.indexed();
-  // What was undone may have taken numbers that were counted as indexed.
+  // A rolled-back batch may have used numbers that are recorded as indexed or queued.
   const sequence: AuditSequence = {
     next: Math.max(last === undefined ? 0 : numberAt(last, 0), indexed, readProgress(statements, 'queued')) + 1,
   };
   const counts = buildDeliveryCounts(statements);
   const textOf = openTexts(statements);
-  /** Up to which AuditEvent all are committed. */
+  /** Sequence number of the last committed AuditEvent. */
   let committed = sequence.next - 1;
   let purgedMs = Number.NEGATIVE_INFINITY;
 
@@ -117,7 +118,7 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
     } catch (error) {
       const failure = sqliteFailure(error);
       if (failure === 'lost') return lost(error);
-      // The whole busy timeout has been waited for already.
+      // The busy timeout has already passed, so trying again would wait as long.
       if (failure === 'busy') return { kind: 'done', results: ops.map(() => failed(failure, error)) };
     }
     try {
@@ -149,7 +150,7 @@ function applyAlone(statements: Statements, apply: () => OpResult): OpResult {
     return result;
   } catch (error) {
     const failure = sqliteFailure(error);
-    // SQLite may have undone the whole transaction: then no operation of this batch is applied.
+    // If SQLite has rolled back the whole transaction, no operation of the batch is applied.
     if (failure === 'lost' || !statements.db.isTransaction) throw error;
     statements.run('ROLLBACK TO op');
     statements.run('RELEASE op');

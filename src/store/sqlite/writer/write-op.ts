@@ -1,4 +1,4 @@
-/** What the main thread asks of the writer thread and what it answers: cheap to copy, so arrays rather than objects. */
+/** Requests to the writer thread and its replies. Operations are arrays, because they are cheaper to copy than objects. */
 
 import type { ClaimedDelivery, DeliveryBreach, RequeueOf, Settlement } from '../../delivery-queue.ts';
 import type { CommitResult } from '../../write-unit.ts';
@@ -6,7 +6,7 @@ import type { IndexProgress } from '../audit-index/index-barrier.ts';
 import type { UnitOp } from '../write/unit-op.ts';
 
 export type WriteOp =
-  /** A unit of one AuditEvent and nothing else, which most are: its row. */
+  /** The row of an AuditEvent, for a unit that holds nothing else. Most units are of this kind. */
   | string
   | UnitOp
   | readonly ['once', key: string, expiresAtMs: number, nowMs: number]
@@ -17,28 +17,25 @@ export type WriteOp =
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number]
-  /**
-   * Does a part of what makes AuditEvents searchable: those up to a sequence number, or else all that are committed now; the
-   * last part queues deliveries too.
-   */
+  /** Indexes the next chunk, up to `upTo` or the last committed AuditEvent. The last chunk also queues deliveries. */
   | readonly ['index', upTo: number | undefined]
-  /** Queues the deliveries of every AuditEvent so far. */
+  /** Queues the deliveries of every committed AuditEvent. */
   | readonly ['queue']
-  /** Does a part of the index, and queues deliveries where enough wait. */
+  /** Indexes a small chunk, and queues deliveries if enough are waiting. */
   | readonly ['index-step'];
 
-/** `failed`: this operation alone changed nothing, and why. */
+/** The reason why this operation failed. It changed nothing; others in the batch are not affected. */
 export interface OpFailure {
   readonly failed: 'full' | 'busy' | 'rejected';
   readonly message: string;
 }
 
-/** Whether it is what `index` answers. */
+/** Whether the result is that of an `index` operation. */
 export function isIndexProgress(result: OpResult | undefined): result is IndexProgress {
   return typeof result === 'object' && 'indexed' in result;
 }
 
-/** true: done (committed, first use, settled, ...); false: not (used before, stale); a number: how many. */
+/** true: it took effect (committed, first use, settled); false: it did not (used before, stale); a number: the count. */
 export type OpResult =
   | boolean
   | number
@@ -53,6 +50,6 @@ export type WriterRequest = { readonly kind: 'batch'; readonly ops: readonly Wri
 export type WriterReply =
   | { readonly kind: 'opened' }
   | { readonly kind: 'done'; readonly results: readonly OpResult[] }
-  /** Nothing more can be written by this process. */
+  /** This process can write nothing more. */
   | { readonly kind: 'lost'; readonly message: string }
   | { readonly kind: 'closed' };

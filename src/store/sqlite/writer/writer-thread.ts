@@ -1,4 +1,4 @@
-/** The one thread that writes, so that a slow fsync never blocks the event loop. */
+/** The only thread that writes, so that a slow fsync does not block the event loop. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { openIndexScheduler } from '../audit-index/index-scheduler.ts';
 import { assertDurable, type ConnectionOptions, openConnection } from '../connection/connection.ts';
@@ -13,7 +13,7 @@ const reply = (message: WriterReply): void => port.postMessage(message);
 const db = openConnection(workerData as ConnectionOptions);
 openSchema(db);
 assertDurable(db);
-// The folder is locked by this process, so whoever held these leases is gone: after kill -9 nothing waits for their end.
+// This process holds the lock of the folder, so the holders of these leases have ended. Do not wait for their expiry.
 db.exec('UPDATE delivery SET ready = 1, leaseToken = NULL WHERE leaseToken IS NOT NULL');
 const batches = openBatches(db);
 const scheduler = openIndexScheduler(
@@ -30,16 +30,16 @@ const scheduler = openIndexScheduler(
       return () => clearTimeout(timer);
     },
     soon(run) {
-      const turn = setImmediate(run);
-      return () => clearImmediate(turn);
+      const immediate = setImmediate(run);
+      return () => clearImmediate(immediate);
     },
   },
 );
 
-/** After an I/O error nothing is written any more: what the file holds is known only when it is opened again. */
+/** True after an I/O error. Nothing more is written, because the state of the file is unknown until it is opened again. */
 let isLost = false;
 
-/** One batch is one transaction. */
+// One batch is one transaction.
 port.on('message', (request: WriterRequest) => {
   if (isLost) return;
   if (request.kind === 'close') {
@@ -52,7 +52,7 @@ port.on('message', (request: WriterRequest) => {
   if (!isLost) scheduler.batchDone();
 });
 
-/** Undefined: nothing can be written any more. */
+/** Applies one operation. Returns undefined if nothing can be written any more. */
 function apply(op: WriteOp): OpResult | undefined {
   if (isLost) return undefined;
   const outcome = batches.apply([op]);
@@ -62,7 +62,7 @@ function apply(op: WriteOp): OpResult | undefined {
   return undefined;
 }
 
-/** A part of the index up to an event, or up to the last; undefined: no more is left, or it failed. */
+/** Indexes the next chunk. Returns the `upTo` of the next call, or undefined if nothing is left or it failed. */
 function indexRest(upTo: number | undefined): number | undefined {
   const progress = apply(['index', upTo]);
   if (!isIndexProgress(progress)) return undefined;

@@ -1,6 +1,6 @@
 /**
- * The way to the writer thread. What comes in while it works is its next batch: the busier the store, the larger the
- * batches, and the fewer fsyncs and messages for each commit.
+ * Sends operations to the writer thread. Those submitted while it works form the next batch. A busier store has larger
+ * batches, and so fewer fsyncs and messages for each commit.
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../../fhir/fault.ts';
@@ -10,11 +10,11 @@ import type { OpFailure, OpResult, WriteOp, WriterReply, WriterRequest } from '.
 
 export interface Writer {
   /**
-   * Durable when it resolves. Throws FhirFault `transient` when the store cannot take it, `exception` when it is wrong. A
-   * function is called when the operation is handed over: many are then encoded one after the other.
+   * Durable when it resolves. Rejects with FhirFault `transient` if the store cannot take the operation, `exception` if it is
+   * wrong. A function is called when its batch is sent, so that the operations of a batch are encoded together.
    */
   submit(op: WriteOp | (() => WriteOp)): Promise<Exclude<OpResult, OpFailure>>;
-  /** Takes nothing more, finishes what waits, checkpoints and ends the thread. */
+  /** Rejects new operations, applies those waiting, checkpoints and ends the thread. */
   close(): Promise<void>;
 }
 
@@ -24,10 +24,11 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** Maximum number of operations waiting or sent. */
 const maxUnanswered = 10_000;
 /**
- * While the thread writes one batch the next lies ready, as soon as it is a full one: so the thread need not wait for this
- * side, nor all answers for one fsync. A smaller one waits for the answer, and for those that will be written with it.
+ * A full batch is sent while the thread still writes the previous one, so that the thread never waits for the main thread. A
+ * smaller batch waits for the reply, and collects more operations meanwhile.
  */
 const maxBatchesInFlight = 2;
 const fullBatch = 32;
@@ -37,8 +38,8 @@ const isReady = (waiting: number, inFlight: number): boolean =>
   inFlight === 0 ? waiting > 0 : inFlight < maxBatchesInFlight && waiting >= fullBatch;
 
 /**
- * Starts the thread. `onLost` is called once if it can write no more; from then on every submit is refused. `onBatch` is
- * told how many operations each transaction held.
+ * Starts the thread. Calls `onLost` once if it can write no more; every later submit is then rejected. Calls `onBatch` with
+ * the number of operations in each transaction.
  */
 export function openWriter(
   connection: ConnectionOptions,
@@ -49,8 +50,9 @@ export function openWriter(
   const opened = Promise.withResolvers<Writer>();
   const closed = Promise.withResolvers<void>();
   let state: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
-  /** Not yet sent, and sent but not answered, each in the order of submission. */
+  /** Operations not yet sent, in order of submission. */
   let waiting: Waiting[] = [];
+  /** Batches sent and not answered, in order. */
   const inFlight: Waiting[][] = [];
   let scheduled = false;
 
@@ -113,7 +115,7 @@ export function openWriter(
         return;
       case 'done': {
         const answered = inFlight.shift() ?? [];
-        // The thread goes on before its answers are told.
+        // Send the next batch before settling this one, so that the thread is not idle.
         sendWaiting();
         for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index]);
         onBatch?.(answered.length);
@@ -132,7 +134,7 @@ export function openWriter(
   return opened.promise;
 }
 
-/** What can be encoded; the others are told why not. */
+/** Encodes a batch. Rejects operations that cannot be encoded. */
 function encode(batch: readonly Waiting[]): { readonly batch: Waiting[]; readonly ops: readonly WriteOp[] } {
   const encoded: Waiting[] = [];
   const ops: WriteOp[] = [];
@@ -141,7 +143,7 @@ function encode(batch: readonly Waiting[]): { readonly batch: Waiting[]; readonl
       ops.push(typeof waiter.op === 'function' ? waiter.op() : waiter.op);
       encoded.push(waiter);
     } catch (error) {
-      waiter.reject(error instanceof Error ? error : new Error('the operation could not be encoded'));
+      waiter.reject(error instanceof Error ? error : new Error('The operation could not be encoded.'));
     }
   }
   return { batch: encoded, ops };
