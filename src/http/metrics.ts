@@ -11,7 +11,7 @@ export function registerRequestMetrics(registry: Registry): ObserveRequest {
   collectDefaultMetrics({ register: registry });
   const histogram = new Histogram({
     name: 'http_request_duration_seconds',
-    help: 'Time from the headers of a request to the end of its answer.',
+    help: 'Time from the headers of a request to the end of its response.',
     labelNames: ['route', 'method', 'status'] as const,
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [registry],
@@ -25,7 +25,7 @@ export function registerRequestMetrics(registry: Registry): ObserveRequest {
 export function registerThrottleMetric(registry: Registry): () => void {
   const counter = new Counter({
     name: 'http_unauthenticated_throttled_total',
-    help: 'Requests without a valid token from an address that sent too many: answered 429, without an AuditEvent.',
+    help: 'Requests without a valid token that were answered 429 and not audited, because their network sent too many.',
     registers: [registry],
   });
   return () => counter.inc();

@@ -24,7 +24,8 @@ export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, lim
     request.exchange.category = refused.category;
     request.exchange.detail = refused.detail;
     const { category, isServerFailure } = refused;
-    if (isServerFailure) request.log.error({ err: error, requestId: request.exchange.requestId }, 'token endpoint');
+    if (isServerFailure)
+      request.log.error({ err: error, requestId: request.exchange.requestId }, 'token request failed');
     const failure = category === 'transient' ? 'temporarily_unavailable' : 'server_error';
     const code = isServerFailure ? failure : 'invalid_request';
     const description = refused.issues[0]?.diagnostics;

@@ -142,7 +142,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     exchange.detail = refused.detail;
     if (refused.isServerFailure) {
       const { logLevel } = faultCategories[refused.category];
-      options.logger[logLevel]({ err: refused.cause ?? error, requestId: exchange.requestId }, 'failure');
+      options.logger[logLevel]({ err: refused.cause ?? error, requestId: exchange.requestId }, 'request failed');
     }
     sendFault(
       reply,
