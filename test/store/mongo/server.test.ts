@@ -134,7 +134,7 @@ await t.test(
     test.match(refused.output(), /MongoDB cannot be reached within 1000 ms/);
     test.notMatch(refused.output(), 'mongodb://');
     const waiting = await serve(test, url, '--wait');
-    await waitUntil('it says that it waits', () => waiting.output().includes('waiting for it'));
+    await waitUntil('it says that it waits', () => waiting.output().includes('the start waits for it'));
     test.notOk(await isServerReady(waiting.origin));
     await mongo.start();
     await waitUntil('it is ready', () => isServerReady(waiting.origin));

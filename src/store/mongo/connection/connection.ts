@@ -1,13 +1,7 @@
 /** The connection to a MongoDB deployment: what has to hold for writes to be durable, and what its servers can do. */
-import {
-  MongoClient,
-  MongoError,
-  MongoServerError,
-  MongoServerSelectionError,
-  type TopologyDescription,
-} from 'mongodb';
+import { MongoClient, MongoServerError, MongoServerSelectionError, type TopologyDescription } from 'mongodb';
 import { StoreStartError } from '../../store-start-error.ts';
-import { mongoFailure } from './mongo-failure.ts';
+import { isDatabaseError, mongoFailure } from './mongo-failure.ts';
 
 export interface MongoConnectionOptions {
   /** `mongodb://` or `mongodb+srv://`, with the database that it names and what TLS and authentication need. */
@@ -174,7 +168,7 @@ export function explainStart(error: unknown, timeoutMs: number, usesTls = false)
       { cause },
     );
   }
-  if (!(error instanceof MongoError)) return error;
+  if (!isDatabaseError(error)) return error;
   if (usesTls && /ECONNRESET|connection .*closed/i.test(text)) {
     return new StoreStartError(
       'MongoDB ends the connection before TLS with it is agreed: look at tls in CPIS_MONGODB_URL. Does the server take TLS on this port? With --wait the server tries again.',

@@ -1,4 +1,4 @@
-/** What an error of the driver means for the store. https://www.mongodb.com/docs/manual/reference/error-codes/ */
+/** Classifies errors of the driver. https://www.mongodb.com/docs/manual/reference/error-codes/ */
 import {
   MongoBulkWriteError,
   MongoError,
@@ -12,28 +12,40 @@ import { FhirFault, fault } from '../../../fhir/fault.ts';
 import { storeUnavailable } from '../../store-unavailable.ts';
 
 /**
- * `unsent`: nothing was written. `unknown`: it may have been. `conflict`: another write was first; the same may be tried
- * anew. `rejected`: this operation alone is wrong.
+ * `unsent`: nothing was written. `unknown`: it may have been written. `conflict`: another write came first, and the same
+ * operation may be tried again. `rejected`: this operation alone is wrong.
  */
 export type MongoFailure = 'unsent' | 'unknown' | 'conflict' | 'rejected';
 
 const duplicateKey = 11_000;
 const writeConflict = 112;
-/** Of `NotWritablePrimary`, `InterruptedDueToReplStateChange` and their like: the driver marks them as well. */
+/** `NotWritablePrimary`, `InterruptedDueToReplStateChange` and the like. The driver labels most of them. */
 const unavailableCodes: ReadonlySet<unknown> = new Set([
   6, 7, 50, 64, 75, 89, 91, 133, 134, 189, 262, 317, 358, 9001, 10_107, 11_600, 11_602, 13_435, 13_436,
 ]);
+const socketCodes: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED']);
 
+/** Returns whether the error is a violated unique index, `_id` included. */
 export function isDuplicateKey(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === duplicateKey;
+}
+
+/** Returns whether the error comes from the database or the connection to it. */
+export function isDatabaseError(error: unknown): boolean {
+  return error instanceof MongoError || isSocketError(error);
+}
+
+/** The driver (7.9.0) passes on what Node throws when it writes to a connection that the server has just closed. */
+function isSocketError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && socketCodes.has(error.code);
 }
 
 /** Classifies any error that an operation of the driver throws. */
 export function mongoFailure(error: unknown): MongoFailure {
   if (error instanceof MongoServerSelectionError) return 'unsent';
-  if (error instanceof MongoNetworkError) return 'unknown';
+  if (error instanceof MongoNetworkError || isSocketError(error)) return 'unknown';
   if (error instanceof MongoBulkWriteError) {
-    // An error of the connection arrives as one of these as well, with nothing that tells what it was.
+    // A connection error in a bulk write arrives in this class too, without a code.
     const isOfConnection = error.code === undefined && [error.writeErrors].flat().length === 0;
     if (isOfConnection || error.result.getWriteConcernError() !== undefined) return 'unknown';
   }
@@ -44,23 +56,22 @@ export function mongoFailure(error: unknown): MongoFailure {
     if (error.name === 'MongoWriteConcernError') return 'unknown';
     return 'rejected';
   }
-  // A document that is too large, a value that cannot be stored.
+  // A document that is too large, or a value that cannot be stored.
   if (error instanceof MongoInvalidArgumentError) return 'rejected';
-  // The pool is full, the client is closed.
+  // The connection pool is full, or the client is closed.
   return error instanceof MongoError ? 'unsent' : 'rejected';
 }
 
-/** The fault that a caller of the store gets for an error of the driver; faults stay as they are. */
+/** Returns the fault that callers of the store get for a database error. Other errors are returned as they are. */
 export function asFault(error: unknown): unknown {
-  if (error instanceof FhirFault || !(error instanceof MongoError)) return error;
+  if (error instanceof FhirFault || !isDatabaseError(error)) return error;
   const failure = mongoFailure(error);
   if (failure !== 'rejected') return storeUnavailable(`mongo-${failure}`);
-  return fault('exception', 'The store could not apply this.', {
-    detail: `mongo-rejected-${error instanceof MongoServerError ? String(error.code) : error.name}`,
-  });
+  const code = error instanceof MongoServerError ? String(error.code) : error instanceof Error ? error.name : '';
+  return fault('exception', 'The store could not apply this.', { detail: `mongo-rejected-${code}` });
 }
 
-/** What hangs is given up: its outcome is unknown. */
+/** Rejects with a network error, whose outcome is unknown, if the operation takes longer than the limit. */
 export async function withinLimit<T>(operation: Promise<T>, limitMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -73,7 +84,7 @@ export async function withinLimit<T>(operation: Promise<T>, limitMs: number): Pr
   }
 }
 
-/** Runs an operation; what the driver throws becomes a fault. */
+/** Runs an operation and turns database errors into faults. */
 export async function withFaults<T>(operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();

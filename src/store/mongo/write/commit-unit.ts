@@ -97,11 +97,15 @@ async function commitSession(session: ClientSession, pause: () => Promise<boolea
       await session.commitTransaction();
       return { kind: 'committed' };
     } catch (error) {
-      if (!(error instanceof MongoError)) throw error;
-      if (error.hasErrorLabel('UnknownTransactionCommitResult') || mongoFailure(error) === 'unknown') {
+      if (isUnknownCommit(error)) {
         if (!(await pause())) throw storeUnavailable('mongo-outcome-unknown');
       } else if (isTransient(error)) return 'conflict';
       else throw error;
     }
   }
+}
+
+function isUnknownCommit(error: unknown): boolean {
+  if (error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult')) return true;
+  return mongoFailure(error) === 'unknown';
 }
