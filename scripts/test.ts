@@ -1,8 +1,9 @@
 /**
- * Runs the test files, two at a time and the longest first, and reports each as it ends. The last line is
+ * Runs the test files side by side, the longest first, and reports each as it ends. The last line is
  * `N passed, N failed`. Arguments: files or folders (`npm test -- test/cpis`), `--fast`, `--long`, `--jobs=N`.
  */
 import { globSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MongodMissing } from './install-mongod.ts';
@@ -10,12 +11,18 @@ import { estimateSecondsLeft, orderFiles, type Times } from './testing/plan-run.
 import { type FileResult, runFile } from './testing/run-file.ts';
 import { openTestDatabase } from './testing/test-database.ts';
 
-/** The rules alone: no file here starts a process or a database, and all of them end within a minute. */
+/** The rules alone: no file here starts a process or needs a database server, and all of them end within a minute. */
 const fastPaths = [
+  'test/auth/verify-token.test.ts',
   'test/clock',
+  'test/conformance/table.test.ts',
   'test/cpis',
+  'test/faults/table.test.ts',
   'test/docs',
   'test/fhir',
+  'test/notification/delivery/queue-state.test.ts',
+  'test/notification/delivery/send-slots.test.ts',
+  'test/notification/outbound-http/schedule.test.ts',
   'test/profiles',
   'test/property/auth.test.ts',
   'test/property/json.test.ts',
@@ -27,20 +34,21 @@ const fastPaths = [
   'test/settings',
 ];
 
-/** Each file may take this long, on a machine that does much else. */
+/** How long a file may take, on a machine that does much else. */
 const fileLimits = { timeoutS: 900, graceS: 60 };
 
-/** What `--long` makes longer. The tests hold the shorter defaults. */
+/** What `--long` makes longer; the tests hold the shorter defaults. */
 const longEnv = { SIMULATION_SEEDS: '2000', KILL_ROUNDS: '20', CPIS_TEST_EVENTS: '400' };
 
 const root = join(import.meta.dirname, '..');
 process.chdir(root);
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { fast: { type: 'boolean' }, long: { type: 'boolean' }, jobs: { type: 'string', default: '2' } },
+  options: { fast: { type: 'boolean' }, long: { type: 'boolean' }, jobs: { type: 'string' } },
 });
 const isLong = values.long === true;
-const jobs = Number(values.jobs);
+// Some files wait more than they compute: one more than there are cores keeps the cores busy.
+const jobs = Number(values.jobs ?? Math.min(availableParallelism() + 1, 8));
 const timesFile = join(root, '.tap', isLong ? 'test-times-long.json' : 'test-times.json');
 const times = readTimes();
 const paths = values.fast === true ? fastPaths : positionals.length > 0 ? positionals : ['test'];
