@@ -1,4 +1,5 @@
 import type { JWK } from 'jose';
+import { membersOf, textOf } from '../fhir/any-json.ts';
 import { defined } from '../fhir/defined.ts';
 import { buildTokenRequest, signClientAssertion } from './client-assertion.ts';
 import type { IuaClaims } from './iua.ts';
@@ -42,22 +43,22 @@ export function openAccessTokenSource(baseUrl: string, client: TokenClient): Acc
   async function fetchToken(): Promise<string> {
     const signal = AbortSignal.timeout(requestTimeoutMs);
     const discovered = await fetch(`${baseUrl}/.well-known/smart-configuration`, { signal });
-    const tokenUrl = discovered.ok ? textOf(await readJson(discovered), 'token_endpoint') : undefined;
+    const tokenUrl = discovered.ok ? textOf((await readJson(discovered))['token_endpoint']) : undefined;
     if (tokenUrl === undefined) throw new TokenRefused(discovered.status, 'the SMART configuration');
     const { clientId, privateJwk, scope, iua } = client;
     const identity = { clientId, tokenUrl, privateJwk, nowMs: Date.now(), ...defined({ iua }) };
     const body = buildTokenRequest(await signClientAssertion(identity), scope);
     const response = await fetch(tokenUrl, { method: 'POST', body, signal });
-    const answer = await readJson(response);
-    const token = textOf(answer, 'access_token');
+    const result = await readJson(response);
+    const token = textOf(result['access_token']);
     if (!response.ok || token === undefined) {
-      const code = textOf(answer, 'error') ?? 'no token';
+      const code = textOf(result['error']) ?? 'no token';
       throw new TokenRefused(
         response.status,
         `the token endpoint (${/^[a-z_]{1,40}$/.test(code) ? code : 'an error'})`,
       );
     }
-    const lifetimeS = Number(answer['expires_in']) || 0;
+    const lifetimeS = Number(result['expires_in']) || 0;
     current = { token, goodUntilMs: Date.now() + lifetimeS * 1000 - renewBeforeMs };
     return token;
   }
@@ -79,14 +80,8 @@ export function openAccessTokenSource(baseUrl: string, client: TokenClient): Acc
 async function readJson(response: Response): Promise<Readonly<Record<string, unknown>>> {
   const text = await response.text();
   try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === 'object' && json !== null ? { ...json } : {};
+    return membersOf(JSON.parse(text));
   } catch {
     return {};
   }
-}
-
-function textOf(record: Readonly<Record<string, unknown>>, name: string): string | undefined {
-  const value = record[name];
-  return typeof value === 'string' ? value : undefined;
 }

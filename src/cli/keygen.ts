@@ -15,7 +15,7 @@ prints the public JWK. Send the public JWK to the operator, who adds it to "jwks
   --out FILE                the new private key file; an existing file is never overwritten
   --alg NAME                signature algorithm: ES384, RS384 or RS512 (default ES384)
   --kid NAME                name of the key (default: its RFC 7638 thumbprint)
-  --notification-keys FILE  for operators: add a new first key to the keys that sign notifications; print all public keys
+  --notification-keys FILE  for operators: add a new first key for signing notifications; print all public keys
   --drop-old                with --notification-keys: create no key; remove all keys but the newest
   --webhook-secret          print a new secret for "webhookSecrets" in the registry
 `;

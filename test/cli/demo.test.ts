@@ -12,7 +12,7 @@ import type { Teardown } from '../support/running-server.ts';
 const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));
 
 interface RunningDemo {
-  /** Everything written so far. */
+  /** Returns everything written so far. */
   output(): string;
   /** Resolves when the output holds the text. */
   shows(text: string): Promise<void>;
@@ -63,11 +63,11 @@ async function isListening(origin: string): Promise<boolean> {
 
 const originIn = (output: string): string => /http:\/\/127\.0\.0\.1:\d+(?=\/FHIR\/R4)/.exec(output)?.[0] ?? '';
 
-t.test('demo --exit shows every fact held, plain when piped, and leaves nothing behind', async (t) => {
+t.test('demo --exit shows that every fact held, in plain text when piped, and leaves nothing behind', async (t) => {
   const demo = startDemo(t, ['--exit']);
   t.equal(await demo.ended, 0, 'exit code');
   const output = demo.output();
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test looks for control characters
   t.notMatch(output, /[\u0000-\u0009\u000b-\u001f]/, 'no ANSI sequence');
   t.notMatch(output, /✗/);
   t.ok((output.match(/✓/g) ?? []).length >= 20, 'facts are printed');
@@ -79,7 +79,7 @@ t.test('demo --exit shows every fact held, plain when piped, and leaves nothing 
   t.notOk(existsSync(folder), 'the folder is gone');
 });
 
-t.test('the facts and the comparison as data; the server runs on until the world closes', async (t) => {
+t.test('returns the facts and counts as data, and keeps the server running until the world closes', async (t) => {
   const world = await openDemoWorld();
   t.teardown(() => world.close());
   const report = await runDemo(world, openScreen(new PassThrough().resume()));
@@ -103,7 +103,7 @@ t.test('the facts and the comparison as data; the server runs on until the world
   await t.rejects(world.server.start(), /stopped for good/);
 });
 
-t.test('Ctrl-C ends it: exit 130 in the middle, 0 at its end, no server left', async (t) => {
+t.test('Ctrl-C ends the demo and its server: exit 130 during the demo, 0 after its end', async (t) => {
   const early = startDemo(t, []);
   await early.shows('kill -9 after');
   early.signal('SIGINT');

@@ -1,4 +1,4 @@
-/** `cpis receive` and the real server: each a process or a server of its own, over HTTP. */
+/** `cpis receive` with the real server, over HTTP. */
 import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -12,7 +12,7 @@ import { waitUntil } from '../support/wait-until.ts';
 
 const topic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
 
-t.test('the real server tells it, from the Subscription to the line', async (t) => {
+t.test('prints an access that the real server notified', async (t) => {
   const desk = openDesk(t);
   rmSync(join(desk.folder, 'keys.json'));
   const receiver = await desk.start();
@@ -51,7 +51,7 @@ t.test('the real server tells it, from the Subscription to the line', async (t) 
   t.match(verdict, { code: 0, out: /^valid/ }, 'what is kept proves who sent it');
 });
 
-t.test('an inbox that was restored from a backup fetches what it has missed from the real server', async (t) => {
+t.test('an inbox restored from a backup fetches missing events from the real server', async (t) => {
   const desk = openDesk(t);
   const port = await findFreePort();
   const world = await openWorld(t, { subscriptionOrigins: [`http://127.0.0.1:${port}`] });

@@ -27,7 +27,7 @@ const eventOf = (id: string, over: object = {}) => ({
   ...over,
 });
 
-/** A notification of a topic: `events` are numbers, with the event where it is sent along or named. */
+/** Builds a notification of a topic. `events` are event numbers, with the event if it is sent or named. */
 function bundleOf(
   type: string,
   newest: number,
@@ -60,7 +60,7 @@ function bundleOf(
 
 const put = (id: string) => ({ method: 'PUT', path: `/AuditEvent/${id}` });
 
-t.test('an event is taken once, whatever form brings it; nothing else is, and nothing ends it', async (t) => {
+t.test('stores each event once in whatever form it arrives, refuses everything else and keeps running', async (t) => {
   const desk = openDesk(t);
   const { send } = desk;
   const receiver = await desk.start();
@@ -128,7 +128,7 @@ t.test('an event is taken once, whatever form brings it; nothing else is, and no
       socket.on('error', () => undefined).on('close', () => resolve());
     });
   }
-  // Shapes that no server sends are read as far as they go.
+  // Shapes that no server sends are described as far as possible.
   const odd = { ...eventOf('a-5'), agent: [null, 3, { type: 7, role: {} }], entity: 'x', recorded: 5, subtype: [[]] };
   t.equal(await send(endpoint, odd, put('a-5')), 201);
   const steering = eventOf('a-6', {
@@ -149,7 +149,7 @@ t.test('an event is taken once, whatever form brings it; nothing else is, and no
   t.notMatch(receiver.output(), /9990000018|Marlowe|a-secret/, 'nothing of an event beside the output');
 });
 
-t.test('what was acknowledged outlives kill -9, and stands once in the output file', async (t) => {
+t.test('acknowledged events survive kill -9 and are once in the output file', async (t) => {
   const desk = openDesk(t);
   const file = join(desk.folder, 'accesses.csv');
   const args = ['--format', 'csv', '--output', file];
@@ -190,7 +190,7 @@ t.test('what was acknowledged outlives kill -9, and stands once in the output fi
   t.match(rows.at(-1), { professional: `'=cmd(), "x"`, role: "'-1" }, 'no formula for a spreadsheet');
 });
 
-/** A FHIR server that has events by number, and gives tokens to anybody. */
+/** A FHIR server with numbered events that issues a token to every client. */
 async function openSource(t: Test, has: (number: number) => string | undefined) {
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -220,71 +220,68 @@ async function openSource(t: Test, has: (number: number) => string | undefined) 
   return { baseUrl: `${origin}/FHIR/R4`, asked };
 }
 
-t.test(
-  'gaps in the event numbers are seen and fetched, also after a crash; content that was not sent is read',
-  async (t) => {
-    const desk = openDesk(t);
-    const source = await openSource(t, (number) => (number === 4 ? undefined : `e-${number}`));
-    const keyFile = join(desk.folder, 'client.json');
-    writeFileSync(keyFile, JSON.stringify((await makeClientKeys('k')).privateJwk));
-    const args = ['--format', 'ndjson', '--server', source.baseUrl, '--client-id', 'la', '--key', keyFile];
-    /** Without those that a crash has brought twice. */
-    const idsIn = (lines: readonly string[]): string[] => [...new Set(lines.map((line) => JSON.parse(line).id))].sort();
+t.test('fetches gaps in the event numbers, also after a crash, and content that was not sent', async (t) => {
+  const desk = openDesk(t);
+  const source = await openSource(t, (number) => (number === 4 ? undefined : `e-${number}`));
+  const keyFile = join(desk.folder, 'client.json');
+  writeFileSync(keyFile, JSON.stringify((await makeClientKeys('k')).privateJwk));
+  const args = ['--format', 'ndjson', '--server', source.baseUrl, '--client-id', 'la', '--key', keyFile];
+  /** Returns the lines without those repeated after a crash. */
+  const idsIn = (lines: readonly string[]): string[] => [...new Set(lines.map((line) => JSON.parse(line).id))].sort();
 
-    const first = await desk.start(args);
-    t.equal(await desk.send(first.endpoint, bundleOf('handshake', 0)), 200);
-    t.equal(await desk.send(first.endpoint, bundleOf('event-notification', 1, [[1, 'e-1']])), 200);
-    t.equal(
-      await desk.send(
-        first.endpoint,
-        bundleOf('event-notification', 6, [
-          [5, 'e-5'],
-          [6, 'e-6'],
-        ]),
-      ),
-      200,
-    );
-    await first.kill();
-    t.strictSame(idsIn(first.lines()), ['e-1', 'e-5', 'e-6']);
-    t.strictSame(source.asked, [], 'what is on its way is waited for');
+  const first = await desk.start(args);
+  t.equal(await desk.send(first.endpoint, bundleOf('handshake', 0)), 200);
+  t.equal(await desk.send(first.endpoint, bundleOf('event-notification', 1, [[1, 'e-1']])), 200);
+  t.equal(
+    await desk.send(
+      first.endpoint,
+      bundleOf('event-notification', 6, [
+        [5, 'e-5'],
+        [6, 'e-6'],
+      ]),
+    ),
+    200,
+  );
+  await first.kill();
+  t.strictSame(idsIn(first.lines()), ['e-1', 'e-5', 'e-6']);
+  t.strictSame(source.asked, [], 'what is on its way is waited for');
 
-    const second = await desk.start(args);
-    await waitUntil('it has fetched', () => /1 fetched|2 fetched/.test(second.output()));
-    t.match(source.asked, [
-      /^Subscription\/s-1\/\$events\?eventsSinceNumber=2&eventsUntilNumber=4&content=full-resource$/,
-    ]);
-    t.match(second.output(), /events 2 to 4 were missing: 2 fetched, 1 not on the server/);
+  const second = await desk.start(args);
+  await waitUntil('it has fetched', () => /1 fetched|2 fetched/.test(second.output()));
+  t.match(source.asked, [
+    /^Subscription\/s-1\/\$events\?eventsSinceNumber=2&eventsUntilNumber=4&content=full-resource$/,
+  ]);
+  t.match(second.output(), /events 2 to 4 were missing: 2 fetched, 1 not on the server/);
 
-    t.equal(
-      await desk.send(second.endpoint, bundleOf('heartbeat', 8)),
-      200,
-      'the last ones were lost: a heartbeat tells',
-    );
-    t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 9, [[9, 'e-9', false]])), 200, 'id-only');
-    t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 10, [[10]])), 200, 'empty');
-    t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 11, [[11, 'gone-11', false]])), 200);
-    t.equal(await desk.send(second.endpoint, '', { id: 'e-12' }), 200, 'plain R4 without payload');
-    const expected = ['e-10', 'e-12', 'e-2', 'e-3', 'e-5', 'e-6', 'e-7', 'e-8', 'e-9', 'gone-11'];
-    await waitUntil('all are in the output', () => idsIn(second.lines()).length === expected.length);
-    t.strictSame(idsIn(second.lines()), expected);
-    const told = second.lines().map((line) => JSON.parse(line));
-    t.match(
-      told.find(({ id }) => id === 'e-10'),
-      { number: 10, subscription: 's-1', event: eventOf('e-10') },
-    );
-    t.notOk(told.find(({ id }) => id === 'gone-11')?.event, 'kept, without what the server does not give');
+  t.equal(
+    await desk.send(second.endpoint, bundleOf('heartbeat', 8)),
+    200,
+    'the last ones were lost: a heartbeat tells',
+  );
+  t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 9, [[9, 'e-9', false]])), 200, 'id-only');
+  t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 10, [[10]])), 200, 'empty');
+  t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 11, [[11, 'gone-11', false]])), 200);
+  t.equal(await desk.send(second.endpoint, '', { id: 'e-12' }), 200, 'plain R4 without payload');
+  const expected = ['e-10', 'e-12', 'e-2', 'e-3', 'e-5', 'e-6', 'e-7', 'e-8', 'e-9', 'gone-11'];
+  await waitUntil('all are in the output', () => idsIn(second.lines()).length === expected.length);
+  t.strictSame(idsIn(second.lines()), expected);
+  const told = second.lines().map((line) => JSON.parse(line));
+  t.match(
+    told.find(({ id }) => id === 'e-10'),
+    { number: 10, subscription: 's-1', event: eventOf('e-10') },
+  );
+  t.notOk(told.find(({ id }) => id === 'gone-11')?.event, 'kept, without what the server does not give');
 
-    t.equal(await desk.send(second.endpoint, bundleOf('heartbeat', 5)), 200);
-    t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 11, [[3, 'other']])), 200);
-    t.equal(await second.stop(), 0);
-    t.match(
-      second.output(),
-      /numbers have gone back[\s\S]*number 3 was used for two events[\s\S]*0 event numbers missing/,
-    );
-  },
-);
+  t.equal(await desk.send(second.endpoint, bundleOf('heartbeat', 5)), 200);
+  t.equal(await desk.send(second.endpoint, bundleOf('event-notification', 11, [[3, 'other']])), 200);
+  t.equal(await second.stop(), 0);
+  t.match(
+    second.output(),
+    /numbers have gone back[\s\S]*number 3 was used for two events[\s\S]*0 event numbers missing/,
+  );
+});
 
-t.test('a forged count fills no memory; without a server gaps are counted', async (t) => {
+t.test('a forged count does not fill the memory, and gaps are counted without a server', async (t) => {
   const desk = openDesk(t);
   const receiver = await desk.start();
   t.equal(await desk.send(receiver.endpoint, bundleOf('event-notification', 999_999_999_999_999, [[3, 'c-3']])), 200);
@@ -293,7 +290,7 @@ t.test('a forged count fills no memory; without a server gaps are counted', asyn
   t.match(receiver.output(), /2 accesses received, 1000000000000004 event numbers missing/);
 });
 
-t.test('keys that changed are found; secrets do as well; without keys nothing is taken', async (t) => {
+t.test('reloads rotated keys, accepts secrets, and accepts nothing if the keys cannot be loaded', async (t) => {
   const desk = openDesk(t);
   const receiver = await desk.start();
   t.equal(await desk.send(receiver.endpoint, eventOf('d-1'), put('d-1')), 201);
@@ -313,7 +310,7 @@ t.test('keys that changed are found; secrets do as well; without keys nothing is
   t.match(without.output(), /cannot load the public keys of the server/);
 });
 
-t.test('wrong usage', async (t) => {
+t.test('refuses wrong usage', async (t) => {
   const { folder } = openDesk(t);
   const inbox = ['--inbox', join(folder, 'x.sqlite')];
   const wrong: readonly (readonly [string[], number, RegExp])[] = [

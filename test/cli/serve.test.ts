@@ -5,7 +5,7 @@ import { isServerReady } from '../../src/synthetic/cpis-process.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
 
 t.test(
-  'a second server on one data folder ends at once, in words; SIGHUP reads the registry and ends nothing',
+  'a second server on a data folder ends with a message, and SIGHUP reloads the registry without ending the server',
   async (t) => {
     const home = await makeServerHome();
     t.teardown(() => home.remove());

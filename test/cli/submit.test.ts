@@ -297,6 +297,10 @@ t.test(
     t.match(await runCommandHere(['submit', '--help']), { code: 0, out: /^Usage: cpis submit/ });
     t.equal((await flagsOf(desk)).length, 0);
     t.match(await runCommandHere(['nothing']), { code: 2 });
-    t.match(await runCommandHere(['--help']), { code: 0, out: /submit/ });
+    for (const command of [[], ['serve'], ['migrate'], ['demo'], ['keygen'], ['receive'], ['verify-notification']]) {
+      const help = await runCommandHere([...command, '--help']);
+      t.match(help, { code: 0, out: new RegExp(`^Usage: cpis ${command[0] ?? '<command>'}`), err: '' });
+      t.notMatch(help.out, /.{121}/, 'no line is wider than 120 columns');
+    }
   },
 );

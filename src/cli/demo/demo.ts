@@ -5,8 +5,8 @@ import { openScreen, type Screen } from './screen.ts';
 
 const usage = `Usage: cpis demo [--exit]
 
-Shows the whole product on this machine, with synthetic data: starts the real server with three local authorities and two
-care providers, checks every fact that it shows, then keeps the server running until Ctrl-C.
+Shows the whole product on this machine, with synthetic data: starts the real server with three local authorities and
+two care providers, checks every fact that it shows, then keeps the server running until Ctrl-C.
 
   --exit  stop at the end instead of keeping the server running
 

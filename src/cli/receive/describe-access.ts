@@ -1,3 +1,5 @@
+import { itemsOf, membersOf } from '../../fhir/any-json.ts';
+
 /** An access as an AuditEvent describes it; empty text for what it does not say. */
 export interface Access {
   readonly recorded: string;
@@ -15,33 +17,33 @@ export interface Access {
 }
 
 type Json = Readonly<Record<string, unknown>>;
-const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
-const listOf = (value: unknown): Json[] => (Array.isArray(value) ? value.map(recordOf) : []);
+const listOf = (value: unknown): Json[] => itemsOf(value).map(membersOf);
 /** Removes control and formatting characters, because they could control a terminal. */
-const textOf = (value: unknown): string => (typeof value === 'string' ? value.replaceAll(/\p{C}+/gu, ' ').trim() : '');
-const codesOf = (concept: unknown): unknown[] => listOf(recordOf(concept)['coding']).map(({ code }) => code);
+const plainTextOf = (value: unknown): string =>
+  typeof value === 'string' ? value.replaceAll(/\p{C}+/gu, ' ').trim() : '';
+const codesOf = (concept: unknown): unknown[] => listOf(membersOf(concept)['coding']).map(({ code }) => code);
 const lastPart = (reference: string): string => reference.slice(reference.lastIndexOf('/') + 1);
 
 /** Describes the AuditEvent in the JSON `text`; undefined if the event was received without its content. */
 export function describeAccess(text: string | undefined): Access {
-  const event = text === undefined ? {} : recordOf(JSON.parse(text));
+  const event = text === undefined ? {} : membersOf(JSON.parse(text));
   const agents = listOf(event['agent']);
   const agentOf = (code: string): Json => agents.find(({ type }) => codesOf(type).includes(code)) ?? {};
   const person = agentOf('IRCP');
-  const organisation = recordOf(agentOf('PROV')['who']);
-  const author = recordOf(agentOf('AUT')['who']);
-  const patient = listOf(event['entity']).find(({ role }) => recordOf(role)['code'] === '1') ?? {};
-  const what = recordOf(patient['what']);
+  const organisation = membersOf(agentOf('PROV')['who']);
+  const author = membersOf(agentOf('AUT')['who']);
+  const patient = listOf(event['entity']).find(({ role }) => membersOf(role)['code'] === '1') ?? {};
+  const what = membersOf(patient['what']);
   return {
-    recorded: textOf(event['recorded']),
-    action: textOf(event['action']),
-    interaction: textOf(listOf(event['subtype'])[0]?.['code']),
-    nhsNumber: textOf(recordOf(what['identifier'])['value']) || lastPart(textOf(what['reference'])),
-    professional: textOf(person['name']),
-    role: textOf(listOf(person['role'])[0]?.['text']),
-    organisation: textOf(organisation['display']) || textOf(author['display']),
-    organisationCode: textOf(recordOf(organisation['identifier'])['value']),
-    actingAuthority: lastPart(textOf(author['reference'])),
+    recorded: plainTextOf(event['recorded']),
+    action: plainTextOf(event['action']),
+    interaction: plainTextOf(listOf(event['subtype'])[0]?.['code']),
+    nhsNumber: plainTextOf(membersOf(what['identifier'])['value']) || lastPart(plainTextOf(what['reference'])),
+    professional: plainTextOf(person['name']),
+    role: plainTextOf(listOf(person['role'])[0]?.['text']),
+    organisation: plainTextOf(organisation['display']) || plainTextOf(author['display']),
+    organisationCode: plainTextOf(membersOf(organisation['identifier'])['value']),
+    actingAuthority: lastPart(plainTextOf(author['reference'])),
   };
 }
 

@@ -1,3 +1,4 @@
+import { itemsOf, membersOf } from '../../fhir/any-json.ts';
 import { parseJson } from '../../fhir/json.ts';
 
 /** One event of a notification. */
@@ -23,15 +24,13 @@ export class NotANotification extends Error {}
 type Json = Readonly<Record<string, unknown>>;
 
 const idForm = /^[A-Za-z0-9\-.]{1,64}$/;
-const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const maxEvents = 1_000;
 
 /** Parses the body of a notification: an AuditEvent (plain R4) or a history Bundle (R5 Backport). Throws NotANotification. */
 export function readNotification(body: Uint8Array): Notification {
   let resource: Json;
   try {
-    resource = recordOf(parseJson(body));
+    resource = membersOf(parseJson(body));
   } catch {
     throw new NotANotification('the body is not strict JSON in UTF-8');
   }
@@ -51,18 +50,18 @@ function readEvent(resource: Json): { readonly id: string; readonly resource: st
 
 /** Parses http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification-r4. */
 function readBundle(bundle: Json): Notification {
-  const entries = listOf(bundle['entry']).map(recordOf);
-  const status = recordOf(entries[0]?.['resource']);
+  const entries = itemsOf(bundle['entry']).map(membersOf);
+  const status = membersOf(entries[0]?.['resource']);
   if (status['resourceType'] !== 'Parameters') throw new NotANotification('the Bundle does not begin with Parameters');
-  const parameters = listOf(status['parameter']).map(recordOf);
+  const parameters = itemsOf(status['parameter']).map(membersOf);
   const find = (name: string): Json | undefined => parameters.find((each) => each['name'] === name);
   const id = idIn(find('subscription')?.['valueReference'], 'Subscription');
   if (id === undefined) throw new NotANotification('the Bundle names no Subscription');
   const type = find('type')?.['valueCode'];
   const resources = new Map<string, string>();
   for (const { resource } of entries.slice(1)) {
-    if (recordOf(resource)['resourceType'] !== 'AuditEvent') continue;
-    const event = readEvent(recordOf(resource));
+    if (membersOf(resource)['resourceType'] !== 'AuditEvent') continue;
+    const event = readEvent(membersOf(resource));
     resources.set(event.id, event.resource);
   }
   const eventParameters = parameters.filter((each) => each['name'] === 'notification-event');
@@ -74,7 +73,7 @@ function readBundle(bundle: Json): Notification {
 }
 
 function readNotifiedEvent(parameter: Json, resources: ReadonlyMap<string, string>): NotifiedEvent {
-  const parts = listOf(parameter['part']).map(recordOf);
+  const parts = itemsOf(parameter['part']).map(membersOf);
   const find = (name: string): Json | undefined => parts.find((each) => each['name'] === name);
   const number = numberOf(find('event-number'));
   if (number === undefined || number === 0) throw new NotANotification('an event has no number');
@@ -89,7 +88,7 @@ function numberOf(parameter: Json | undefined): number | undefined {
 }
 
 function idIn(reference: unknown, type: string): string | undefined {
-  const text = recordOf(reference)['reference'];
+  const text = membersOf(reference)['reference'];
   const [id = '', before] = typeof text === 'string' ? text.split('/').reverse() : [];
   return before === type && idForm.test(id) ? id : undefined;
 }

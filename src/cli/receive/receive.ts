@@ -20,9 +20,9 @@ import { openRecovery } from './recover.ts';
 
 const usage = `Usage: cpis receive --inbox FILE (--keys URL|FILE | --secrets FILE | --unsigned) [options]
 
-Runs the endpoint of a local authority. Accepts notifications as PUT {endpoint}/AuditEvent/{id} (plain R4) and as POST of
-Bundles (R5 Backport), verifies the sender, stores each event once, and responds with 2xx when the event is durable. Prints
-each access.
+Runs the endpoint of a local authority. Accepts notifications as PUT {endpoint}/AuditEvent/{id} (plain R4) and as POST
+of Bundles (R5 Backport), verifies the sender, stores each event once, and responds with 2xx when the event is durable.
+Prints each access.
 
   --inbox FILE          the store of received events, an SQLite file
   --keys URL|FILE       the server's public keys: https://<server>/.well-known/notification-keys.json

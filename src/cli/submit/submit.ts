@@ -25,8 +25,8 @@ command is interrupted, run it again: it continues where it stopped.
   --check                   check the extract and send nothing
   --ignore-unknown-columns  ignore columns that are not known
 
-Columns: reference, nhs_number, family_name, given_names, birth_date, plan_type (CPP, LAC or UCPP), start_date, end_date,
-withdrawn. See docs/command-line.md.
+Columns: reference, nhs_number, family_name, given_names, birth_date, plan_type (CPP, LAC or UCPP), start_date,
+end_date, withdrawn. See docs/command-line.md.
 
 Exit status:
   0    all records are loaded
