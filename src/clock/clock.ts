@@ -1,39 +1,43 @@
 import { uptime } from 'node:os';
 import { openElapsedTime } from './elapsed-time.ts';
 
-/** Time as the dispatcher sees it; a test hands in its own. */
+/** Time, as every part of the server sees it. A test supplies its own. */
 export interface Clock {
-  /** Wall-clock time, epoch milliseconds. */
+  /** Returns the wall-clock time, epoch milliseconds. */
   now(): number;
-  /** How much time has really passed since `now` gave this, whatever became of the wall clock; not below 0. */
+  /** Returns the real time since `now` returned `atMs`, whatever happened to the wall clock. Never below 0. */
   ageMs(atMs: number): number;
-  /** Milliseconds of a clock that wall-clock changes do not move. */
+  /** Returns milliseconds of a clock that wall-clock changes do not move. */
   elapsed(): number;
-  /** Runs `run` once after `delayMs`, counted on that same clock. Returns what cancels it. */
+  /** Runs `run` once after `delayMs` of that same clock. Returns a function that cancels it. */
   after(delayMs: number, run: () => void): () => void;
 }
 
-/** A wall clock whose time never goes back. */
+/** A wall clock that never goes back. */
 export interface SteadyTime {
-  /** Epoch milliseconds. */
+  /** Returns epoch milliseconds. */
   now(): number;
-  /** How much time has really passed since `now` gave this, leaps left out; not below 0. */
+  /** Returns the real time since `now` returned `atMs`, without jumps. Never below 0. */
   ageMs(atMs: number): number;
-  /** How far it is ahead of the machine's wall clock (negative: behind it), in milliseconds, when it was last asked. */
+  /**
+   * Returns how far it was ahead of the machine's wall clock (negative: behind) when `now` was last called, in
+   * milliseconds.
+   */
   aheadMs(): number;
 }
 
-/** A step forward of more than this is believed only when it has lasted. */
-const leapMs = 60_000;
-const leapLastsMs = 120_000;
-/** While the machine's clock is behind, this one goes slower than real time until both meet. */
+/** A step forward of more than this is a jump. It is followed only after it has lasted. */
+const jumpMs = 60_000;
+const jumpLastsMs = 120_000;
+/** Pace while the machine's clock is behind, as a part of real time. */
 const slowRate = 0.9;
 
 /**
- * Follows the machine's wall clock without ever going back. A small step forward is followed at once, a leap when it has
- * lasted two minutes, so that a glitch is not taken over; after a step back time goes on at nine tenths of its pace until
- * the machine's clock has caught up. `wall` and `elapsed` are epoch and monotonic milliseconds; `slept`, for how long the
- * machine has been suspended since some moment, so that a leap by as much is time that has passed.
+ * Follows the machine's wall clock without ever going back. A small step forward is followed at once. A jump is
+ * followed when it has lasted two minutes, so that a glitch is ignored. After a step back this clock runs at nine
+ * tenths of real time until the machine's clock has caught up.
+ * `wall` and `elapsed` return epoch and monotonic milliseconds. `slept` returns how long the machine has been
+ * suspended: a jump of that length is time that has passed.
  */
 export function openSteadyTime(
   wall: () => number = Date.now,
@@ -42,9 +46,9 @@ export function openSteadyTime(
 ): SteadyTime {
   let lastMs = wall();
   let lastElapsedMs = elapsed();
-  let leapSinceMs: number | undefined;
+  let jumpSinceMs: number | undefined;
   let aheadMs = 0;
-  const passed = openElapsedTime();
+  const elapsedTime = openElapsedTime();
   const sleptBeforeMs = slept();
   let sleptMs = 0;
 
@@ -52,14 +56,14 @@ export function openSteadyTime(
     const elapsedMs = elapsed();
     const wallMs = wall();
     const passedMs = Math.max(0, elapsedMs - lastElapsedMs);
-    const leaps = wallMs - (lastMs + passedMs) > leapMs;
-    leapSinceMs = leaps ? (leapSinceMs ?? elapsedMs) : undefined;
-    const isFollowed = leapSinceMs === undefined || elapsedMs - leapSinceMs >= leapLastsMs;
-    if (leaps && isFollowed) sleptMs = Math.max(0, slept() - sleptBeforeMs);
+    const jumps = wallMs - (lastMs + passedMs) > jumpMs;
+    jumpSinceMs = jumps ? (jumpSinceMs ?? elapsedMs) : undefined;
+    const isFollowed = jumpSinceMs === undefined || elapsedMs - jumpSinceMs >= jumpLastsMs;
+    if (jumps && isFollowed) sleptMs = Math.max(0, slept() - sleptBeforeMs);
     lastMs = isFollowed ? Math.max(wallMs, lastMs + passedMs * slowRate) : lastMs + passedMs;
     lastElapsedMs = elapsedMs;
     aheadMs = lastMs - wallMs;
-    passed.note(lastMs, elapsedMs + sleptMs);
+    elapsedTime.note(lastMs, elapsedMs + sleptMs);
     return Math.floor(lastMs);
   }
   now();
@@ -67,7 +71,7 @@ export function openSteadyTime(
     now,
     ageMs: (atMs) => {
       now();
-      return passed.since(atMs);
+      return elapsedTime.since(atMs);
     },
     aheadMs: () => aheadMs,
   };

@@ -1,34 +1,37 @@
-/** A moment as a clock showed it that may leap, and on one that does not. */
+/** One moment on a wall clock, which may jump, and on a monotonic clock. */
 interface Moment {
   readonly shownMs: number;
   readonly elapsedMs: number;
 }
 
-/** Remembers how a clock went, so that it can be told how much time has really passed since a moment that it showed. */
+/** Records the course of a wall clock, so that the real time since a moment that it showed can be calculated. */
 export interface ElapsedTime {
-  /** Both clocks now; to be called in turn, and before and after each leap. */
+  /** Records both clocks. Call in order of time, and before and after each jump. */
   note(shownMs: number, elapsedMs: number): void;
-  /** Milliseconds that have really passed since the clock showed this. Before the first note it went as it should. */
+  /**
+   * Returns the real milliseconds since the wall clock showed `shownMs`. Before the first record the clock is assumed
+   * to have been right.
+   */
   since(shownMs: number): number;
 }
 
-/** Parting by less than this since the last moment that is kept is let pass: the error of `since`. */
+/** Drift below this is ignored; it is the maximum error of `since`. */
 const toleranceMs = 10_000;
-/** What is older is longer ago than anything that anybody asks for. */
+/** Older samples are never needed. */
 const keptMs = 48 * 60 * 60_000;
 
-/** Opens it with nothing noted. */
+/** Opens an empty record. */
 export function openElapsedTime(): ElapsedTime {
-  /** Between two of them, and after the last, both clocks go evenly. */
+  /** Between two samples, and after the last one, both clocks run evenly. */
   let kept: Moment[] = [];
   let latestShownMs = 0;
   let latestElapsedMs = 0;
 
   function note(shownMs: number, elapsedMs: number): void {
     const last = kept.at(-1);
-    const partedMs = last === undefined ? 0 : shownMs - last.shownMs - (elapsedMs - last.elapsedMs);
+    const driftMs = last === undefined ? 0 : shownMs - last.shownMs - (elapsedMs - last.elapsedMs);
     if (last === undefined) kept.push({ shownMs, elapsedMs });
-    else if (Math.abs(partedMs) > toleranceMs) {
+    else if (Math.abs(driftMs) > toleranceMs) {
       kept.push({ shownMs: latestShownMs, elapsedMs: latestElapsedMs }, { shownMs, elapsedMs });
       const from = kept.findLastIndex((moment) => elapsedMs - moment.elapsedMs > keptMs);
       if (from > 0) kept = kept.slice(from);

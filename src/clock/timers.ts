@@ -1,8 +1,8 @@
 import type { Clock } from './clock.ts';
 
-/** Timers with names: a new one takes the place of the one before it. */
+/** Named timers: setting one replaces the timer of that name. */
 export interface Timers<Name extends string> {
-  /** Runs once after `delayMs`, 1 ms at least. */
+  /** Runs `run` once after `delayMs`, or after 1 ms if that is longer. */
   set(name: Name, delayMs: number, run: () => void): void;
   clear(): void;
 }

@@ -6,21 +6,24 @@ export interface AlarmLoopOptions {
   readonly deliveries: Pick<DeliveryQueue, 'backlog' | 'recordBreach'>;
   readonly clock: Clock;
   readonly everyMs: number;
-  /** An alarm was raised, went further, or ended (level 0). */
+  /** An alarm was raised, reached a higher level, or ended (level 0). */
   readonly onAlarm: (alarm: Alarm) => void;
-  /** A breach has been recorded, for the first time. */
+  /** A breach was recorded for the first time. */
   readonly onBreach: (breach: DeliveryBreach) => void;
   readonly onError: (error: unknown) => void;
 }
 
-/** Looks after the promise, whatever the dispatcher does: it reads what the store is owed, and nothing else. */
+/** Checks the 24-hour limit independently of the dispatcher, from the store alone. */
 export interface AlarmLoop {
-  /** The alarms that stand. */
+  /** The alarms that have been raised and not ended. */
   active(): readonly Alarm[];
   stop(): void;
 }
 
-/** Starts looking, at once and then every `everyMs`. A breach that cannot be recorded now is recorded later. */
+/**
+ * Starts the checks: one at once, then one every `everyMs`. A breach that the store cannot record is recorded at a
+ * later check.
+ */
 export function startAlarmLoop(options: AlarmLoopOptions): AlarmLoop {
   const { deliveries, clock, everyMs, onAlarm, onBreach, onError } = options;
   let active: ActiveAlarms = new Map();
@@ -28,7 +31,7 @@ export function startAlarmLoop(options: AlarmLoopOptions): AlarmLoop {
   let stopped = false;
   let cancel: () => void;
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const decision = judgeAlarms(active, await deliveries.backlog(), clock.now(), clock.ageMs);
     if (stopped) return;
     ({ active } = decision);
@@ -43,7 +46,7 @@ export function startAlarmLoop(options: AlarmLoopOptions): AlarmLoop {
 
   function plan(delayMs: number): void {
     cancel = clock.after(delayMs, () => {
-      void look()
+      void check()
         .catch(onError)
         .then(() => {
           if (!stopped) plan(everyMs);

@@ -3,25 +3,28 @@ import type { Clock } from '../../clock/clock.ts';
 import type { Alarm } from './alarms.ts';
 
 export interface AlarmWebhook {
-  /** Returns at once. */
-  tell(alarm: Alarm): void;
+  /** Posts the alarm in the background. Returns at once. */
+  report(alarm: Alarm): void;
   close(): void;
 }
 
 export interface AlarmWebhookOptions {
-  /** The operator's own: neither the address guard nor the registry concerns it. */
+  /** The operator's own endpoint: neither the address guard nor the registry applies to it. */
   readonly url: string;
   readonly clock: Clock;
-  /** Each attempt that failed; the alarm stays in the log and in the metrics. */
+  /** Called for each failed attempt. The alarm is still in the log and in the metrics. */
   readonly onError: (error: unknown) => void;
 }
 
 const waitsMs = [5_000, 30_000, 120_000, 600_000];
 const deadlineMs = 10_000;
-/** Alarms that wait to be told; beyond it they are in the log only. */
+/** Maximum alarms waiting for another attempt. Further ones are in the log only. */
 const maxWaiting = 200;
 
-/** Tells an operator's endpoint of alarms: `POST` of JSON that names an authority and numbers, no event and no patient. */
+/**
+ * Opens the webhook that reports alarms to an operator's endpoint: a `POST` of JSON with an authority and numbers, and
+ * no event or patient.
+ */
 export function openAlarmWebhook({ url, clock, onError }: AlarmWebhookOptions): AlarmWebhook {
   const waiting = new Set<() => void>();
   let closed = false;
@@ -50,7 +53,7 @@ export function openAlarmWebhook({ url, clock, onError }: AlarmWebhookOptions): 
   }
 
   return {
-    tell({ authority, kind, level, undelivered, oldestRecordedMs }) {
+    report({ authority, kind, level, undelivered, oldestRecordedMs }) {
       const since =
         oldestRecordedMs === undefined ? {} : { undeliveredSince: new Date(oldestRecordedMs).toISOString() };
       const at = new Date(clock.now()).toISOString();

@@ -1,46 +1,46 @@
-/** When an authority that is not being told is a matter for people: a pure function of what is owed and of time. */
+/** Decides when a late delivery needs a person: a pure function of the backlog and of time. */
 import type { DeliveryBacklog, DeliveryBreach } from '../../store/store.ts';
 
 const hourMs = 60 * 60_000;
 
-/** Ages in hours at which an alarm is raised, and raised further. */
+/** Ages in hours at which an alarm is raised or reaches a higher level. */
 const alarmHours = [1, 4, 12, 20, 24] as const;
 
-/** What may not be undelivered for longer: reaching it breaks the promise. */
+/** Maximum hours that an event may be undelivered. Reaching it is a breach of the promise. */
 const promisedHours = 24;
 
 /** 0: no alarm. */
 export type AlarmLevel = 0 | (typeof alarmHours)[number];
 
-/** How long something has been undelivered. `parked`: events that the endpoint refuses; `overdue`: all others. */
+/** How long an authority has been owed an event. `parked`: events that its endpoint refuses; `overdue`: all others. */
 export interface Alarm {
   readonly authority: string;
   readonly kind: 'overdue' | 'parked';
   readonly level: AlarmLevel;
-  /** Of the kind, now. */
+  /** How many deliveries of that kind are undelivered now. */
   readonly undelivered: number;
-  /** `recordedMs` of the oldest of them; undefined when the alarm is over. */
+  /** `recordedMs` of the oldest of them; undefined when the alarm has ended. */
   readonly oldestRecordedMs: number | undefined;
 }
 
-/** The alarms that stand, by kind and authority. */
+/** Alarms that have been raised and not ended, by kind and authority. */
 export type ActiveAlarms = ReadonlyMap<string, Alarm>;
 
 export interface AlarmDecision {
   readonly active: ActiveAlarms;
-  /** Those whose level is another than before; level 0 ends an alarm. */
+  /** Alarms whose level has changed; level 0 ends an alarm. */
   readonly changed: readonly Alarm[];
   readonly breaches: readonly DeliveryBreach[];
 }
 
-/** The level of an age in milliseconds. */
+/** Returns the alarm level of an age in milliseconds. */
 export function alarmLevelOf(ageMs: number): AlarmLevel {
   return alarmHours.findLast((hours) => ageMs >= hours * hourMs) ?? 0;
 }
 
 const keyOf = ({ authority, kind }: Pick<Alarm, 'authority' | 'kind'>): string => `${kind}/${authority}`;
 
-/** The alarms of each authority as they are now, undelivered or not. */
+/** Returns both alarms of one authority at their present level, 0 included. */
 function readAlarms(
   { authority, undelivered, parked, oldestRecordedMs, oldestParkedMs }: DeliveryBacklog,
   ageMs: (recordedMs: number) => number,
@@ -55,7 +55,10 @@ function readAlarms(
   return [alarm('overdue', undelivered - parked, oldestRecordedMs), alarm('parked', parked, oldestParkedMs)];
 }
 
-/** What has to be told, given the alarms that stood before. `ageMs`: how long ago a recorded moment really is. */
+/**
+ * Compares the backlog with the alarms raised before. `ageMs` returns the real age of a recorded moment, whatever the
+ * wall clock did.
+ */
 export function judgeAlarms(
   before: ActiveAlarms,
   backlog: readonly DeliveryBacklog[],

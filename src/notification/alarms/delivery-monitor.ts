@@ -20,12 +20,12 @@ export interface DeliveryMonitorOptions {
 }
 
 const everyMs = 60_000;
-/** A clock that is this far from the machine's is told of, once. */
-const skewToTellMs = 60_000;
+/** A larger difference between the two clocks is logged, once. */
+const maxSkewMs = 60_000;
 
 /**
- * Alarms where people see them: in the log as `delivery-alarm` and `delivery-breach`, in the metrics, and at the operator's
- * webhook where there is one.
+ * Starts the alarm loop and reports what it finds: in the log as `delivery-alarm` and `delivery-breach`, in the
+ * metrics, and at the operator's webhook if one is set.
  */
 export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<AlarmLoop, 'stop'> {
   const { deliveries, dispatcher, clock, aheadMs, register, logger, webhookUrl } = options;
@@ -37,33 +37,37 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
       : openAlarmWebhook({
           url: webhookUrl,
           clock,
-          onError: (error) => logger.warn({ err: error }, 'the alarm webhook could not be told'),
+          onError: (error) => logger.warn({ err: error }, 'The alarm webhook did not accept the alarm'),
         });
 
   function onAlarm(alarm: Alarm): void {
     const { authority, kind, level: hours, undelivered } = alarm;
-    const queue = dispatcher.snapshot().queues.find((one) => one.authority === authority);
+    const queue = dispatcher.snapshot().queues.find((other) => other.authority === authority);
     const reason = queue?.lastFailure === undefined ? {} : { reason: queue.lastFailure };
     const facts = { event: 'delivery-alarm', authority, kind, hours, undelivered, ...reason };
-    if (hours === 0) logger.info(facts, 'an authority is told again of what it was owed');
-    else if (hours >= 12) logger.error(facts, 'an authority has not been told for long');
-    else logger.warn(facts, 'an authority has not been told for a while');
-    webhook?.tell(alarm);
+    if (hours === 0) logger.info(facts, 'Delivery to the authority has recovered');
+    else if (hours >= 12)
+      logger.error(facts, 'Delivery to the authority is far behind; check its endpoint and contact the authority');
+    else logger.warn(facts, 'Delivery to the authority is behind');
+    webhook?.report(alarm);
   }
 
-  function tellOfSkew(): void {
+  function reportSkew(): void {
     const ms = aheadMs();
-    const isSkewed = Math.abs(ms) > skewToTellMs;
+    const isSkewed = Math.abs(ms) > maxSkewMs;
     if (isSkewed && !skewed) {
-      logger.warn({ event: 'clock-skew', aheadMs: ms }, 'the clock of the machine has leapt: it is followed slowly');
+      logger.warn(
+        { event: 'clock-skew', aheadMs: ms },
+        'The clock of the machine has jumped; the server follows it slowly',
+      );
     }
     skewed = isSkewed;
   }
 
-  const watch = startAlarmLoop({
+  const loop = startAlarmLoop({
     deliveries: {
       backlog: () => {
-        tellOfSkew();
+        reportSkew();
         return deliveries.backlog();
       },
       recordBreach: (breach) => deliveries.recordBreach(breach),
@@ -74,22 +78,22 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     onBreach: ({ authority, kind, undelivered }) => {
       breaches += 1;
       const facts = { event: 'delivery-breach', authority, kind, undelivered };
-      logger.error(facts, 'an authority has not been told within 24 hours: on record');
+      logger.error(facts, 'An authority was not notified within 24 hours; the breach has been recorded');
     },
-    onError: (error) => logger.error({ err: error }, 'what is owed could not be looked at'),
+    onError: (error) => logger.error({ err: error }, 'The delivery backlog could not be read'),
   });
   registerDeliveryMetrics({
     register,
     deliveries,
     dispatcher,
     ageMs: clock.ageMs,
-    alarms: watch.active,
+    alarms: loop.active,
     breaches: () => breaches,
     aheadMs,
   });
   return {
     stop() {
-      watch.stop();
+      loop.stop();
       webhook?.close();
     },
   };

@@ -7,18 +7,18 @@ export interface DeliveryMetricsOptions {
   readonly register: Registry;
   readonly deliveries: Pick<DeliveryQueue, 'backlog'>;
   readonly dispatcher: Pick<Dispatcher, 'snapshot'>;
-  /** How much time has really passed since a recorded moment. */
+  /** Returns the real age of a recorded moment, whatever the wall clock did. */
   readonly ageMs: (recordedMs: number) => number;
   readonly alarms: () => readonly Alarm[];
-  /** Recorded by this process since its start. */
+  /** Breaches recorded by this process since its start. */
   readonly breaches: () => number;
   /** How far the clock of this process is ahead of the machine's, in milliseconds. */
   readonly aheadMs: () => number;
 }
 
 /**
- * Registers what is owed and what was tried, read anew at each scrape: age of the oldest undelivered AuditEvent and counts
- * by state per authority, failures in a row per authority, attempts by result.
+ * Registers the metrics of the backlog and of attempts, which are read at each scrape: age of the oldest undelivered
+ * AuditEvent and counts by state for each authority, consecutive failures, attempts by result.
  */
 export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   const { register, deliveries, dispatcher, ageMs, alarms, breaches, aheadMs } = options;
@@ -34,7 +34,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
 
   new Gauge({
     name: 'cpis_delivery_oldest_undelivered_seconds',
-    help: 'Age of the oldest AuditEvent that an authority is owed and that is not parked; 0 when there is none',
+    help: 'Age of the oldest AuditEvent that is owed to an authority and not parked; 0 if there is none',
     labelNames: ['authority'],
     registers,
     async collect() {
@@ -46,7 +46,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_deliveries',
-    help: 'Deliveries by authority and state: pending (parked ones not), leased, parked, unwanted, delivered',
+    help: 'Deliveries by authority and state: pending, leased, parked, unwanted (no Subscription matches), delivered',
     labelNames: ['authority', 'state'],
     registers,
     async collect() {
@@ -62,7 +62,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_delivery_endpoint_failures',
-    help: 'Failures in a row of the endpoint of an authority; 0 while it answers',
+    help: 'Consecutive failures of the endpoint of an authority; 0 while it responds',
     labelNames: ['authority'],
     registers,
     collect() {
@@ -73,7 +73,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_delivery_alarm_hours',
-    help: 'Standing alarms: hours (1, 4, 12, 20, 24) that something has been undelivered, by authority and kind',
+    help: 'Active alarms: hours (1, 4, 12, 20, 24) that a delivery is late, by authority and kind',
     labelNames: ['authority', 'kind'],
     registers,
     collect() {
@@ -83,7 +83,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Counter({
     name: 'cpis_delivery_breaches_total',
-    help: 'Breaches of the 24 hours recorded since the start',
+    help: 'Breaches of the 24-hour limit recorded since the start',
     registers,
     collect() {
       this.reset();
@@ -92,7 +92,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_clock_ahead_seconds',
-    help: 'How far the clock of this process is ahead of the machine, which it follows without going back',
+    help: 'Seconds by which the clock of the server is ahead of the machine; it never goes back',
     registers,
     collect() {
       this.set(aheadMs() / 1000);

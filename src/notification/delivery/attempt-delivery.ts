@@ -4,26 +4,26 @@ import type { AuthorityQueueContext } from './authority-queue-context.ts';
 import type { Endpoints } from './endpoints.ts';
 import { settle } from './settlement.ts';
 
-/** The queue that an attempt is made for. */
+/** The queue for which an attempt is made. */
 export interface AttemptingQueue {
   readonly authority: string;
   readonly endpoints: Endpoints;
-  /** The time that what nobody asks for is set apart with, given the time of now. */
+  /** Returns the timestamp for an event that is found unmatched at `nowMs`. */
   unmatchedAtMs(nowMs: number): number;
-  /** The queue is being stopped: what fails now was cut, and says nothing. */
+  /** Whether the queue is stopping: a failure may then be a cut connection, and says nothing about the endpoint. */
   isStopped(): boolean;
 }
 
-/** What an attempt came to. */
+/** The result of an attempt. */
 export interface Attempted {
   readonly settlement: Settlement;
-  /** Subscriptions that were not sent to. */
+  /** Subscriptions that were not sent to, because their endpoint is closed. */
   readonly heldBackFrom: readonly string[];
 }
 
 /**
- * Sends a delivery to every Subscription that asks for it and has not acknowledged it yet, and says what the store is to
- * be told.
+ * Sends a delivery to every Subscription that matches it and has not acknowledged it yet. Returns what to record in the
+ * store.
  */
 export async function attemptDelivery(
   delivery: ClaimedDelivery,
@@ -38,9 +38,9 @@ export async function attemptDelivery(
 ): Promise<Attempted> {
   const event = { ...delivery, body: renderEvent(delivery.body, authority) };
   const selects = selectEvent(event.body);
-  const wanting = usable.filter(({ clauses }) => selects(clauses));
-  if (wanting.length === 0) return setApart(unmatchedAtMs(clock.now()));
-  const open = wanting.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
+  const matching = usable.filter(({ clauses }) => selects(clauses));
+  if (matching.length === 0) return unmatched(unmatchedAtMs(clock.now()));
+  const open = matching.filter(({ id }) => !delivery.acknowledgedBy.includes(id));
   const outcomes = await Promise.all(open.map((to) => endpoints.sendTo(to, event)));
   const heldBackFrom = outcomes
     .filter(({ result }) => result === undefined)
@@ -53,9 +53,9 @@ export async function attemptDelivery(
   return { settlement: settle(delivery, outcomes, clock.now(), random), heldBackFrom };
 }
 
-const setApart = (atMs: number): Attempted => ({ settlement: { kind: 'unmatched', atMs }, heldBackFrom: [] });
+const unmatched = (atMs: number): Attempted => ({ settlement: { kind: 'unmatched', atMs }, heldBackFrom: [] });
 
-/** For a delivery that is not sent now: given back, or set apart where nobody asks for it. */
+/** Returns what to record for a delivery that is not sent now: released, or unmatched if no Subscription matches it. */
 export function giveBack(
   { body }: ClaimedDelivery,
   usable: readonly UsableSubscription[],
@@ -64,7 +64,7 @@ export function giveBack(
 ): Attempted {
   if (usable.length > 0) {
     const selects = selectEvent(renderEvent(body, authority));
-    if (!usable.some(({ clauses }) => selects(clauses))) return setApart(unmatchedAtMs(clock.now()));
+    if (!usable.some(({ clauses }) => selects(clauses))) return unmatched(unmatchedAtMs(clock.now()));
   }
   return { settlement: { kind: 'released' }, heldBackFrom: [] };
 }

@@ -9,18 +9,18 @@ export interface AuthorityQueueContext extends EndpointsContext {
   readonly deliveries: DeliveryQueue;
   readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered'>;
   readonly selectEvent: SelectEvent;
-  /** The JSON text of an AuditEvent as this authority may have it. */
+  /** Returns the JSON text of an AuditEvent as this authority may see it. */
   readonly renderEvent: (body: string, authority: string) => string;
   readonly slots: SendSlots;
   readonly leaseMs: number;
   readonly deadlineMs: number;
   readonly pageSize: number;
-  /** Deliveries that one authority is sent in a second, on average. */
+  /** Maximum deliveries sent to one authority in a second, on average. */
   readonly perSecond: number;
   readonly onError: (error: unknown) => void;
-  /** A delivery has been parked; `reason` is the class of its last failure. */
+  /** Called when a delivery has been parked; `reason` is the class of its last failure. */
   readonly onParked: (authority: string, auditId: string, reason: string) => void;
-  /** The queue has nothing due but may hold what comes due later: it wants `dueAt`. */
+  /** Called when the queue has nothing due but may hold a delivery that becomes due later. Answer with `dueAt`. */
   readonly askDue: () => void;
 }
 

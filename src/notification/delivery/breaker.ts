@@ -1,32 +1,32 @@
 /**
- * Whether one endpoint may be sent to: a pure function of what it answered and of time. Closed (open to traffic) while it
- * answers. After a failure nothing goes until the next try, when one notification is let through as a probe; a failed probe
- * lengthens the wait as schedule.ts says, an acknowledgement ends it. Times are milliseconds of a clock that no change of
- * the wall clock moves.
+ * The circuit breaker of one endpoint: a pure function of its responses and of time. While the endpoint responds,
+ * everything is sent. After a failure nothing is sent until the next try, when one notification is sent as a probe. A
+ * failed probe lengthens the wait as schedule.ts says; an acknowledgement ends it. Times are milliseconds of a clock
+ * that wall-clock changes do not move.
  */
 import { retryDelayMs } from '../outbound-http/schedule.ts';
 
 export interface Breaker {
-  /** Failures in a row; attempts that ran side by side count as one. */
+  /** Consecutive failures; attempts that ran in parallel count as one. */
   readonly failures: number;
-  /** When the next probe may go; of no meaning without failures. */
+  /** Time from which the next probe may be sent; without failures it has no meaning. */
   readonly retryAtMs: number;
-  /** Grows at each counted failure: attempts that had begun before it say nothing new about the endpoint. */
+  /** Grows with each counted failure: the result of an attempt that began before it is out of date. */
   readonly round: number;
   readonly throttled: boolean;
-  /** A probe is under way. */
+  /** A probe is in flight. */
   readonly probing: boolean;
-  /** Different events that were refused, and that failed, since the last acknowledgement, the latest last; bounded. */
+  /** Distinct events refused, and distinct events failed, since the last acknowledgement; the latest last; bounded. */
   readonly refused: readonly string[];
   readonly failed: readonly string[];
 }
 
-/** What an attempt told about its endpoint. */
+/** What an attempt showed about its endpoint. */
 export type EndpointAnswer =
   | { readonly kind: 'acknowledged' }
-  /** It works, and refuses this one event. */
+  /** It works, and refuses this event. */
   | { readonly kind: 'refused' }
-  /** `retryAfterMs`: what it asked for. `throttles`: it asked for fewer requests. */
+  /** `retryAfterMs`: the wait that it asked for. `throttles`: it asked for fewer requests. */
   | { readonly kind: 'failed'; readonly retryAfterMs: number | undefined; readonly throttles: boolean };
 
 export const freshBreaker: Breaker = {
@@ -39,33 +39,44 @@ export const freshBreaker: Breaker = {
   failed: [],
 };
 
-/** For an endpoint that is known to fail from elsewhere: one probe may go at once, and the others wait for what it tells. */
+/**
+ * The breaker of an endpoint that another process has found failing: one probe is sent at once, and everything else
+ * waits for its result.
+ */
 export const suspectBreaker: Breaker = { ...freshBreaker, failures: 1, round: 1 };
 
-/** An endpoint that refuses this many different events and acknowledges none is taken to fail, not the events. */
+/**
+ * Maximum distinct events that an endpoint may refuse, without acknowledging one, before the fault is taken to be its
+ * own.
+ */
 export const maxRefused = 10;
 
-/** So many different events have to fail before one that has not failed waits for the time of the next probe. */
+/** Number of distinct failed events after which untried events also wait for the next probe. */
 const failuresToBelieve = 3;
 const maxRemembered = 64;
 
-/** The event as the last of them. */
+/** Returns the list with the event moved to its end, bounded to `most`. */
 const add = (events: readonly string[], event: string, most: number): readonly string[] =>
   [...events.filter((other) => other !== event), event].slice(-most);
 
-/** How recently the event has failed or was refused since the last acknowledgement; -1: not at all. */
+/**
+ * Returns how recently the event failed or was refused since the last acknowledgement: a higher number is later; -1: it
+ * did not.
+ */
 export function recencyOf({ refused, failed }: Breaker, event: string): number {
   return Math.max(failed.indexOf(event), refused.indexOf(event));
 }
 
-/** Too few events have failed to tell the endpoint's fault from theirs: another one may be tried at once. */
+/**
+ * Whether an untried event may be sent before the next probe: so few events have failed that the fault may be theirs.
+ */
 export function acceptsUntried({ failures, probing, throttled, refused, failed }: Breaker): boolean {
   return failures > 0 && !probing && !throttled && refused.length < maxRefused && failed.length < failuresToBelieve;
 }
 
 /**
- * `open`: anything may go; `probe`: one notification may; `shut`: none, until `retryAtMs` or the end of a probe. With an
- * event: whether this one may.
+ * Returns what the endpoint accepts at `atMs`: `open`: everything; `probe`: one notification; `closed`: nothing until
+ * `retryAtMs` or the end of a probe. With an event: what it accepts of this one.
  */
 export function stanceOf(breaker: Breaker, atMs: number, event?: string): 'open' | 'probe' | 'closed' {
   if (breaker.failures === 0) return 'open';
@@ -73,21 +84,21 @@ export function stanceOf(breaker: Breaker, atMs: number, event?: string): 'open'
   return event !== undefined && acceptsUntried(breaker) && recencyOf(breaker, event) < 0 ? 'probe' : 'closed';
 }
 
-/** An attempt begins; its `round` belongs to its answer. */
+/** Records the start of an attempt. Keep the `round` of the result for `noteAttempt`. */
 export function beginAttempt(breaker: Breaker): Breaker {
   return breaker.failures === 0 ? breaker : { ...breaker, probing: true };
 }
 
-/** What an attempt came to. */
+/** The result of an attempt. */
 export interface Attempt {
-  /** The breaker's when it began. */
+  /** The breaker's round when the attempt began. */
   readonly round: number;
   readonly event: string;
   readonly answer: EndpointAnswer;
   readonly atMs: number;
 }
 
-/** The endpoint after an attempt. `random` gives numbers in [0, 1). */
+/** Returns the breaker after an attempt. `random` returns numbers in [0, 1). */
 export function noteAttempt(breaker: Breaker, attempt: Attempt, random: () => number): Breaker {
   const { round, event, answer } = attempt;
   if (answer.kind === 'acknowledged') return answered({ ...breaker, refused: [], failed: [] }, round);

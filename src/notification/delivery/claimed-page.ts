@@ -1,11 +1,11 @@
 import type { ClaimedDelivery } from '../../store/store.ts';
 
-/** What is leased from the store and not being sent yet. */
+/** Deliveries that are leased from the store and not being sent yet. */
 export class ClaimedPage {
   #deliveries: ClaimedDelivery[] = [];
   #leaseEndMs = 0;
 
-  /** Oldest first, as claimed. */
+  /** Returns them oldest first, as claimed. */
   get deliveries(): readonly ClaimedDelivery[] {
     return this.#deliveries;
   }
@@ -14,13 +14,13 @@ export class ClaimedPage {
     return this.#deliveries.length;
   }
 
-  /** `leaseEndMs`, epoch ms: of the page that is added; what is held ends with the first of them. */
+  /** Adds a page whose lease ends at `leaseEndMs`, epoch ms. The earliest end counts for all. */
   add(page: readonly ClaimedDelivery[], leaseEndMs: number): void {
     this.#leaseEndMs = this.size > 0 ? Math.min(this.#leaseEndMs, leaseEndMs) : leaseEndMs;
     this.#deliveries.push(...page);
   }
 
-  /** Whether the lease outlasts an attempt that begins now and may take `deadlineMs`. */
+  /** Whether the lease outlasts an attempt that begins now and takes up to `deadlineMs`. */
   outlives(nowMs: number, deadlineMs: number): boolean {
     return nowMs + deadlineMs < this.#leaseEndMs;
   }

@@ -11,20 +11,20 @@ import { requeueAll } from './requeue.ts';
 import { SendSlots } from './send-slots.ts';
 
 export interface DispatcherLimits {
-  /** Deliveries sent side by side to one authority. */
+  /** Maximum deliveries sent in parallel to one authority. */
   readonly perAuthority: number;
-  /** The same over all authorities, beside one for each authority that is always its own. */
+  /** The same over all authorities, not counting the first of each authority, which is always allowed. */
   readonly total: number;
-  /** Deliveries that one authority is sent in a second, on average. */
+  /** Maximum deliveries sent to one authority in a second, on average. */
   readonly perSecond: number;
-  /** Deliveries leased in one claim. */
+  /** Maximum deliveries leased in one claim. */
   readonly pageSize: number;
-  /** A lease must outlast the sender's deadline. */
+  /** How long a lease lasts. Must be longer than the sender's deadline. */
   readonly leaseMs: number;
   readonly deadlineMs: number;
-  /** How often the store is asked what is due although nothing has told of it: another instance may have died. */
+  /** Polling interval for due deliveries, in case another instance died. */
   readonly queryEveryMs: number;
-  /** How long `stop` waits for what is being sent before it cuts the connections. */
+  /** How long `stop` waits for attempts in flight before it cuts their connections. */
   readonly stopGraceMs: number;
 }
 
@@ -43,19 +43,19 @@ export interface DispatcherOptions {
   readonly store: Pick<Store, 'deliveries'>;
   readonly subscriptions: Pick<Subscriptions, 'usable' | 'failing' | 'recovered' | 'onChange'>;
   readonly selectEvent: SelectEvent;
-  /** The JSON text of an AuditEvent as the authority may have it; what is selected and sent. */
+  /** Returns the JSON text of an AuditEvent as the authority may see it. It is matched and sent in this form. */
   readonly renderEvent: (body: string, authority: string) => string;
   readonly deliver: Deliver;
   readonly sender: Pick<Sender, 'close'>;
   readonly clock: Clock;
-  /** Numbers in [0, 1), for jitter. */
+  /** Returns numbers in [0, 1), for jitter. */
   readonly random: () => number;
   readonly limits: DispatcherLimits;
   /** Called after each attempt; `result` is `acknowledged` or the class of the failure. */
   readonly onAttempt?: (authority: string, result: string, durationMs: number) => void;
-  /** A delivery has been parked; `reason` is the class of its last failure. */
+  /** Called when a delivery has been parked; `reason` is the class of its last failure. */
   readonly onParked?: (authority: string, auditId: string, reason: string) => void;
-  /** Errors of the store: delivery goes on. */
+  /** Called with errors of the store. Delivery goes on. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -69,19 +69,22 @@ interface DispatcherSnapshot {
 }
 
 export interface Dispatcher {
-  /** Deliveries have been committed for this authority. Returns at once. */
+  /** Call when deliveries have been committed for this authority. Returns at once. */
   wake(authority: string): void;
-  /** Makes everything of the authority that waits due now, parked ones as if new. How many it were; throws as the store. */
+  /**
+   * Makes all waiting deliveries of an authority due now and resets parked ones. Returns the count. Rejects if the
+   * store fails.
+   */
   replay(authority: string): Promise<number>;
   snapshot(): DispatcherSnapshot;
-  /** Gives leases back, lets what is being sent end within the grace, cuts the rest. */
+  /** Gives leases back, waits for attempts in flight within the grace period, and cuts the rest. */
   stop(): Promise<void>;
 }
 
 const dueQueryGapMs = 1_000;
 const clockStepMs = 60_000;
 
-/** Starts delivering what the store holds. Never throws; a store that cannot be read is asked again. */
+/** Starts delivering what the store holds. Never throws: a store that cannot be read is asked again. */
 export function startDispatcher(options: DispatcherOptions): Dispatcher {
   const { store, subscriptions, sender, clock, limits, onError } = options;
   const { deliveries } = store;
@@ -142,7 +145,9 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     }
   }
 
-  /** Nothing is ever due later than the longest delay or a lease: if it is, the wall clock was set back. */
+  /**
+   * No delivery is due later than the longest delay or a lease allows. If one is, the wall clock was set back: requeue.
+   */
   async function schedule(authority: string, nextDueMs: number): Promise<void> {
     const nowMs = clock.now();
     const queue = queueOf(authority);

@@ -25,7 +25,7 @@ export interface EndpointsContext {
   readonly onAttempt: (authority: string, result: string, durationMs: number) => void;
 }
 
-/** Failures in a row after which a Subscription shows `error`. */
+/** Consecutive failures after which a Subscription is set to `error`. */
 const outageFailures = 3;
 
 /**
@@ -34,32 +34,32 @@ const outageFailures = 3;
  */
 export type Admission = 'open' | 'probe' | 'untried-only' | 'closed';
 
-/** The endpoints of one authority's Subscriptions, each with its breaker. */
+/** The endpoints of one authority's Subscriptions, each with its circuit breaker. */
 export class Endpoints {
   readonly #authority: string;
   readonly #context: EndpointsContext;
   readonly #onRecovered: () => void;
   readonly #breakers = new Map<string, Breaker>();
-  /** Subscriptions that something was held back from while their endpoint was shut. */
+  /** Subscriptions from which a delivery was held back while their endpoint was closed. */
   readonly #heldBack = new Set<string>();
   #lastFailure: string | undefined;
   #closing = false;
   /** An attempt of an earlier generation says nothing about the endpoints of this one. */
   #generation = 0;
 
-  /** `onRecovered`: an endpoint answers again, and what was held back from it may be tried. */
+  /** `onRecovered`: called when an endpoint responds again, so that deliveries held back from it can be tried. */
   constructor(authority: string, context: EndpointsContext, onRecovered: () => void) {
     this.#authority = authority;
     this.#context = context;
     this.#onRecovered = onRecovered;
   }
 
-  /** Failures in a row of the endpoint that has most of them. */
+  /** Returns the consecutive failures of the endpoint that has the most. */
   get failures(): number {
     return Math.max(0, ...[...this.#breakers.values()].map(({ failures }) => failures));
   }
 
-  /** The class of the last failure, while an endpoint fails. */
+  /** Returns the class of the last failure while an endpoint fails. */
   get lastFailure(): string | undefined {
     return this.failures === 0 ? undefined : this.#lastFailure;
   }
@@ -69,12 +69,12 @@ export class Endpoints {
     return this.#generation;
   }
 
-  /** From now on results say nothing about an endpoint: connections are being cut. */
+  /** Ignores the results of attempts from now on, because connections are being cut. */
   close(): void {
     this.#closing = true;
   }
 
-  /** The Subscriptions changed: every endpoint starts afresh, those in `error` with one probe. */
+  /** Resets every breaker after a change of the Subscriptions. Those in `error` start with one probe. */
   forget(): void {
     this.#generation += 1;
     this.#breakers.clear();
@@ -91,9 +91,9 @@ export class Endpoints {
   }
 
   /**
-   * The one to try next: the oldest. While an endpoint is shut the oldest that has not failed there; else, where a probe may
-   * go and `freshOnly` is not asked for, the one whose failure is longest ago, so that no event that always fails stands in
-   * the way of others.
+   * Returns the delivery to try next: the oldest. While an endpoint is closed, the oldest that has not failed there. If
+   * there is none and a probe is possible, the one that failed longest ago, unless `freshOnly`: so an event that always
+   * fails does not block the others.
    */
   pick(
     usable: readonly UsableSubscription[],
@@ -121,25 +121,28 @@ export class Endpoints {
     return next === undefined || (mustBeFresh && next.failedAt >= 0) ? undefined : next.delivery;
   }
 
-  /** Its endpoint has failed, and answers again. */
+  /** Whether the endpoint has failed before and responds again. */
   hasRecovered(subscriptionId: string): boolean {
     const { failures, round } = this.#breakers.get(subscriptionId) ?? freshBreaker;
     return failures === 0 && round > 0;
   }
 
-  /** Milliseconds until the first shut endpoint may be probed; undefined while each waits for the result of a probe. */
+  /**
+   * Returns the milliseconds until the first closed endpoint may be probed; undefined while each waits for the result
+   * of a probe.
+   */
   nextProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
     const atMs = this.#context.clock.elapsed();
     const waits = usable.map((one) => this.#breakerOf(one).retryAtMs - atMs).filter((waitMs) => waitMs > 0);
     return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
-  /** The same of those that something is held back from. */
+  /** Returns the same for the endpoints from which a delivery is held back. */
   nextHeldBackProbeInMs(usable: readonly UsableSubscription[]): number | undefined {
     return this.nextProbeInMs(usable.filter(({ id }) => this.#heldBack.has(id)));
   }
 
-  /** Sends one delivery to one Subscription, unless its endpoint is shut or not in use yet. Never rejects. */
+  /** Sends one delivery to one Subscription, unless its endpoint is closed or not in use yet. Never rejects. */
   async sendTo(subscription: UsableSubscription, delivery: ClaimedDelivery): Promise<Outcome> {
     const { clock, deliver, onAttempt } = this.#context;
     const subscriptionId = subscription.id;
@@ -157,14 +160,14 @@ export class Endpoints {
     if (result === undefined) return { subscriptionId, result, probeInMs: 0, isProbe: false };
     const label = result.kind === 'failed' ? result.reason : 'acknowledged';
     onAttempt(this.#authority, label, Math.max(0, clock.elapsed() - startMs));
-    // What fails alone says nothing about an endpoint that answers others.
+    // A parked event that fails while the endpoint accepts others says nothing about the endpoint.
     const failsAlone = delivery.parked && stance === 'open' && result.kind === 'failed';
-    const isOfNow = !this.#closing && generation === this.#generation;
-    if (isOfNow && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
+    const isCurrent = !this.#closing && generation === this.#generation;
+    if (isCurrent && !failsAlone) this.#note(before.round, subscription, delivery.auditId, result);
     return { subscriptionId, result, probeInMs: this.#probeInMs(subscription), isProbe: stance === 'probe' };
   }
 
-  /** Keeps the breaker, and on transitions the status of the Subscription, in step with what the endpoint did. */
+  /** Updates the breaker and, when it changes, the status of the Subscription. */
   #note(round: number, to: UsableSubscription, event: string, result: SendResult): void {
     const { subscriptions, clock, random } = this.#context;
     const before = this.#breakerOf(to);
@@ -185,13 +188,13 @@ export class Endpoints {
     return failures === 0 ? 0 : Math.max(0, retryAtMs - this.#context.clock.elapsed());
   }
 
-  /** One that is in `error` when nothing is known of it here is not taken to be well: many would wait for it at once. */
+  /** After a restart, treat a Subscription in `error` as suspect and send one probe first. */
   #breakerOf({ id, status }: UsableSubscription): Breaker {
     return this.#breakers.get(id) ?? (status === 'error' ? suspectBreaker : freshBreaker);
   }
 }
 
-/** One that is requested waits until its endpoint has been looked at. */
+/** A requested Subscription waits until its endpoint has been verified. */
 const isSentTo = ({ status }: UsableSubscription): boolean => status !== 'requested';
 
 function answerOf(result: SendResult): EndpointAnswer {

@@ -1,10 +1,12 @@
-/** A bucket of tokens: `perSecond` on average, that many at once after a pause. A pure function of state and time. */
+/**
+ * A token bucket: `perSecond` on average, and up to that many at once after a pause. A pure function of state and time.
+ */
 export interface RateLimit {
   readonly tokens: number;
   readonly atMs: number;
 }
 
-/** Full. `atMs` on a clock that no change of the wall clock moves. */
+/** Returns a full bucket. `atMs` is of a clock that wall-clock changes do not move. */
 export function fullRate(perSecond: number, atMs: number): RateLimit {
   return { tokens: perSecond, atMs };
 }
@@ -13,7 +15,7 @@ function refill({ tokens, atMs }: RateLimit, perSecond: number, nowMs: number): 
   return { tokens: Math.min(perSecond, tokens + ((nowMs - atMs) * perSecond) / 1000), atMs: nowMs };
 }
 
-/** Takes one token. Where there is none: how many milliseconds until there is. */
+/** Takes one token. If there is none, returns the milliseconds until there is one. */
 export function takeToken(
   limit: RateLimit,
   perSecond: number,

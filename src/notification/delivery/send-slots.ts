@@ -1,4 +1,4 @@
-/** Who takes slots: a queue that can be told to go on. */
+/** A user of slots: a queue that can continue when one is free. */
 export interface SlotUser {
   /** Slots in use. */
   readonly sending: number;
@@ -6,8 +6,9 @@ export interface SlotUser {
 }
 
 /**
- * Bounds how much is sent at the same time, over all queues and per queue. The first slot of a queue is its own and outside
- * the common bound, so that queues whose endpoints hang can never stop another queue; further slots are shared in turn.
+ * Limits how many deliveries are sent in parallel, in total and for each queue. The first slot of a queue is its own
+ * and outside the total, so that queues whose endpoints hang cannot stop another queue. Further slots are shared in
+ * order of request.
  */
 export class SendSlots {
   readonly #shared: number;
@@ -20,7 +21,7 @@ export class SendSlots {
     this.#perQueue = perQueue;
   }
 
-  /** Whether the queue may send one more; if not, it is resumed when it may. The queue counts `sending` itself. */
+  /** Whether the queue may send one more. If not, it is resumed when it may. The queue itself counts `sending`. */
   take(queue: SlotUser): boolean {
     if (queue.sending === 0) return true;
     if (queue.sending >= this.#perQueue) return false;
@@ -32,10 +33,10 @@ export class SendSlots {
     return true;
   }
 
-  /** Gives one back; call after `sending` has gone down. */
+  /** Gives a slot back. Call after `sending` has been reduced. */
   giveBack(queue: SlotUser): void {
     if (queue.sending > 0) this.#sharedInUse -= 1;
-    // One that has nothing to send any more leaves the slot to the next.
+    // A queue with nothing left to send leaves the slot to the next.
     for (const next of [...this.#waiting]) {
       if (this.#sharedInUse >= this.#shared) return;
       this.#waiting.delete(next);

@@ -5,8 +5,8 @@ const maxTries = 5;
 const firstWaitMs = 200;
 
 /**
- * Tells the store what became of a delivery, and asks again when the store cannot take it now. `stale`: it changed nothing.
- * `unknown`: the store never took it; the lease runs out then, and the delivery is repeated.
+ * Records a settlement, and tries again while the store fails. `stale`: it changed nothing. `unknown`: the store never
+ * took it; the lease expires and the delivery is repeated.
  */
 export async function settleDelivery(
   delivery: ClaimedDelivery,

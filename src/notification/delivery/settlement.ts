@@ -2,27 +2,30 @@ import type { ClaimedDelivery, Settlement } from '../../store/store.ts';
 import { longestDelayMs, retryDelayMs } from '../outbound-http/schedule.ts';
 import type { SendResult } from '../outbound-http/sender.ts';
 
-/** What happened with one Subscription that the delivery is for. */
+/** The result for one Subscription that matches the delivery. */
 export interface Outcome {
   readonly subscriptionId: string;
-  /** Undefined: not sent, the endpoint is shut. */
+  /** Undefined: not sent, because the endpoint is closed. */
   readonly result: SendResult | undefined;
   /** Milliseconds until the endpoint is probed; 0 while it is open. */
   readonly probeInMs: number;
-  /** It was sent to find out whether the endpoint answers again. */
+  /** Sent to find out whether the endpoint responds again. */
   readonly isProbe: boolean;
 }
 
-/** An event that failed with its endpoint comes a little after the endpoint's next probe, so that another one is the probe. */
+/** How long after the next probe an event is due that failed with its endpoint, so that another event is the probe. */
 const behindProbeMs = 250;
 
-/** Failures of one event, while its endpoint took others, after which it is parked: half an hour by the schedule. */
+/**
+ * Failures of one event, while its endpoint accepted others, after which it is parked: half an hour by the schedule.
+ */
 export const parkAfterAttempts = 6;
 
 /**
- * Folds the outcomes of one round into what the store is told. `outcomes` has every Subscription that wants the event and
- * has not acknowledged it yet; none left to acknowledge is `delivered`. A probe spends no attempt: its failure says
- * nothing about the event. What was held back waits for the longest delay: the endpoint's recovery makes it due at once.
+ * Combines the results of one round into one settlement. `outcomes` has every Subscription that matches the event and
+ * has not acknowledged it yet; if none remains, it is delivered. A failed probe does not count as an attempt, because
+ * it says nothing about the event. A delivery that was held back waits for the longest delay: the recovery of the
+ * endpoint makes it due at once.
  */
 export function settle(
   delivery: Pick<ClaimedDelivery, 'attempts' | 'acknowledgedBy' | 'parked'>,

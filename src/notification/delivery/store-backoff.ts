@@ -3,7 +3,7 @@ import type { Clock } from '../../clock/clock.ts';
 const firstWaitMs = 500;
 const longestWaitMs = 30_000;
 
-/** A store that failed is left alone for a while, longer each time. */
+/** Leaves a store alone after a failure, longer each time. */
 export class StoreBackoff {
   readonly #clock: Pick<Clock, 'elapsed'>;
   #failures = 0;
@@ -13,12 +13,12 @@ export class StoreBackoff {
     this.#clock = clock;
   }
 
-  /** Milliseconds until it may be asked again; not above 0: now. */
+  /** Returns the milliseconds until the store may be asked again; 0 or less: now. */
   get waitMs(): number {
     return this.#retryAtMs - this.#clock.elapsed();
   }
 
-  /** Asks it, and remembers whether it answered. Rejects as the call does. */
+  /** Calls the store and records whether it responded. Rejects if the call does. */
   async ask<T>(call: () => Promise<T>): Promise<T> {
     try {
       const answer = await call();

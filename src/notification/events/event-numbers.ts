@@ -4,16 +4,16 @@ import type { SelectEvent } from '../subscriptions/select-event.ts';
 import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 
 /**
- * Counts the events of topic-based Subscriptions, whether or not their endpoints answer. Numbers are given as events are
- * recorded; what was missed, because the process ended or another server recorded it, is numbered when somebody asks, and
- * at the latest when it is sent.
+ * Numbers the events of topic-based Subscriptions, whether or not their endpoints respond. Numbers are given when
+ * events are recorded. Events that were missed, because the process ended or another server recorded them, are numbered
+ * when somebody asks, and at the latest when they are sent.
  */
 export interface EventNumbers {
-  /** To be called after a commit. Returns at once. */
+  /** Call after a commit. Returns at once. */
   recorded(audits: readonly AuditWrite[]): void;
-  /** Resolves when everything that is owed to the authority has its numbers. Throws as the store does. */
+  /** Resolves when all events owed to the authority have numbers. Rejects if the store fails. */
   allNumbered(authority: string): Promise<void>;
-  /** The numbers of these events of one Subscription, in the same order. Throws as the store does. */
+  /** Returns the numbers of these events of one Subscription, in the same order. Rejects if the store fails. */
   numberOf(subscriptionId: string, auditIds: readonly string[]): Promise<readonly number[]>;
   /** Calls `listener` when events of a Subscription have been numbered. */
   onNumbered(listener: (authority: string, subscriptionId: string) => void): void;
@@ -26,7 +26,7 @@ export interface EventNumbersOptions {
   };
   readonly subscriptions: Pick<Subscriptions, 'usable' | 'onChange'>;
   readonly selectEvent: SelectEvent;
-  /** The JSON text of an AuditEvent as the authority may have it. */
+  /** Returns the JSON text of an AuditEvent as this authority may see it. */
   readonly renderEvent: (body: string, authority: string) => string;
   readonly onError: (error: unknown) => void;
 }
@@ -37,15 +37,18 @@ interface RecordedEvent {
 }
 
 const pageSize = 500;
-/** How far back owed events are looked at again: another server's clock, and its commits under way. */
+/**
+ * How far back owed events are read again, because the clock of another server may be behind, or its commit in
+ * progress.
+ */
 const overlapMs = 120_000;
 
 export function openEventNumbers(options: EventNumbersOptions): EventNumbers {
   const { store, subscriptions, selectEvent, renderEvent, onError } = options;
   const fresh = new Map<string, RecordedEvent[]>();
-  /** One piece of work on an authority at a time. */
+  /** Runs one task at a time for each authority. */
   const work = openKeyedQueue();
-  /** Up to where owed events have been looked at for each Subscription of an authority. */
+  /** The last owed event that was read, by Subscription of an authority. */
   const positions = new Map<string, Map<string, OwedDelivery>>();
   const listeners = new Set<(authority: string, subscriptionId: string) => void>();
   let closed = false;

@@ -2,13 +2,13 @@ import { viewerLabel } from '../../cpis/labels.ts';
 import type { NumberedEvent } from '../../fhir/subscription/notification-bundle.ts';
 import type { Store, SubscriptionEvent } from '../../store/store.ts';
 
-/** Reads events as their authority may have them. */
+/** Reads events as their authority may see them. */
 export interface EventReader {
-  /** Those of them that the authority may see, in the same order. Throws as the store does. */
+  /** Returns the events that the authority may see, in the same order. Rejects if the store fails. */
   read(authority: string, events: readonly SubscriptionEvent[]): Promise<readonly NumberedEvent[]>;
 }
 
-/** `renderEvent` gives the JSON text of an AuditEvent as the authority may have it. */
+/** `renderEvent` returns the JSON text of an AuditEvent as the authority may see it. */
 export function buildEventReader(
   store: Pick<Store, 'read'>,
   renderEvent: (body: string, authority: string) => string,
