@@ -1,6 +1,7 @@
 /**
- * `node bench/bench-delivery.ts`: measures notifications to many endpoints, a third of them dead or slow, and prints JSON. First
- * it drains a backlog, then it reads at a steady rate and times each notification from the response to its arrival.
+ * `node bench/bench-delivery.ts`: measures notifications to many endpoints, a third of them dead or slow, and prints
+ * JSON. First it drains a backlog, then it reads at a steady rate and times each notification from the response to its
+ * arrival.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';

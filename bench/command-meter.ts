@@ -18,7 +18,9 @@ export interface CommandMeter {
 
 const headerBytes = 16;
 const opMessage = 2013;
-/** Offset of the command name: after the flags, the section kind, the document length and the type of its first element. */
+/**
+ * Offset of the command name: after the flags, the section kind, the document length and the type of its first element.
+ */
 const beforeName = headerBytes + 4 + 1 + 4 + 1;
 
 export async function openCommandMeter(host: string, port: number): Promise<CommandMeter> {

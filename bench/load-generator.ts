@@ -1,4 +1,6 @@
-/** Generates load in its own process: autocannon with a fixed number of requests, each connection with its own paths. */
+/**
+ * Generates load in its own process: autocannon with a fixed number of requests, each connection with its own paths.
+ */
 import autocannon from 'autocannon';
 
 export interface LoadJob {

@@ -1,4 +1,6 @@
-/** Measures notifications to one healthy receiver: first builds a backlog, then creates the Subscription that drains it. */
+/**
+ * Measures notifications to one healthy receiver: first builds a backlog, then creates the Subscription that drains it.
+ */
 import { openFhirClient } from '../src/synthetic/fhir-client.ts';
 import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import type { ServerHome } from '../test/support/server-process.ts';
@@ -21,7 +23,9 @@ export async function openBenchReceiver(): Promise<BenchReceiver> {
   return { child, origin: await child.ask<string>({ kind: 'open' }) };
 }
 
-/** Looks up `children` of `authority` `events` times, subscribes the authority and waits until it is notified of each. */
+/**
+ * Looks up `children` of `authority` `events` times, subscribes the authority and waits until it is notified of each.
+ */
 export async function measureDelivery(
   home: ServerHome,
   authority: SyntheticClient,

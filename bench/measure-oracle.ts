@@ -1,7 +1,8 @@
 /**
- * `node bench/measure-oracle.ts [pairs]`: measures whether response times disclose hidden resources. Sends each request in turn
- * for a hidden and for an absent resource, of another child each time. Prints JSON with the medians in milliseconds for each path,
- * and how often the hidden one took longer over all pairs of times. 0.5 means no difference.
+ * `node bench/measure-oracle.ts [pairs]`: measures whether response times disclose hidden resources. Sends each request
+ * in turn for a hidden and for an absent resource, of another child each time. Prints JSON with the medians in
+ * milliseconds for each path, and how often the hidden one took longer over all pairs of times. 0.5 means no
+ * difference.
  */
 import { randomUUID } from 'node:crypto';
 import type { Bundle } from 'fhir/r4.js';

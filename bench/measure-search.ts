@@ -1,6 +1,7 @@
 /**
  * `node bench/measure-search.ts [plans]`: measures a search before the store runs it (parse, plan and compile of
- * `Flag?patient=`), and how long a page of 1,000 and searches over all plans of an authority block the event loop. Prints JSON.
+ * `Flag?patient=`), and how long a page of 1,000 and searches over all plans of an authority block the event loop.
+ * Prints JSON.
  */
 import { once } from 'node:events';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
@@ -71,8 +72,8 @@ function watchTurns(): { stop(): number } {
 }
 
 /**
- * Measures how long a request blocks the event loop of the server, in milliseconds by the clock and of processor time, which
- * excludes other load on the machine. The client runs in another thread.
+ * Measures how long a request blocks the event loop of the server, in milliseconds by the clock and of processor time,
+ * which excludes other load on the machine. The client runs in another thread.
  */
 async function timeBlocked(fetcher: Worker, client: FhirClient, baseUrl: string, path: string): Promise<object> {
   const request: FetchRequest = { url: `${baseUrl}/${path}`, token: await client.token() };

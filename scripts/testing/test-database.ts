@@ -8,8 +8,8 @@ export interface TestDatabase {
 }
 
 /**
- * Starts a server if one of the files needs it and CPIS_TEST_MONGODB_URL does not name one. Throws MongodMissing with what
- * to do if there is none: the tests of the MongoDB store are never left out silently.
+ * Starts a server if one of the files needs it and CPIS_TEST_MONGODB_URL does not name one. Throws MongodMissing with
+ * what to do if there is none: the tests of the MongoDB store are never left out silently.
  */
 export async function openTestDatabase(files: readonly string[]): Promise<TestDatabase> {
   const isNeeded = files.some((file) => file.includes('test/store/mongo/'));

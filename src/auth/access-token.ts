@@ -75,8 +75,8 @@ export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: Issuer
 }
 
 /**
- * Verifies a token at `nowMs`. Returns its content, or a short reason for the log if it is not valid. Rejects with a fault
- * `transient` if the issuer's keys cannot be loaded.
+ * Verifies a token at `nowMs`. Returns its content, or a short reason for the log if it is not valid. Rejects with a
+ * fault `transient` if the issuer's keys cannot be loaded.
  */
 export async function verifyAccessToken(
   text: string,

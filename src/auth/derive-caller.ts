@@ -5,8 +5,8 @@ import { parseIua } from './iua.ts';
 import { intersectScopes, splitScopes } from './smart-scope.ts';
 
 /**
- * Derives the caller from a token and a registry snapshot. Returns a reason for the log if the client is not registered, or
- * the professional is missing, malformed or of another organisation.
+ * Derives the caller from a token and a registry snapshot. Returns a reason for the log if the client is not
+ * registered, or the professional is missing, malformed or of another organisation.
  */
 export function deriveCaller(token: VerifiedToken, registry: Registry): Caller | 'unknown-client' | 'professional' {
   const client = registry.clients.get(token.clientId);

@@ -20,8 +20,8 @@ export interface IuaClaims {
 }
 
 /**
- * Reads the professional from the claims. Returns `absent` without IUA claims, and `invalid` if they are incomplete, too long
- * or hold control characters. Does not compare the organisation with the registry.
+ * Reads the professional from the claims. Returns `absent` without IUA claims, and `invalid` if they are incomplete,
+ * too long or hold control characters. Does not compare the organisation with the registry.
  */
 export function parseIua(claims: Readonly<Record<string, unknown>>): Professional | 'absent' | 'invalid' {
   const extensions = claims['extensions'];
@@ -56,7 +56,9 @@ export function formatIua(professional: Professional): IuaClaims {
   };
 }
 
-/** Accepts text of 1 to 200 characters, without control or bidirectional formatting characters and surrounding blanks. */
+/**
+ * Accepts text of 1 to 200 characters, without control or bidirectional formatting characters and surrounding blanks.
+ */
 function textOf(value: unknown): string | undefined {
   if (typeof value !== 'string' || value === '' || value.length > maxLength) return undefined;
   if (value !== value.trim() || /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value)) return undefined;

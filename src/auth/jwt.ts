@@ -14,15 +14,15 @@ const base64url = /^[A-Za-z0-9_-]+$/;
 const limits = { maxDepth: 8, maxKeys: 200 };
 
 /**
- * Header parameters that bring their own key or URL, change how the signature is computed, or must be understood. A token
- * with one of them is refused, and nothing is fetched for it.
+ * Header parameters that bring their own key or URL, change how the signature is computed, or must be understood. A
+ * token with one of them is refused, and nothing is fetched for it.
  */
 const refusedHeaders = ['jku', 'jwk', 'x5u', 'x5c', 'crit', 'b64', 'zip', 'cty', 'enc'];
 
 /**
- * Parses a signed JWT. Returns undefined unless it has three parts of canonical base64url, JSON objects without duplicate
- * names, `alg`, `kid` and `typ` as short strings, and no refused header parameter. The content must not be trusted until the
- * signature is verified.
+ * Parses a signed JWT. Returns undefined unless it has three parts of canonical base64url, JSON objects without
+ * duplicate names, `alg`, `kid` and `typ` as short strings, and no refused header parameter. The content must not be
+ * trusted until the signature is verified.
  */
 export function parseJwt(token: string): ParsedJwt | undefined {
   if (token.length > maxTokenLength) return undefined;

@@ -18,8 +18,8 @@ export interface SigningKey {
 }
 
 /**
- * Loads the private JWK (EC P-256) in a file. Creates the file, readable by its owner only, if it does not exist. Processes
- * that start at the same time all load the same key. Rejects if the file holds anything else.
+ * Loads the private JWK (EC P-256) in a file. Creates the file, readable by its owner only, if it does not exist.
+ * Processes that start at the same time all load the same key. Rejects if the file holds anything else.
  */
 export async function openSigningKey(file: string): Promise<SigningKey> {
   let text: string;

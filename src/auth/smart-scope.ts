@@ -1,6 +1,6 @@
 /**
- * SMART App Launch 2 scopes at system level, such as `system/Flag.rs`. The v1 forms `.read`, `.write` and `.*` mean `.rs`,
- * `.cud` and `.cruds`. Scopes at patient or user level, and scopes with a query, are not supported.
+ * SMART App Launch 2 scopes at system level, such as `system/Flag.rs`. The v1 forms `.read`, `.write` and `.*` mean
+ * `.rs`, `.cud` and `.cruds`. Scopes at patient or user level, and scopes with a query, are not supported.
  * https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
  */
 import type { Permission } from '../cpis/caller.ts';

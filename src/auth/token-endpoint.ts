@@ -1,4 +1,7 @@
-/** The OAuth 2.0 token endpoint of SMART Backend Services, independent of the web framework. RFC 6749 sections 4.4 and 5. */
+/**
+ * The OAuth 2.0 token endpoint of SMART Backend Services, independent of the web framework. RFC 6749 sections 4.4 and
+ * 5.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
@@ -52,8 +55,8 @@ const singleParameters = [
 ];
 
 /**
- * Responds to a token request. Never throws because of the request. Every failure to authenticate is the same 401. If the
- * store cannot record the `jti` the response is 503, without a token.
+ * Responds to a token request. Never throws because of the request. Every failure to authenticate is the same 401. If
+ * the store cannot record the `jti` the response is 503, without a token.
  */
 export async function issueToken(form: URLSearchParams, context: TokenRequestContext): Promise<TokenResponse> {
   const repeated = singleParameters.find((name) => form.getAll(name).length > 1);

@@ -24,9 +24,9 @@ const maxAheadS = 300;
 const importedKeys = new WeakMap<JsonWebKeyRecord, Promise<CryptoKey | Uint8Array>>();
 
 /**
- * Authenticates a client by its assertion (RFC 7523 section 3, SMART Backend Services, RFC 8725). The registry fixes the
- * algorithm of each key, and the `jti` is recorded durably so that it is accepted once. Rejects if the store fails. The `jti` may
- * then have been recorded or not, so no token may be issued.
+ * Authenticates a client by its assertion (RFC 7523 section 3, SMART Backend Services, RFC 8725). The registry fixes
+ * the algorithm of each key, and the `jti` is recorded durably so that it is accepted once. Rejects if the store fails.
+ * The `jti` may then have been recorded or not, so no token may be issued.
  */
 export async function verifyClientAssertion(assertion: string, rule: AssertionRule): Promise<AssertionResult> {
   const jwt = parseJwt(assertion);
@@ -60,7 +60,10 @@ function refused(reason: string): AssertionResult {
   return { kind: 'refused', reason };
 }
 
-/** Returns the registered key with the `kid` of the header, if exactly one exists and its registered `alg` is the header's. */
+/**
+ * Returns the registered key with the `kid` of the header, if exactly one exists and its registered `alg` is the
+ * header's.
+ */
 function selectKey(client: Client, { header }: ParsedJwt): JsonWebKeyRecord | undefined {
   const [key, another] = client.jwks.keys.filter((each) => each.kid === header.kid);
   if (key === undefined || another !== undefined || key['alg'] !== header.alg) return undefined;

@@ -15,8 +15,8 @@ interface TokenVerifierOptions extends IssuerOptions {
 
 export interface TokenVerifier {
   /**
-   * Verifies an `Authorization` header and returns the caller. Rejects with a fault `login`, or `transient` if the keys of a
-   * trusted issuer cannot be loaded.
+   * Verifies an `Authorization` header and returns the caller. Rejects with a fault `login`, or `transient` if the keys
+   * of a trusted issuer cannot be loaded.
    */
   verify(authorization: string | undefined): Promise<Caller>;
   /** Returns the caller at once if this header was verified before and is still valid, else undefined. */

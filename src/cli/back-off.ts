@@ -19,9 +19,9 @@ export class GaveUp extends Error {
 }
 
 /**
- * Repeats an attempt until it returns something other than a failure. The delay grows from 0.5 s to 60 s, with jitter, and is
- * at least the server's `Retry-After` (maximum 5 minutes). Rejects with GaveUp if the next attempt would begin after
- * `giveUpAfterMs`, and with the reason of `signal` if that is aborted.
+ * Repeats an attempt until it returns something other than a failure. The delay grows from 0.5 s to 60 s, with jitter,
+ * and is at least the server's `Retry-After` (maximum 5 minutes). Rejects with GaveUp if the next attempt would begin
+ * after `giveUpAfterMs`, and with the reason of `signal` if that is aborted.
  */
 export async function withBackOff<T extends object>(
   attempt: () => Promise<T | Failure>,

@@ -29,8 +29,8 @@ export class CommandError extends Error {
 }
 
 /**
- * Parses the options of a command. Throws UsageError for an unknown option, a missing value, or more than `maxPositionals`
- * arguments without a name.
+ * Parses the options of a command. Throws UsageError for an unknown option, a missing value, or more than
+ * `maxPositionals` arguments without a name.
  */
 export function readArguments<T extends ParseArgsOptionsConfig>(
   args: readonly string[],
@@ -72,8 +72,8 @@ export function wholeNumber(
 }
 
 /**
- * Returns an absolute URL without user, query and fragment, and without its trailing slash. Throws UsageError for any other,
- * and for http to another machine.
+ * Returns an absolute URL without user, query and fragment, and without its trailing slash. Throws UsageError for any
+ * other, and for http to another machine.
  */
 export function baseUrlOf(text: string, name: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;

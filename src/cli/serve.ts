@@ -20,8 +20,8 @@ Exit status: 0 stopped, 1 failed, 2 wrong usage, settings or registry, or the st
 const closeTimeoutMs = 15_000;
 
 /**
- * Runs `cpis serve`. Resolves when the server listens. Returns 2, and prints every problem, if the settings or the registry are wrong or the
- * store cannot be opened.
+ * Runs `cpis serve`. Resolves when the server listens. Returns 2, and prints every problem, if the settings or the
+ * registry are wrong or the store cannot be opened.
  */
 export async function serve(args: readonly string[], { stdout, stderr }: CommandIo): Promise<number> {
   const { values } = readArguments(args, {

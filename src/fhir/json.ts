@@ -1,6 +1,6 @@
 /**
- * Parses JSON strictly. A scan checks the text before `JSON.parse`, because `JSON.parse` keeps the last of two equal names,
- * accepts lone surrogates and `__proto__`, and does not limit the depth. https://hl7.org/fhir/R4/json.html
+ * Parses JSON strictly. A scan checks the text before `JSON.parse`, because `JSON.parse` keeps the last of two equal
+ * names, accepts lone surrogates and `__proto__`, and does not limit the depth. https://hl7.org/fhir/R4/json.html
  */
 import { fault } from './fault.ts';
 import { type JsonLimits, JsonScan } from './json-scan.ts';
@@ -10,10 +10,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /**
  * Parses UTF-8 bytes, or text, as JSON.
  *
- * Throws a fault `structure`, with line and column and nothing of the text, for: invalid UTF-8, a byte order mark, anything
- * that is not RFC 8259 JSON, a name that occurs twice in an object (however escaped), a name of `Object.prototype`, lone
- * surrogates, control characters other than tab, LF and CR (not allowed in FHIR strings), numbers that are too long or not
- * finite, and text that exceeds the limits.
+ * Throws a fault `structure`, with line and column and nothing of the text, for: invalid UTF-8, a byte order mark,
+ * anything that is not RFC 8259 JSON, a name that occurs twice in an object (however escaped), a name of
+ * `Object.prototype`, lone surrogates, control characters other than tab, LF and CR (not allowed in FHIR strings),
+ * numbers that are too long or not finite, and text that exceeds the limits.
  */
 export function parseJson(input: Uint8Array | string, limits: JsonLimits = {}): unknown {
   const text = typeof input === 'string' ? input : decodeUtf8(input);

@@ -16,8 +16,9 @@ export function isResourceId(text: string): boolean {
 }
 
 /**
- * Parses `Type/id`, `Type/id/_history/version`, or one of these under `baseUrl` (without a trailing slash). Returns undefined
- * for anything else: a URL of another server, `urn:`, `#contained`, a canonical URL, or text that is not a reference.
+ * Parses `Type/id`, `Type/id/_history/version`, or one of these under `baseUrl` (without a trailing slash). Returns
+ * undefined for anything else: a URL of another server, `urn:`, `#contained`, a canonical URL, or text that is not a
+ * reference.
  */
 export function parseReference(text: string, baseUrl: string): LiteralReference | undefined {
   const isLocal = text.startsWith(baseUrl) && text.charCodeAt(baseUrl.length) === 0x2f;

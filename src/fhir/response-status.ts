@@ -1,6 +1,6 @@
 /**
- * Response status of each answer and each fault. FHIR R4 defines these itself (https://hl7.org/fhir/R4/http.html) and repeats
- * them in `Bundle.entry.response.status`, so that one table serves both the HTTP reply and the response entry.
+ * Response status of each answer and each fault. FHIR R4 defines these itself (https://hl7.org/fhir/R4/http.html) and
+ * repeats them in `Bundle.entry.response.status`, so that one table serves both the HTTP reply and the response entry.
  */
 import type { FaultCategory } from './fault.ts';
 

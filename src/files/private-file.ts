@@ -17,8 +17,8 @@ function writeTemporary(file: string, text: string): string {
 }
 
 /**
- * Creates a file that only its owner can read (mode 0600), atomically, and its folder. Returns false, and changes nothing, if
- * the file exists.
+ * Creates a file that only its owner can read (mode 0600), atomically, and its folder. Returns false, and changes
+ * nothing, if the file exists.
  */
 export function createPrivateFile(file: string, text: string): boolean {
   const temporary = writeTemporary(file, text);

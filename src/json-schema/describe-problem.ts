@@ -22,8 +22,8 @@ function describePath(pointer: string): string {
 }
 
 /**
- * Describes an error of ajv, which must run with `verbose`. `knownNames` are the candidates for correcting a misspelt name;
- * default: the names that the schema allows there.
+ * Describes an error of ajv, which must run with `verbose`. `knownNames` are the candidates for correcting a misspelt
+ * name; default: the names that the schema allows there.
  */
 export function describeProblem(error: ErrorObject, knownNames: readonly string[] = []): string {
   const path = describePath(error.instancePath);

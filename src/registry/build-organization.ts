@@ -15,8 +15,8 @@ const typeOf = {
 } as const;
 
 /**
- * Builds the R4 Organization of a registered organisation. Its version and time are the `revision` of the registry snapshot,
- * so they are the same for every reader until the next reload.
+ * Builds the R4 Organization of a registered organisation. Its version and time are the `revision` of the registry
+ * snapshot, so they are the same for every reader until the next reload.
  */
 export function buildOrganization(organisation: Organisation, revision: number) {
   const { code, display, text } = typeOf[organisation.kind];

@@ -7,8 +7,8 @@ const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 const minRsaBits = 2048;
 
 /**
- * Describes why a JWK cannot verify the assertions of a client; undefined if it can. The schema has checked `kid`, `kty` and
- * `alg`.
+ * Describes why a JWK cannot verify the assertions of a client; undefined if it can. The schema has checked `kid`,
+ * `kty` and `alg`.
  */
 export function checkPublicKey(jwk: Readonly<Record<string, unknown>>): string | undefined {
   if (privateMembers.some((member) => Object.hasOwn(jwk, member))) {

@@ -7,8 +7,8 @@ export interface RegistryHolder {
   /** The current snapshot. Read it at each use, because a reload replaces it. */
   readonly current: Registry;
   /**
-   * Reads the file again and returns its problems. If there are any, the current snapshot stays. A local authority must not be
-   * removed, because its plans may still be shown and its telephone numbers are only in the registry.
+   * Reads the file again and returns its problems. If there are any, the current snapshot stays. A local authority must
+   * not be removed, because its plans may still be shown and its telephone numbers are only in the registry.
    */
   reload(): readonly string[];
 }

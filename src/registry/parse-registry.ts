@@ -44,8 +44,9 @@ const organisationKindOf: Readonly<Record<Role, Organisation['kind']>> = {
 };
 
 /**
- * Checks the content of a registry file and builds the immutable snapshot. The `id` of a local authority is its GSS code, that
- * of any other organisation its ODS code. `revision` is the time of the load in epoch milliseconds. Throws RegistryError.
+ * Checks the content of a registry file and builds the immutable snapshot. The `id` of a local authority is its GSS
+ * code, that of any other organisation its ODS code. `revision` is the time of the load in epoch milliseconds. Throws
+ * RegistryError.
  */
 export function parseRegistry(json: unknown, revision: number, options: RegistryOptions = {}): Registry {
   const file: unknown = structuredClone(json);

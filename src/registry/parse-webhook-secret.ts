@@ -2,7 +2,9 @@ const form = /^whsec_((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3
 const minBytes = 24;
 const maxBytes = 64;
 
-/** Decodes a Standard Webhooks secret, `whsec_` and the base64 of 24 to 64 bytes. Returns undefined for any other text. */
+/**
+ * Decodes a Standard Webhooks secret, `whsec_` and the base64 of 24 to 64 bytes. Returns undefined for any other text.
+ */
 export function parseWebhookSecret(text: string): Buffer | undefined {
   const base64 = form.exec(text)?.[1];
   if (base64 === undefined) return undefined;

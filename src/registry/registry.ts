@@ -1,4 +1,7 @@
-/** The registry: organisations and clients, configured by the operator. A snapshot is immutable; a reload builds a new one. */
+/**
+ * The registry: organisations and clients, configured by the operator. A snapshot is immutable; a reload builds a new
+ * one.
+ */
 import type { LocalAuthority, Organisation, Role } from '../cpis/caller.ts';
 
 export interface Client {

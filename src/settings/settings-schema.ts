@@ -1,4 +1,6 @@
-/** The JSON Schema of the settings: type, limits, default and unit of each. A test compares it with docs/settings.md. */
+/**
+ * The JSON Schema of the settings: type, limits, default and unit of each. A test compares it with docs/settings.md.
+ */
 import { formKeyword } from '../json-schema/describe-problem.ts';
 
 const url = { type: 'string', minLength: 1, maxLength: 1000 };

@@ -215,7 +215,9 @@ function readTrustedIssuers(
   return issuers;
 }
 
-/** Describes what is wrong with an absolute https URL; undefined if nothing is. Http is allowed on loopback if so asked. */
+/**
+ * Describes what is wrong with an absolute https URL; undefined if nothing is. Http is allowed on loopback if so asked.
+ */
 function checkUrl(text: string, allowLoopbackHttp: boolean): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined) return 'must be an absolute URL';

@@ -51,7 +51,10 @@ export function environmentWithoutSettings(): Readonly<Record<string, string | u
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CPIS_')));
 }
 
-/** Starts the program and waits until it is ready. Rejects with the end of its output if it ends or is not ready in time. */
+/**
+ * Starts the program and waits until it is ready. Rejects with the end of its output if it ends or is not ready in
+ * time.
+ */
 export async function startCpis(options: CpisProcessOptions): Promise<CpisProcess> {
   const { args, env, cwd, tracer = [], nodeOptions = [], logFile, onStdout, readyTimeoutMs = 120_000 } = options;
   const [command = '', ...rest] = [...tracer, process.execPath, ...nodeOptions, program, ...args];

@@ -46,8 +46,8 @@ async function makeKeys(kid: string): Promise<{ privateJwk: JWK; publicJwk: JWK 
 const digits = (value: number, length: number): string => String(value).padStart(length, '0');
 
 /**
- * Makes a registry of invented organisations with new keys, for the demo, the bench and the tests. Telephone numbers are in the
- * range 01632 96, which Ofcom reserves for drama.
+ * Makes a registry of invented organisations with new keys, for the demo, the bench and the tests. Telephone numbers
+ * are in the range 01632 96, which Ofcom reserves for drama.
  */
 export async function makeSyntheticRegistry(options: SyntheticOptions): Promise<SyntheticRegistry> {
   const organisations: unknown[] = [];

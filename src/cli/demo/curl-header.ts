@@ -5,8 +5,8 @@ import type { DemoWorld } from './demo-world.ts';
 const renewEveryMs = 60_000;
 
 /**
- * Writes the Authorization header of an EPR to a file that only its owner can read, for `curl -H @file`. Renews it until the
- * world closes, because a token is valid for minutes only. Returns the path of the file.
+ * Writes the Authorization header of an EPR to a file that only its owner can read, for `curl -H @file`. Renews it
+ * until the world closes, because a token is valid for minutes only. Returns the path of the file.
  */
 export async function openCurlHeader({ folder, careProviders: [epr], closed }: DemoWorld): Promise<string> {
   const file = join(folder, 'epr.header');

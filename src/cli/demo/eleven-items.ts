@@ -37,7 +37,10 @@ function datesOf(flags: readonly Flag[], short: 'CPP' | 'LAC' | 'UCPP'): PlanDat
   return dates[0] ?? { start: '', end: '' };
 }
 
-/** Extracts the data items from the response to `Flag?patient=`: one set for each authority with a plan, ordered by its code. */
+/**
+ * Extracts the data items from the response to `Flag?patient=`: one set for each authority with a plan, ordered by its
+ * code.
+ */
 export function extractElevenItems(searchset: Bundle<Flag | Organization>): ElevenItems[] {
   const resources = (searchset.entry ?? []).map((entry) => entry.resource);
   const flags = resources.filter((resource) => resource?.resourceType === 'Flag');

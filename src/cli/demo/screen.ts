@@ -17,7 +17,10 @@ type Style = Parameters<typeof styleText>[0];
 
 const rulerWidth = 92;
 
-/** Opens a screen on a stream, which decides about styles: https://nodejs.org/docs/latest-v24.x/api/util.html#utilstyletextformat-text-options */
+/**
+ * Opens a screen on a stream, which decides about styles:
+ * https://nodejs.org/docs/latest-v24.x/api/util.html#utilstyletextformat-text-options
+ */
 export function openScreen(stream: NodeJS.WritableStream): Screen {
   const style = (format: Style, text: string): string => styleText(format, text, { stream });
   const write = (text: string): void => {

@@ -1,8 +1,8 @@
 import type { Inbox, Received, Recorded } from './inbox.ts';
 
 /**
- * Returns a function that stores notifications which arrive together in one transaction, with one fsync. Calls `onRecorded`
- * after each transaction.
+ * Returns a function that stores notifications which arrive together in one transaction, with one fsync. Calls
+ * `onRecorded` after each transaction.
  */
 export function groupCommits(
   inbox: Inbox,

@@ -78,8 +78,8 @@ INSERT OR IGNORE INTO output VALUES (1, 0, 0);
 `;
 
 /**
- * Opens the inbox file, readable by its owner only. If `fetches` is true, an event without content is stored once its content
- * has been fetched; otherwise it is stored without.
+ * Opens the inbox file, readable by its owner only. If `fetches` is true, an event without content is stored once its
+ * content has been fetched; otherwise it is stored without.
  */
 export function openInbox(file: string, { fetches }: { readonly fetches: boolean }): Inbox {
   closeSync(openSync(file, 'a', 0o600));
@@ -170,7 +170,9 @@ export function openInbox(file: string, { fetches }: { readonly fetches: boolean
     }
   }
 
-  /** Subscription id -> first event number that may be missing. Numbers below it are complete and are not read again. */
+  /**
+   * Subscription id -> first event number that may be missing. Numbers below it are complete and are not read again.
+   */
   const settled = new Map<string, number>();
 
   function* gapsOf(subscription: string, newest: number, maxNumbers: number) {

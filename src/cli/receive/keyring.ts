@@ -19,7 +19,10 @@ interface KeyringOptions {
 /** Minimum time between two reloads after a failed verification. */
 const reloadGapMs = 30_000;
 
-/** Loads the public keys when first needed, and reloads them when no key verifies a signature, because the server rotates its keys. */
+/**
+ * Loads the public keys when first needed, and reloads them when no key verifies a signature, because the server
+ * rotates its keys.
+ */
 export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): VerifyNotification {
   let publicKeys: readonly KeyObject[] | undefined = loadPublicKeys === undefined ? [] : undefined;
   let reloadedMs = Number.NEGATIVE_INFINITY;

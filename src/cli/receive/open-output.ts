@@ -34,8 +34,9 @@ function render(event: StoredEvent, format: OutputFormat): string {
 }
 
 /**
- * Opens the output, a file or standard output; the inbox stores its progress. After a crash the file is cut back to the last
- * stored length, so that it holds each access once. Standard output may repeat the last accesses, with the same `seq`.
+ * Opens the output, a file or standard output; the inbox stores its progress. After a crash the file is cut back to the
+ * last stored length, so that it holds each access once. Standard output may repeat the last accesses, with the same
+ * `seq`.
  */
 export function openOutput(inbox: Inbox, format: OutputFormat, file: string | undefined): Output {
   const header = format === 'csv' ? renderCsvRow(csvHeader) : '';

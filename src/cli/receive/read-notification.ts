@@ -26,7 +26,10 @@ type Json = Readonly<Record<string, unknown>>;
 const idForm = /^[A-Za-z0-9\-.]{1,64}$/;
 const maxEvents = 1_000;
 
-/** Parses the body of a notification: an AuditEvent (plain R4) or a history Bundle (R5 Backport). Throws NotANotification. */
+/**
+ * Parses the body of a notification: an AuditEvent (plain R4) or a history Bundle (R5 Backport). Throws
+ * NotANotification.
+ */
 export function readNotification(body: Uint8Array): Notification {
   let resource: Json;
   try {

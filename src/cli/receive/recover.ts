@@ -20,8 +20,8 @@ export interface Recovery {
   /** Schedules a run after a short delay, because notifications can overtake one another. */
   checkSoon(): void;
   /**
-   * Queues a report that the server has given an event number twice. The report is a request for the events after `known`,
-   * which tells the server that its event numbers have gone back. Each number is reported once.
+   * Queues a report that the server has given an event number twice. The report is a request for the events after
+   * `known`, which tells the server that its event numbers have gone back. Each number is reported once.
    */
   reportRegression(subscription: string, known: number): void;
   close(): Promise<void>;
@@ -36,7 +36,10 @@ const maxContentsPerRun = 100;
 const runDelayMs = 2_000;
 const retryMs = 60_000;
 
-/** Opens the recovery. See https://build.fhir.org/ig/HL7/fhir-subscription-backport-ig/OperationDefinition-backport-subscription-events.html */
+/**
+ * Opens the recovery. See
+ * https://build.fhir.org/ig/HL7/fhir-subscription-backport-ig/OperationDefinition-backport-subscription-events.html
+ */
 export function openRecovery(options: RecoveryOptions): Recovery {
   const { inbox, session, record, backOff, now, onNotice, onStored } = options;
   let timer: NodeJS.Timeout | undefined;

@@ -32,8 +32,8 @@ function buildFlag(plan: ExtractedPlan, referenceSystem: string): Flag {
 }
 
 /**
- * Builds a batch with two entries for each plan, the Patient and the Flag. Both are updates, so that sending the batch again
- * changes nothing. `referenceSystem` is the namespace of the authority's references.
+ * Builds a batch with two entries for each plan, the Patient and the Flag. Both are updates, so that sending the batch
+ * again changes nothing. `referenceSystem` is the namespace of the authority's references.
  */
 export function buildBatch(plans: readonly ExtractedPlan[], referenceSystem: string): Bundle {
   const entry = plans.flatMap((plan): BundleEntry[] => {

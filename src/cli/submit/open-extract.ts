@@ -37,7 +37,9 @@ export async function* readRows(file: string): AsyncGenerator<readonly string[]>
   }
 }
 
-/** Reads the whole file, so that errors are reported before anything is sent. Rejects with CommandError or UsageError. */
+/**
+ * Reads the whole file, so that errors are reported before anything is sent. Rejects with CommandError or UsageError.
+ */
 export async function inspectExtract(file: string, ignoreUnknown: boolean): Promise<Extract> {
   let places: ColumnPlaces | undefined;
   let width = 0;

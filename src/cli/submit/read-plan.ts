@@ -37,7 +37,10 @@ function isDate(text: string): boolean {
   return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === text;
 }
 
-/** Reads one record and checks its form and the rules of plans. Lists all problems. `today` is the date in Europe/London. */
+/**
+ * Reads one record and checks its form and the rules of plans. Lists all problems. `today` is the date in
+ * Europe/London.
+ */
 export function readPlan(cells: readonly string[], places: ColumnPlaces, today: string): ExtractedPlan | UnfitRecord {
   const textOf = (column: PlanColumn): string => (cells[places.get(column) ?? -1] ?? '').trim();
   const reference = textOf('reference');

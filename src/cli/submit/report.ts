@@ -18,7 +18,10 @@ export function countLoaded(results: readonly RecordResult[]): number {
   return results.filter(({ response }) => response === 'CPR06').length;
 }
 
-/** Returns a function that shows the progress: one line that is overwritten on a terminal, or a line every 5 s elsewhere. */
+/**
+ * Returns a function that shows the progress: one line that is overwritten on a terminal, or a line every 5 s
+ * elsewhere.
+ */
 export function openProgress(results: readonly RecordResult[], all: number, stderr: CommandIo['stderr']): () => void {
   let lastMs = Number.NEGATIVE_INFINITY;
   return () => {

@@ -35,7 +35,10 @@ export async function* readCandidates(file: string, extract: Extract): AsyncGene
   }
 }
 
-/** Sends every record that has no result in the journal, in order. Rejects with CommandError if the server fails for good. */
+/**
+ * Sends every record that has no result in the journal, in order. Rejects with CommandError if the server fails for
+ * good.
+ */
 export async function runSubmission(options: SubmissionOptions): Promise<void> {
   const { file, extract, journal, batchSize, backOff, onProgress } = options;
   const known = journal.results.length;
@@ -70,8 +73,8 @@ function readCandidate(row: readonly string[], record: number, extract: Extract,
 }
 
 /**
- * Returns whether a record states other details of a child than the batch. It then goes into the next batch, because the
- * server would refuse all plans on this child in a batch with a wrong Patient.
+ * Returns whether a record states other details of a child than the batch. It then goes into the next batch, because
+ * the server would refuse all plans on this child in a batch with a wrong Patient.
  */
 function contradicts({ plan }: Candidate, batch: readonly Candidate[]): boolean {
   if ('reason' in plan) return false;

@@ -5,7 +5,10 @@ import type { DifferentialElement, StructureDefinition } from './structure-defin
 
 const structureRoot = 'http://hl7.org/fhir/StructureDefinition/';
 const regexExtension = `${structureRoot}regex`;
-/** Keys of ElementDefinition that are enforced or purely descriptive. Any other key is refused, so that no rule is silently ignored. */
+/**
+ * Keys of ElementDefinition that are enforced or purely descriptive. Any other key is refused, so that no rule is
+ * silently ignored.
+ */
 const knownKeys = new Set(
   'id path short definition comment requirements alias min max type binding constraint maxLength extension mustSupport isSummary'.split(
     ' ',
@@ -21,8 +24,8 @@ export interface ProfileSources {
 
 /**
  * Narrows the R4 base of a profile by its differential.
- * @throws Error that names the path, if the differential contradicts the base, has an unknown path, or has a rule that the
- * validator does not enforce (slices, `type.profile` of anything but an extension).
+ * @throws Error that names the path, if the differential contradicts the base, has an unknown path, or has a rule that
+ *   the validator does not enforce (slices, `type.profile` of anything but an extension).
  */
 export function applyProfile(structure: StructureDefinition, sources: ProfileSources): ElementNode {
   const { definitions } = sources;

@@ -46,8 +46,9 @@ export function buildTree(definitions: Definitions, typeName: string): ElementNo
 }
 
 /**
- * Returns the children of an element and adds them to its tree, so that a profile can narrow them. They come from its type, from
- * the `_name` object of a primitive, or from the element that it refers to. Returns undefined if the element has no single type.
+ * Returns the children of an element and adds them to its tree, so that a profile can narrow them. They come from its
+ * type, from the `_name` object of a primitive, or from the element that it refers to. Returns undefined if the element
+ * has no single type.
  */
 export function expandChildren(
   definitions: Definitions,

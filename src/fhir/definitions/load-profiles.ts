@@ -26,7 +26,8 @@ const otherTypes = new Set(['SearchParameter', 'OperationDefinition', 'Capabilit
 
 /**
  * Reads the StructureDefinition, ValueSet and CodeSystem files (`*.json`) of a folder.
- * @throws Error that names the file and the path, if a file is not JSON, contradicts R4, or has a rule that is not enforced.
+ * @throws Error that names the file and the path, if a file is not JSON, contradicts R4, or has a rule that is not
+ *   enforced.
  */
 export function loadProfiles(folder: string, definitions: Definitions = loadDefinitions()): Profiles {
   const structures = new Map<string, StructureDefinition>();

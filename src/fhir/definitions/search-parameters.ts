@@ -17,8 +17,8 @@ export interface SearchParameterFile {
 const generatedFile = new URL('./search-parameters.json', import.meta.url);
 
 /**
- * Loads the R4 definitions and adds the SearchParameter resources in the folder `profiles`, which replace an R4 parameter of
- * the same code and type. Ignores types that are not in the generated file.
+ * Loads the R4 definitions and adds the SearchParameter resources in the folder `profiles`, which replace an R4
+ * parameter of the same code and type. Ignores types that are not in the generated file.
  */
 export function loadSearchParameters(profiles?: string): SearchParameterDefinitions {
   const file = JSON.parse(readFileSync(generatedFile, 'utf8')) as SearchParameterFile;

@@ -16,9 +16,9 @@ const resolveFilter = /\.where\(\s*resolve\(\)\s+is\s+(\w+)\s*\)/g;
 const plainPath = /^[A-Z]\w*(\.\w+)+$/;
 
 /**
- * Reduces a SearchParameter to its part for one resource type: the alternatives of its expression that start at the type,
- * without each `.where(resolve() is X)`, whose X becomes a target. Returns undefined if the parameter does not apply to the
- * type, or is of a type that this server does not support (number, quantity, composite, special).
+ * Reduces a SearchParameter to its part for one resource type: the alternatives of its expression that start at the
+ * type, without each `.where(resolve() is X)`, whose X becomes a target. Returns undefined if the parameter does not
+ * apply to the type, or is of a type that this server does not support (number, quantity, composite, special).
  * `codeSystems` maps the path of a `code` element, such as `Flag.status`, to its implied system.
  */
 export function slimSearchParameter(

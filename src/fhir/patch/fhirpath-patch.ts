@@ -65,7 +65,10 @@ function requireOne(operation: PatchOperation, resource: JsonObject): readonly P
   return steps;
 }
 
-/** Returns the list that the path selects; undefined if it selects nothing. Throws a 422 fault unless it is one complete list. */
+/**
+ * Returns the list that the path selects; undefined if it selects nothing. Throws a 422 fault unless it is one complete
+ * list.
+ */
 function findList(walk: Walk, operation: PatchOperation, resource: JsonObject): Element | undefined {
   const found = operation.find(resource);
   const [first] = found;

@@ -5,9 +5,9 @@ import { parseJsonPatch } from './json-patch.ts';
 import { type ApplyPatch, cannotApply, isJsonObject, type JsonObject } from './patched.ts';
 
 /**
- * Parses a patch: an array is a JSON Patch, a Parameters resource a FHIRPath Patch. Throws a 400 fault if it is malformed. The
- * returned function applies it completely or throws a 422 fault, also if the patch changes one of the elements `kept`.
- * https://hl7.org/fhir/R4/http.html#patch
+ * Parses a patch: an array is a JSON Patch, a Parameters resource a FHIRPath Patch. Throws a 400 fault if it is
+ * malformed. The returned function applies it completely or throws a 422 fault, also if the patch changes one of the
+ * elements `kept`. https://hl7.org/fhir/R4/http.html#patch
  */
 export function parsePatch(document: unknown, kept: readonly string[], definitions: Definitions): ApplyPatch {
   const apply = readPatch(document, definitions);

@@ -1,14 +1,14 @@
 /**
- * The search AST: a search request that has been parsed and checked against the R4 SearchParameter definitions. Stores compile
- * it; `matches` evaluates it in memory. https://hl7.org/fhir/R4/search.html
+ * The search AST: a search request that has been parsed and checked against the R4 SearchParameter definitions. Stores
+ * compile it; `matches` evaluates it in memory. https://hl7.org/fhir/R4/search.html
  */
 
 /** https://hl7.org/fhir/R4/search.html#prefix */
 export type DatePrefix = 'eq' | 'ne' | 'gt' | 'lt' | 'ge' | 'le' | 'sa' | 'eb' | 'ap';
 
 /**
- * The interval of a date search value, in epoch milliseconds, `startMs` inclusive and `endMs` exclusive. The parser has already
- * widened the interval of `ap`, which matches whatever overlaps it.
+ * The interval of a date search value, in epoch milliseconds, `startMs` inclusive and `endMs` exclusive. The parser has
+ * already widened the interval of `ap`, which matches whatever overlaps it.
  */
 export interface DateValue {
   readonly prefix: DatePrefix;
@@ -17,23 +17,26 @@ export interface DateValue {
 }
 
 /**
- * A token search value. An undefined `system` means any system (`code`), null means no system (`|code`). An undefined `code`
- * means any code of the system (`system|`).
+ * A token search value. An undefined `system` means any system (`code`), null means no system (`|code`). An undefined
+ * `code` means any code of the system (`system|`).
  */
 export interface TokenValue {
   readonly system?: string | null;
   readonly code?: string;
 }
 
-/** A reference search value: a literal target, or a logical one with `:identifier`. An undefined `type` means any target type. */
+/**
+ * A reference search value: a literal target, or a logical one with `:identifier`. An undefined `type` means any target
+ * type.
+ */
 export type ReferenceValue =
   | { readonly kind: 'literal'; readonly type?: string; readonly id: string }
   | { readonly kind: 'identifier'; readonly system?: string | null; readonly value: string };
 
 /**
- * A criterion. The values in `any` are alternatives (OR); all clauses of a list must hold (AND). `param` is the code of the
- * parameter, such as `patient`, or the result of `textParam` or `ofTypeParam`. `_id` and `_lastUpdated` are the kinds `id` and
- * `last-updated`. A plan consists of plain JSON data.
+ * A criterion. The values in `any` are alternatives (OR); all clauses of a list must hold (AND). `param` is the code of
+ * the parameter, such as `patient`, or the result of `textParam` or `ofTypeParam`. `_id` and `_lastUpdated` are the
+ * kinds `id` and `last-updated`. A plan consists of plain JSON data.
  */
 export type SearchClause =
   | { readonly kind: 'token'; readonly param: string; readonly negated: boolean; readonly any: readonly TokenValue[] }
@@ -66,8 +69,8 @@ export interface SortKey {
 }
 
 /**
- * `_include=Flag:author` or `_revinclude=Flag:patient`: the source is Flag in both. `iterate` also applies it to included
- * resources.
+ * `_include=Flag:author` or `_revinclude=Flag:patient`: the source is Flag in both. `iterate` also applies it to
+ * included resources.
  */
 export interface Include {
   readonly source: string;
@@ -77,9 +80,9 @@ export interface Include {
 }
 
 /**
- * A criterion on another resource, which is resolved before a store sees the search. `chain`: `param` refers to a resource of
- * type `target` that matches the clause (`patient.birthdate=`). `has`: a resource of type `target` that matches the clause refers
- * to the searched resource with its `param` (`_has:Flag:patient:status=`).
+ * A criterion on another resource, which is resolved before a store sees the search. `chain`: `param` refers to a
+ * resource of type `target` that matches the clause (`patient.birthdate=`). `has`: a resource of type `target` that
+ * matches the clause refers to the searched resource with its `param` (`_has:Flag:patient:status=`).
  */
 export interface LinkedCriterion {
   readonly kind: 'chain' | 'has';

@@ -78,7 +78,10 @@ function parseMissing(param: string, value: string): SearchClause | Problem {
   return value === 'true' || value === 'false' ? { kind: 'missing', param, missing: value === 'true' } : badMissing;
 }
 
-/** Parses `p`, `p:Type`, `p:identifier`, and the chains `p.identifier` and `p:Type.identifier`, which mean `p:identifier`. */
+/**
+ * Parses `p`, `p:Type`, `p:identifier`, and the chains `p.identifier` and `p:Type.identifier`, which mean
+ * `p:identifier`.
+ */
 function parseReferenceClause(
   parameter: SearchParameter,
   { modifier, chain }: ParameterName,
@@ -122,7 +125,9 @@ function parseStringClause(param: string, modifier: string | undefined, value: s
   return any instanceof Problem ? any : { kind: 'string', param, match: modifier ?? 'starts', any };
 }
 
-/** Parses `u`, `u:below`, and `u:above`, which becomes a list of all URIs above. https://hl7.org/fhir/R4/search.html#uri */
+/**
+ * Parses `u`, `u:below`, and `u:above`, which becomes a list of all URIs above. https://hl7.org/fhir/R4/search.html#uri
+ */
 function parseUriClause(param: string, modifier: string | undefined, value: string): SearchClause | Problem {
   if (modifier !== undefined && modifier !== 'above' && modifier !== 'below') return badModifier;
   const any = modifier === 'above' ? parseUriAbove(value) : parseValues(value, parsePlain);

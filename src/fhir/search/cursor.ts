@@ -1,6 +1,6 @@
 /**
- * Sealed cursors, each with the end of a page. A cursor is a bookmark and never proof of authorisation: every page parses,
- * authorises and audits its search again.
+ * Sealed cursors, each with the end of a page. A cursor is a bookmark and never proof of authorisation: every page
+ * parses, authorises and audits its search again.
  */
 import { createCipheriv, createDecipheriv, createHash, type KeyObject, randomBytes } from 'node:crypto';
 import { type FhirFault, fault } from '../fault.ts';
@@ -47,8 +47,8 @@ const blockLength = 512;
 const hashLength = 24;
 
 /**
- * Builds the text of `_cursor`: base64url of IV, tag and AES-256-GCM ciphertext. It is encrypted because a position may come from
- * a sequence shared by all clients, which would disclose how active the others are.
+ * Builds the text of `_cursor`: base64url of IV, tag and AES-256-GCM ciphertext. It is encrypted because a position may
+ * come from a sequence shared by all clients, which would disclose how active the others are.
  */
 export function sealCursor(
   cursor: PageStart & { readonly binding: CursorBinding; readonly issuedMs: number },
@@ -71,8 +71,9 @@ export function sealCursor(
 }
 
 /**
- * Decrypts a cursor and returns the start of its page. Throws a fault `invalid` for a cursor that was not sealed with this key or
- * belongs to another search, `forbidden` for that of another caller, and `gone` if it is older than `maxAgeMs`.
+ * Decrypts a cursor and returns the start of its page. Throws a fault `invalid` for a cursor that was not sealed with
+ * this key or belongs to another search, `forbidden` for that of another caller, and `gone` if it is older than
+ * `maxAgeMs`.
  */
 export function openCursor(text: string, options: OpenCursorOptions): PageStart {
   const { binding, key } = options;

@@ -26,8 +26,8 @@ const noNow = new Problem('not-supported', 'The prefix ap is not supported here.
 const badPrefix = new Problem('invalid', 'The prefix must be one of eq, ne, gt, lt, ge, le, sa, eb, ap.');
 
 /**
- * Parses a search value with its prefix, `eq` if it has none. For `ap`, widens the interval on both sides by a tenth of its
- * distance from the day of `nowMs`. Refuses `ap` without `nowMs`.
+ * Parses a search value with its prefix, `eq` if it has none. For `ap`, widens the interval on both sides by a tenth of
+ * its distance from the day of `nowMs`. Refuses `ap` without `nowMs`.
  */
 export function parseDateValue(text: string, nowMs?: number): DateValue | Problem {
   const first = text.charCodeAt(0);
@@ -46,16 +46,19 @@ export function parseDateValue(text: string, nowMs?: number): DateValue | Proble
   return { prefix, startMs: interval.startMs - widenedMs, endMs: interval.endMs + widenedMs };
 }
 
-/** Counts from the day of `nowMs`, so that the result is the same on every page of a search that day. 0 if it is in the interval. */
+/**
+ * Counts from the day of `nowMs`, so that the result is the same on every page of a search that day. 0 if it is in the
+ * interval.
+ */
 function tenthOfGap({ startMs, endMs }: Interval, nowMs: number): number {
   const todayMs = Math.floor(nowMs / dayMs) * dayMs;
   return Math.floor(Math.max(startMs - todayMs, todayMs - endMs, 0) / 10);
 }
 
 /**
- * Parses a FHIR date, dateTime or instant into its interval, at the precision of the text: year, month, day, minute, second or
- * fraction. Digits below a millisecond are cut off. Without a zone the text is UTC. Second 60 is the first of the next minute.
- * Returns undefined for any other text.
+ * Parses a FHIR date, dateTime or instant into its interval, at the precision of the text: year, month, day, minute,
+ * second or fraction. Digits below a millisecond are cut off. Without a zone the text is UTC. Second 60 is the first of
+ * the next minute. Returns undefined for any other text.
  */
 export function parseInterval(text: string): Interval | undefined {
   const match = datePattern.exec(text);

@@ -18,9 +18,9 @@ type Evaluate = (resource: object) => unknown[];
 const compiled = new Map<string, Evaluate>();
 
 /**
- * Returns the index values of a valid resource, in the order of its parameters and without duplicates. Returns none for a type
- * without definitions. `_id` and `_lastUpdated` are not included. Leaves out values that cannot be indexed, such as a reference to
- * another server.
+ * Returns the index values of a valid resource, in the order of its parameters and without duplicates. Returns none for
+ * a type without definitions. `_id` and `_lastUpdated` are not included. Leaves out values that cannot be indexed, such
+ * as a reference to another server.
  */
 export function extractIndexValues(
   resource: { readonly resourceType: string },

@@ -8,8 +8,8 @@ import { normaliseText } from './normalise-text.ts';
 type Element = Readonly<Record<string, unknown>>;
 
 /**
- * Returns the index values of an element; `elementType` is its FHIR type. Returns none if the parameter type does not apply to
- * that type. A `code` has its implied system; boolean, string, uri and ContactPoint have no system.
+ * Returns the index values of an element; `elementType` is its FHIR type. Returns none if the parameter type does not
+ * apply to that type. A `code` has its implied system; boolean, string, uri and ContactPoint have no system.
  */
 export function toIndexValues(
   parameter: SearchParameter,

@@ -23,8 +23,8 @@ const badReverse = new Problem('not-supported', 'This _has is not supported. See
 type ParseSelection<O> = (type: string, name: ParameterName, value: string, options: O) => SearchClause | Problem;
 
 /**
- * Parses `patient.birthdate=` or `patient:Patient.birthdate=`. Returns undefined if the name is not a chain, or a chain to
- * `identifier`, which a reference clause parses.
+ * Parses `patient.birthdate=` or `patient:Patient.birthdate=`. Returns undefined if the name is not a chain, or a chain
+ * to `identifier`, which a reference clause parses.
  */
 export function parseChained<O extends LinkOptions>(
   { code, modifier, chain }: ParameterName,

@@ -1,6 +1,6 @@
 /**
- * The meaning of a search. Every store compiles clauses to its own queries, and must find exactly the resources for which
- * `matches` is true.
+ * The meaning of a search. Every store compiles clauses to its own queries, and must find exactly the resources for
+ * which `matches` is true.
  */
 import type { DateValue, IndexValue, ReferenceValue, SearchClause, TokenValue } from './ast.ts';
 import type { Interval } from './date.ts';
@@ -18,11 +18,11 @@ export function matches(clauses: readonly SearchClause[], values: readonly Index
 }
 
 /**
- * Returns whether a clause holds. It holds if at least one index value of its parameter and kind matches at least one of its
- * search values. In addition:
+ * Returns whether a clause holds. It holds if at least one index value of its parameter and kind matches at least one
+ * of its search values. In addition:
  * - token `negated`: holds if no index value matches, so also for a resource without the parameter.
- * - `missing`: true holds if the resource has no index value of the parameter of any kind, false if it has one. A value that
- *   cannot be indexed, such as a reference to another server, counts as missing.
+ * - `missing`: true holds if the resource has no index value of the parameter of any kind, false if it has one. A value
+ *   that cannot be indexed, such as a reference to another server, counts as missing.
  * - `id`: equal, case-sensitive. `label`: at least one label is equal; an empty list matches nothing.
  * - `last-updated`: as `date`, on the interval [lastUpdatedMs, lastUpdatedMs + 1).
  * - string: `starts` and `contains` compare with `normalised`, `exact` with `exact`.

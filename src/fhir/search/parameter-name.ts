@@ -20,14 +20,16 @@ export function parseParameterName(name: string): ParameterName | undefined {
   return { code: head.slice(0, colon), modifier: head.slice(colon + 1), chain };
 }
 
-/** Returns the start of a malformed name, up to the first character that no name has. It is probably the intended code. */
+/**
+ * Returns the start of a malformed name, up to the first character that no name has. It is probably the intended code.
+ */
 export function leadingCode(name: string): string {
   return /^[A-Za-z0-9_-]{0,64}/.exec(name)?.[0] ?? '';
 }
 
 /**
- * Returns the name of an unknown parameter for `OperationOutcome.issue.expression`. Returns `http.parameter` if the text is not
- * a name or holds ten digits in a row, which may be an NHS number.
+ * Returns the name of an unknown parameter for `OperationOutcome.issue.expression`. Returns `http.parameter` if the
+ * text is not a name or holds ten digits in a row, which may be an NHS number.
  */
 export function nameParameter(name: string): string {
   return /^[A-Za-z0-9_.:-]{1,64}$/.test(name) && !/(?:\d[_.:-]?){10}/.test(name) ? name : 'http.parameter';

@@ -30,9 +30,9 @@ interface Draft extends ResultDraft {
 }
 
 /**
- * Parses the decoded name-value pairs of a search of `type`. Skips `_format` and `_pretty`. Throws FhirFault with an issue for
- * each problem; `expression` is the name of the parameter. Unsupported modifiers, chains and values of result parameters are
- * refused under lenient handling too.
+ * Parses the decoded name-value pairs of a search of `type`. Skips `_format` and `_pretty`. Throws FhirFault with an
+ * issue for each problem; `expression` is the name of the parameter. Unsupported modifiers, chains and values of result
+ * parameters are refused under lenient handling too.
  */
 export function parseSearch(
   type: string,

@@ -1,4 +1,6 @@
-/** Parses references: `id`, `Type/id`, an absolute URL under the base URL. https://hl7.org/fhir/R4/search.html#reference */
+/**
+ * Parses references: `id`, `Type/id`, an absolute URL under the base URL. https://hl7.org/fhir/R4/search.html#reference
+ */
 import type { SearchParameter } from '../definitions/search-parameter.ts';
 import { isResourceId, parseReference } from '../references.ts';
 import type { ReferenceValue } from './ast.ts';
@@ -12,8 +14,8 @@ const wrongTarget = new Problem('invalid', 'The value names a type that this par
 const noValue = new Problem('invalid', 'An identifier must have a value: system|value.');
 
 /**
- * Parses a reference. Its type is the one in the text, else `targetType` (from a `:Type` modifier), else the only target of the
- * parameter, else undefined.
+ * Parses a reference. Its type is the one in the text, else `targetType` (from a `:Type` modifier), else the only
+ * target of the parameter, else undefined.
  */
 export function parseReferenceValue(
   text: string,

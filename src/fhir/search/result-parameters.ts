@@ -42,7 +42,9 @@ export function parseSort(text: string, sorts: ReadonlySet<string>): readonly So
   return keys;
 }
 
-/** Parses `Source:param` or `Source:param:Target` of `_include` or `_revinclude`. `includes` must hold `Source:param`. */
+/**
+ * Parses `Source:param` or `Source:param:Target` of `_include` or `_revinclude`. `includes` must hold `Source:param`.
+ */
 export function parseInclude(
   text: string,
   iterate: boolean,

@@ -22,8 +22,8 @@ export function positionOf(sort: readonly SortKey[], resource: Sortable): Keyset
 }
 
 /**
- * Compares two positions of the same sort, key by key and then by id ascending. Null comes last in both directions. Returns a
- * negative number if `a` comes first.
+ * Compares two positions of the same sort, key by key and then by id ascending. Null comes last in both directions.
+ * Returns a negative number if `a` comes first.
  */
 export function compareBy(sort: readonly SortKey[], a: KeysetPosition, b: KeysetPosition): number {
   for (let i = 0; i <= sort.length; i++) {

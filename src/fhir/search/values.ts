@@ -21,7 +21,9 @@ export function checkText(text: string, maxLength: number): Problem | undefined 
   return undefined;
 }
 
-/** Splits at commas and parses each value. Returns the first problem. `parseValue` receives text that is still escaped. */
+/**
+ * Splits at commas and parses each value. Returns the first problem. `parseValue` receives text that is still escaped.
+ */
 export function parseValues<V>(text: string, parseValue: (value: string) => V | Problem): readonly V[] | Problem {
   const problem = checkText(text, maxValues * (maxValueLength + 1));
   if (problem !== undefined) return problem;

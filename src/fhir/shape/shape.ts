@@ -1,7 +1,9 @@
 /** Parses `_summary` and `_elements`. https://hl7.org/fhir/R4/search.html#summary */
 import { fault } from '../fault.ts';
 
-/** `data` leaves out the text, `text` keeps only the text, and `summary` keeps the elements that R4 marks as summary. */
+/**
+ * `data` leaves out the text, `text` keeps only the text, and `summary` keeps the elements that R4 marks as summary.
+ */
 export type Shape =
   | { readonly kind: 'summary' | 'text' | 'data' }
   | { readonly kind: 'elements'; readonly names: ReadonlySet<string> };
@@ -27,8 +29,8 @@ const elementName = /^[a-z][A-Za-z]{0,63}$/;
 const maxElements = 64;
 
 /**
- * Separates the shape from the other parameters. Throws a 400 fault for an unknown value, a repeated parameter, or both parameters
- * together.
+ * Separates the shape from the other parameters. Throws a 400 fault for an unknown value, a repeated parameter, or both
+ * parameters together.
  */
 export function takeShape(params: readonly Pair[]): ShapeRequest {
   const isShape = ([name, value]: Pair): boolean => name === '_elements' || (name === '_summary' && value !== 'count');

@@ -1,6 +1,6 @@
 /**
- * Renders notifications of topic-based Subscriptions: a history Bundle whose first entry is a Parameters with the status.
- * http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification-r4
+ * Renders notifications of topic-based Subscriptions: a history Bundle whose first entry is a Parameters with the
+ * status. http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification-r4
  */
 import { backport, type PayloadContent } from './backport.ts';
 

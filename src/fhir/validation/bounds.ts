@@ -6,8 +6,8 @@ const maxDepth = 40;
 const maxElements = 20_000;
 
 /**
- * Returns an issue for a resource that is too deep, too large or has too long a text; it is not validated further. Does not look
- * into the resources of a Bundle, because each of them is checked and validated separately.
+ * Returns an issue for a resource that is too deep, too large or has too long a text; it is not validated further. Does
+ * not look into the resources of a Bundle, because each of them is checked and validated separately.
  */
 export function findExcess(resource: Readonly<Record<string, unknown>>): Issue | undefined {
   const isBundle = resource['resourceType'] === 'Bundle';

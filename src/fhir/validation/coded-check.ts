@@ -2,8 +2,8 @@ import type { ValueSetExpansion } from '../definitions/definitions.ts';
 import { type Check, isObject, type PathStep, type Visit } from './check.ts';
 
 /**
- * Builds the check of a required binding on Coding or CodeableConcept. A CodeableConcept must have a coding of the value set. The
- * display of such a coding must be that of the terminology, so that it cannot hold free text.
+ * Builds the check of a required binding on Coding or CodeableConcept. A CodeableConcept must have a coding of the
+ * value set. The display of such a coding must be that of the terminology, so that it cannot hold free text.
  */
 export function codedCheck(typeCode: string, valueSetUrl: string, expansion: ValueSetExpansion): Check | undefined {
   const outside = `The element must have a code of the required value set ${valueSetUrl}.`;

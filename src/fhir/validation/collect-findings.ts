@@ -79,7 +79,9 @@ export function collectFindings(
   return findings;
 }
 
-/** Converts JSON names to FHIRPath. Stops before a name that is not a FHIR name, because it is free text of the client. */
+/**
+ * Converts JSON names to FHIRPath. Stops before a name that is not a FHIR name, because it is free text of the client.
+ */
 function namePath(plan: ElementPlan, steps: readonly PathStep[]): PathStep[] {
   const path: PathStep[] = [];
   let at: ElementPlan | undefined = plan;

@@ -2,8 +2,8 @@ import { type Check, isObject } from './check.ts';
 import { type Compiled, collectFindings } from './collect-findings.ts';
 
 /**
- * Builds the check of an extension by its definition. An unknown extension may hold anything, but an unknown modifierExtension is
- * refused. https://hl7.org/fhir/R4/extensibility.html#modifierExtension
+ * Builds the check of an extension by its definition. An unknown extension may hold anything, but an unknown
+ * modifierExtension is refused. https://hl7.org/fhir/R4/extensibility.html#modifierExtension
  * @param allowed canonical URLs of the extensions that a profile allows here; undefined for any.
  */
 export function extensionCheck(

@@ -20,8 +20,8 @@ const plainlyHolds: Readonly<Record<string, (element: Readonly<Record<string, un
 const zoneSlackMs = 14 * 3_600_000;
 
 /**
- * Returns whether a period may start before it ends. FHIRPath does not compare dates of different precision, but 2012-05 is
- * neither before nor after 2012. https://hl7.org/fhir/R4/datatypes.html#Period
+ * Returns whether a period may start before it ends. FHIRPath does not compare dates of different precision, but
+ * 2012-05 is neither before nor after 2012. https://hl7.org/fhir/R4/datatypes.html#Period
  */
 function mayPrecede(start: unknown, end: unknown): boolean {
   const [first, last] = [start, end].map((text) => (typeof text === 'string' ? parseInterval(text) : undefined));
@@ -30,7 +30,10 @@ function mayPrecede(start: unknown, end: unknown): boolean {
   return first.startMs < last.endMs + slackMs;
 }
 
-/** Builds the check of a FHIRPath invariant, compiled at first use. An invariant that cannot be evaluated counts as broken. */
+/**
+ * Builds the check of a FHIRPath invariant, compiled at first use. An invariant that cannot be evaluated counts as
+ * broken.
+ */
 export function invariantCheck(base: string, constraint: Constraint): Check {
   const { key, human, expression, severity } = constraint;
   const holdsPlainly = plainlyHolds[key];

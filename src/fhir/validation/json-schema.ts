@@ -29,9 +29,9 @@ export function schemaIdOf(typeName: string): string {
 }
 
 /**
- * Builds the JSON Schema of a tree: names, cardinalities, JSON types, primitive texts and codes of required bindings. The checks
- * of element-plan.ts cover what JSON Schema cannot express well: choices, `_name` objects, codings, references and invariants.
- * A `$comment` names the value set of an `enum`.
+ * Builds the JSON Schema of a tree: names, cardinalities, JSON types, primitive texts and codes of required bindings.
+ * The checks of element-plan.ts cover what JSON Schema cannot express well: choices, `_name` objects, codings,
+ * references and invariants. A `$comment` names the value set of an `enum`.
  */
 export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: string): JsonSchema {
   const { definitions, codesOf } = sources;

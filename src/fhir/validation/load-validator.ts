@@ -10,8 +10,8 @@ interface LoadedValidator {
 const loaded = new Map<string, LoadedValidator>();
 
 /**
- * Returns the validator of R4's definitions and the profiles of a folder. Each folder is read once in a process, because
- * compiling its profiles takes about a second.
+ * Returns the validator of R4's definitions and the profiles of a folder. Each folder is read once in a process,
+ * because compiling its profiles takes about a second.
  */
 export function loadValidator(profilesFolder: string): LoadedValidator {
   const known = loaded.get(profilesFolder);

@@ -4,9 +4,9 @@ import { type Check, isObject } from './check.ts';
 import { choiceName, hasSibling, prohibitsSibling } from './element-names.ts';
 
 /**
- * Builds the checks of FHIR's JSON rules for the members of an object together: a required primitive may be present only as its
- * `_name` object, a choice has one type, `null` occurs only where the `_name` array has an element, and ext-1.
- * https://hl7.org/fhir/R4/json.html#primitive
+ * Builds the checks of FHIR's JSON rules for the members of an object together: a required primitive may be present
+ * only as its `_name` object, a choice has one type, `null` occurs only where the `_name` array has an element, and
+ * ext-1. https://hl7.org/fhir/R4/json.html#primitive
  */
 export function memberChecks(node: ElementNode, definitions: Definitions): readonly Check[] {
   const checks: Check[] = [];

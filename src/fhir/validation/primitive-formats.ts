@@ -3,7 +3,10 @@ import { isNarrative } from './xhtml.ts';
 
 const structuredDate = /^(\d{4})-(\d{2})-(\d{2})/;
 
-/** Allows no control characters except tab, line feed and return, no lone surrogates, and not only white space (R4 string). */
+/**
+ * Allows no control characters except tab, line feed and return, no lone surrogates, and not only white space (R4
+ * string).
+ */
 function isText(value: string): boolean {
   return /^[\t\n\r\u0020-\uffff]*$/.test(value) && /\S/.test(value) && value.isWellFormed();
 }

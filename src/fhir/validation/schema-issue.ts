@@ -50,7 +50,10 @@ const words: Readonly<Record<string, Words>> = {
   maxLength: ({ params }) => ['too-long', `The value must have at most ${params['limit']} characters.`],
 };
 
-/** Describes the errors of ajv (run with `verbose`) in FHIR terms. For a value of the wrong JSON type, reports only that. */
+/**
+ * Describes the errors of ajv (run with `verbose`) in FHIR terms. For a value of the wrong JSON type, reports only
+ * that.
+ */
 export function readSchemaErrors(errors: readonly ErrorObject[]): SchemaIssue[] {
   const mistyped = new Set(errors.filter(({ keyword }) => keyword === 'type').map(({ instancePath }) => instancePath));
   return errors

@@ -19,8 +19,8 @@ import { referenceCheck } from './reference-check.ts';
 
 export interface Validator {
   /**
-   * Returns all issues of a resource, each with its FHIRPath; empty if it is valid. Checks the resources in a Bundle only for a
-   * resourceType. Validates contained resources whose R4 definition this server has.
+   * Returns all issues of a resource, each with its FHIRPath; empty if it is valid. Checks the resources in a Bundle
+   * only for a resourceType. Validates contained resources whose R4 definition this server has.
    * @param profileUrlOrType canonical URL of a loaded profile, or the name of an R4 resource type.
    * @throws Error if the profile or type is unknown.
    */

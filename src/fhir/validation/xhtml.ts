@@ -1,6 +1,6 @@
 /**
- * The XHTML of a Narrative: well-formed, with only the elements and attributes that R4 allows (txt-1), and not empty (txt-2).
- * https://hl7.org/fhir/R4/narrative.html#xhtml
+ * The XHTML of a Narrative: well-formed, with only the elements and attributes that R4 allows (txt-1), and not empty
+ * (txt-2). https://hl7.org/fhir/R4/narrative.html#xhtml
  */
 const elements = new Set(
   'a abbr acronym b big blockquote br caption cite code col colgroup dd dfn div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var'.split(

@@ -10,7 +10,10 @@ import { arrivalOf } from './notifications.ts';
 
 const arrivalLimitMs = 60_000;
 
-/** Amends and ends a plan on a child with plans of two authorities. The EPR must see it and the other authority be notified. */
+/**
+ * Amends and ends a plan on a child with plans of two authorities. The EPR must see it and the other authority be
+ * notified.
+ */
 export async function amendAndEnd({ world, screen, check }: Stage, children: DemoChildren): Promise<void> {
   const [owner, other] = world.authorities;
   const [epr] = world.careProviders;
