@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { openWorld } from '../test/notification/delivery-world.ts';
+import { openDeliveryWorld } from '../test/notification/delivery-world.ts';
 
 const { values } = parseArgs({ options: { events: { type: 'string', default: '100000' } } });
 const events = Number(values.events);
@@ -18,7 +18,7 @@ const server = createServer((request, response) => {
 });
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-const world = await openWorld({ limits: { perSecond: 100_000 }, origins: [origin] });
+const world = await openDeliveryWorld({ limits: { perSecond: 100_000 }, origins: [origin] });
 for (let owed = 0; owed < events; owed += 5_000) await world.owe(authority, Math.min(5_000, events - owed));
 const rssMb = (): number => Math.round(process.memoryUsage().rss / 1_048_576);
 const samples: { readonly delivered: number; readonly rssMb: number }[] = [];

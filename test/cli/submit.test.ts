@@ -1,7 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import type { Bundle, Flag } from 'fhir/r4.js';
@@ -10,6 +9,7 @@ import { planColumns } from '../../src/cli/submit/plan-columns.ts';
 import { runCommandHere, runCpis } from '../support/run-cpis.ts';
 import { openWorld, type RunningWorld } from '../support/running-server.ts';
 import { daysFromNow, freshNhsNumber, resourcesOf } from '../support/submissions.ts';
+import { makeTempFolder } from '../support/temp-folder.ts';
 
 const columns = Object.keys(planColumns);
 const system = 'https://northmoor.example.org/case-reference';
@@ -44,8 +44,7 @@ interface Desk {
 
 async function openDesk(t: Test): Promise<Desk> {
   const world = await openWorld(t);
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-submit-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   const client = world.registry.authorities[0];
   const key = join(folder, 'key.json');
   writeFileSync(key, JSON.stringify(client?.privateJwk));

@@ -8,13 +8,11 @@ import { Registry } from 'prom-client';
 import t, { type Test } from 'tap';
 import { startDeliveryMonitor } from '../../src/notification/alarms/delivery-monitor.ts';
 import type { DeliveryQueue } from '../../src/store/store.ts';
-import { type World, world } from '../notification/delivery-world.ts';
+import { type DeliveryWorld, world } from '../notification/delivery-world.ts';
 import { kent, leeds } from '../support/authorities.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../support/receiver.ts';
 import { waitUntil } from '../support/wait-until.ts';
-
-t.setTimeout(300_000);
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -30,7 +28,7 @@ const eventOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 const eventsAt = (endpoint: Receiver): string[] => endpoint.received.map(({ path }) => eventOf(path));
 
 /** The alarms that are told, as `level kind`. */
-function watched(test: Test, { store, dispatcher }: World, clock: ManualClock): string[] {
+function watched(test: Test, { store, dispatcher }: DeliveryWorld, clock: ManualClock): string[] {
   const told: string[] = [];
   const note = (facts: { event?: string; hours?: number; kind?: string }): void => {
     told.push(facts.event === 'delivery-alarm' ? `${facts.hours} ${facts.kind}` : `${facts.event}`);

@@ -57,7 +57,7 @@ export const parseAuditSearch: ParseSearch = (type, params) =>
     sorts: new Set(['date']),
   });
 
-export interface WorldOptions {
+export interface DeliveryWorldOptions {
   readonly clock?: Clock;
   readonly limits?: Partial<DispatcherLimits>;
   readonly folder?: string;
@@ -77,7 +77,7 @@ export interface WorldOptions {
 }
 
 /** Store, Subscriptions, sender and dispatcher as the server has them, on a folder of its own. */
-export interface World {
+export interface DeliveryWorld {
   readonly folder: string;
   readonly store: Store;
   readonly subscriptions: Subscriptions;
@@ -104,7 +104,7 @@ export interface World {
   remove(): void;
 }
 
-export async function openWorld(options: WorldOptions = {}): Promise<World> {
+export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Promise<DeliveryWorld> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'cpis-delivery-'));
   const clock = options.clock ?? systemClock;
   const errors: unknown[] = [];
@@ -318,9 +318,9 @@ async function write(
 /** Opens a world that ends with the test. */
 export async function world(
   test: { teardown(end: () => Promise<void>): unknown },
-  options?: WorldOptions,
-): Promise<World> {
-  const opened = await openWorld(options);
+  options?: DeliveryWorldOptions,
+): Promise<DeliveryWorld> {
+  const opened = await openDeliveryWorld(options);
   test.teardown(async () => {
     await opened.stop();
     opened.remove();

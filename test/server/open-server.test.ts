@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { buildLogger } from '../../src/server/logger.ts';
@@ -9,6 +8,7 @@ import { loadSettings } from '../../src/settings/settings.ts';
 import type { Store } from '../../src/store/store.ts';
 import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { makeSyntheticRegistry } from '../../src/synthetic/synthetic-registry.ts';
+import { makeTempFolder } from '../support/temp-folder.ts';
 
 const options: OpenServerOptions = {
   logger: buildLogger({ level: 'silent' }),
@@ -36,8 +36,7 @@ function withPart(store: Store, part: Partial<Store>): Store {
 }
 
 async function openHome(t: { teardown(close: () => unknown): unknown }) {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-open-server-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   const registry = await makeSyntheticRegistry({
     authorityNames: ['Northmoor (synthetic)'],
     careProviderNames: ['Northmoor General (synthetic)'],

@@ -3,12 +3,12 @@ import t from 'tap';
 import { registerDeliveryMetrics } from '../../../src/notification/alarms/metrics.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver } from '../../support/receiver.ts';
-import { openWorld } from '../delivery-world.ts';
+import { openDeliveryWorld } from '../delivery-world.ts';
 
 t.test('what is owed, since when, and what was tried', async (t) => {
   const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
   const endpoint = await openReceiver();
-  const { subscribe, owe, pass, store, dispatcher, stop, remove } = await openWorld({ clock });
+  const { subscribe, owe, pass, store, dispatcher, stop, remove } = await openDeliveryWorld({ clock });
   t.teardown(async () => {
     await stop();
     remove();

@@ -5,7 +5,7 @@ import { leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { waitUntil } from '../../support/wait-until.ts';
-import { openWorld, world } from '../delivery-world.ts';
+import { openDeliveryWorld, world } from '../delivery-world.ts';
 
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
 const planTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/plan-by-another-authority';
@@ -225,7 +225,7 @@ t.test('an event that is refused does not hold up the others, and keeps its numb
 
 t.test('counted while the endpoint is down, and over a restart', async (t) => {
   const endpoint = await receiver(t);
-  const first = await openWorld();
+  const first = await openDeliveryWorld();
   const url = `${endpoint.origin}/d`;
   const id = await first.subscribe(leeds, url, topical(url));
   endpoint.behave({ kind: 'reset' });
@@ -235,7 +235,7 @@ t.test('counted while the endpoint is down, and over a restart', async (t) => {
   const before = await first.store.subscriptionEvents.range(id, 1, 99, 99);
   await first.stop();
 
-  const second = await openWorld({ folder: first.folder, origins: [endpoint.origin] });
+  const second = await openDeliveryWorld({ folder: first.folder, origins: [endpoint.origin] });
   t.teardown(async () => {
     await second.stop();
     second.remove();

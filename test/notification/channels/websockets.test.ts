@@ -7,7 +7,7 @@ import type { SocketChannel } from '../../../src/notification/channels/socket-se
 import { kent, leeds } from '../../support/authorities.ts';
 import { type ManualClock, manualClock } from '../../support/manual-clock.ts';
 import { waitUntil } from '../../support/wait-until.ts';
-import { bindingKey, type World, world } from '../delivery-world.ts';
+import { bindingKey, type DeliveryWorld, world } from '../delivery-world.ts';
 
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
@@ -33,7 +33,7 @@ interface Subscriber {
   read(reads: boolean): void;
 }
 
-function connect({ topics }: World, address = '192.0.2.1'): Subscriber {
+function connect({ topics }: DeliveryWorld, address = '192.0.2.1'): Subscriber {
   const texts: string[] = [];
   const held: (() => void)[] = [];
   let reads = true;

@@ -2,9 +2,7 @@ import t, { type Test } from 'tap';
 import { kent, leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
-import { openWorld, world } from '../delivery-world.ts';
-
-t.setTimeout(180_000);
+import { openDeliveryWorld, world } from '../delivery-world.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -306,7 +304,7 @@ t.test(
 t.test('a restart loses nothing, and a stop gives the leases back at once', async (t) => {
   const endpoint = await receiver(t);
   endpoint.behave({ kind: 'hang' });
-  const first = await openWorld({ limits: { perAuthority: 2 } });
+  const first = await openDeliveryWorld({ limits: { perAuthority: 2 } });
   await first.subscribe(leeds, endpoint.origin);
   const ids = await first.owe(leeds, 20);
   await endpoint.waitFor(2);
@@ -314,7 +312,7 @@ t.test('a restart loses nothing, and a stop gives the leases back at once', asyn
   t.equal(endpoint.received.length, 2);
 
   endpoint.behave({ kind: 'answer', status: 200 });
-  const second = await openWorld({ folder: first.folder, origins: [endpoint.origin] });
+  const second = await openDeliveryWorld({ folder: first.folder, origins: [endpoint.origin] });
   t.teardown(async () => {
     await second.stop();
     second.remove();

@@ -1,9 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -11,6 +10,7 @@ import t, { type Test } from 'tap';
 import { findFreePort } from '../../../src/net/find-free-port.ts';
 import { openSender, type SenderOptions } from '../../../src/notification/outbound-http/sender.ts';
 import { openReceiver } from '../../support/receiver.ts';
+import { makeTempFolder } from '../../support/temp-folder.ts';
 
 function sender(test: Test, more: Partial<SenderOptions> = {}) {
   const opened = openSender({
@@ -174,8 +174,7 @@ function certifyInThePast(folder: string, keyFile: string): string {
 }
 
 t.test('case 20: TLS that cannot be verified is a failure, never plaintext', { skip: opensslMissing() }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-tls-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
   execFileSync(
     'openssl',
@@ -272,8 +271,7 @@ function makeClientCertificates(folder: string) {
 }
 
 t.test('case 20: a client certificate that the authority has revoked', { skip: opensslMissing() }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-crl-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   const read = makeClientCertificates(folder);
   const requests: string[] = [];
   const server = createServer(

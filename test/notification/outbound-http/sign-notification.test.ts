@@ -1,6 +1,5 @@
 import { createPublicKey, verify } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Webhook } from 'standardwebhooks';
@@ -18,13 +17,13 @@ import { openReceiver } from '../../support/receiver.ts';
 import { runCommandHere, runCpis } from '../../support/run-cpis.ts';
 import { openWorld } from '../../support/running-server.ts';
 import { freshPlan, submit } from '../../support/submissions.ts';
+import { makeTempFolder } from '../../support/temp-folder.ts';
 
 const secretOf = (fill: number, bytes = 32): string => `whsec_${Buffer.alloc(bytes, fill).toString('base64')}`;
 const decode = (text: string): Buffer => parseWebhookSecret(text) ?? Buffer.alloc(0);
 
 function folderOf(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-sign-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   return folder;
 }
 

@@ -4,7 +4,7 @@ import { backport } from '../../../src/fhir/subscription/backport.ts';
 import { leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver } from '../../support/receiver.ts';
-import { openWorld, type World, world } from '../delivery-world.ts';
+import { type DeliveryWorld, openDeliveryWorld, world } from '../delivery-world.ts';
 
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 const minuteMs = 60_000;
@@ -211,7 +211,7 @@ t.test(
   'what was requested when the process ended is activated at the next start; a lost key is an error',
   async (t) => {
     const endpoint = await receiver(t);
-    const first = await openWorld();
+    const first = await openDeliveryWorld();
     const plain = await first.subscribe(leeds, endpoint.origin);
     const sealed = await first.subscribe(leeds, endpoint.origin, { header: ['Authorization: Bearer abc'] });
     await first.update(plain, { status: 'requested' });
@@ -264,7 +264,7 @@ const topical = (endpoint: string) => ({
   },
 });
 /** Without waiting for its activation. */
-async function begin(opened: World, endpoint: string, more?: Record<string, unknown>): Promise<string> {
+async function begin(opened: DeliveryWorld, endpoint: string, more?: Record<string, unknown>): Promise<string> {
   const begun = Promise.withResolvers<string>();
   opened.subscriptions.onChange(() => {
     const requested = opened.subscriptions.usable(leeds).find((usable) => usable.channel.endpoint === endpoint);
@@ -370,7 +370,7 @@ t.test('however often it is changed, few of its versions are asked at one time, 
 
 t.test('a handshake that a stop cuts says nothing: it is made again at the next start', async (t) => {
   const endpoint = await receiver(t);
-  const first = await openWorld({ deadlineMs: 30_000 });
+  const first = await openDeliveryWorld({ deadlineMs: 30_000 });
   endpoint.behave({ kind: 'hang' });
   const id = await begin(first, `${endpoint.origin}/t`, topical(`${endpoint.origin}/t`));
   await endpoint.waitFor(1);

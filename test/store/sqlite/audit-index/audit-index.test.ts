@@ -1,5 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
@@ -13,6 +12,7 @@ import { openBatches } from '../../../../src/store/sqlite/writer/apply-batch.ts'
 import { isIndexProgress } from '../../../../src/store/sqlite/writer/write-op.ts';
 import type { AuditWrite, SharedText, Store } from '../../../../src/store/store.ts';
 import { audit, findIds, plan, token, unit, write } from '../../../contract/fixtures.ts';
+import { makeTempFolder } from '../../../support/temp-folder.ts';
 import { openTestStore } from '../open-test-store.ts';
 
 const agents: SharedText = { text: `"agent":[{"name":"${'x'.repeat(300)}"}],` };
@@ -33,8 +33,7 @@ const ofPatient = plan(
 
 /** The files as they lie there now, as kill -9 would leave them. */
 function copyOf(t: { teardown(remove: () => unknown): unknown }, folder: string): string {
-  const to = mkdtempSync(join(tmpdir(), 'cpis-crashed-'));
-  t.teardown(() => rmSync(to, { recursive: true }));
+  const to = makeTempFolder(t);
   for (const name of ['store.sqlite', 'store.sqlite-wal']) cpSync(join(folder, name), join(to, name));
   return to;
 }

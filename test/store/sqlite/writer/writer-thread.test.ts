@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t from 'tap';
 import { openSqliteStore } from '../../../../src/store/sqlite/open-sqlite-store.ts';
+import { makeTempFolder } from '../../../support/temp-folder.ts';
 
 t.test('I3: leases of a process that is gone hold nothing back when the folder is opened again', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-leases-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   const onFatal = (error: Error): never => {
     throw error;
   };

@@ -1,15 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import { openWriter } from '../../../../src/store/sqlite/writer/writer.ts';
+import { makeTempFolder } from '../../../support/temp-folder.ts';
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 t.test('a batch that is not full waits for the one before it, a full one lies ready', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'cpis-writer-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = makeTempFolder(t);
   const file = join(folder, 'store.sqlite');
   const batches: number[] = [];
   const onLost = (error: Error): void => void t.fail(error.message);
