@@ -1,4 +1,4 @@
-/** The store for production and for more than one server: MongoDB, one document for each resource and each AuditEvent. */
+/** The store for production and for several servers: one document for each resource and each AuditEvent. */
 import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { AuditWrite, CommitResult, DeliveryQueue, Settlement, Store, WriteUnit } from '../store.ts';
@@ -28,15 +28,15 @@ import { openUseOnce } from './write/use-once.ts';
 export interface MongoStoreOptions extends MongoConnectionOptions {
   /** Called when background work failed. It goes on. */
   readonly onError: (error: unknown) => void;
-  /** Called for each group of AuditEvents that went to the database together, with their number. */
+  /** Called with the number of AuditEvents of each group that went to the database together. */
   readonly onBatch?: (audits: number) => void;
   readonly versionLimits?: VersionLimits;
 }
 
-/** Throws StoreStartError when the database cannot be used as it is: out of reach, standalone, of a newer schema. */
+/** Opens the store. Throws StoreStartError if the database cannot be reached or used: standalone, or of another schema. */
 export async function openMongoStore(options: MongoStoreOptions): Promise<Store> {
   const { timeoutMs: timeLimitMs, onBatch, versionLimits = defaultVersionLimits } = options;
-  // What the driver says may name keys, and so people.
+  // A message of the driver may contain keys, and so NHS numbers.
   const onError = (error: unknown) => options.onError(asFault(error));
   const connection = await openConnection(options);
   const { client } = connection;
@@ -48,7 +48,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
     const nowMs = () => clock.toServer(Date.now());
     const counts = openDeliveryCounts(collections);
     const audits = openAuditWriter({ collections, timeLimitMs, ...(onBatch === undefined ? {} : { onBatch }) });
-    // Without options, its ids grow within one millisecond, too.
+    // Without options, these ids also grow within one millisecond.
     const encode = (audit: AuditWrite) => encodeAudit(audit, v7(), clock.toServer(audit.recordedMs));
     const stops = new Set<() => Promise<void>>();
     const untilClosed = (stop: () => Promise<void>) => {
@@ -59,7 +59,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
       };
     };
     let closed = false;
-    // Each operation has limits of its own, and is tried again; this is for one that hangs all the same.
+    // Each operation has its own limits and retries. This limit ends one that hangs all the same.
     const answerWithinMs = 5 * timeLimitMs;
 
     const unitOptions = { client, collections, versionLimits, timeLimitMs, encodeAudit: encode };
@@ -110,7 +110,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
   }
 }
 
-/** One AuditEvent alone goes with others that wait; what spans documents is a unit of its own. */
+/** Groups a single AuditEvent with others that wait. A unit over several documents is committed on its own. */
 async function commit(
   unit: WriteUnit,
   insertAudit: (audit: AuditWrite) => Promise<boolean>,

@@ -136,12 +136,12 @@ async function copies(test: Test): Promise<void> {
     ...home,
     settings: { ...home.settings, CPIS_MONGODB_URL: url },
   };
-  await test.rejects(startServerProcess(onMongo), /not complete: let cpis migrate go on/);
+  await test.rejects(startServerProcess(onMongo), /copy into this database is not complete/);
   const done = await migrate(url, folder);
   test.match(done, { code: 0, err: /The copy is complete and identical/ });
   test.notMatch(done.err, 'audit events: 7 of', 'it went on where it was');
   test.notMatch(done.err, plans[0]?.nhsNumber);
-  test.match(await migrate(url, folder), { code: 2, err: /copied completely/ });
+  test.match(await migrate(url, folder), { code: 2, err: /already complete/ });
 
   refusing.behave({ kind: 'answer', status: 200 });
   const refusedBefore = refusing.received.length;

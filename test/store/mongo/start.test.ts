@@ -136,7 +136,7 @@ await t.test('a standalone server is refused, with how to make it a replica set'
   test.teardown(() => client.close());
   test.same(await client.db().listCollections().toArray(), [], 'and nothing was written');
   const withoutTls = await refusalOf(`${url}?tls=true`, soonMs);
-  test.match(withoutTls.message, /^TLS with MongoDB failed|ends the connection before TLS/);
+  test.match(withoutTls.message, /^TLS with MongoDB failed|closes the connection before TLS/);
 });
 
 /** Runs `cpis serve` until it ends. */

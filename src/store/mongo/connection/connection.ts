@@ -1,23 +1,23 @@
-/** The connection to a MongoDB deployment: what has to hold for writes to be durable, and what its servers can do. */
+/** The connection to a MongoDB replica set or sharded cluster, with the settings that make writes durable. */
 import { MongoClient, MongoServerError, MongoServerSelectionError, type TopologyDescription } from 'mongodb';
 import { StoreStartError } from '../../store-start-error.ts';
 import { isDatabaseError, mongoFailure } from './mongo-failure.ts';
 
 export interface MongoConnectionOptions {
-  /** `mongodb://` or `mongodb+srv://`, with the database that it names and what TLS and authentication need. */
+  /** `mongodb://` or `mongodb+srv://`. It names a database, and has the options for TLS and authentication. */
   readonly url: string;
-  /** How long one operation waits for a server, and for its answer. */
+  /** Maximum time that one operation waits for a server, and for its answer. */
   readonly timeoutMs: number;
 }
 
 export interface MongoConnection {
   readonly client: MongoClient;
-  /** Whether there is a server now that takes writes. */
+  /** Returns whether a server that takes writes is known at present. */
   isWritable(): boolean;
   close(): Promise<void>;
 }
 
-/** Throws StoreStartError with what to change. No message of it holds the URL, which may hold a password. */
+/** Throws StoreStartError with what to change. Its messages never hold the URL, which may hold a password. */
 export async function openConnection(options: MongoConnectionOptions): Promise<MongoConnection> {
   const client = buildClient(options);
   let described: TopologyDescription | undefined;
@@ -44,15 +44,16 @@ export async function openConnection(options: MongoConnectionOptions): Promise<M
 }
 
 /**
- * The driver (7.9.0) waits for ever when it writes to a connection that has just been reset: for room in a buffer of a
- * socket that is no more. When that befalls the one that watches a server, that server is never found again. Watching
- * that has begun and not ended in time is ended by connecting anew. Returns the way to stop.
+ * Connects again if the driver hangs. When driver 7.9.0 writes to a connection that has just been reset, it may wait for
+ * ever for room in the buffer of the closed socket. If that happens to the connection that monitors a server, the server is
+ * never found again. A heartbeat that takes longer than `limitMs` is therefore ended by connecting again. Returns the
+ * function that stops this.
  */
 export function reconnectWhenStuck(client: MongoClient, limitMs: number): () => Promise<void> {
   const begun = new Map<string, number>();
   const end = ({ connectionId }: { readonly connectionId: string }): void => void begun.delete(connectionId);
   client.on('serverHeartbeatStarted', ({ connectionId, awaited }) => {
-    // One that awaits a change takes as long as nothing changes, and has a limit of its own.
+    // An awaited heartbeat lasts until something changes, and has its own limit.
     if (!awaited && !begun.has(connectionId)) begun.set(connectionId, performance.now());
   });
   client.on('serverHeartbeatSucceeded', end);
@@ -97,7 +98,7 @@ function buildClient(options: MongoConnectionOptions): MongoClient {
   const isDurable = writeConcern?.w === 'majority' && writeConcern.journal === true && retryWrites;
   if (isDurable && readConcern?.level === 'majority' && readPreference.mode === 'primary') return client;
   throw new StoreStartError(
-    'CPIS_MONGODB_URL: must not say how durable writes are or what is read (w, journal, readConcernLevel, readPreference, retryWrites): that is decided by the store.',
+    'CPIS_MONGODB_URL: remove w, journal, readConcernLevel, readPreference and retryWrites. How durable writes are and what is read is decided by the store.',
   );
 }
 
@@ -117,7 +118,9 @@ function parseUrl({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
       ignoreUndefined: false,
     });
   } catch {
-    throw new StoreStartError('CPIS_MONGODB_URL: is not a MongoDB connection string, or has options that do not fit.');
+    throw new StoreStartError(
+      'CPIS_MONGODB_URL: is not a MongoDB connection string, or has options that do not fit together.',
+    );
   }
 }
 
@@ -133,17 +136,17 @@ function isStandalone({ servers }: TopologyDescription): boolean {
 
 function standaloneRefused(): StoreStartError {
   return new StoreStartError(
-    `MongoDB runs as a standalone server. It has no transactions, so a failure could leave a record without its audit.
-Make it a replica set of one member: start mongod with --replSet rs0, then run once: mongosh --eval 'rs.initiate()'`,
+    `MongoDB runs as a standalone server, which has no transactions: a failure could leave a record without its AuditEvent.
+Make it a replica set; one member is enough. Start mongod with --replSet rs0, then run once: mongosh --eval 'rs.initiate()'`,
   );
 }
 
-/** What an error at the start is told as; what is none of the database's stays as it is. */
+/** Returns the StoreStartError for an error at the start. An error that does not come from the database is returned as it is. */
 export function explainStart(error: unknown, timeoutMs: number, usesTls = false): unknown {
   if (error instanceof StoreStartError) return error;
   if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) {
     return new StoreStartError(
-      'A file that CPIS_MONGODB_URL names (tlsCAFile, tlsCertificateKeyFile) cannot be read.',
+      'A file that CPIS_MONGODB_URL names (tlsCAFile, tlsCertificateKeyFile) does not exist or cannot be read.',
       {
         cause: error,
       },
@@ -151,7 +154,7 @@ export function explainStart(error: unknown, timeoutMs: number, usesTls = false)
   }
   if (error instanceof MongoServerError && error.code === notAuthorised) {
     return new StoreStartError(
-      'The user of CPIS_MONGODB_URL lacks rights: it has to read, write and create indexes in the database.',
+      'The user of CPIS_MONGODB_URL lacks rights. Grant it the role readWrite on the database.',
       { cause: error },
     );
   }
@@ -164,27 +167,29 @@ export function explainStart(error: unknown, timeoutMs: number, usesTls = false)
   }
   if (/\b(tls|ssl|certificate|self-signed|EPROTO|wrong version number)\b/i.test(text)) {
     return new StoreStartError(
-      'TLS with MongoDB failed: look at tls, tlsCAFile and tlsCertificateKeyFile in CPIS_MONGODB_URL, and at the names in the certificate of the server.',
+      'TLS with MongoDB failed. Check tls, tlsCAFile and tlsCertificateKeyFile in CPIS_MONGODB_URL, and the names in the certificate of the server.',
       { cause },
     );
   }
   if (!isDatabaseError(error)) return error;
   if (usesTls && /ECONNRESET|connection .*closed/i.test(text)) {
     return new StoreStartError(
-      'MongoDB ends the connection before TLS with it is agreed: look at tls in CPIS_MONGODB_URL. Does the server take TLS on this port? With --wait the server tries again.',
+      'MongoDB closes the connection before TLS is negotiated. Check tls in CPIS_MONGODB_URL, and whether the server takes TLS on this port. With --wait, cpis serve tries again.',
       { cause, mayPass: true },
     );
   }
   if (error instanceof MongoServerError && mongoFailure(error) === 'rejected') {
-    return new StoreStartError(`MongoDB refused to be used by the store (its error ${String(error.code)}).`, { cause });
+    return new StoreStartError(`MongoDB rejected a command of the store (MongoDB error ${String(error.code)}).`, {
+      cause,
+    });
   }
   return new StoreStartError(
-    `MongoDB cannot be reached within ${timeoutMs} ms (CPIS_MONGODB_URL). Is it running, and is there a primary? With --wait the server waits for it.`,
+    `MongoDB cannot be reached within ${timeoutMs} ms (CPIS_MONGODB_URL). Check that it runs and that the replica set has a primary. With --wait, cpis serve waits for it.`,
     { cause, mayPass: true },
   );
 }
 
-/** Of the error and of what caused it, those of each server included. */
+/** Returns the names and messages of the error and its causes, including those of each server. */
 function messagesOf(error: unknown): string[] {
   const texts: string[] = [];
   const add = (from: unknown, depth: number): void => {

@@ -1,4 +1,4 @@
-/** The indexes, and the version of what the collections hold, as the database records it. */
+/** The indexes, and the schema version that the database records. */
 import { StoreStartError } from '../../store-start-error.ts';
 import { oldestFirst } from '../encoding/delivery-place.ts';
 import type { Collections } from '../encoding/documents.ts';
@@ -11,36 +11,36 @@ const newestFirst = { recordedMs: -1, seq: -1 } as const;
 const whileUndelivered = { partialFilterExpression: { undelivered: { $gt: 0 } } };
 
 /**
- * Creates what is missing; several servers may do so at once. Throws StoreStartError when a newer program has written the
- * database, or when it holds something else.
+ * Creates missing indexes and records the schema version; several servers may do so at once. Throws StoreStartError if the
+ * database has another schema version, holds other data, or is being copied into.
  */
 export async function openSchema(collections: Collections): Promise<void> {
   const { resource, schema, migration } = collections;
   const found = await schema.findOne({ _id: { $eq: 'store' } });
   if (found !== null && found.version > schemaVersion) {
     throw new StoreStartError(
-      `The database has schema version ${found.version}, newer than ${schemaVersion}, which this program knows: run the newer program.`,
+      `The database has schema version ${found.version}, newer than ${schemaVersion}, the version of this program. Run the newer program.`,
     );
   }
   if (found !== null && found.version < schemaVersion) {
     throw new StoreStartError(
-      `The database has schema version ${found.version}, which was only written before the first release: use a new database.`,
+      `The database has schema version ${found.version}, which was only written before the first release. Use a new database.`,
     );
   }
   if (found === null && (await resource.findOne({ version: { $exists: false } })) !== null) {
-    throw new StoreStartError('The database has a collection "resource" of something else: give the store its own.');
+    throw new StoreStartError(
+      'The database has a collection "resource" that the store did not write. Give the store a database of its own.',
+    );
   }
   if ((await migration.findOne({ completed: { $eq: false } })) !== null) {
-    throw new StoreStartError(
-      'A store is being copied into this database, and it is not complete: let cpis migrate go on to its end.',
-    );
+    throw new StoreStartError('The copy into this database is not complete. Run cpis migrate again until it is.');
   }
   await createIndexes(collections);
   if (found !== null) return;
   try {
     await schema.insertOne({ _id: 'store', version: schemaVersion });
   } catch (error) {
-    // Another server was first.
+    // Another server was faster.
     if (!isDuplicateKey(error)) throw error;
     await openSchema(collections);
   }

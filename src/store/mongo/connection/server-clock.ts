@@ -1,19 +1,19 @@
-/** The clock of the database: leases run by it, so that servers whose clocks differ do not take over each other's. */
+/** The clock of the database. Leases run by it, so that servers whose clocks differ do not take over each other's leases. */
 import type { Db } from 'mongodb';
 
-/** Smaller differences are within what a lease allows for, and as large as what a slow answer could feign. */
+/** Smaller differences are ignored: leases allow for them, and a slow answer could look like one. */
 const toleranceMs = 1_000;
 const measureIntervalMs = 60_000;
 
 export interface ServerClock {
-  /** From this machine's time to the database's, epoch milliseconds. */
+  /** Converts this machine's time to the database's, epoch milliseconds. */
   toServer(ms: number): number;
-  /** The way back. */
+  /** Converts the database's time to this machine's. */
   toLocal(ms: number): number;
   stop(): void;
 }
 
-/** Measures at once, and then every minute. `now` is this machine's clock. */
+/** Measures the difference now and then every minute. `now` is this machine's clock. */
 export async function openServerClock(db: Pick<Db, 'command'>, now: () => number): Promise<ServerClock> {
   let offsetMs = 0;
   const measure = async (): Promise<void> => {
@@ -25,7 +25,7 @@ export async function openServerClock(db: Pick<Db, 'command'>, now: () => number
     offsetMs = Math.abs(differenceMs) <= toleranceMs + (answeredMs - sentMs) / 2 ? 0 : Math.round(differenceMs);
   };
   await measure();
-  // A database that does not answer keeps the difference that was measured last.
+  // While the database does not answer, the last measured difference stays in use.
   const timer = setInterval(() => void measure().catch(() => undefined), measureIntervalMs);
   timer.unref();
   return {

@@ -1,6 +1,6 @@
 /**
- * Leases and settlements of deliveries. Each change holds the state that it starts from in its filter, and the lease token
- * where it is fenced. What a caller holds as the lease token names the place of the delivery, too.
+ * Leases and settles deliveries. The filter of each update holds the state that it starts from, and the lease token if it is
+ * fenced. The lease token that a caller holds also names the place of the delivery.
  */
 import type { Document } from 'mongodb';
 import type { ClaimedDelivery, Settlement } from '../../store.ts';
@@ -22,10 +22,10 @@ import type { DeliveryCounts } from './delivery-counts.ts';
 
 type Audits = Pick<Collections, 'audit'>;
 
-/** Rounds after the first are for what other servers took in between. */
-const mostRounds = 100;
+/** After the first round, others look for replacements of deliveries that other servers claimed meanwhile. */
+const maxRounds = 100;
 
-/** What waited for its time, or lost its lease, is made ready first; then the oldest that are ready are leased. */
+/** Makes deliveries ready whose time has come or whose lease has expired, then leases the oldest that are ready. */
 export async function applyClaim(
   collections: Audits,
   authority: string,
@@ -39,11 +39,11 @@ export async function applyClaim(
   const isDue = ({ state, dueMs }: DeliveryDocument) => state === 'ready' && dueMs <= nowMs;
   const ids: string[] = [];
   let claimed = 0;
-  for (let rounds = 0; claimed < limit && rounds < mostRounds; rounds++) {
+  for (let rounds = 0; claimed < limit && rounds < maxRounds; rounds++) {
     const filter = { queue: { $eq: ready }, 'deliveries.dueMs': { $lte: nowMs } };
     const due = await findOldest(collections, authority, filter, isDue, limit - claimed);
     if (due.length === 0) break;
-    // Another server may have leased some of them since: then the next round finds others.
+    // Another server may have leased some of them meanwhile. The next round then finds others.
     claimed += await changePlaces(
       collections,
       due,
@@ -59,7 +59,7 @@ export async function applyClaim(
   return found.flatMap((document) => asClaimed(document, authority, token));
 }
 
-/** False: stale, nothing changed. */
+/** Returns false if the settlement was stale and changed nothing. */
 export async function applySettle(
   { audit }: Audits,
   counts: DeliveryCounts,
@@ -77,7 +77,7 @@ export async function applySettle(
     if (settled && settlement.kind === 'unmatched') counts.add(authority, 0, 1);
     return settled;
   }
-  // Whoever holds the lease.
+  // A success counts even if another server holds the lease by now.
   const delivered = {
     $set: setState(
       position,
@@ -88,11 +88,11 @@ export async function applySettle(
     $inc: { undelivered: -1 },
     ...acknowledge(position, settlement.acknowledgedBy),
   };
-  // Two changes, for the counts; a third for one that is brought back between them.
-  for (const wasUnwanted of [false, true, false]) {
-    const states = wasUnwanted ? ['unwanted'] : ['ready', 'waiting', 'leased'];
+  // The counts need to know which it was. The third try is for a delivery that is requeued between the first two.
+  for (const wasUnmatched of [false, true, false]) {
+    const states = wasUnmatched ? ['unwanted'] : ['ready', 'waiting', 'leased'];
     if (!(await settle({ state: { $in: states } }, delivered))) continue;
-    counts.add(authority, 1, wasUnwanted ? -1 : 0);
+    counts.add(authority, 1, wasUnmatched ? -1 : 0);
     return true;
   }
   return false;
@@ -107,8 +107,8 @@ function compileSettlement(
     case 'released':
       return { $set: setState(position, authority, { state: 'ready' }, { leaseToken: null }) };
     case 'unmatched': {
-      const apart = { state: 'unwanted', waitUntilMs: settlement.atMs } as const;
-      return { $set: setState(position, authority, apart, { tally: 'unwanted', leaseToken: null, parked: false }) };
+      const unmatched = { state: 'unwanted', waitUntilMs: settlement.atMs } as const;
+      return { $set: setState(position, authority, unmatched, { tally: 'unwanted', leaseToken: null, parked: false }) };
     }
     case 'failed': {
       const { dueMs, reason, spendAttempt, park } = settlement;
@@ -127,7 +127,7 @@ function acknowledge(position: number, by: readonly string[]): Document {
   return by.length === 0 ? {} : { $addToSet: atPlace(position, { acknowledgedBy: { $each: [...by] } }) };
 }
 
-/** False: the lease is not held any more. */
+/** Returns false if the lease is no longer held. */
 export async function applyExtend(
   { audit }: Audits,
   { authority, auditId, leaseToken }: ClaimedDelivery,
@@ -143,7 +143,7 @@ export async function applyExtend(
   return extended.matchedCount > 0;
 }
 
-const promotedAtOnce = 1_000;
+const promotionBatch = 1_000;
 
 async function promoteExpired(
   collections: Audits,
@@ -151,7 +151,7 @@ async function promoteExpired(
   nowMs: number,
   leaseUntilMs: number,
 ): Promise<void> {
-  // Taken by a clock that was ahead.
+  // A lease that ends later was made by a clock that was ahead.
   const beyondMs = leaseUntilMs + (leaseUntilMs - nowMs);
   const isExpired = ({ state, waitUntilMs }: DeliveryDocument): boolean => {
     if (state === 'waiting') return waitUntilMs <= nowMs;
@@ -182,7 +182,7 @@ async function promoteExpired(
   for await (const document of collections.audit.find(filter, { projection: { deliveries: 1 } })) {
     const place = placeOf(document, authority, isExpired);
     if (place !== undefined) places.push(place);
-    if (places.length === promotedAtOnce) await promote();
+    if (places.length === promotionBatch) await promote();
   }
   if (places.length > 0) await promote();
 }

@@ -1,4 +1,4 @@
-/** Brings deliveries back that wait: a bounded number of them each time, the oldest first. */
+/** Returns deliveries to the queue, a bounded number at a time. */
 import type { RequeueOf } from '../../store.ts';
 import {
   atPlace,
@@ -17,7 +17,7 @@ import type { DeliveryCounts } from './delivery-counts.ts';
 
 type Audits = Pick<Collections, 'audit'>;
 
-/** What `DeliveryQueue.requeue` says; `nowMs` by the clock of the database. */
+/** See `DeliveryQueue.requeue`. `nowMs` is by the clock of the database. */
 export async function applyRequeue(
   collections: Audits,
   counts: DeliveryCounts,
@@ -33,21 +33,21 @@ export async function applyRequeue(
       const filter = { queue: { $elemMatch: startingWith(taskText('waiting', authority)) } };
       const isWaiting = ({ state }: DeliveryDocument) => state === 'waiting';
       const waiting = await findOldest(collections, authority, filter, isWaiting, limit);
-      const backing = await changePlaces(
+      const requeued = await changePlaces(
         collections,
         waiting,
         (position) => atPlace(position, { state: { $eq: 'waiting' } }),
         (position) => makeReady(position, { dueMs: nowMs }),
       );
-      if (backing >= limit) return backing;
-      // Recorded by a clock that has been set back since.
+      if (requeued >= limit) return requeued;
+      // These were recorded by a clock that has since been set back.
       const later = { dueMs: { $gt: nowMs } };
       const ahead = await findOldest(
         collections,
         authority,
         { queue: { $eq: taskText('ready', authority) }, 'deliveries.dueMs': later.dueMs },
         ({ state, dueMs }) => state === 'ready' && dueMs > nowMs,
-        limit - backing,
+        limit - requeued,
       );
       const broughtForward = await changePlaces(
         collections,
@@ -55,7 +55,7 @@ export async function applyRequeue(
         (position) => atPlace(position, { state: { $eq: 'ready' }, ...later }),
         (position) => makeReady(position, { dueMs: nowMs }),
       );
-      return backing + broughtForward;
+      return requeued + broughtForward;
     }
     case 'parked': {
       const filter = { queue: { $eq: tallyText('parked', authority) } };
@@ -71,21 +71,21 @@ export async function applyRequeue(
     case 'unmatched':
     case 'unmatched-ahead': {
       const bound = of === 'unmatched' ? '$lt' : '$gt';
-      const longestAgo = await findLongestApart(collections, authority, bound, nowMs, limit);
-      const made = await changePlaces(
+      const earliest = await findEarliestUnmatched(collections, authority, bound, nowMs, limit);
+      const requeued = await changePlaces(
         collections,
-        longestAgo,
+        earliest,
         (position) => atPlace(position, { state: { $eq: 'unwanted' }, waitUntilMs: { [bound]: nowMs } }),
         (position) => makeReady(position, { tally: 'owed' }),
       );
-      counts.add(authority, 0, -made);
-      return made;
+      counts.add(authority, 0, -requeued);
+      return requeued;
     }
   }
 }
 
-/** By when they were set apart, which their texts are in the order of. */
-async function findLongestApart(
+/** Finds those that were marked unmatched first. Their keys are in that order. */
+async function findEarliestUnmatched(
   { audit }: Audits,
   authority: string,
   bound: '$lt' | '$gt',
@@ -94,12 +94,12 @@ async function findLongestApart(
 ): Promise<readonly DeliveryPlace[]> {
   const all = taskText('unwanted', authority);
   const at = timedText('unwanted', authority, atMs);
-  const apart = bound === '$lt' ? { $gte: all, $lt: at } : { ...startingWith(all), $gt: at };
+  const range = bound === '$lt' ? { $gte: all, $lt: at } : { ...startingWith(all), $gt: at };
   const stages = [
-    { $match: { undelivered: { $gt: 0 }, queue: { $elemMatch: apart } } },
+    { $match: { undelivered: { $gt: 0 }, queue: { $elemMatch: range } } },
     { $project: { queue: 1 } },
     { $unwind: '$queue' },
-    { $match: { queue: apart } },
+    { $match: { queue: range } },
     { $sort: { queue: 1, _id: 1 } },
     { $limit: limit },
   ];

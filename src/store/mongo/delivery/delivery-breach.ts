@@ -1,11 +1,11 @@
-/** Promises of delivery that were not kept. */
+/** Breaches of the delivery limit. */
 import type { DeliveryBreach } from '../../store.ts';
 import { isDuplicateKey } from '../connection/mongo-failure.ts';
 import type { Collections } from '../encoding/documents.ts';
 
-/** False: it is there already. */
-export async function applyBreach({ breach }: Pick<Collections, 'breach'>, made: DeliveryBreach): Promise<boolean> {
-  const { authority, kind, oldestRecordedMs, atMs, undelivered } = made;
+/** Returns false if the breach is already recorded. */
+export async function applyBreach({ breach }: Pick<Collections, 'breach'>, recorded: DeliveryBreach): Promise<boolean> {
+  const { authority, kind, oldestRecordedMs, atMs, undelivered } = recorded;
   const _id = `${authority}/${kind}/${oldestRecordedMs}`;
   try {
     await breach.insertOne({ _id, authority, kind, oldestRecordedMs, atMs, undelivered });
@@ -16,7 +16,7 @@ export async function applyBreach({ breach }: Pick<Collections, 'breach'>, made:
   }
 }
 
-/** The latest ones, newest first. */
+/** Returns the latest breaches, newest first. */
 export async function readBreaches(
   { breach }: Pick<Collections, 'breach'>,
   limit: number,

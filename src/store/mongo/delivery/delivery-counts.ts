@@ -1,13 +1,13 @@
 /**
- * How many deliveries of each authority are delivered and unwanted: counted as they are settled, so that nobody has to
- * count what is kept for years. What one process has counted is written four times a second at most; when it is killed
- * the count may miss what it delivered in its last quarter of a second, and nothing else depends on it.
+ * Counts the delivered and unmatched deliveries of each authority as they are settled, because counting the AuditEvents of
+ * many years would be slow. Each process writes its counts at most four times a second. If it is killed, the metrics may
+ * miss the deliveries of its last quarter of a second; nothing else depends on them.
  */
 import type { Collections } from '../encoding/documents.ts';
 
 export interface DeliveryCounts {
   add(authority: string, delivered: number, unwanted: number): void;
-  /** Writes what has been counted. */
+  /** Writes the counts that are not written yet. */
   flush(): Promise<void>;
 }
 
@@ -47,7 +47,7 @@ export function openDeliveryCounts({ deliveryCount }: Pick<Collections, 'deliver
     if (delivered === 0 && unwanted === 0) return;
     const count = open.get(authority) ?? { delivered: 0, unwanted: 0 };
     open.set(authority, { delivered: count.delivered + delivered, unwanted: count.unwanted + unwanted });
-    // A failure keeps what was counted for the next time.
+    // After a failure the counts are kept for the next time.
     timer ??= setTimeout(() => void flush().catch(() => undefined), flushAfterMs).unref();
   }
 

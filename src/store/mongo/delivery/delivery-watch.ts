@@ -1,4 +1,4 @@
-/** Tells which authorities may have something to be claimed: what other servers have committed, and what they let lapse. */
+/** Wakes the authorities for which other servers have committed deliveries or let leases expire. */
 import type { ChangeStream } from 'mongodb';
 import type { AuditDocument, Collections } from '../encoding/documents.ts';
 import { readClaimable } from './read-backlog.ts';
@@ -11,19 +11,19 @@ export interface DeliveryWatchOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** How often deliveries are looked for that became due again or lost their lease: no change stream reports those. */
+/** Polling interval for deliveries that are due again or whose lease expired: a change stream does not report those. */
 const pollMs = 5_000;
 const reopenAfterMs = 1_000;
 
-/** Calls `wake` until the returned function is called. Looking never takes more than a tenth of the time. */
+/** Calls `wake` until the returned function is called. Polling takes at most a tenth of the time. */
 export function watchDeliveries(options: DeliveryWatchOptions, wake: (authority: string) => void): () => Promise<void> {
   const { collections, nowMs, timeLimitMs, onError } = options;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
-  let looking: Promise<void> = Promise.resolve();
+  let polling: Promise<void> = Promise.resolve();
   let stream: ChangeStream<AuditDocument> | undefined;
 
-  const look = async (): Promise<void> => {
+  const poll = async (): Promise<void> => {
     const startedMs = performance.now();
     try {
       for (const authority of await readClaimable(collections, nowMs(), timeLimitMs)) if (!stopped) wake(authority);
@@ -37,7 +37,7 @@ export function watchDeliveries(options: DeliveryWatchOptions, wake: (authority:
   function schedule(afterMs: number): void {
     if (stopped) return;
     timer = setTimeout(() => {
-      looking = look();
+      polling = poll();
     }, afterMs).unref();
   }
 
@@ -54,7 +54,7 @@ export function watchDeliveries(options: DeliveryWatchOptions, wake: (authority:
       } catch (error) {
         if (!stopped) onError(error);
       }
-      // What was missed in between is found by the next look.
+      // The next poll finds what was missed meanwhile.
       if (!stopped) await new Promise((resolve) => setTimeout(resolve, reopenAfterMs).unref());
     }
   };
@@ -65,6 +65,6 @@ export function watchDeliveries(options: DeliveryWatchOptions, wake: (authority:
     stopped = true;
     clearTimeout(timer);
     await stream?.close().catch(() => undefined);
-    await Promise.all([looking, Promise.race([following, new Promise((resolve) => setTimeout(resolve, 100))])]);
+    await Promise.all([polling, Promise.race([following, new Promise((resolve) => setTimeout(resolve, 100))])]);
   };
 }

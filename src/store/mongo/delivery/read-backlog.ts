@@ -1,13 +1,13 @@
-/** What is owed to each authority: only AuditEvents that have undelivered deliveries are looked at. */
+/** Reads what is undelivered. Only AuditEvents with undelivered deliveries are read. */
 import type { DeliveryBacklog, OwedDelivery } from '../../store.ts';
 import type { ServerClock } from '../connection/server-clock.ts';
-import { authorityOf, behind, oldestFirst, tallyText, taskText } from '../encoding/delivery-place.ts';
+import { authorityOf, after as following, oldestFirst, tallyText, taskText } from '../encoding/delivery-place.ts';
 import type { AuditDocument, Collections, DeliveryDocument } from '../encoding/documents.ts';
 import { startingWith } from '../encoding/key-text.ts';
 
 type Audits = Pick<Collections, 'audit'>;
 
-/** One row for each authority that was ever owed a delivery. */
+/** Returns one row for each authority that has ever had a delivery. */
 export async function readBacklog(
   { audit, deliveryCount }: Collections,
   clock: ServerClock,
@@ -45,7 +45,7 @@ export async function readBacklog(
   return Promise.all(rows);
 }
 
-/** The undelivered ones of an authority behind `after`, oldest first. */
+/** Returns the undelivered events of an authority after `after`, oldest first. */
 export async function readOwed(
   { audit }: Audits,
   authority: string,
@@ -56,13 +56,13 @@ export async function readOwed(
   const filter = { undelivered: { $gt: 0 }, queue: { $in: owed } };
   const last = after === undefined ? null : await audit.findOne({ _id: { $eq: after.auditId } });
   const { recordedMs = 0 } = after ?? {};
-  const page = after === undefined ? filter : { $and: [filter, behind({ recordedMs, seq: last?.seq ?? '' })] };
+  const page = after === undefined ? filter : { $and: [filter, following({ recordedMs, seq: last?.seq ?? '' })] };
   const options = { projection: { recordedMs: 1 }, sort: oldestFirst, limit } as const;
   const found = await audit.find(page, options).toArray();
   return found.map((document) => ({ auditId: document._id, recordedMs: document.recordedMs }));
 }
 
-/** Authorities that have a delivery which could be claimed now, by the clock of the database. */
+/** Returns the authorities with a delivery that can be claimed now, by the clock of the database. */
 export async function readClaimable({ audit }: Audits, nowMs: number, timeLimitMs: number): Promise<readonly string[]> {
   const [ready, timed] = await Promise.all([
     countEntries({ audit }, ['ready'], timeLimitMs),
@@ -79,7 +79,7 @@ export async function readClaimable({ audit }: Audits, nowMs: number, timeLimitM
   return [...claimable];
 }
 
-/** How often each text is in the queue, of those that begin with these words. */
+/** Counts the queue keys that start with these words. */
 async function countEntries(
   { audit }: Audits,
   words: readonly ('owed' | 'parked' | 'ready')[],
@@ -99,13 +99,13 @@ async function countEntries(
 
 interface Timed {
   leased: number;
-  /** The first of those that wait or are leased. */
+  /** The earliest end of a back-off or lease. */
   nextMs: number;
 }
 
 /**
- * Of each authority that has some. What is sent is what has failed since, or is under way: while an endpoint is down it is
- * not tried more often for more that it is owed.
+ * Reads the deliveries that are backing off or leased, by authority. There are few of them: while an endpoint is down, a
+ * longer backlog does not lead to more attempts.
  */
 async function readTimed({ audit }: Audits, timeLimitMs: number): Promise<ReadonlyMap<string, Timed>> {
   const ranges = ['leased|', 'waiting|'].map((word) => ({ queue: { $elemMatch: startingWith(word) } }));

@@ -1,4 +1,4 @@
-/** The events of Subscriptions, numbered without a gap: each insert is of the next number, and one of two at once fails. */
+/** Numbers the events of Subscriptions without gaps. Each insert takes the next number; one of two concurrent inserts fails. */
 import type { SubscriptionEvent, SubscriptionEvents } from '../../store.ts';
 import { storeUnavailable } from '../../store-unavailable.ts';
 import { isDuplicateKey, withFaults } from '../connection/mongo-failure.ts';
@@ -36,7 +36,7 @@ export function openSubscriptionEvents(collections: Collections, timeLimitMs: nu
         auditId,
       }));
       try {
-        // In order: it ends at the first number that another has taken.
+        // Ordered, so that it ends at the first number that another server has taken.
         await subscriptionEvent.insertMany(events, { ordered: true });
       } catch (error) {
         if (!isDuplicateKey(error)) throw error;
@@ -72,7 +72,7 @@ export function openSubscriptionEvents(collections: Collections, timeLimitMs: nu
             { $max: { number: through } },
             { upsert: true },
           );
-        // Two that are the first at once: the second one updates.
+        // If two servers insert the first one concurrently, the second one updates.
         await move().catch((error: unknown) => (isDuplicateKey(error) ? move() : Promise.reject(error)));
       }),
     acknowledged: (subscriptionId) =>

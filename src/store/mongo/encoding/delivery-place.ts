@@ -1,7 +1,7 @@
 /**
- * Where a delivery stands in its AuditEvent. Its place never changes, so a change of it names the place in its filter and
- * in what it sets, and is atomic on every server. It is found by two texts in `queue`: what is to be done with it, with
- * the time where it waits for one, and what it counts as. Equality and prefixes of them are all that is asked for.
+ * The place of a delivery in its AuditEvent. The place never changes, so an update names it both in its filter and in the
+ * fields that it sets, and is atomic. A delivery has two keys in `queue`: its task, with the time if it waits for one, and
+ * its tally. Queries use equality and prefix ranges on these keys only.
  */
 import type { Document } from 'mongodb';
 import type { AuditDocument, Collections, DeliveryDocument, DeliveryState } from './documents.ts';
@@ -9,30 +9,31 @@ import { keyPart, keyPartText } from './key-text.ts';
 
 export const oldestFirst = { recordedMs: 1, seq: 1 } as const;
 
-/** What an undelivered one counts as; `owed` are those that are neither parked nor unwanted. */
+/** What a delivery counts as. `owed`: undelivered, neither parked nor unmatched. */
 export type Tally = 'owed' | 'parked' | 'unwanted' | 'delivered';
 
-/** The text of a delivery that is ready or delivered, and what those of the others begin with. */
+/** Returns the task key of a ready or delivered delivery, and the prefix of the task key in any other state. */
 export function taskText(state: DeliveryState, authority: string): string {
   const text = `${state}|${keyPart(authority)}`;
   return state === 'ready' || state === 'delivered' ? text : `${text}|`;
 }
 
-/** Of one that waits, is leased or unwanted, in the order of times. */
+/** Returns the task key in a state with a time. Keys are in the order of times. */
 export function timedText(state: 'waiting' | 'leased' | 'unwanted', authority: string, untilMs: number): string {
   return taskText(state, authority) + timeText(untilMs);
 }
 
+/** Returns the tally key. */
 export function tallyText(tally: Tally, authority: string): string {
   return `${tally}|${keyPart(authority)}`;
 }
 
-/** Whose text it is: of one without a time. */
+/** Returns the authority of a key without a time. */
 export function authorityOf(text: string): string {
   return keyPartText(text.slice(text.indexOf('|') + 1));
 }
 
-/** Both texts, as they stand in `queue` one after the other. */
+/** Returns both keys of a delivery, in the order of `queue`. */
 export function queueTexts(
   delivery: Pick<DeliveryDocument, 'authority' | 'state' | 'waitUntilMs' | 'parked'>,
 ): readonly [task: string, tally: string] {
@@ -43,28 +44,29 @@ export function queueTexts(
   return [task, tallyText(parked ? 'parked' : 'owed', authority)];
 }
 
-const mostMs = 9e15;
+const maxMs = 9e15;
 
-/** As many characters for every time, so that texts are in the order of times; a time before 1970 comes first. */
+/** Encodes a time with a fixed number of characters, so that texts sort as times do, including times before 1970. */
 function timeText(ms: number): string {
-  const whole = Math.max(-mostMs, Math.min(mostMs, Math.floor(ms)));
-  return whole < 0 ? `0${String(mostMs + whole).padStart(16, '0')}` : `1${String(whole).padStart(16, '0')}`;
+  const whole = Math.max(-maxMs, Math.min(maxMs, Math.floor(ms)));
+  return whole < 0 ? `0${String(maxMs + whole).padStart(16, '0')}` : `1${String(whole).padStart(16, '0')}`;
 }
 
+/** Identifies a delivery. */
 export interface DeliveryPlace {
   readonly auditId: string;
   readonly position: number;
 }
 
-/** The path of the first text in `queue`. */
+/** Returns the path of the task key. */
 export const taskPath = (position: number): string => `queue.${2 * position}`;
 
-/** Conditions on fields of the delivery, or values that they are set to. */
+/** Returns conditions on fields of the delivery, or the values to set, with their paths. */
 export function atPlace(position: number, fields: Document): Document {
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [`deliveries.${position}.${name}`, value]));
 }
 
-/** What `$set` takes to bring it into a state, with other fields that change; `tally` only where that changes. */
+/** Returns the `$set` that brings a delivery into a state and changes further fields. `tally` is given only if it changes. */
 export function setState(
   position: number,
   authority: string,
@@ -81,27 +83,27 @@ export function setState(
   };
 }
 
-/** The place of the authority's delivery: it has one of an AuditEvent. */
+/** Returns the place of the authority's delivery, of which an AuditEvent has one at most; undefined if it does not match. */
 export function placeOf(
   { _id, deliveries }: Pick<AuditDocument, '_id' | 'deliveries'>,
   authority: string,
-  isMeant: (delivery: DeliveryDocument) => boolean = () => true,
+  matches: (delivery: DeliveryDocument) => boolean = () => true,
 ): DeliveryPlace | undefined {
-  const position = deliveries.findIndex((delivery) => delivery.authority === authority && isMeant(delivery));
+  const position = deliveries.findIndex((delivery) => delivery.authority === authority && matches(delivery));
   return position < 0 ? undefined : { auditId: _id, position };
 }
 
-/** What comes behind an AuditEvent, oldest first. */
-export function behind({ recordedMs, seq }: Pick<AuditDocument, 'recordedMs' | 'seq'>): Document {
+/** Returns the filter of the AuditEvents that follow one, oldest first. */
+export function after({ recordedMs, seq }: Pick<AuditDocument, 'recordedMs' | 'seq'>): Document {
   return { $or: [{ recordedMs: { $gt: recordedMs } }, { recordedMs: { $eq: recordedMs }, seq: { $gt: seq } }] };
 }
 
-/** The oldest deliveries of the authority that are meant, among AuditEvents that meet the filter. */
+/** Finds the oldest deliveries of the authority that match, among AuditEvents that meet the filter. */
 export async function findOldest(
   { audit }: Pick<Collections, 'audit'>,
   authority: string,
   filter: Document,
-  isMeant: (delivery: DeliveryDocument) => boolean,
+  matches: (delivery: DeliveryDocument) => boolean,
   limit: number,
 ): Promise<readonly DeliveryPlace[]> {
   const places: DeliveryPlace[] = [];
@@ -110,14 +112,17 @@ export async function findOldest(
     const asked = limit - places.length;
     const options = { projection: { recordedMs: 1, seq: 1, deliveries: 1 }, sort: oldestFirst, limit: asked };
     const found = await audit.find(page, options).toArray();
-    places.push(...found.flatMap((document) => placeOf(document, authority, isMeant) ?? []));
+    places.push(...found.flatMap((document) => placeOf(document, authority, matches) ?? []));
     const last = found.at(-1);
     if (last === undefined || found.length < asked || places.length === limit) return places;
-    page = { $and: [{ undelivered: { $gt: 0 }, ...filter }, behind(last)] };
+    page = { $and: [{ undelivered: { $gt: 0 }, ...filter }, after(last)] };
   }
 }
 
-/** How many were changed: another server may have changed some since they were found, so the condition is given again. */
+/**
+ * Changes deliveries and returns the count. The condition is checked again, because another server may have changed some of
+ * them since they were found.
+ */
 export async function changePlaces(
   { audit }: Pick<Collections, 'audit'>,
   places: readonly DeliveryPlace[],

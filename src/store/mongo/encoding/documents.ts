@@ -1,4 +1,4 @@
-/** What the collections hold. */
+/** The collections and their documents. */
 import type { Collection, Db } from 'mongodb';
 import type { ResourceWrite } from '../../store.ts';
 
@@ -8,15 +8,15 @@ export interface DateEntry {
   readonly endMs: number;
 }
 
-/** What a resource is sorted by: the least and the greatest of the values of a parameter. */
+/** The sort key of a resource for one parameter: its least and its greatest value. */
 export interface OrderEntry {
-  /** Sorts those that have a value before those that have none, whichever the direction. */
+  /** Sorts resources with a value before those without one, in both directions. */
   readonly has: 1;
   readonly low: string | number;
   readonly high: string | number;
 }
 
-/** A version that another has followed. */
+/** A version that is no longer the current one. */
 export interface PastVersion {
   readonly version: number;
   readonly lastUpdatedMs: number;
@@ -27,8 +27,8 @@ export interface PastVersion {
 }
 
 /**
- * A resource with all its versions. With `version` 0 and no `type` it is a guard: something was decided on its absence,
- * and whoever creates it has to write the same document.
+ * A resource with all its versions. With `version` 0 and no `type` it is a placeholder: a unit depends on the absence of
+ * the resource, and conflicts with a unit that creates it because both write this document.
  */
 export interface ResourceDocument {
   /** `type/id` */
@@ -40,45 +40,47 @@ export interface ResourceDocument {
   readonly lastUpdatedMs?: number;
   readonly method?: ResourceWrite['method'];
   readonly deleted?: boolean;
-  /** null: deleted. */
+  /** null if the resource is deleted. */
   readonly body?: string | null;
-  /** Of now. */
+  /** The present labels. */
   readonly labels?: readonly string[];
-  /** As the current version was written with. */
+  /** The labels that the current version was written with. */
   readonly versionLabels?: readonly string[];
   /** Searchable values of the current version; see `keysOf`. */
   readonly keys?: readonly string[];
-  /** By parameter. */
+  /** Intervals by search parameter. */
   readonly dates?: Readonly<Record<string, readonly DateEntry[]>>;
-  /** By parameter. */
+  /** Sort keys by search parameter. */
   readonly order?: Readonly<Record<string, OrderEntry>>;
   /** Oldest first. */
   readonly versions?: readonly PastVersion[];
-  /** Of `versions`, in their order. */
+  /** One for each of `versions`, in the same order. */
   readonly marks?: readonly VersionMark[];
-  /** Bytes of the texts of all versions. */
+  /** Total bytes of the bodies of all versions. */
   readonly bodyBytes?: number;
+  /** Number of units that depended on the absence of the resource. */
   readonly guards?: number;
 }
 
-/** What is told of a past version without its text. */
+/** A past version without its body, for history searches. */
 export interface VersionMark {
   readonly version: number;
   readonly ms: number;
   readonly deleted: boolean;
-  /** As it was written with. */
+  /** The labels it was written with. */
   readonly labels: readonly string[];
 }
 
+/** `unwanted` is the stored name of an unmatched delivery. */
 export type DeliveryState = 'ready' | 'waiting' | 'leased' | 'unwanted' | 'delivered';
 
 export interface DeliveryDocument {
   readonly authority: string;
   readonly state: DeliveryState;
   readonly dueMs: number;
-  /** `waiting`: until when. `leased`: the end of the lease. `unwanted`: since when. */
+  /** `waiting`: the end of the back-off. `leased`: the end of the lease. `unwanted`: when it was marked unmatched. */
   readonly waitUntilMs: number;
-  /** Of the lease that is held, or of the one that it was delivered under. */
+  /** The token of the current lease, or of the one it was delivered under. */
   readonly leaseToken: string | null;
   readonly attempts: number;
   readonly acknowledgedBy: readonly string[];
@@ -87,35 +89,35 @@ export interface DeliveryDocument {
   readonly deliveredMs: number | null;
 }
 
-/** Nothing but `deliveries`, `queue` and `undelivered` ever changes. */
+/** An AuditEvent with its deliveries. Only `deliveries`, `queue` and `undelivered` ever change. */
 export interface AuditDocument {
   readonly _id: string;
   readonly recordedMs: number;
-  /** Grows with time: the order of those of one millisecond. */
+  /** Grows with time; orders AuditEvents of the same millisecond. */
   readonly seq: string;
   readonly body: string;
   readonly type: string;
   readonly subtype: string;
   readonly action: string;
   readonly outcome: string;
-  /** `id/type`, so that any type is a range. */
+  /** `id/type`, so that a search for any type is a range. */
   readonly patients: readonly string[];
   readonly agents: readonly string[];
   readonly entities: readonly string[];
   readonly labels: readonly string[];
   readonly deliveries: readonly DeliveryDocument[];
-  /** By what they are found: two texts for each delivery, in their order; see `delivery-place.ts`. */
+  /** Two search keys for each delivery, in the same order; see `delivery-place.ts`. */
   readonly queue: readonly string[];
-  /** How many deliveries are not `delivered`. The indexes of deliveries hold an AuditEvent only while there are some. */
+  /** Number of deliveries that are not `delivered`. The index of deliveries holds an AuditEvent only while it is not 0. */
   readonly undelivered: number;
 }
 
 export interface Collections {
   readonly resource: Collection<ResourceDocument>;
   readonly audit: Collection<AuditDocument>;
-  /** Keys that one resource holds. `holder` is its `_id`. */
+  /** Keys that at most one resource holds. `holder` is the `_id` of the resource. */
   readonly uniqueKey: Collection<{ readonly _id: string; readonly holder: string }>;
-  /** Conditional creates with one condition write one document. */
+  /** Conditional creates with the same condition write the same document, so that they conflict. */
   readonly condition: Collection<{ readonly _id: string; readonly uses: number }>;
   readonly usedOnce: Collection<{ readonly _id: string; readonly expiresAtMs: number; readonly use: string }>;
   readonly deliveryCount: Collection<{ readonly _id: string; readonly delivered: number; readonly unwanted: number }>;
@@ -134,18 +136,19 @@ export interface Collections {
     readonly auditId: string;
   }>;
   readonly subscriptionAcknowledged: Collection<{ readonly _id: string; readonly number: number }>;
-  /** One document, while a store is copied into this database and after that. */
+  /** Holds one document if a store has been copied into this database, or is being copied. */
   readonly migration: Collection<{
     readonly _id: string;
     readonly fingerprint: string;
     readonly positions: Readonly<Record<string, readonly (string | number)[]>>;
     readonly completed: boolean;
-    /** From the time of the machine that copies to the database's. */
+    /** Added to times of the copying machine to get the database's. */
     readonly offsetMs: number;
   }>;
   readonly schema: Collection<{ readonly _id: string; readonly version: number }>;
 }
 
+/** Names the collections of the database. */
 export function openCollections(db: Db): Collections {
   return {
     resource: db.collection('resource'),
@@ -162,7 +165,7 @@ export function openCollections(db: Db): Collections {
   };
 }
 
-/** `type/id`: neither holds a slash. */
+/** Returns the `_id` of a resource, `type/id`. Neither part contains a slash. */
 export function resourceKey(type: string, id: string): string {
   return `${type}/${id}`;
 }

@@ -1,4 +1,4 @@
-/** The searchable values of a resource, as they stand in its document. */
+/** Encodes the searchable values of a resource as fields of its document. */
 import type { IndexValue } from '../../../fhir/search/ast.ts';
 import { compareText } from '../../../fhir/search/compare-text.ts';
 import type { DateEntry, OrderEntry, ResourceDocument } from './documents.ts';
@@ -16,7 +16,7 @@ export function encodeIndex(
       dates[param] = [...(dates[param] ?? []), { startMs, endMs }];
     }
     const ends = endsOf(value);
-    // Texts and typed identifiers are searched for, not sorted by; see `textParam`.
+    // Texts and typed identifiers can be searched for but not sorted by; see `textParam`.
     if (ends === undefined || value.param.includes(':')) continue;
     const before = order[value.param] ?? { low: ends[0], high: ends[1] };
     const low = compareValues(ends[0], before.low) < 0 ? ends[0] : before.low;
@@ -26,7 +26,7 @@ export function encodeIndex(
   return { keys: [...new Set(values.flatMap((value) => keysOf(type, value)))], dates, order };
 }
 
-/** What it is sorted by, ascending and descending; undefined: it is not sorted by. */
+/** Returns the sort keys of a value, ascending and descending; undefined if it cannot be sorted by. */
 function endsOf(value: IndexValue): readonly [string | number, string | number] | undefined {
   switch (value.kind) {
     case 'token':
@@ -44,7 +44,7 @@ function endsOf(value: IndexValue): readonly [string | number, string | number] 
   }
 }
 
-/** As the database does: numbers before texts. */
+/** Compares as the database does: numbers come before texts. */
 function compareValues(a: string | number, b: string | number): number {
   if (typeof a === 'number') return typeof b === 'number' ? a - b : -1;
   return typeof b === 'number' ? 1 : compareText(a, b);

@@ -1,15 +1,15 @@
-/** The parts of a write unit as they stand in the collections. */
+/** Encodes the parts of a write unit as documents. */
 import type { AuditWrite, ResourceWrite } from '../../store.ts';
 import { queueTexts } from './delivery-place.ts';
 import type { AuditDocument, DeliveryDocument, PastVersion, ResourceDocument, VersionMark } from './documents.ts';
 import { encodeIndex } from './encode-index.ts';
 
-/** `id/Type` of a reference `Type/id`. */
+/** Returns `id/Type` for a reference `Type/id`. */
 export function auditReferenceKey(type: string, id: string): string {
   return `${id}/${type}`;
 }
 
-/** What a write sets in the document of its resource; the revision is not part of it. */
+/** Returns the fields that a write sets in the document of its resource. The revision is not one of them. */
 export function encodeWrite(
   write: ResourceWrite,
 ): Omit<ResourceDocument, '_id' | 'revision' | 'versions' | 'marks' | 'bodyBytes'> {
@@ -28,18 +28,18 @@ export function encodeWrite(
   };
 }
 
-/** The current version as it stands among the past ones when another follows it. */
+/** Returns the current version as a past one, for when another version follows it. */
 export function encodePastVersion(current: ResourceDocument): PastVersion {
   const { version, lastUpdatedMs = 0, method = 'PUT', versionLabels = [], body = null } = current;
   return { version, lastUpdatedMs, method, labels: versionLabels, body };
 }
 
-/** Of such a version. */
+/** Returns the mark of a past version. */
 export function encodeMark({ version, lastUpdatedMs, body, labels }: PastVersion): VersionMark {
   return { version, ms: lastUpdatedMs, deleted: body === null, labels };
 }
 
-/** `seq` orders those of one millisecond; `dueMs` is when it was recorded by the clock of the database. */
+/** `seq` orders AuditEvents of the same millisecond; `dueMs` is the recorded time by the clock of the database. */
 export function encodeAudit(audit: AuditWrite, seq: string, dueMs: number): AuditDocument {
   const { id, recordedMs, body, type, subtype, action, outcome, labels } = audit;
   const deliveries = [...new Set(audit.deliverTo)].map((authority) => encodeDelivery(authority, dueMs));
@@ -62,6 +62,7 @@ export function encodeAudit(audit: AuditWrite, seq: string, dueMs: number): Audi
   };
 }
 
+/** Encodes a reference `Type/id`. */
 export function encodeReference(reference: string): string {
   const slash = reference.indexOf('/');
   return auditReferenceKey(reference.slice(0, slash), reference.slice(slash + 1));

@@ -1,16 +1,16 @@
 /**
- * Searchable values as texts, `Type|parameter|how|value`, so that nearly every search is equality on one indexed array,
- * which all servers do alike: a token stands there with its system, as a code, and as a system.
+ * Encodes searchable values as texts, `Type|parameter|how|value`, so that nearly every search is an equality on one indexed
+ * array. A token has three of them: with its system, its code alone, and its system alone.
  */
 import type { IndexValue, ReferenceValue, TokenValue } from '../../../fhir/search/ast.ts';
 import { keyPart } from './key-text.ts';
 
-/** Stands in `keys` of every resource that has a value of the parameter; all other keys of it begin with this. */
+/** Returns the key of every resource that has a value for the parameter. All other keys of the parameter start with it. */
 export function paramKey(type: string, param: string): string {
   return `${type}|${param}`;
 }
 
-/** What is found when the value is searched for. */
+/** Returns the keys under which a value is found. */
 export function keysOf(type: string, value: IndexValue): readonly string[] {
   const p = paramKey(type, value.param);
   switch (value.kind) {
@@ -36,7 +36,7 @@ export function keysOf(type: string, value: IndexValue): readonly string[] {
   }
 }
 
-/** `p` is the key of the parameter, here and below. */
+/** Returns the key of a token. Here and below, `p` is the key of the parameter. */
 export function tokenKey(p: string, { system, code }: TokenValue): string {
   if (code === undefined) return system === undefined ? p : `${p}|s|${system ?? ''}`;
   return system === undefined ? `${p}|c|${code}` : `${p}|t|${keyPart(code)}|${system ?? ''}`;
@@ -49,7 +49,7 @@ export function referenceKey(p: string, value: ReferenceValue): string {
   return value.system === undefined ? `${p}|v|${value.value}` : `${p}|l|${keyPart(value.value)}|${value.system ?? ''}`;
 }
 
-/** Of a normalised text; keys of texts that start with it start with its key. */
+/** Returns the key of a normalised text. It is the prefix of the keys of all texts that start with the text. */
 export function textKey(p: string, normalised: string): string {
   return `${p}|n|${normalised}`;
 }
@@ -62,7 +62,7 @@ export function uriKey(p: string, uri: string): string {
   return `${p}|u|${uri}`;
 }
 
-/** `folder` ends with a slash: of every URI that starts with it. */
+/** Returns the key of every URI that starts with `folder`, which ends with a slash. */
 export function folderKey(p: string, folder: string): string {
   return `${p}|b|${folder}`;
 }

@@ -1,14 +1,14 @@
-/** The records of another store as they stand in the collections. */
+/** Encodes the records of another store as documents. */
 import type { CopiedAudit, CopiedResource, CopyKind, CopyRecords } from '../../store-copy.ts';
 import { queueTexts } from '../encoding/delivery-place.ts';
 import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
 import { encodeIndex } from '../encoding/encode-index.ts';
 import { encodeMark, encodeReference } from '../encoding/encode-unit.ts';
 
-/** A document of a collection that is copied. */
+/** A document of a copied collection. */
 export type CopyDocument = Readonly<Record<string, unknown>> & { readonly _id: string };
 
-/** The collection that holds the records of a kind. */
+/** The collection for each kind of record. */
 export const collectionOf = {
   resource: 'resource',
   audit: 'audit',
@@ -19,7 +19,7 @@ export const collectionOf = {
   acknowledged: 'subscriptionAcknowledged',
 } as const satisfies Record<CopyKind, keyof Collections>;
 
-/** `toServer` turns this machine's time into that of the database, by which deliveries come due. */
+/** `toServer` converts this machine's time to the database's, by which deliveries become due. */
 export function buildCopyEncoder(toServer: (ms: number) => number): {
   readonly [K in CopyKind]: (record: CopyRecords[K]) => CopyDocument;
 } {
@@ -57,7 +57,7 @@ function encodeResource({ type, id, revision, labels, versions, index }: CopiedR
   };
 }
 
-/** Behind them in order come those that a server writes: their `seq` begins with the time. */
+/** Pads `seq` so that copied AuditEvents come before those that a server writes, whose `seq` starts with the time. */
 function encodeCopiedAudit(audit: CopiedAudit, toServer: (ms: number) => number): AuditDocument {
   const { id, seq, patients, agents, entities, ...rest } = audit;
   const deliveries = audit.deliveries.map(({ dueMs, waitUntilMs, ...delivery }) => ({

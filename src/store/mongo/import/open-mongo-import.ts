@@ -1,4 +1,4 @@
-/** A database that is filled from another store. Until it is complete no server starts on it; see schema.ts. */
+/** Fills a database from another store. No server starts on it until it is complete; see schema.ts. */
 import { createHash } from 'node:crypto';
 import type { AnyBulkWriteOperation, Collection } from 'mongodb';
 import type { Copied, CopyDigest, CopyKind, CopyPosition, CopyRecords, CopyTarget } from '../../store-copy.ts';
@@ -10,12 +10,12 @@ import { openServerClock } from '../connection/server-clock.ts';
 import { type Collections, openCollections, resourceKey } from '../encoding/documents.ts';
 import { buildCopyEncoder, type CopyDocument, collectionOf } from './encode-copy.ts';
 
-/** What one resource may take: its document has to stay below 16 MB. */
-const mostBodyBytes = 15 * 1024 * 1024;
+/** Maximum total bytes of the bodies of one resource, because its document must stay below 16 MB. */
+const maxBodyBytes = 15 * 1024 * 1024;
 
 /**
- * Opens an empty database, or one that an earlier try with the same source has not completed. Throws StoreStartError when
- * it holds anything else.
+ * Opens an empty database, or one that an earlier run with the same source did not complete. Throws StoreStartError if it
+ * holds anything else.
  */
 export async function openMongoImport(options: MongoConnectionOptions, fingerprint: string): Promise<CopyTarget> {
   const connection = await openConnection(options);
@@ -29,15 +29,13 @@ export async function openMongoImport(options: MongoConnectionOptions, fingerpri
       const named = await db.listCollections({}, { nameOnly: true }).toArray();
       for (const { name } of named) {
         if (name.startsWith('system.') || (await db.collection(name).findOne({})) === null) continue;
-        throw new StoreStartError(
-          'The database holds data already: a store is copied into an empty one. Nothing was changed.',
-        );
+        throw new StoreStartError('The database holds data already. Use an empty database. Nothing was changed.');
       }
-      // Of two that begin at one time, one fails.
+      // If two processes start concurrently, one fails.
       try {
         await migration.insertOne({ _id: 'migration', fingerprint, positions: {}, completed: false, offsetMs: 0 });
       } catch (error) {
-        if (isDuplicateKey(error)) throw new StoreStartError('Another store is being copied into the database.');
+        if (isDuplicateKey(error)) throw new StoreStartError('Another process is copying a store into this database.');
         throw error;
       }
       const clock = await openServerClock(db, Date.now);
@@ -45,10 +43,10 @@ export async function openMongoImport(options: MongoConnectionOptions, fingerpri
       clock.stop();
       await createIndexes(collections);
     } else if (begun.completed) {
-      throw new StoreStartError('The database holds a store that was copied completely. Nothing was changed.');
+      throw new StoreStartError('The copy into this database is already complete. Nothing was changed.');
     } else if (begun.fingerprint !== fingerprint) {
       throw new StoreStartError(
-        'The database holds a part of another store, or of this one before it changed: drop the database and begin anew.',
+        'The database holds part of another store, or of this store before it changed. Drop the database and run the command again.',
       );
     } else await createIndexes(collections);
     const { positions = {}, offsetMs = 0 } = (await migration.findOne({ _id: { $eq: 'migration' } })) ?? {};
@@ -96,7 +94,7 @@ function buildTarget(
   };
 }
 
-/** The same document takes the place of one that an earlier try has written. */
+/** Replaces documents that an earlier run has written. */
 async function replaceAll(collection: Collection<CopyDocument>, documents: readonly CopyDocument[]): Promise<void> {
   if (documents.length === 0) return;
   const writes = documents.map(
@@ -109,14 +107,14 @@ async function replaceAll(collection: Collection<CopyDocument>, documents: reado
 
 function checkSizes(documents: readonly CopyDocument[]): void {
   for (const { bodyBytes, type } of documents) {
-    if (Number(bodyBytes) <= mostBodyBytes) continue;
+    if (Number(bodyBytes) <= maxBodyBytes) continue;
     throw new StoreStartError(
-      `A ${String(type)} has versions of ${String(bodyBytes)} bytes together; MongoDB keeps ${mostBodyBytes} of one resource at most.`,
+      `The versions of a ${String(type)} have ${String(bodyBytes)} bytes together. The maximum for one resource in MongoDB is ${maxBodyBytes}.`,
     );
   }
 }
 
-/** What is compared: the document without regard to the order of its fields, and the unique keys of a resource. */
+/** Returns the text to compare: the document with its fields in a fixed order, and the unique keys of a resource. */
 function hashedText<K extends CopyKind>(kind: K, document: CopyDocument, record: CopyRecords[K]): string {
   const keys = kind === 'resource' ? (record as CopyRecords['resource']).uniqueKeys : [];
   return canonicalText([document, [...keys].sort()]);
@@ -134,7 +132,7 @@ interface Digest {
   end(): CopyDigest;
 }
 
-/** Hashes are added up, so that their order does not count. */
+/** Adds up the hashes, so that the order of records does not matter. */
 function startDigest(): Digest {
   let count = 0;
   let sum = 0n;
@@ -156,7 +154,7 @@ function digestRecords<K extends CopyKind>(
   return digest.end();
 }
 
-const readAtOnce = 200;
+const pageRecords = 200;
 
 async function digestHeld(
   kind: CopyKind,
@@ -174,9 +172,9 @@ async function digestHeld(
     }
     page = [];
   };
-  for await (const document of collection.find({}, { batchSize: readAtOnce })) {
+  for await (const document of collection.find({}, { batchSize: pageRecords })) {
     page.push(document as CopyDocument);
-    if (page.length === readAtOnce) await addPage();
+    if (page.length === pageRecords) await addPage();
   }
   await addPage();
   return digest.end();

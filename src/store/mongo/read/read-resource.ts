@@ -1,17 +1,17 @@
-/** Reads one resource, or one version of it. */
+/** Reads single resources and versions. */
 import type { ReadResult, StoredResource } from '../../store.ts';
 import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
 
-/** Without what only searching and history need. */
+/** Projection without the fields for searching and history. */
 export const currentOnly = { versions: 0, marks: 0, keys: 0, dates: 0, order: 0 } as const;
 
-/** Without what only searching needs. */
+/** Projection without the fields for searching. */
 export const withVersions = { marks: 0, keys: 0, dates: 0, order: 0 } as const;
 
-/** Of an AuditEvent. */
+/** Projection of an AuditEvent without its deliveries. */
 export const withoutDeliveries = { deliveries: 0, queue: 0 } as const;
 
-/** The current version. */
+/** Reads the current version. */
 export async function readResource(collections: Collections, type: string, id: string): Promise<ReadResult> {
   if (type === 'AuditEvent') return readAudit(collections, id);
   const found = await collections.resource.findOne(
@@ -21,7 +21,7 @@ export async function readResource(collections: Collections, type: string, id: s
   return found === null || found.version === 0 ? { kind: 'absent' } : asReadResult(found);
 }
 
-/** Labels and revision are those of now when the version is the current one. */
+/** Reads one version. If it is the current one, labels and revision are the present ones. */
 export async function readResourceVersion(
   collections: Collections,
   type: string,
@@ -42,11 +42,12 @@ export async function readResourceVersion(
   return { kind: 'found', resource: { type, id, version, lastUpdatedMs, body, labels, revision: 0 } };
 }
 
+/** Decodes an AuditEvent. */
 export function storedAudit({ _id, recordedMs, body, labels }: AuditDocument): StoredResource {
   return { type: 'AuditEvent', id: _id, version: 1, lastUpdatedMs: recordedMs, body, labels, revision: 1 };
 }
 
-/** The current version of a document that is no guard and not deleted. */
+/** Decodes the current version of a document that is neither a placeholder nor deleted. */
 export function storedResource(found: ResourceDocument): StoredResource {
   const { type = '', id = '', version, lastUpdatedMs = 0, body, labels = [], revision } = found;
   return { type, id, version, lastUpdatedMs, body: body ?? '', labels, revision };

@@ -1,4 +1,4 @@
-/** Tells which resources of a type were written or touched, by whatever server. */
+/** Reports resources of a type that any server has written or guarded. */
 import type { Collections } from '../encoding/documents.ts';
 
 export interface ResourceWatchOptions {
@@ -8,12 +8,12 @@ export interface ResourceWatchOptions {
 }
 
 const pollMs = 1_000;
-/** However long a look took: one that waited for a database that was away says nothing about the next. */
-const longestPollMs = 5_000;
+/** Maximum interval, however long a poll took: one that waited for a lost database says nothing about the next. */
+const maxPollMs = 5_000;
 
 /**
- * Looks every second at the revisions of all resources of the type, deleted ones included, so it is for a type that has
- * few. Resolves after the first look: what is written after that is told.
+ * Polls the revisions of all resources of the type every second, deleted ones included, so it suits a type with few
+ * resources. Resolves after the first poll. Every later write is reported. Returns the function that stops it.
  */
 export async function watchResources(
   { collections, timeLimitMs, onError }: ResourceWatchOptions,
@@ -22,7 +22,7 @@ export async function watchResources(
 ): Promise<() => Promise<void>> {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
-  let looking: Promise<void> = Promise.resolve();
+  let polling: Promise<void> = Promise.resolve();
 
   const find = async () => {
     const options = { projection: { revision: 1, labels: 1 }, maxTimeMS: timeLimitMs };
@@ -30,7 +30,7 @@ export async function watchResources(
   };
   let known = new Map((await find()).map(({ _id, revision }) => [_id, revision]));
 
-  const look = async (): Promise<void> => {
+  const poll = async (): Promise<void> => {
     const startedMs = performance.now();
     try {
       const found = await find();
@@ -41,14 +41,14 @@ export async function watchResources(
     } catch (error) {
       if (!stopped) onError(error);
     } finally {
-      schedule(Math.min(longestPollMs, Math.max(pollMs, 10 * (performance.now() - startedMs))));
+      schedule(Math.min(maxPollMs, Math.max(pollMs, 10 * (performance.now() - startedMs))));
     }
   };
 
   function schedule(afterMs: number): void {
     if (stopped) return;
     timer = setTimeout(() => {
-      looking = look();
+      polling = poll();
     }, afterMs).unref();
   }
 
@@ -56,6 +56,6 @@ export async function watchResources(
   return async () => {
     stopped = true;
     clearTimeout(timer);
-    await looking;
+    await polling;
   };
 }

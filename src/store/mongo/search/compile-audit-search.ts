@@ -8,7 +8,7 @@ import { startingWith } from '../encoding/key-text.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
 
 export interface CompiledAuditSearch {
-  /** All matches, over all pages. */
+  /** Filter of all matches, on all pages. */
   readonly filter: Document;
   readonly page: Document;
   readonly sort: { readonly recordedMs: 1 | -1; readonly seq: 1 | -1 };

@@ -4,31 +4,31 @@ import type { HistoryPlan, HistoryScope } from '../../history.ts';
 
 export const newestFirst = { lastUpdatedMs: -1, _id: -1 } as const;
 
-/** The resources that bear a label of now. Their current versions are told, whatever these were written with. */
+/** Returns the filter of the resources with a visible present label. Their current versions are visible whatever these were written with. */
 export function compileOpened({ id }: HistoryPlan, scope: HistoryScope): Document {
   const ofId = id === undefined ? {} : { id: { $eq: id } };
   return { type: { $eq: scope.type }, labels: { $in: [...scope.now] }, ...ofId };
 }
 
-/** The filter of those of the page whose current version is told. */
+/** Returns the filter of the resources whose current version belongs into the history. */
 export function compileCurrent(plan: HistoryPlan, scope: HistoryScope): Document {
   const opened = compileOpened(plan, scope);
   return plan.sinceMs === undefined ? opened : { ...opened, lastUpdatedMs: { $gte: plan.sinceMs } };
 }
 
-/** Stages that give every past version that is told, as `marks`. */
+/** Returns the stages that produce every visible past version, as `marks`. */
 export function compilePast(plan: HistoryPlan, scope: HistoryScope): Document[] {
   const since = plan.sinceMs === undefined ? {} : { 'marks.ms': { $gte: plan.sinceMs } };
-  const told = { 'marks.labels': { $in: [...scope.written] }, ...since };
+  const visible = { 'marks.labels': { $in: [...scope.written] }, ...since };
   return [
-    { $match: { ...compileOpened(plan, scope), ...told } },
+    { $match: { ...compileOpened(plan, scope), ...visible } },
     { $project: { marks: 1 } },
     { $unwind: '$marks' },
-    { $match: told },
+    { $match: visible },
   ];
 }
 
-/** What is added to them for one page: one version more than `limit`, in order. */
+/** Returns further stages for one page: one version more than `limit`, in order. */
 export function compilePastPage(plan: HistoryPlan): Document[] {
   return [
     ...compileKeyset(plan, 'marks.ms', 'marks.version').map((keyset) => ({ $match: keyset })),
@@ -37,7 +37,7 @@ export function compilePastPage(plan: HistoryPlan): Document[] {
   ];
 }
 
-/** None on the first page. */
+/** Returns the condition on the position after `after`; none on the first page. */
 export function compileKeyset({ after }: HistoryPlan, msField: string, versionField: string): Document[] {
   if (after === undefined) return [];
   const [ms = null, key = null, version = null] = after;

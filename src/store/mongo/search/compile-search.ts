@@ -1,11 +1,11 @@
-/** Compiles a search plan over resources to a filter and, where it is sorted, to the stages that place each match. */
+/** Compiles a search plan over resources to a filter or, if it is sorted, to the stages that put the matches in order. */
 import type { Document } from 'mongodb';
 import type { KeysetPosition, SearchClause, SearchPlan, SortKey } from '../../../fhir/search/ast.ts';
 import type { ResourceDocument } from '../encoding/documents.ts';
 import { paramKey } from '../encoding/search-key.ts';
 import { anyOf, compileValues, hasKey, instantCondition, nothing } from './compile-value.ts';
 
-/** All matches, over all pages. */
+/** Returns the filter of all matches, on all pages. */
 export function compileFilter(plan: SearchPlan): Document {
   const conditions = plan.clauses.map((clause) => compileClause(plan.type, clause));
   const current = { type: { $eq: plan.type }, deleted: { $eq: false } };
@@ -32,21 +32,21 @@ function compileClause(type: string, clause: SearchClause): Document {
   }
 }
 
-/** The filter of one page in the order of ids. */
+/** Returns the filter of one page in the order of ids. */
 export function compileUnsortedPage(plan: SearchPlan): Document {
   const filter = compileFilter(plan);
   const after = plan.after?.[0];
   return after === undefined ? filter : { $and: [filter, { id: { $gt: after } }] };
 }
 
-/** What a page in another order is placed by. */
+/** The fields that a sorted page is ordered by. */
 export type PlacedDocument = Pick<ResourceDocument, '_id' | 'id' | 'lastUpdatedMs' | 'order'>;
 
-/** Stages that give what one match more than `limit` is placed by, in order. */
+/** Returns the stages that produce the sort fields of one match more than `limit`, in order. */
 export function compileSortedPage(plan: SearchPlan): Document[] {
   const fields = plan.sort.map(sortFields);
   const order = new Map<string, 1 | -1>();
-  // What a field sorts is settled by the first key that names it.
+  // If two sort keys name the same field, the first one counts.
   const add = (field: string, direction: 1 | -1) => void (order.has(field) || order.set(field, direction));
   for (const [index, { descending }] of plan.sort.entries()) {
     const { has, value } = fields[index] ?? { has: undefined, value: 'id' };
@@ -64,7 +64,7 @@ export function compileSortedPage(plan: SearchPlan): Document[] {
   ];
 }
 
-/** Where a match stands in the order of the plan. */
+/** Returns the position of a match in the order of the plan. */
 export function positionOf(
   { sort }: SearchPlan,
   { id = '', lastUpdatedMs = 0, order }: PlacedDocument,
@@ -79,7 +79,7 @@ export function positionOf(
 
 interface SortFields {
   readonly value: string;
-  /** Not there: there is always a value. */
+  /** Absent if every resource has a value. */
   readonly has?: string;
 }
 
@@ -89,7 +89,10 @@ function sortFields({ param, descending }: SortKey): SortFields {
   return { value: `order.${param}.${descending ? 'high' : 'low'}`, has: `order.${param}.has` };
 }
 
-/** What comes after a position, in an order with missing values last: greater at some key, equal at all before it. */
+/**
+ * Returns the condition on matches after a position: greater at one sort key, and equal at all keys before it. Missing values
+ * come last.
+ */
 function compileKeyset(sort: readonly SortKey[], after: KeysetPosition): Document {
   const alternatives: Document[] = [];
   const equal: Document[] = [];

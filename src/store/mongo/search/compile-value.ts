@@ -1,7 +1,6 @@
 /**
- * One clause as filters on the searchable values of a resource, by the rules of https://hl7.org/fhir/R4/search.html.
- * Whatever a client has sent stands in a filter as the operand of an operator. The one pattern there is matches its text
- * and nothing else.
+ * Compiles one clause to filters on the searchable values of a resource, by https://hl7.org/fhir/R4/search.html. Text from a
+ * client is only ever the operand of an operator, or an escaped part of the one regular expression.
  */
 import type { Document, Filter } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
@@ -11,17 +10,18 @@ import type { ResourceDocument } from '../encoding/documents.ts';
 import { literalPattern, startingWith } from '../encoding/key-text.ts';
 import { exactKey, folderKey, paramKey, referenceKey, textKey, tokenKey, uriKey } from '../encoding/search-key.ts';
 
-/** The clauses that are answered by searchable values. */
+/** The clauses on searchable values. */
 export type ValueClause = Exclude<SearchClause, { kind: 'missing' | 'id' | 'last-updated' | 'label' }>;
 
 type ResourceFilter = Filter<ResourceDocument>;
 
+/** Filter that matches nothing. */
 export const nothing = { _id: { $in: [] } };
 
-/** A pattern may not be longer than 32,764 bytes; a character takes six of them at most. */
+/** MongoDB limits a regular expression to 32,764 bytes, and a character takes at most six. */
 const maxPatternCharacters = 2_000;
 
-/** A clause without values matches nothing. Throws FhirFault `invalid` for a text that is too long to look for. */
+/** Compiles a clause. One without values matches nothing. Throws FhirFault `invalid` for a text that is too long. */
 export function compileValues(type: string, clause: ValueClause): ResourceFilter {
   const p = paramKey(type, clause.param);
   switch (clause.kind) {
@@ -41,14 +41,14 @@ export function compileValues(type: string, clause: ValueClause): ResourceFilter
   }
 }
 
-/** `$or` of the filters; nothing when there is none. */
+/** Returns the `$or` of the filters; without filters, one that matches nothing. */
 export function anyOf(filters: readonly Document[]): Document {
   const [first] = filters;
   if (first === undefined) return nothing;
   return filters.length === 1 ? first : { $or: filters };
 }
 
-/** A date value against the instant in `field`, whose interval is that millisecond. */
+/** Compares a date value with the instant in `field`, which is an interval of one millisecond. */
 export function instantCondition(field: string, { prefix, startMs, endMs }: DateValue): Document {
   switch (prefix) {
     case 'eq':
@@ -69,7 +69,7 @@ export function instantCondition(field: string, { prefix, startMs, endMs }: Date
   }
 }
 
-/** Has one of these keys. */
+/** Returns the filter of resources with one of these keys. */
 export function hasKey(keys: readonly string[]): ResourceFilter {
   const [first] = keys;
   if (first === undefined) return nothing;
@@ -83,9 +83,13 @@ function startsWith(p: string, text: string): ResourceFilter {
 /** The range limits the index scan to the texts of this parameter. */
 function contains(p: string, text: string): ResourceFilter {
   if ([...text].length > maxPatternCharacters) {
-    throw fault('invalid', `A text of more than ${maxPatternCharacters} characters is not looked for within others.`, {
-      code: 'too-costly',
-    });
+    throw fault(
+      'invalid',
+      `The text to search for with :contains has more than ${maxPatternCharacters} characters. Shorten it.`,
+      {
+        code: 'too-costly',
+      },
+    );
   }
   const prefix = textKey(p, '');
   const pattern = `^${literalPattern(prefix)}[\\s\\S]*${literalPattern(text)}`;

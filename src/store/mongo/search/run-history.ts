@@ -1,18 +1,19 @@
-/** Runs history plans: each scope by itself, then in one order. */
+/** Runs history plans: each scope on its own, then merged in one order. */
 import { compareText } from '../../../fhir/search/compare-text.ts';
 import type { HistoryEntry, HistoryPlan, HistoryResult, HistoryScope } from '../../history.ts';
 import type { Collections, PastVersion, ResourceDocument, VersionMark } from '../encoding/documents.ts';
 import { encodePastVersion } from '../encoding/encode-unit.ts';
 import { withVersions } from '../read/read-resource.ts';
 import { compileCurrent, compileKeyset, compilePast, compilePastPage, newestFirst } from './compile-history.ts';
-import { type Told, tellAll } from './history-marks.ts';
+import { type HistoryVersion, listVersions } from './history-marks.ts';
 
 interface ScopePage {
-  /** What belongs to the page is among them. */
-  readonly told: readonly Told[];
+  /** Contains every version of the page, and possibly others. */
+  readonly versions: readonly HistoryVersion[];
   readonly total: number;
 }
 
+/** Returns one page, and the total if the plan asks for it. */
 export async function runHistory(
   collections: Collections,
   plan: HistoryPlan,
@@ -22,9 +23,9 @@ export async function runHistory(
   const readScope = plan.id === undefined && plan.at === undefined ? readPage : readWhole;
   const pages = await Promise.all(scopes.map((scope) => readScope(collections, plan, scope, timeLimitMs)));
   const order = plan.id === undefined ? byTime : highestFirst;
-  const told = pages.flatMap((page) => page.told).sort(order);
-  const kept = told.slice(0, plan.limit);
-  const last = plan.limit > 0 && told.length > plan.limit ? kept.at(-1) : undefined;
+  const versions = pages.flatMap((page) => page.versions).sort(order);
+  const kept = versions.slice(0, plan.limit);
+  const last = plan.limit > 0 && versions.length > plan.limit ? kept.at(-1) : undefined;
   return {
     entries: await readEntries(collections, kept),
     next: last === undefined ? undefined : plan.id === undefined ? [last.ms, last._id, last.version] : [last.version],
@@ -32,7 +33,7 @@ export async function runHistory(
   };
 }
 
-/** One entry more than `limit`. Current versions come from an index, past ones from those that the resources hold. */
+/** Reads one entry more than `limit`. Current versions come from an index, past ones from the marks of the resources. */
 async function readPage(
   { resource }: Collections,
   plan: HistoryPlan,
@@ -63,7 +64,7 @@ async function readPage(
     plan.total ? resource.aggregate<{ entries: number }>([...past, { $count: 'entries' }], limited).toArray() : [],
   ]);
   return {
-    told: [
+    versions: [
       ...currents.map(({ _id, version, lastUpdatedMs = 0 }) => ({ _id, version, ms: lastUpdatedMs })),
       ...pasts.map(({ _id, marks: { version, ms } }) => ({ _id, version, ms })),
     ],
@@ -77,31 +78,34 @@ async function readWhole(
   scope: HistoryScope,
   timeLimitMs: number,
 ): Promise<ScopePage> {
-  const told = await tellAll(collections, plan, scope, timeLimitMs);
-  return { told: told.filter((each) => isBehind(each, plan)), total: told.length };
+  const versions = await listVersions(collections, plan, scope, timeLimitMs);
+  return { versions: versions.filter((version) => isAfter(version, plan)), total: versions.length };
 }
 
-function isBehind(told: Told, { id, after }: HistoryPlan): boolean {
+function isAfter(entry: HistoryVersion, { id, after }: HistoryPlan): boolean {
   if (after === undefined) return true;
-  if (id !== undefined) return told.version < Number(after[0]);
-  return byTime(told, { ms: Number(after[0]), _id: String(after[1]), version: Number(after[2]) }) > 0;
+  if (id !== undefined) return entry.version < Number(after[0]);
+  return byTime(entry, { ms: Number(after[0]), _id: String(after[1]), version: Number(after[2]) }) > 0;
 }
 
-function highestFirst(a: Told, b: Told): number {
+function highestFirst(a: HistoryVersion, b: HistoryVersion): number {
   return b.version - a.version;
 }
 
-function byTime(a: Told, b: Told): number {
+function byTime(a: HistoryVersion, b: HistoryVersion): number {
   return b.ms - a.ms || compareText(b._id, a._id) || highestFirst(a, b);
 }
 
-/** A version never changes once it is written. */
-async function readEntries({ resource }: Collections, told: readonly Told[]): Promise<readonly HistoryEntry[]> {
-  if (told.length === 0) return [];
-  const keys = [...new Set(told.map(({ _id }) => _id))];
+/** Reads the versions. They never change once written, so a later read returns the same. */
+async function readEntries(
+  { resource }: Collections,
+  versions: readonly HistoryVersion[],
+): Promise<readonly HistoryEntry[]> {
+  if (versions.length === 0) return [];
+  const keys = [...new Set(versions.map(({ _id }) => _id))];
   const found = await resource.find({ _id: { $in: keys } }, { projection: withVersions }).toArray();
   const byKey = new Map(found.map((document) => [document._id, document]));
-  return told.flatMap(({ _id, version }) => {
+  return versions.flatMap(({ _id, version }) => {
     const document = byKey.get(_id);
     const past = document === undefined ? undefined : findVersion(document, version);
     if (document === undefined || past === undefined) return [];

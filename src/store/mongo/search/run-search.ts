@@ -1,4 +1,4 @@
-/** Runs searches. A page and its total may be of two moments: what is committed in between is in one of them only. */
+/** Runs searches. Page and total are two queries: what is committed between them is in one of them only. */
 import type { ClientSession } from 'mongodb';
 import type { KeysetPosition, SearchPlan } from '../../../fhir/search/ast.ts';
 import type { SearchResult, StoredResource } from '../../store.ts';
@@ -79,7 +79,7 @@ async function sortedPage({ resource }: Collections, plan: SearchPlan, timeLimit
     .aggregate<PlacedDocument>(compileSortedPage(plan), { ...limited, allowDiskUse: true })
     .toArray();
   const keys = placed.slice(0, plan.limit).map(({ _id }) => _id);
-  // The whole filter again: what has lost its labels since then must not be shown.
+  // The whole filter is applied again, because a match may have lost its labels meanwhile and must then not be shown.
   const filter = { $and: [compileFilter(plan), { _id: { $in: keys } }] };
   const found = await resource.find(filter, { projection: currentOnly, ...limited }).toArray();
   const byKey = new Map(found.map((document) => [document._id, document]));
@@ -89,7 +89,7 @@ async function sortedPage({ resource }: Collections, plan: SearchPlan, timeLimit
   };
 }
 
-/** Of the last match of the page, when one more was found. */
+/** Returns the position of the last match of the page, if there is a further match. */
 function nextPosition<T>(
   { limit }: SearchPlan,
   found: readonly T[],

@@ -1,6 +1,6 @@
 /**
- * The hot path: an AuditEvent with its deliveries is one document. Those that are committed at one time go to the
- * database in one `insertMany`; a bad one fails alone.
+ * The hot path: an AuditEvent with its deliveries is one document. AuditEvents that are committed concurrently go to the
+ * database in one `insertMany`; an invalid one fails alone.
  */
 import { MongoBulkWriteError } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
@@ -9,9 +9,9 @@ import { asFault, mongoFailure, withinLimit } from '../connection/mongo-failure.
 import type { AuditDocument, Collections } from '../encoding/documents.ts';
 
 export interface AuditWriter {
-  /** Durable when it resolves. False: there is another AuditEvent with this id. Throws FhirFault as `Store.commit` does. */
+  /** Durable when it resolves. Returns false if there is another AuditEvent with this id. Rejects as `Store.commit` does. */
   insert(audit: AuditDocument): Promise<boolean>;
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when nothing is in flight. */
   settled(): Promise<void>;
 }
 
@@ -23,36 +23,36 @@ interface Waiting {
 
 export interface AuditWriterOptions {
   readonly collections: Pick<Collections, 'audit'>;
-  /** How long a group is tried while its outcome is unknown. */
+  /** How long a group is retried while its outcome is unknown. */
   readonly timeLimitMs: number;
-  /** Told how many AuditEvents each group held. */
+  /** Called with the number of AuditEvents of each group. */
   readonly onBatch?: (audits: number) => void;
 }
 
 const maxGroup = 512;
-const maxGroupsUnderWay = 4;
+const maxGroupsInFlight = 4;
 const maxUnanswered = 10_000;
 const firstPauseMs = 20;
-const longestPauseMs = 500;
+const maxPauseMs = 500;
 
 export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWriterOptions): AuditWriter {
   let waiting: Waiting[] = [];
   let unanswered = 0;
   let scheduled = false;
-  const underWay = new Set<Promise<void>>();
+  const inFlight = new Set<Promise<void>>();
 
   const sendGroups = (): void => {
     scheduled = false;
-    while (waiting.length > 0 && underWay.size < maxGroupsUnderWay) {
+    while (waiting.length > 0 && inFlight.size < maxGroupsInFlight) {
       const group = waiting.slice(0, maxGroup);
       waiting = waiting.slice(maxGroup);
       const sent = sendGroup(group).then(() => {
-        underWay.delete(sent);
+        inFlight.delete(sent);
         unanswered -= group.length;
         onBatch?.(group.length);
         sendGroups();
       });
-      underWay.add(sent);
+      inFlight.add(sent);
     }
   };
 
@@ -60,7 +60,7 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
     try {
       let open = group;
       const deadlineMs = performance.now() + timeLimitMs;
-      for (let tries = 1, pauseMs = firstPauseMs; ; tries++, pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+      for (let tries = 1, pauseMs = firstPauseMs; ; tries++, pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
         const unknown = await tryGroup(open, tries > 1);
         if (unknown.length === 0) return;
         if (performance.now() + pauseMs > deadlineMs) throw storeUnavailable('mongo-outcome-unknown');
@@ -69,14 +69,14 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
         if (open.length === 0) return;
       }
     } catch (error) {
-      // The driver refuses a whole group for one that is too large.
+      // The driver rejects a whole group if one AuditEvent is too large.
       if (group.length > 1 && mongoFailure(error) === 'rejected')
         await Promise.all(group.map((one) => sendGroup([one])));
       else for (const { reject } of group) reject(asFault(error));
     }
   }
 
-  /** Answers those whose outcome is known; the others are given back. */
+  /** Settles those with a known outcome and returns the others. */
   async function tryGroup(group: readonly Waiting[], isAgain: boolean): Promise<readonly Waiting[]> {
     try {
       await withinLimit(
@@ -91,15 +91,15 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
     } catch (error) {
       if (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() === undefined) {
         const failed = [error.writeErrors].flat();
-        // The whole command failed, not members of it.
-        if (failed.length > 0) return answerEach(group, failed, isAgain);
+        // Without write errors, the whole command failed.
+        if (failed.length > 0) return settleEach(group, failed, isAgain);
       }
       if (mongoFailure(error) !== 'unknown') throw error;
       return group;
     }
   }
 
-  /** Those that are there, majority and journal, are answered; a duplicate of one's own is a success. */
+  /** Settles those that the majority has, and returns the others. An identical AuditEvent is this one, and a success. */
   async function findUnwritten(group: readonly Waiting[]): Promise<readonly Waiting[]> {
     const ids = group.map(({ audit }) => audit._id);
     const finding = collections.audit
@@ -126,16 +126,16 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
       });
     },
     async settled() {
-      while (scheduled || waiting.length > 0 || underWay.size > 0) {
+      while (scheduled || waiting.length > 0 || inFlight.size > 0) {
         await new Promise((resolve) => setImmediate(resolve));
-        await Promise.all(underWay);
+        await Promise.all(inFlight);
       }
     },
   };
 }
 
-/** A duplicate is given back when it may be of the try before: then it is durable only once the majority has it. */
-function answerEach(
+/** Settles each member. On a retry a duplicate may come from the try before, and is returned to be looked for on the majority. */
+function settleEach(
   group: readonly Waiting[],
   failed: readonly { readonly index: number; readonly code: number }[],
   isAgain: boolean,

@@ -1,4 +1,4 @@
-/** Whether a unit's preconditions hold now, by reading only. Writing holds them again, in its filters. */
+/** Checks the preconditions of a unit by reading only. The writes repeat them in their filters. */
 import type { ClientSession } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
 import type { CommitResult, ResourceWrite, WriteUnit } from '../../store.ts';
@@ -7,7 +7,7 @@ import { findTwoIds } from '../search/run-search.ts';
 
 type Refusal = Exclude<CommitResult, { kind: 'committed' }>;
 
-/** What a unit is applied to: documents by their `_id`, holders by unique key. */
+/** What a unit is applied to: documents by `_id`, and holders by unique key. */
 export interface UnitState {
   readonly current: ReadonlyMap<string, ResourceDocument>;
   readonly holders: ReadonlyMap<string, string>;
@@ -17,7 +17,7 @@ export type Check =
   | { readonly kind: 'holds'; readonly state: UnitState }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
-/** The most versions of one resource, and the most bytes of their texts: its document must stay below 16 MB. */
+/** Maximum versions of one resource and total bytes of their bodies, because its document must stay below 16 MB. */
 export interface VersionLimits {
   readonly versions: number;
   readonly bytes: number;
@@ -33,7 +33,7 @@ export async function checkUnit(
   session: ClientSession,
 ): Promise<Check> {
   const { writes, guards, audits } = unit;
-  // One after the other: a session allows one operation at a time.
+  // Sequential, because a session allows one operation at a time.
   const state: UnitState = {
     current: await readCurrent(collections, unit, session),
     holders: await readHolders(collections, writes, session),
@@ -61,7 +61,7 @@ export async function checkUnit(
       if (other !== undefined && other !== id) return duplicate(type, id, other);
       claimed.set(key, id);
       const holder = holders.get(key);
-      // A resource that is written too gives up its old keys in this very unit.
+      // A resource that the unit writes too gives up its old keys in this unit.
       if (holder !== undefined && !written.has(holder))
         return duplicate(type, id, holder.slice(holder.indexOf('/') + 1));
     }
@@ -75,14 +75,14 @@ export async function checkUnit(
   return { kind: 'holds', state };
 }
 
-/** A deletion is always taken: it has no text, and the limits leave room for it. */
+/** A deletion is always accepted: it has no body, and the limits leave room for it. */
 function checkVersionLimits(write: ResourceWrite, current: ResourceDocument | undefined, limits: VersionLimits): void {
   if (write.body === null) return;
   const bytes = (current?.bodyBytes ?? 0) + Buffer.byteLength(write.body);
   if (write.version <= limits.versions && bytes <= limits.bytes) return;
   throw fault(
     'unprocessable',
-    `This resource has as many versions as the store keeps of one: ${limits.versions} at most, of ${limits.bytes} bytes together. It can be deleted, and what replaces it be created.`,
+    `This resource has reached the maximum of ${limits.versions} versions or ${limits.bytes} bytes. Delete it and create a new one.`,
     { code: 'too-costly' },
   );
 }

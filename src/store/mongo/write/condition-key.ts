@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { WriteUnit } from '../../store.ts';
 
-/** One key for each If-None-Exist condition of a unit: units with the same condition write the same document. */
+/**
+ * Returns a key for each If-None-Exist condition of a unit. Units with the same condition write the document of this key, so
+ * that they conflict: snapshot isolation alone would commit both.
+ */
 export function conditionKeys({ writes }: WriteUnit): readonly string[] {
   const keys = writes.flatMap(({ ifNoneExist }) => {
     if (ifNoneExist === undefined) return [];
@@ -10,6 +13,6 @@ export function conditionKeys({ writes }: WriteUnit): readonly string[] {
       .update(JSON.stringify([ifNoneExist.type, clauses]))
       .digest('base64url');
   });
-  // In one order, so that two units never wait for each other.
+  // Sorted, so that two units never wait for each other.
   return [...new Set(keys)].sort();
 }

@@ -1,13 +1,12 @@
 /** Single-use keys. */
-
 import { isDuplicateKey, mongoFailure } from '../connection/mongo-failure.ts';
 import type { Collections } from '../encoding/documents.ts';
 
 const purgeIntervalMs = 60_000;
-/** Servers whose clocks differ by less do not forget a key that another of them still has to know. */
+/** Maximum clock difference at which no server deletes a key that another server still needs. */
 const keptAfterExpiryMs = 300_000;
 
-/** Gives the function that `Store.useOnce` is. */
+/** Builds `Store.useOnce`. */
 export function openUseOnce(
   { usedOnce }: Pick<Collections, 'usedOnce'>,
   newToken: () => string,
@@ -25,7 +24,7 @@ export function openUseOnce(
         return true;
       } catch (error) {
         if (!isDuplicateKey(error)) throw error;
-        // The first try may have come through though its answer was lost.
+        // The first try may have succeeded although its answer was lost.
         return (await usedOnce.findOne({ _id: { $eq: key } }))?.use === use;
       }
     };
