@@ -45,7 +45,7 @@ const world = await openWorld(t);
 const { baseUrl, origin } = world.server;
 const { la, epr } = world;
 
-t.test('/metadata is this file with the address of this server, for anybody', async (t) => {
+t.test('/metadata is this file with the address of this server, without a token', async (t) => {
   const response = await fetch(`${baseUrl}/metadata`);
   t.equal(response.status, 200);
   t.match(response.headers.get('content-type'), /^application\/fhir\+json/);
@@ -66,7 +66,7 @@ t.test('/metadata is this file with the address of this server, for anybody', as
 
 t.test('the statement is a valid R4 CapabilityStatement', async (t) => {
   const { definitions } = readJson(join(r4Folder, 'fhir.schema.json')) as { definitions: Record<string, unknown> };
-  // Contained resources would bring in every type of R4; there are none here.
+  // Without contained resources, because these would need every type of R4.
   definitions['ResourceList'] = {};
   const ajv = new Ajv({ strict: false, validateSchema: false, allErrors: true });
   const validate = ajv.compile({ definitions, $ref: '#/definitions/CapabilityStatement' });
@@ -179,7 +179,7 @@ t.test('the routes are those of the statement: each method of each path', async 
 t.test('the profiles are those of profiles/', async (t) => {
   for (const type of types.filter((name) => !definitionTypes.has(name))) {
     const [supported, ...others] = resourceOf(type).supportedProfile ?? [];
-    // What is defined elsewhere and held here by the profile beside it.
+    // Types that are defined elsewhere, and held here by the profile beside them.
     t.strictSame(others, type === 'Subscription' ? [backport.subscription] : []);
     const profile = profiles.find(({ url }) => url === supported);
     t.match(profile, { resourceType: 'StructureDefinition', type }, `${type}: ${supported}`);
@@ -195,7 +195,7 @@ t.test('the profiles are those of profiles/', async (t) => {
   );
 });
 
-t.test('the operations and the compartment', async (t) => {
+t.test('the operations and the compartment are those of the routes', async (t) => {
   const defined = profiles.filter(
     ({ resourceType }) => resourceType === 'OperationDefinition',
   ) as unknown as OperationDefinition[];
@@ -262,7 +262,7 @@ const samples: Readonly<Record<string, string>> = {
 };
 const strict = { prefer: 'handling=strict' };
 
-t.test('each listed parameter answers, each other one of R4 is refused', async (t) => {
+t.test('each listed parameter is served, and each other one of R4 is refused', async (t) => {
   const plan = freshPlan();
   await submit(la, plan);
   const referenceTo: Readonly<Record<string, string>> = {
@@ -330,7 +330,7 @@ t.test('each listed parameter answers, each other one of R4 is refused', async (
   }
 });
 
-t.test('what else the statement says', async (t) => {
+t.test('the statement declares updateCreate, formats and the other capabilities as served', async (t) => {
   const plan = freshPlan();
   t.equal(resourceOf('Patient').updateCreate, true);
   t.equal((await la.request('PUT', `Patient/${plan.nhsNumber}`, buildPatient(plan))).status, 201);

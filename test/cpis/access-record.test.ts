@@ -188,7 +188,7 @@ test('BALP reads and writes: profile, action, roles of client and server', async
   t.match(nobody.agent[0]?.who, { display: 'Unauthenticated client' });
 });
 
-test('who sees an AuditEvent', async (t) => {
+test('the labels of an AuditEvent name those who may see it', async (t) => {
   const labels = (over: Partial<AccessFacts>): readonly string[] =>
     buildAccessRecord({ ...facts, ...over }, source).labels;
   t.strictSame(labels({}), [viewerLabel('E99000001'), viewerLabel('E99000002'), accessHistoryLabel]);
@@ -197,7 +197,7 @@ test('who sees an AuditEvent', async (t) => {
   t.strictSame(labels({ caller: undefined, custodianIds: [], inAccessHistory: false }), []);
 });
 
-test('the access history shows who, when and from where, and nothing else', async (t) => {
+test('the access history shows professional, time and organisation, and nothing else', async (t) => {
   const body = JSON.stringify(build({ correlationId: 'c-1' }));
   const text = JSON.stringify(buildAccessHistoryEntry(JSON.parse(body)));
   const shown: AuditEvent = JSON.parse(text);
@@ -238,7 +238,7 @@ const plan: Plan = {
   end: undefined,
 };
 
-test('who is told: holders of visible plans, never the acting authority, nobody of a silent read', async (t) => {
+test('notified are the holders of visible plans, never the acting authority, and nobody of a silent read', async (t) => {
   const rule = { today: '2026-11-22', endedPlanVisibleMonths: 12 };
   const plans: Plan[] = [
     { ...plan, authorityId: 'E99000003' },
@@ -263,7 +263,7 @@ test('who is told: holders of visible plans, never the acting authority, nobody 
   t.equal(isSilent(careProvider, undefined), false);
 });
 
-test('labels', async (t) => {
+test('owners, clients and submitters are read back from labels', async (t) => {
   t.equal(ownerOf([viewerLabel('x'), ownerLabel('E99000001')]), 'E99000001');
   t.equal(ownerOf([viewerLabel('x')]), undefined);
   t.equal(clientOf(['client:case-system-1']), 'case-system-1');

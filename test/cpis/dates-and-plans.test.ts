@@ -42,7 +42,7 @@ test('the date in Europe/London, summer and winter', async (t) => {
   );
 });
 
-test('months are calendar months, ages are birthdays', async (t) => {
+test('months are calendar months, and ages change on birthdays', async (t) => {
   t.equal(addMonths('2026-03-31', -1), '2026-02-28');
   t.equal(addMonths('2024-03-31', -1), '2024-02-29');
   t.equal(addMonths('2026-01-15', -12), '2025-01-15');
@@ -78,7 +78,7 @@ const today = '2026-11-22';
 const broken = (over: Partial<Plan>, birthDate = '2019-03-04'): string[] =>
   checkPlan({ ...plan, ...over }, birthDate, today).map((issue) => `${issue.code} ${issue.expression?.join()}`);
 
-test('the rules of a plan, all broken ones at once', async (t) => {
+test('checkPlan reports all broken rules of a plan at once', async (t) => {
   t.strictSame(broken({}), []);
   t.strictSame(broken({ end: today }), [], 'ended today');
   t.strictSame(broken({ end: '2026-11-23' }), ['business-rule Flag.period.end'], 'tomorrow is the future');
@@ -107,7 +107,7 @@ const flagOf = ({ id, patientId, authorityId, kind, status, start, end }: Plan):
   period: { start, ...(end === undefined ? {} : { end }) },
 });
 
-test('a Flag tells its plan', async (t) => {
+test('a plan is extracted from its Flag', async (t) => {
   fc.assert(
     fc.property(fc.constantFrom('active', 'inactive', 'entered-in-error'), fc.boolean(), (status, ended) => {
       const made: Plan = { ...plan, status, end: ended ? '2026-01-01' : undefined };

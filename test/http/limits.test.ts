@@ -8,7 +8,7 @@ const json = { ...authorization, 'content-type': 'application/fhir+json' };
 const head = `Host: localhost\r\nAuthorization: ${token}\r\n`;
 const statusLine = (text: string): string => text.split('\r\n', 1)[0] ?? '';
 
-t.test('an address has its budget, and so have the addresses that are too many', async (t) => {
+t.test('each network has a rate limit of its own, and networks above the maximum share one', async (t) => {
   let nowMs = 0;
   const budget = buildRateLimit({ perSecond: 10, burst: 3, maxAddresses: 2, nowMs: () => nowMs });
   const spends = (address: string, times: number): boolean[] =>
@@ -26,7 +26,7 @@ t.test('an address has its budget, and so have the addresses that are too many',
   t.strictSame(spends('192.0.2.1', 4), [true, true, true, false], 'and is no fuller after a minute');
 });
 
-t.test('who sends too much without a token is told so, and not audited', async (t) => {
+t.test('a network that sends too many requests without a token gets 429 and is not audited', async (t) => {
   const server = await startServer({ limits: { unauthenticatedBurst: 20, unauthenticatedPerSecond: 0.001 } });
   t.teardown(server.close);
   const long = `${server.url}/Flag?patient=${'x'.repeat(10_000)}`;
@@ -47,7 +47,7 @@ t.test('who sends too much without a token is told so, and not audited', async (
   t.ok((server.refused.at(-1)?.raw.length ?? 0) > 10_000, 'what a client sends is kept whole');
 });
 
-t.test('bodies: size, time, compression', async (t) => {
+t.test('a body is refused for its size, its time and its compression', async (t) => {
   const server = await startServer({ limits: { bodyLimitBytes: 10_000, requestTimeoutMs: 600 } });
   t.teardown(server.close);
   const post = (body: RequestInit['body'], more: RequestInit & { duplex?: 'half' } = {}) =>
@@ -101,7 +101,7 @@ t.test('bodies: size, time, compression', async (t) => {
   t.equal(server.performed.length, 2);
 });
 
-t.test('too many at one time: 503 at once, and room again afterwards', async (t) => {
+t.test('above the concurrency limit a request gets 503 at once, and the next one is served', async (t) => {
   let release: () => void = () => undefined;
   const released = new Promise<void>((resolve) => {
     release = resolve;
@@ -130,7 +130,7 @@ t.test('too many at one time: 503 at once, and room again afterwards', async (t)
   t.equal((await get('d')).status, 200);
 });
 
-t.test('hostile JSON', async (t) => {
+t.test('hostile JSON is refused', async (t) => {
   const server = await startServer({ limits: { bodyLimitBytes: 32 * 1024 * 1024 } });
   t.teardown(server.close);
   const before = process.memoryUsage().rss;
@@ -164,7 +164,7 @@ t.test('hostile JSON', async (t) => {
   t.ok(process.memoryUsage().rss - before < 400_000_000);
 });
 
-t.test('queries', async (t) => {
+t.test('malformed queries are refused', async (t) => {
   const server = await startServer();
   t.teardown(server.close);
   const longest = 'a'.repeat(8_000);
@@ -223,73 +223,76 @@ t.test('queries', async (t) => {
   );
 });
 
-t.test('raw sockets: whatever two parsers could read in two ways is refused, and the connection closed', async (t) => {
-  const server = await startServer();
-  t.teardown(server.close);
-  const get = (lines: string, target = '/FHIR/R4/Flag?patient=9990000018') =>
-    `GET ${target} HTTP/1.1\r\n${head}${lines}\r\n`;
-  const post = (lines: string, body: string) =>
-    `POST /FHIR/R4/Flag HTTP/1.1\r\n${head}Content-Type: application/fhir+json\r\n${lines}\r\n${body}`;
+t.test(
+  'raw sockets: a request that two parsers could read in two ways is refused, and the connection closed',
+  async (t) => {
+    const server = await startServer();
+    t.teardown(server.close);
+    const get = (lines: string, target = '/FHIR/R4/Flag?patient=9990000018') =>
+      `GET ${target} HTTP/1.1\r\n${head}${lines}\r\n`;
+    const post = (lines: string, body: string) =>
+      `POST /FHIR/R4/Flag HTTP/1.1\r\n${head}Content-Type: application/fhir+json\r\n${lines}\r\n${body}`;
 
-  const fatal: readonly (readonly [string, string])[] = [
-    ['CL and TE', post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\nGET /x HTTP/1.1\r\n\r\n')],
-    ['two CL', post('Content-Length: 2\r\nContent-Length: 3\r\n', '{} ')],
-    ['signed CL', post('Content-Length: +2\r\n', '{}')],
-    ['list CL', post('Content-Length: 2, 2\r\n', '{}')],
-    ['xchunked', post('Transfer-Encoding: xchunked\r\n', '0\r\n\r\n')],
-    ['TE twice', post('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n', '0\r\n\r\n')],
-    ['chunk size', post('Transfer-Encoding: chunked\r\n', '0x2\r\n{}\r\n0\r\n\r\n')],
-    ['space before colon', get('X-A : b\r\n')],
-    ['obs-fold', get('X-A: b\r\n c\r\n')],
-    ['bare LF', get('X-A: b\nX-B: c\r\n')],
-    ['bare CR', get('X-A: b\rX-B: c\r\n')],
-    ['NUL in a header', get('X-A: b\0c\r\n')],
-    ['no host', 'GET /FHIR/R4/Flag HTTP/1.1\r\n\r\n'],
-    ['HTTP/3.7', 'GET / HTTP/3.7\r\nHost: a\r\n\r\n'],
-    ['garbage', '\x16\x03\x01\x02\x00\x01\x00'],
-    ['space in target', get('', '/FHIR/R4/Flag? patient=1')],
-  ];
-  for (const [name, request] of fatal) {
-    const { text, closed } = await rawExchange(server.port, [Buffer.from(request, 'latin1')]);
-    t.match(statusLine(text), /^HTTP\/1\.1 400 /, name);
-    t.ok(closed, `${name}: closed`);
-    t.equal(text.split('HTTP/1.1 ').length, 2, `${name}: one answer`);
-  }
+    const fatal: readonly (readonly [string, string])[] = [
+      ['CL and TE', post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\nGET /x HTTP/1.1\r\n\r\n')],
+      ['two CL', post('Content-Length: 2\r\nContent-Length: 3\r\n', '{} ')],
+      ['signed CL', post('Content-Length: +2\r\n', '{}')],
+      ['list CL', post('Content-Length: 2, 2\r\n', '{}')],
+      ['xchunked', post('Transfer-Encoding: xchunked\r\n', '0\r\n\r\n')],
+      ['TE twice', post('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n', '0\r\n\r\n')],
+      ['chunk size', post('Transfer-Encoding: chunked\r\n', '0x2\r\n{}\r\n0\r\n\r\n')],
+      ['space before colon', get('X-A : b\r\n')],
+      ['obs-fold', get('X-A: b\r\n c\r\n')],
+      ['bare LF', get('X-A: b\nX-B: c\r\n')],
+      ['bare CR', get('X-A: b\rX-B: c\r\n')],
+      ['NUL in a header', get('X-A: b\0c\r\n')],
+      ['no host', 'GET /FHIR/R4/Flag HTTP/1.1\r\n\r\n'],
+      ['HTTP/3.7', 'GET / HTTP/3.7\r\nHost: a\r\n\r\n'],
+      ['garbage', '\x16\x03\x01\x02\x00\x01\x00'],
+      ['space in target', get('', '/FHIR/R4/Flag? patient=1')],
+    ];
+    for (const [name, request] of fatal) {
+      const { text, closed } = await rawExchange(server.port, [Buffer.from(request, 'latin1')]);
+      t.match(statusLine(text), /^HTTP\/1\.1 400 /, name);
+      t.ok(closed, `${name}: closed`);
+      t.equal(text.split('HTTP/1.1 ').length, 2, `${name}: one answer`);
+    }
 
-  const refused: readonly (readonly [string, string])[] = [
-    ['two Host', get('Host: other\r\n')],
-    ['two Authorization', get('Authorization: Bearer other\r\n')],
-    ['two equal Authorization', get(`authorization: ${token}\r\n`)],
-    ['two X-Request-ID', get('X-Request-ID: a\r\nx-request-id: b\r\n')],
-    ['two X-Correlation-ID', get('X-Correlation-ID: a\r\nX-Correlation-ID: b\r\n')],
-    ['two IsUnscheduledAccessEvent', get('IsUnscheduledAccessEvent: true\r\nisunscheduledaccessevent: false\r\n')],
-    ['two If-Match', get('If-Match: W/"1"\r\nIf-Match: W/"2"\r\n')],
-    ['absolute-form', get('', 'http://localhost/FHIR/R4/Flag?patient=9990000018')],
-    ['network path', get('', '//localhost/FHIR/R4/Flag')],
-    ['asterisk', `OPTIONS * HTTP/1.1\r\n${head}\r\n`],
-    ['fragment', get('', '/FHIR/R4/Flag?patient=9990000018#a')],
-  ];
-  for (const [name, request] of refused) {
-    const { text } = await rawExchange(server.port, [request.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')]);
-    t.match(statusLine(text), /^HTTP\/1\.1 400 /, name);
-    t.match(text, /"resourceType":"OperationOutcome"/, name);
-  }
-  t.equal(server.performed.length, 0);
+    const refused: readonly (readonly [string, string])[] = [
+      ['two Host', get('Host: other\r\n')],
+      ['two Authorization', get('Authorization: Bearer other\r\n')],
+      ['two equal Authorization', get(`authorization: ${token}\r\n`)],
+      ['two X-Request-ID', get('X-Request-ID: a\r\nx-request-id: b\r\n')],
+      ['two X-Correlation-ID', get('X-Correlation-ID: a\r\nX-Correlation-ID: b\r\n')],
+      ['two IsUnscheduledAccessEvent', get('IsUnscheduledAccessEvent: true\r\nisunscheduledaccessevent: false\r\n')],
+      ['two If-Match', get('If-Match: W/"1"\r\nIf-Match: W/"2"\r\n')],
+      ['absolute-form', get('', 'http://localhost/FHIR/R4/Flag?patient=9990000018')],
+      ['network path', get('', '//localhost/FHIR/R4/Flag')],
+      ['asterisk', `OPTIONS * HTTP/1.1\r\n${head}\r\n`],
+      ['fragment', get('', '/FHIR/R4/Flag?patient=9990000018#a')],
+    ];
+    for (const [name, request] of refused) {
+      const { text } = await rawExchange(server.port, [request.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')]);
+      t.match(statusLine(text), /^HTTP\/1\.1 400 /, name);
+      t.match(text, /"resourceType":"OperationOutcome"/, name);
+    }
+    t.equal(server.performed.length, 0);
 
-  const split = await rawExchange(server.port, [
-    get('X-Correlation-ID: a\r\n Set-Cookie: b\r\n'),
-    get('X-Request-ID: 4564a191\r\nConnection: close\r\n'),
-  ]);
-  t.notMatch(split.text, /set-cookie/i);
-  const rawBytes = await rawExchange(server.port, [
-    Buffer.from(get('Connection: close\r\n', '/FHIR/R4/Flag?patient=\xe9'), 'latin1'),
-  ]);
-  t.match(statusLine(rawBytes.text), /^HTTP\/1\.1 400 /);
-  const connectMethod = await rawExchange(server.port, ['CONNECT localhost:1 HTTP/1.1\r\nHost: a\r\n\r\n']);
-  t.notMatch(connectMethod.text, / 200 /);
-  const alive = await rawExchange(server.port, [get('Connection: close\r\n')]);
-  t.match(statusLine(alive.text), /^HTTP\/1\.1 200 /);
-});
+    const split = await rawExchange(server.port, [
+      get('X-Correlation-ID: a\r\n Set-Cookie: b\r\n'),
+      get('X-Request-ID: 4564a191\r\nConnection: close\r\n'),
+    ]);
+    t.notMatch(split.text, /set-cookie/i);
+    const rawBytes = await rawExchange(server.port, [
+      Buffer.from(get('Connection: close\r\n', '/FHIR/R4/Flag?patient=\xe9'), 'latin1'),
+    ]);
+    t.match(statusLine(rawBytes.text), /^HTTP\/1\.1 400 /);
+    const connectMethod = await rawExchange(server.port, ['CONNECT localhost:1 HTTP/1.1\r\nHost: a\r\n\r\n']);
+    t.notMatch(connectMethod.text, / 200 /);
+    const alive = await rawExchange(server.port, [get('Connection: close\r\n')]);
+    t.match(statusLine(alive.text), /^HTTP\/1\.1 200 /);
+  },
+);
 
 t.test('log canary: nothing of a request reaches the log, the metrics or an error', async (t) => {
   const canaries = /9990000018|CANARYNAME|canary-token-7f3a|canary%20secret|10\.9\.8\.7/;

@@ -2,7 +2,7 @@ import t from 'tap';
 import { buildRequestBatching } from '../../src/http/request-batching.ts';
 import { rawExchange, startServer, token } from './start-server.ts';
 
-t.test('what has arrived together goes on together, in order, each once', async (t) => {
+t.test('requests that arrived together proceed together, in order, each once', async (t) => {
   const inStep = buildRequestBatching();
   const seen: string[] = [];
   const go = (name: string) => async (): Promise<void> => {
@@ -18,7 +18,7 @@ t.test('what has arrived together goes on together, in order, each once', async 
   t.strictSame(seen, ['a begins', 'b begins', 'a goes on', 'b goes on']);
 });
 
-t.test('what arrives while others go on is of the next turn', async (t) => {
+t.test('a request that arrives while a batch runs joins the next batch', async (t) => {
   const inStep = buildRequestBatching();
   const seen: string[] = [];
   inStep(() => {
@@ -32,7 +32,7 @@ t.test('what arrives while others go on is of the next turn', async (t) => {
   t.strictSame(seen, ['first', 'also first', 'second']);
 });
 
-t.test('the address of a client is known of a request whose connection ends while it waits', async (t) => {
+t.test('the client address of a request is known even if its connection closes while it waits', async (t) => {
   const server = await startServer();
   t.teardown(server.close);
   const request = (authorization: string): string =>

@@ -111,7 +111,7 @@ t.test('each interaction reaches perform as a FHIR request', async (t) => {
   t.equal(server.refused.length, 0);
 });
 
-t.test('headers in and out', async (t) => {
+t.test('request headers are checked, and response headers set', async (t) => {
   const server = await startServer({
     answer: () => ({ kind: 'ok', body: '{"resourceType":"Flag"}', versionId: '7', lastUpdatedMs: 1_700_000_000_000 }),
   });
@@ -173,7 +173,7 @@ t.test('headers in and out', async (t) => {
   t.ok(server.refused.every((refusal) => refusal.caller?.clientId === 'epr-client'));
 });
 
-t.test('HEAD answers as GET does, without a body', async (t) => {
+t.test('HEAD is answered like GET, without a body', async (t) => {
   const server = await startServer({ answer: () => ({ kind: 'ok', body: '{"a":"é"}', versionId: '1' }) });
   t.teardown(server.close);
   for (const path of ['/Flag/a', '/Flag?patient=1', '/Flag/a/_history/1', '/metadata']) {
@@ -226,7 +226,7 @@ t.test('writes: status, Location, Prefer: return and warnings', async (t) => {
   t.equal(deleted.headers.get('etag'), 'W/"3"');
 });
 
-t.test('what is not listed is not served', async (t) => {
+t.test('an interaction that is not listed has no route', async (t) => {
   const server = await startServer();
   t.teardown(server.close);
   const cases: readonly [string, string, number, string | null][] = [
@@ -294,7 +294,7 @@ t.test('what is not listed is not served', async (t) => {
   t.equal((await fetch(`${narrow.url}/Flag/1`, { headers: authorization })).status, 200);
 });
 
-t.test('nobody gets in without a token, and each refusal is audited before it is answered', async (t) => {
+t.test('a request without a valid token is refused, and audited before it is answered', async (t) => {
   const server = await startServer();
   t.teardown(server.close);
   for (const path of ['/Flag?patient=9990000018', '/Flag/1', '/Nope', '']) {
@@ -343,7 +343,7 @@ t.test('nobody gets in without a token, and each refusal is audited before it is
   t.equal((await fetch(`${slow.url}/Flag`, { headers: authorization })).status, 403);
 });
 
-t.test('JSON only', async (t) => {
+t.test('only JSON is served', async (t) => {
   const server = await startServer();
   t.teardown(server.close);
   const status = async (path: string, init: RequestInit) =>
@@ -470,7 +470,7 @@ t.test('token endpoint, discovery, health and metrics', async (t) => {
   t.equal(server.refused.length, 0, 'none of these is a FHIR request');
 });
 
-t.test('an error that is no fault discloses nothing', async (t) => {
+t.test('an error that is not a fault discloses nothing', async (t) => {
   const server = await startServer({
     answer: () => {
       throw new TypeError('cannot read 9990000018 of JONES', { cause: new Error('and 9990000018 again') });

@@ -1,4 +1,4 @@
-/** Starts a real server on loopback, over interactions that answer what they were asked. */
+/** Starts a real server on loopback, with interactions that answer the request itself. */
 import { randomUUID } from 'node:crypto';
 import { type AddressInfo, connect } from 'node:net';
 import { Writable } from 'node:stream';
@@ -103,7 +103,7 @@ export async function startServer(overrides: StartOptions = {}): Promise<Started
   };
 }
 
-/** Writes the parts to a socket, one every `gapMs`, and gives what came back until the server closed it or `waitMs` passed. */
+/** Writes the parts to a socket, one every `gapMs`. Returns all it received until the server closed it or `waitMs` passed. */
 export function rawExchange(
   port: number,
   parts: readonly (string | Uint8Array)[],
@@ -135,7 +135,7 @@ export function rawExchange(
   });
 }
 
-/** The first issue of an OperationOutcome, and its Spine code. */
+/** Returns the first issue of an OperationOutcome, and its Spine code. */
 export async function issueOf(response: Response): Promise<{ code: string; spine: string; diagnostics: string }> {
   const outcome = (await response.json()) as {
     readonly resourceType: string;
