@@ -55,15 +55,15 @@ export const auditTests: readonly ContractTest[] = [
       t.same(await store.readVersion('AuditEvent', 'a1', 2), { kind: 'absent' });
       t.same(await store.read('AuditEvent', 'f1'), { kind: 'absent' });
       const found = (...clauses: readonly SearchClause[]) => findIds(store, audits(clauses));
-      t.same(await found(), ['a3', 'a2', 'a1'], 'newest first; of one moment, the last written first');
+      t.same(await found(), ['a3', 'a2', 'a1'], 'newest first; at equal times, the last written first');
       t.same(await found(reference('patient', 'Patient/9990000018')), ['a1']);
-      t.same(await found(reference('patient', 'Patient/1', 'Patient/2')), ['a3'], 'once, though both match');
+      t.same(await found(reference('patient', 'Patient/1', 'Patient/2')), ['a3'], 'only once, although both match');
       t.same(await found(reference('patient', '/1')), ['a3']);
       t.same(await found(reference('patient', '/1', 'Patient/9990000018')), ['a3', 'a1']);
-      t.same(await found(reference('patient', '/999')), [], 'no prefix of an id');
+      t.same(await found(reference('patient', '/999')), [], 'a prefix of an id does not match');
       t.same(await found(reference('agent', '/p1')), ['a3', 'a2'], 'any type');
       t.same(await found(reference('agent', 'Practitioner/p1')), ['a2']);
-      t.same(await found(reference('entity', 'Practitioner/p1')), [], 'agents are no entities');
+      t.same(await found(reference('entity', 'Practitioner/p1')), [], 'an agent is not an entity');
       t.same(await found(reference('entity', 'Organization/E1'), reference('agent', 'Organization/E1')), ['a2']);
       t.same(await found({ kind: 'reference', param: 'patient', any: [{ kind: 'identifier', value: '1' }] }), []);
       t.same(await found({ kind: 'label', any: ['x'] }), ['a2', 'a1']);
@@ -163,14 +163,14 @@ export const auditTests: readonly ContractTest[] = [
         t.same(await findIds(store, audits([anyType])), ['many'], `of any type: ${i}`);
       }
       const between: SearchClause = { kind: 'reference', param: 'patient', any: [{ kind: 'literal', id: '1.5' }] };
-      t.same(await findIds(store, audits([between])), [], 'an id between others is none of them');
+      t.same(await findIds(store, audits([between])), [], 'an id between two others does not match');
       await finds('entity', 'Flag/f1', true);
       await finds('patient', 'Flag/f1', false);
       await finds('agent', 'Organization/E1', true);
     },
   },
   {
-    name: 'a page of AuditEvents ends with the one that makes its texts as long as they may be, and the next goes on',
+    name: 'a page of AuditEvents ends when its texts reach the maximum length, and the next page continues',
     run: async (t, { store }) => {
       const body = (length: number) => JSON.stringify({ resourceType: 'AuditEvent', text: 'x'.repeat(length) });
       const lengths = [10, 10, 5_000, 10, 2_000, 2_000, 10];

@@ -6,7 +6,7 @@ const identified = (value: string) =>
 
 export const conditionTests: readonly ContractTest[] = [
   {
-    name: 'unique keys are held by one resource over all types, and given up with it',
+    name: 'one resource of any type holds a unique key, until its deletion',
     run: async (t, { store, reopen }) => {
       await store.commit(unit({ writes: [write('f1', { uniqueKeys: ['k1', 'k2', 'k2'] })] }));
       const taken = { kind: 'refused', reason: 'duplicate-key', existingId: 'f1' };
@@ -42,7 +42,7 @@ export const conditionTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'of 20 parallel writes with one unique key one is committed',
+    name: 'one of 20 parallel writes with one unique key is committed',
     run: async (t, { store }) => {
       const results = await Promise.all(
         Array.from({ length: 20 }, (_, i) => store.commit(unit({ writes: [write(`f${i}`, { uniqueKeys: ['k'] })] }))),
@@ -52,7 +52,7 @@ export const conditionTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'of 20 parallel conditional creates one is committed, and the others learn its id',
+    name: 'one of 20 parallel conditional creates is committed, and the others receive its id',
     run: async (t, { store }) => {
       const results = await Promise.all(
         Array.from({ length: 20 }, (_, i) =>
@@ -71,7 +71,7 @@ export const conditionTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'a conditional create sees current matches only, and tells several apart from one',
+    name: 'a conditional create considers current resources only, and reports one match and several differently',
     run: async (t, { store }) => {
       const index = [token('identifier', 'v', 's')];
       await store.commit(unit({ writes: [write('f1', { index }), write('f2', { index })] }));
@@ -84,7 +84,7 @@ export const conditionTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'a single-use key is used once: among many at the same time, and after reopening',
+    name: 'a single-use key is accepted once, under concurrency and after reopening',
     run: async (t, { store, reopen }) => {
       const uses = await Promise.all(Array.from({ length: 20 }, () => store.useOnce('jti-1', 60_000, 1_000)));
       t.equal(uses.filter(Boolean).length, 1);

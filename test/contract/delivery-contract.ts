@@ -22,7 +22,7 @@ async function owe(store: Store, count: number, authorities: readonly string[] =
   }
 }
 
-/** The one delivery that is claimed. Throws when there is another number. */
+/** Returns the only claimed delivery. Throws if there is not exactly one. */
 async function claimOne(store: Store, nowMs: number, leaseUntilMs: number): Promise<ClaimedDelivery> {
   const [claimed, ...others] = await store.deliveries.claim('E1', 1, nowMs, leaseUntilMs);
   if (claimed === undefined || others.length > 0) throw new Error('not one delivery was claimed');
@@ -62,7 +62,7 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'an expired lease is taken over; its late failure is fenced off, its late success counts',
+    name: 'an expired lease is taken over; its late failure is ignored, its late success counts',
     run: async (t, { store }) => {
       await owe(store, 1);
       const stale = await claimOne(store, 1_000, 2_000);
@@ -73,7 +73,7 @@ export const deliveryTests: readonly ContractTest[] = [
       t.equal(await store.deliveries.settle(stale, failed(9_000)), false);
       t.equal(await store.deliveries.settle(stale, { kind: 'released' }), false);
       t.equal(await store.deliveries.extend(stale, 9_000), false);
-      t.equal(await store.deliveries.settle(stale, delivered('s1')), true, 'it was delivered, whoever holds the lease');
+      t.equal(await store.deliveries.settle(stale, delivered('s1')), true, 'a success counts without the lease');
       t.equal(await store.deliveries.settle(current, failed(9_000)), false);
       t.equal(await store.deliveries.settle(current, delivered('s1')), false, 'delivered once');
       t.equal(await store.deliveries.extend(current, 9_000), false);
@@ -94,7 +94,7 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'a failure is tried again when due, with what has been acknowledged',
+    name: 'a failed delivery is tried again when due, with its acknowledgements',
     run: async (t, { store, reopen }) => {
       await owe(store, 2);
       const first = await claimOne(store, 1_000, 2_000);
@@ -103,7 +103,7 @@ export const deliveryTests: readonly ContractTest[] = [
       t.same(
         idsOf(await store.deliveries.claim('E1', 9, 4_999, 5_000)),
         ['a2'],
-        'one that fails does not hold up others',
+        'a failed delivery does not delay others',
       );
       const again = await reopen();
       const [second, third] = await again.deliveries.claim('E1', 9, 5_000, 6_000);
@@ -131,7 +131,7 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'making due brings pending deliveries forward and leaves leases alone',
+    name: 'requeue makes waiting deliveries due and leaves leases alone',
     run: async (t, { store }) => {
       await owe(store, 3, ['E1', 'E2']);
       const [one, two, three] = await store.deliveries.claim('E1', 3, 1_000, 2_000);
@@ -157,17 +157,21 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'requeue brings back what was recorded by a clock that has been set back since',
+    name: 'requeue makes deliveries due that a clock ahead recorded',
     run: async (t, { store }) => {
       await owe(store, 3, ['E1']);
-      t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a1'], 'what lies in the future is not due');
+      t.same(
+        idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)),
+        ['a1'],
+        'a delivery recorded in the future is not due',
+      );
       t.equal(await store.deliveries.requeue('E1', 150, 'waiting', 9), 2);
       t.match(await store.deliveries.backlog(), [{ nextDueMs: 150 }]);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 150, 5_000)), ['a2', 'a3']);
     },
   },
   {
-    name: 'making due is bounded, oldest first, and says how many it were',
+    name: 'requeue is bounded, starts with the oldest, and returns the count',
     run: async (t, { store }) => {
       await owe(store, 7);
       for (const claimed of await store.deliveries.claim('E1', 7, 1_000, 2_000)) {
@@ -175,7 +179,7 @@ export const deliveryTests: readonly ContractTest[] = [
       }
       t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 3);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_500, 60_000)), ['a1', 'a2', 'a3']);
-      t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 3, 'leased ones are left alone');
+      t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 3, 'leased deliveries are left alone');
       t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 1);
       t.equal(await store.deliveries.requeue('E1', 1_500, 'waiting', 3), 0);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_500, 60_000)), ['a4', 'a5', 'a6', 'a7']);
@@ -183,46 +187,46 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'a claim gets all that it asks for however many have waited long enough',
+    name: 'a claim returns up to its limit, however many deliveries have expired waits',
     run: async (t, { store }) => {
       const half = 500;
       const audits = Array.from({ length: 3 * half }, (_, i) => audit(`b${i}`, { recordedMs: i, deliverTo: ['E1'] }));
       await store.commit(unit({ audits }));
       t.equal((await store.deliveries.claim('E1', 3 * half, 2_000, 3_000)).length, 3 * half);
-      t.equal((await store.deliveries.claim('E1', 2 * half, 3_000, 9_000)).length, 2 * half, 'all leases have run out');
+      t.equal((await store.deliveries.claim('E1', 2 * half, 3_000, 9_000)).length, 2 * half, 'all leases have expired');
       t.equal((await store.deliveries.claim('E1', 2 * half, 3_000, 9_000)).length, half);
       t.equal((await store.deliveries.claim('E1', 2 * half, 3_000, 9_000)).length, 0);
     },
   },
   {
-    name: 'a lease that no clock of now can have given holds nothing up',
+    name: 'a lease that a clock ahead made does not delay its delivery',
     run: async (t, { store }) => {
       await owe(store, 2);
       const ahead = await claimOne(store, 90_000_000, 90_001_000);
-      t.same(idsOf(await store.deliveries.claim('E1', 1, 1_000, 2_000)), ['a1'], 'it ends a day from now');
+      t.same(idsOf(await store.deliveries.claim('E1', 1, 1_000, 2_000)), ['a1'], 'its lease ends in a day');
       t.equal(await store.deliveries.settle(ahead, failed(9_000)), false);
       t.equal((await store.deliveries.claim('E1', 1, 1_100, 2_100)).length, 1);
-      t.same(await store.deliveries.claim('E1', 9, 1_200, 2_200), [], 'leases that may be are kept');
+      t.same(await store.deliveries.claim('E1', 9, 1_200, 2_200), [], 'possible leases are kept');
     },
   },
   {
-    name: 'a parked delivery is counted apart, still tried, and made new by a replay',
+    name: 'a parked delivery is counted separately, still tried, and reset by a replay',
     run: async (t, { store, reopen }) => {
       await owe(store, 3);
       const first = await claimOne(store, 1_000, 2_000);
       t.equal(first.parked, false);
       t.equal(await store.deliveries.settle(first, failed(5_000, { park: true })), true);
-      const apart = { undelivered: 3, parked: 1, oldestRecordedMs: 200, oldestParkedMs: 100, unmatched: 0, leased: 0 };
-      t.match(await store.deliveries.backlog(), [apart]);
+      const counts = { undelivered: 3, parked: 1, oldestRecordedMs: 200, oldestParkedMs: 100, unmatched: 0, leased: 0 };
+      t.match(await store.deliveries.backlog(), [counts]);
       const again = await reopen();
-      t.match(await again.deliveries.backlog(), [apart]);
+      t.match(await again.deliveries.backlog(), [counts]);
       const [tried] = await again.deliveries.claim('E1', 1, 5_000, 6_000);
       t.match(tried, { auditId: 'a1', parked: true, attempts: 1 });
-      t.match(await again.deliveries.backlog(), [{ ...apart, leased: 1 }]);
-      t.equal(await again.deliveries.requeue('E1', 5_500, 'parked', 9), 0, 'a leased one is left alone');
+      t.match(await again.deliveries.backlog(), [{ ...counts, leased: 1 }]);
+      t.equal(await again.deliveries.requeue('E1', 5_500, 'parked', 9), 0, 'a leased delivery is left alone');
       if (tried === undefined) return;
       await again.deliveries.settle(tried, failed(90_000));
-      t.match(await again.deliveries.backlog(), [{ ...apart, nextDueMs: 200 }], 'it stays parked');
+      t.match(await again.deliveries.backlog(), [{ ...counts, nextDueMs: 200 }], 'it stays parked');
       t.equal(await again.deliveries.requeue('E1', 6_000, 'parked', 9), 1);
       t.match(await again.deliveries.backlog(), [{ parked: 0, oldestRecordedMs: 100, oldestParkedMs: undefined }]);
       const replayed = await claimOne(again, 6_000, 9_000);
@@ -233,7 +237,7 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'an unmatched delivery is not owed and not claimed until it is brought back; a success counts all the same',
+    name: 'an unmatched delivery is neither undelivered nor claimed until it is requeued; a success still counts',
     run: async (t, { store, reopen }) => {
       await owe(store, 3);
       const [one, two] = await store.deliveries.claim('E1', 2, 1_000, 2_000);
@@ -247,28 +251,28 @@ export const deliveryTests: readonly ContractTest[] = [
       const again = await reopen();
       t.equal(await again.deliveries.requeue('E1', 9_000, 'waiting', 9), 0);
       t.same(idsOf(await again.deliveries.claim('E1', 9, 50_000, 90_000)), ['a3']);
-      t.equal(await again.deliveries.requeue('E1', 1_400, 'unmatched', 9), 0, 'none was set apart before');
-      t.equal(await again.deliveries.requeue('E1', 1_500, 'unmatched-ahead', 9), 0, 'none was set apart after');
+      t.equal(await again.deliveries.requeue('E1', 1_400, 'unmatched', 9), 0, 'none was marked unmatched earlier');
+      t.equal(await again.deliveries.requeue('E1', 1_500, 'unmatched-ahead', 9), 0, 'none was marked unmatched later');
       t.equal(await again.deliveries.requeue('E1', 1_501, 'unmatched', 1), 1);
       t.match(await again.deliveries.backlog(), [{ undelivered: 2, unmatched: 1, oldestRecordedMs: 200 }]);
       const [back, ...rest] = await again.deliveries.claim('E1', 9, 1_500, 90_000);
-      t.same([back?.auditId, rest], ['a2', []], 'the one that was set apart first');
+      t.same([back?.auditId, rest], ['a2', []], 'the earliest mark comes first');
       if (back !== undefined) await again.deliveries.settle(back, { kind: 'unmatched', atMs: 1_501 });
-      t.equal(await again.deliveries.requeue('E1', 1_501, 'unmatched', 9), 1, 'what is set apart again stays');
+      t.equal(await again.deliveries.requeue('E1', 1_501, 'unmatched', 9), 1, 'a new mark is not requeued');
       t.same(idsOf(await again.deliveries.claim('E1', 9, 1_501, 90_000)), ['a1']);
       t.equal(await again.deliveries.settle(two, delivered('s1')), true);
       t.match(await again.deliveries.backlog(), [{ undelivered: 2, unmatched: 0, delivered: 1 }]);
     },
   },
   {
-    name: 'what was set apart by a clock that has been set back since is brought back apart from the rest',
+    name: 'deliveries marked unmatched by a clock ahead are requeued separately',
     run: async (t, { store }) => {
       await owe(store, 3);
       const claimed = await store.deliveries.claim('E1', 3, 1_000, 2_000);
       for (const [index, each] of claimed.entries())
         await store.deliveries.settle(each, { kind: 'unmatched', atMs: [1_500, 90_000, 80_000][index] ?? 0 });
       t.equal(await store.deliveries.requeue('E1', 1_600, 'unmatched-ahead', 1), 1);
-      t.same(idsOf(await store.deliveries.claim('E1', 9, 1_600, 90_000)), ['a3'], 'the one that was set apart first');
+      t.same(idsOf(await store.deliveries.claim('E1', 9, 1_600, 90_000)), ['a3'], 'the earliest mark comes first');
       t.equal(await store.deliveries.requeue('E1', 1_600, 'unmatched-ahead', 9), 1);
       t.equal(await store.deliveries.requeue('E1', 1_600, 'unmatched-ahead', 9), 0);
       t.same(idsOf(await store.deliveries.claim('E1', 9, 1_600, 90_000)), ['a2']);
@@ -295,7 +299,7 @@ export const deliveryTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'the backlog is kept over reopening, and nothing is lost or delivered twice under concurrency',
+    name: 'the backlog survives reopening, and nothing is lost or delivered twice under concurrency',
     run: async (t, { store, reopen }) => {
       await owe(store, 40, ['E1', 'E2']);
       const settled: string[] = [];

@@ -1,13 +1,13 @@
-/** Small units and values that the contract tests write. */
+/** Small units and values for the contract tests. */
 import type { IndexValue, SearchClause, SearchPlan } from '../../src/fhir/search/ast.ts';
 import type { AuditWrite, ResourceWrite, Store, StoredResource, WriteUnit } from '../../src/store/store.ts';
 
-/** A unit of these parts; the others are empty. */
+/** Returns a unit of the given parts; the others are empty. */
 export function unit(parts: Partial<WriteUnit>): WriteUnit {
   return { writes: [], guards: [], audits: [], ...parts };
 }
 
-/** A Flag's first version, unless `changes` says otherwise. */
+/** Returns the first version of a Flag, with `changes` applied. */
 export function write(id: string, changes: Partial<ResourceWrite> = {}): ResourceWrite {
   const version = changes.version ?? 1;
   return {
@@ -50,12 +50,12 @@ export function plan(clauses: readonly SearchClause[], changes: Partial<SearchPl
   return { type: 'Flag', clauses, sort: [], limit: 100, total: false, ...changes };
 }
 
-/** The ids that a search finds, in its order. */
+/** Returns the ids that a search finds, in its order. */
 export async function findIds(store: Store, searched: SearchPlan): Promise<string[]> {
   return (await store.search(searched)).matches.map(({ id }) => id);
 }
 
-/** All pages of a search, one after the other. */
+/** Returns the resources of all pages of a search, in order. */
 export async function findAllIds(
   store: Store,
   searched: SearchPlan,
@@ -71,7 +71,7 @@ export async function findAllIds(
   }
 }
 
-/** The current version. Throws when there is none. */
+/** Returns the current version. Throws if there is none. */
 export async function readFound(store: Store, type: string, id: string): Promise<StoredResource> {
   const read = await store.read(type, id);
   if (read.kind !== 'found') throw new Error(`${type} is ${read.kind}`);

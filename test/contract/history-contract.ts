@@ -9,8 +9,8 @@ function plan(changes: Partial<HistoryPlan> = {}): HistoryPlan {
   return { scopes: [ofFlags('owner:a')], limit: 100, total: false, ...changes };
 }
 
-/** `id/version` of each entry, over all pages of the plan. */
-async function tell(
+/** Returns `id/version` of each entry, over all pages of the plan. */
+async function historyOf(
   store: Store,
   asked: HistoryPlan,
   betweenPages?: (page: number) => Promise<void>,
@@ -27,7 +27,7 @@ async function tell(
 
 const owned = { labels: ['owner:a'] };
 
-/** f1: 10, 30, deleted at 50; f2: 20, 40; f3 of another owner: 35. */
+/** Writes f1 at 10 and 30, deleted at 50; f2 at 20 and 40; f3, which another authority owns, at 35. */
 async function writeSome(store: Store): Promise<void> {
   const deletion = { version: 3, body: null, method: 'DELETE' } as const;
   for (const next of [
@@ -44,7 +44,7 @@ async function writeSome(store: Store): Promise<void> {
 
 export const historyTests: readonly ContractTest[] = [
   {
-    name: 'history: every version that the labels allow, newest first, deletions without a text',
+    name: 'history: every version that the labels allow, newest first, with deletions',
     run: async (t, { store, reopen }) => {
       t.same(await store.history(plan()), { entries: [], next: undefined, total: undefined });
       await writeSome(store);
@@ -74,8 +74,8 @@ export const historyTests: readonly ContractTest[] = [
         next: undefined,
         total: 5,
       });
-      t.same(await tell(store, plan({ scopes: [ofFlags('owner:b', 'owner:c')] })), ['f3/1']);
-      t.same(await tell(store, plan({ scopes: [ofFlags('owner:a', 'owner:b')] })), [
+      t.same(await historyOf(store, plan({ scopes: [ofFlags('owner:b', 'owner:c')] })), ['f3/1']);
+      t.same(await historyOf(store, plan({ scopes: [ofFlags('owner:a', 'owner:b')] })), [
         'f1/3',
         'f2/2',
         'f3/1',
@@ -83,11 +83,11 @@ export const historyTests: readonly ContractTest[] = [
         'f2/1',
         'f1/1',
       ]);
-      t.same(await tell(store, plan({ scopes: [] })), []);
-      t.same(await tell(store, plan({ scopes: [ofFlags()] })), []);
-      t.same(await tell(store, plan({ id: 'f1' })), ['f1/3', 'f1/2', 'f1/1']);
-      t.same(await tell(store, plan({ id: 'f3' })), [], 'of another owner');
-      t.same(await tell(store, plan({ id: 'f9' })), [], 'of nothing');
+      t.same(await historyOf(store, plan({ scopes: [] })), []);
+      t.same(await historyOf(store, plan({ scopes: [ofFlags()] })), []);
+      t.same(await historyOf(store, plan({ id: 'f1' })), ['f1/3', 'f1/2', 'f1/1']);
+      t.same(await historyOf(store, plan({ id: 'f3' })), [], 'another owner has it');
+      t.same(await historyOf(store, plan({ id: 'f9' })), [], 'it does not exist');
       t.same(await store.history(plan({ id: 'f1', limit: 0, total: true })), {
         entries: [],
         next: undefined,
@@ -100,48 +100,52 @@ export const historyTests: readonly ContractTest[] = [
     name: 'history: since, at and pages',
     run: async (t, { store }) => {
       await writeSome(store);
-      t.same(await tell(store, plan({ sinceMs: 30 })), ['f1/3', 'f2/2', 'f1/2'], 'since includes its moment');
-      t.same(await tell(store, plan({ id: 'f1', sinceMs: 31 })), ['f1/3']);
-      t.same(await tell(store, plan({ at: { startMs: 25, endMs: 26 } })), ['f2/1', 'f1/1']);
-      t.same(await tell(store, plan({ at: { startMs: 30, endMs: 31 } })), ['f1/2', 'f2/1'], 'replaced at that moment');
-      t.same(await tell(store, plan({ at: { startMs: 25, endMs: 41 } })), ['f2/2', 'f1/2', 'f2/1', 'f1/1']);
-      t.same(await tell(store, plan({ at: { startMs: 45, endMs: 51 } })), ['f1/3', 'f2/2', 'f1/2']);
-      t.same(await tell(store, plan({ at: { startMs: 60, endMs: 61 } })), ['f2/2'], 'deleted before');
-      t.same(await tell(store, plan({ id: 'f1', at: { startMs: 10, endMs: 11 } })), ['f1/1']);
-      t.same(await tell(store, plan({ at: { startMs: 1, endMs: 10 } })), []);
-      t.same(await tell(store, plan({ sinceMs: 20, at: { startMs: 25, endMs: 26 } })), ['f2/1'], 'both');
+      t.same(await historyOf(store, plan({ sinceMs: 30 })), ['f1/3', 'f2/2', 'f1/2'], 'since is inclusive');
+      t.same(await historyOf(store, plan({ id: 'f1', sinceMs: 31 })), ['f1/3']);
+      t.same(await historyOf(store, plan({ at: { startMs: 25, endMs: 26 } })), ['f2/1', 'f1/1']);
+      t.same(
+        await historyOf(store, plan({ at: { startMs: 30, endMs: 31 } })),
+        ['f1/2', 'f2/1'],
+        'replaced at that moment',
+      );
+      t.same(await historyOf(store, plan({ at: { startMs: 25, endMs: 41 } })), ['f2/2', 'f1/2', 'f2/1', 'f1/1']);
+      t.same(await historyOf(store, plan({ at: { startMs: 45, endMs: 51 } })), ['f1/3', 'f2/2', 'f1/2']);
+      t.same(await historyOf(store, plan({ at: { startMs: 60, endMs: 61 } })), ['f2/2'], 'deleted before');
+      t.same(await historyOf(store, plan({ id: 'f1', at: { startMs: 10, endMs: 11 } })), ['f1/1']);
+      t.same(await historyOf(store, plan({ at: { startMs: 1, endMs: 10 } })), []);
+      t.same(await historyOf(store, plan({ sinceMs: 20, at: { startMs: 25, endMs: 26 } })), ['f2/1'], 'both');
 
       const all = ['f1/3', 'f2/2', 'f1/2', 'f2/1', 'f1/1'];
-      for (const limit of [1, 2, 5]) t.same(await tell(store, plan({ limit })), all, `pages of ${limit}`);
-      t.same(await tell(store, plan({ id: 'f1', limit: 1 })), ['f1/3', 'f1/2', 'f1/1']);
-      t.same(await tell(store, plan({ limit: 1, sinceMs: 20 })), all.slice(0, 4));
+      for (const limit of [1, 2, 5]) t.same(await historyOf(store, plan({ limit })), all, `pages of ${limit}`);
+      t.same(await historyOf(store, plan({ id: 'f1', limit: 1 })), ['f1/3', 'f1/2', 'f1/1']);
+      t.same(await historyOf(store, plan({ limit: 1, sinceMs: 20 })), all.slice(0, 4));
       const second = await store.history(
         plan({ limit: 2, after: (await store.history(plan({ limit: 2 }))).next ?? [] }),
       );
       t.same(second.total, undefined);
       const counted = await store.history(plan({ limit: 2, total: true, after: second.next ?? [] }));
-      t.match(counted, { entries: [{ id: 'f1', version: 1 }], total: 5 }, 'the total is that of all pages');
-      const written = await tell(store, plan({ limit: 2 }), async (page) => {
+      t.match(counted, { entries: [{ id: 'f1', version: 1 }], total: 5 }, 'the total counts all pages');
+      const written = await historyOf(store, plan({ limit: 2 }), async (page) => {
         await store.commit(unit({ writes: [write(`new${page}`, { ...owned, lastUpdatedMs: 100 + page })] }));
       });
-      t.same(written, all, 'what is written between the pages changes nothing of them');
+      t.same(written, all, 'writes between the pages do not change them');
 
       const atOnce = Array.from({ length: 5 }, (_, index) => write(`t${index}`, { ...owned, lastUpdatedMs: 200 }));
       await store.commit(unit({ writes: atOnce }));
       await store.commit(unit({ writes: [write('t0', { ...owned, version: 2, lastUpdatedMs: 200 })] }));
-      const tied = await tell(store, plan({ limit: 2, sinceMs: 200 }));
-      t.equal(new Set(tied).size, 6, 'equal times: each version on one page');
+      const tied = await historyOf(store, plan({ limit: 2, sinceMs: 200 }));
+      t.equal(new Set(tied).size, 6, 'with equal times each version is on one page');
       t.equal(tied.length, 6);
-      t.ok(tied.indexOf('t0/2') < tied.indexOf('t0/1'), 'and those of one resource in their order');
+      t.ok(tied.indexOf('t0/2') < tied.indexOf('t0/1'), 'versions of one resource are in order');
     },
   },
   {
-    name: 'history: the labels of now open a resource, those it was written with its past versions',
+    name: 'history: current labels give access to a resource, the labels of a past version to that version',
     run: async (t, { store }) => {
       const patients: HistoryScope = { type: 'Patient', now: ['viewer:a'], written: ['viewer:a', 'submitter:a'] };
       const asked = plan({ scopes: [patients] });
       const of = async (id?: string): Promise<string[]> =>
-        tell(store, id === undefined ? asked : plan({ scopes: [patients], id }));
+        historyOf(store, id === undefined ? asked : plan({ scopes: [patients], id }));
       const put = (version: number, ...labels: string[]) =>
         unit({ writes: [write('p1', { type: 'Patient', version, lastUpdatedMs: 100 * version, labels })] });
       const guard = (expectRevision: number, ...labels: string[]) =>
@@ -149,28 +153,32 @@ export const historyTests: readonly ContractTest[] = [
 
       await store.commit(put(1, 'submitter:b'));
       await store.commit(put(2, 'submitter:a'));
-      t.same(await of(), [], 'a label of written alone opens nothing');
+      t.same(await of(), [], 'a label in `written` alone gives no access');
       t.same(await of('p1'), []);
       await store.commit(guard(2, 'viewer:a', 'submitter:a'));
-      t.same(await of(), ['p1/2'], 'version 1 was never its own');
+      t.same(await of(), ['p1/2'], 'version 1 was written with other labels');
       t.same(await of('p1'), ['p1/2']);
       await store.commit(put(3, 'viewer:b'));
       t.same(await of(), []);
       await store.commit(guard(4, 'viewer:a', 'viewer:b'));
-      t.same(await of(), ['p1/3', 'p1/2'], 'the current version by the labels of now');
+      t.same(await of(), ['p1/3', 'p1/2'], 'the current version needs current labels only');
       await store.commit(put(4, 'viewer:a', 'submitter:a'));
       t.same(await of(), ['p1/4', 'p1/2'], 'version 3 was written for others');
       t.same(await of('p1'), ['p1/4', 'p1/2']);
-      t.equal((await store.history({ ...asked, total: true })).total, 2, 'one entry, whatever labels it bears');
+      t.equal(
+        (await store.history({ ...asked, total: true })).total,
+        2,
+        'one entry for each version, however many labels match',
+      );
       const at = { startMs: 350, endMs: 351 };
-      t.same(await tell(store, { ...asked, at }), ['p1/2'], 'when a version that is not told began is not told either');
+      t.same(await historyOf(store, { ...asked, at }), ['p1/2'], 'the start of an excluded version is not disclosed');
 
       await store.commit(unit({ writes: [write('f1', { ...owned, lastUpdatedMs: 250 })] }));
       const system = plan({ scopes: [patients, ofFlags('owner:a')] });
-      t.same(await tell(store, system), ['p1/4', 'f1/1', 'p1/2'], 'several types in one order');
-      t.same(await tell(store, { ...system, limit: 1 }), ['p1/4', 'f1/1', 'p1/2']);
+      t.same(await historyOf(store, system), ['p1/4', 'f1/1', 'p1/2'], 'several types in one order');
+      t.same(await historyOf(store, { ...system, limit: 1 }), ['p1/4', 'f1/1', 'p1/2']);
       await store.commit(guard(6, 'viewer:b', 'submitter:a'));
-      t.same(await tell(store, system), ['f1/1']);
+      t.same(await historyOf(store, system), ['f1/1']);
       t.same(await of('p1'), []);
     },
   },

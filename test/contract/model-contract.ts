@@ -87,7 +87,7 @@ const sortKey = fc.record({
   param: fc.constantFrom('_id', '_lastUpdated', 't1', 't2', 'r', 'd', 's', 'u', 'unknown'),
   descending: fc.boolean(),
 });
-/** Code points that come before those above U+FFFF, but after them in UTF-16 units, or next to them. */
+/** Code points around U+FFFF, whose order in UTF-16 units differs from their order as code points. */
 
 const searchPlan: fc.Arbitrary<SearchPlan> = fc.record({
   type: fc.constant('Flag'),
@@ -97,7 +97,7 @@ const searchPlan: fc.Arbitrary<SearchPlan> = fc.record({
   total: fc.boolean(),
 });
 
-/** Searched in every round, so that something is found whatever the others are. */
+/** Run in every round, so that some searches find something. */
 const everything: SearchPlan = { type: 'Flag', clauses: [], sort: [], limit: 8, total: true };
 
 const population = fc.array(
@@ -111,7 +111,7 @@ const population = fc.array(
 
 export const modelTests: readonly ContractTest[] = [
   {
-    name: 'every search, over all its pages, finds what the model finds, in its order',
+    name: 'every search, over all its pages, finds what the model finds, in the same order',
     run: async (t, { store }) => {
       let round = 0;
       const seen = new Set<string>();
@@ -138,7 +138,7 @@ export const modelTests: readonly ContractTest[] = [
         }),
         { numRuns: 25, endOnFailure: true },
       );
-      t.ok(seen.size > 10, 'the searches found something');
+      t.ok(seen.size > 10, 'the searches find something');
     },
   },
 ];

@@ -61,7 +61,7 @@ export const searchTests: readonly ContractTest[] = [
       t.same(await found(tokens([{ system: 's', code: 'x' }])), ['a']);
       t.same(await found(tokens([{ system: null, code: 'x' }])), ['b']);
       t.same(await found(tokens([{ system: 't' }])), ['a']);
-      t.same(await found(tokens([{ system: 't', code: 'x' }])), [], 'system and code are of one value');
+      t.same(await found(tokens([{ system: 't', code: 'x' }])), [], 'system and code must match one value');
       t.same(await found(tokens([{ code: 'x' }, { code: 'y' }])), ['a', 'b']);
       t.same(await found(tokens([{ code: 'y' }], true)), ['b', 'c', 'd']);
       t.same(await found(tokens([{ code: 'x' }, { code: 'y' }], true)), ['c', 'd']);
@@ -100,7 +100,7 @@ export const searchTests: readonly ContractTest[] = [
       t.same(await found(strings('exact', 'Bob')), ['c']);
       const many = Array.from({ length: 1_000 }, (_, i) => `${i}`);
       const patients = many.map((id) => ({ kind: 'literal', type: 'Patient', id }) as const);
-      t.same(await found(subject(...patients)), ['b'], 'a long list, as a chain gives it');
+      t.same(await found(subject(...patients)), ['b'], 'a long list, as a resolved chain');
       t.same(await found(subject(...patients), tokens([{ code: 'x' }])), ['b']);
       t.same(
         await found(
@@ -123,7 +123,7 @@ export const searchTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'what was committed is in the next search, however it is driven',
+    name: 'the next search finds what was committed, whichever clause drives',
     run: async (t, { store }) => {
       const driven: readonly SearchClause[][] = [
         [{ kind: 'id', any: ['w'] }],
@@ -147,7 +147,7 @@ export const searchTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'parameters of texts and of typed identifiers, whose names have a colon',
+    name: 'parameters with a colon in the name: texts and typed identifiers',
     run: async (t, { store }) => {
       await writeAll(store, {
         a: [
@@ -174,7 +174,7 @@ export const searchTests: readonly ContractTest[] = [
       t.same(await found(text('plan')), []);
       t.same(await found(typed('s|MR')), ['a']);
       t.same(await found(typed('t')), []);
-      t.same(await found({ kind: 'missing', param: 'code', missing: true }), ['a'], 'a text is no code');
+      t.same(await found({ kind: 'missing', param: 'code', missing: true }), ['a'], 'a text is not a code');
     },
   },
   {
@@ -223,7 +223,7 @@ export const searchTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'what is searched for is data, whatever it looks like',
+    name: 'search values are data, even if they look like a query',
     run: async (t, { store }) => {
       const values = Object.fromEntries(
         hostile.map((text, i) => [
@@ -278,7 +278,7 @@ export const searchTests: readonly ContractTest[] = [
           const id = `a-${sort.length}-${sort[0]?.descending}-${inserted}`;
           await store.commit(unit({ writes: [write(id, { index: [date(inserted % 3, 100)] })] }));
         });
-        t.same([...found].sort(), ids, 'each once, none left out');
+        t.same([...found].sort(), ids, 'each once, none missing');
         t.same(
           found,
           await findIds(store, plan([{ kind: 'id', any: ids }], { sort })),
@@ -309,7 +309,7 @@ export const searchTests: readonly ContractTest[] = [
       for (let round = 0; round < 300 && (round < 3 || written < wanted); round++) {
         const seen = await findAllIds(store, plan([], { sort: orders[round % 3] ?? [], limit: 3 }));
         if (new Set(seen).size !== seen.length) t.fail('something twice');
-        t.same(seen.filter((id) => ids.includes(id)).sort(), ids, 'nothing left out');
+        t.same(seen.filter((id) => ids.includes(id)).sort(), ids, 'none missing');
       }
       const seconds = (performance.now() - startedMs) / 1_000;
       writing = false;

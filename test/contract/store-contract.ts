@@ -1,4 +1,4 @@
-/** What every store must do. An adapter's test calls `storeContract` with a way to open an empty store. */
+/** The tests that every store passes. The test of an adapter calls `storeContract` with a function that opens a store. */
 import type { Test } from 'tap';
 import type { Store } from '../../src/store/store.ts';
 import { auditTests } from './audit-contract.ts';
@@ -11,9 +11,9 @@ import { subscriptionEventsTests } from './subscription-events-contract.ts';
 import { writeTests } from './write-contract.ts';
 
 export interface OpenedStore {
-  /** Empty. */
+  /** An empty store. */
   readonly store: Store;
-  /** Closes the store and opens it again on the same data; the store that was open before is not used after. */
+  /** Closes the store and opens it again on the same data. Do not use the old store afterwards. */
   readonly reopen: () => Promise<Store>;
 }
 
@@ -24,7 +24,7 @@ export interface ContractTest {
 
 export interface StoreContractOptions {
   readonly name: string;
-  /** Opens an empty store; what it takes is released by `t.teardown`. */
+  /** Opens an empty store. Releases everything in `t.teardown`. */
   readonly open: (t: Test) => Promise<OpenedStore>;
   /** Names of tests that this store does not pass, and why not. */
   readonly skip?: readonly { readonly reason: string; readonly tests: readonly string[] }[];

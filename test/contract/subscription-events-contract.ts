@@ -5,14 +5,14 @@ const ids = (count: number, from = 1): string[] => Array.from({ length: count },
 
 export const subscriptionEventsTests: readonly ContractTest[] = [
   {
-    name: 'events of a Subscription are numbered from 1, each once, and kept over reopening',
+    name: 'events of a Subscription are numbered from 1, each once, and keep their numbers after reopening',
     run: async (t, { store, reopen }) => {
       const events = store.subscriptionEvents;
       t.same(await events.last('s1'), 0);
       t.same(await events.range('s1', 1, 100, 10), []);
       t.same(await events.append('s1', ['a1', 'a2']), [1, 2]);
       t.same(await events.append('s2', ['a2']), [1], 'each Subscription has its own numbers');
-      t.same(await events.append('s1', ['a3', 'a1', 'a4', 'a3']), [3, 1, 4, 3], 'what has a number keeps it');
+      t.same(await events.append('s1', ['a3', 'a1', 'a4', 'a3']), [3, 1, 4, 3], 'an event keeps its number');
       t.same(await events.append('s1', []), []);
       const again = (await reopen()).subscriptionEvents;
       t.same(await again.append('s1', ['a4', 'a5']), [4, 5]);
@@ -28,7 +28,7 @@ export const subscriptionEventsTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'events that are appended side by side get numbers without a gap, one each',
+    name: 'concurrent appends assign numbers without gaps, one to each event',
     run: async (t, { store }) => {
       const events = store.subscriptionEvents;
       const answers = await Promise.all(
@@ -39,7 +39,7 @@ export const subscriptionEventsTests: readonly ContractTest[] = [
       );
       const numberOf = new Map<string, number | undefined>();
       for (const [id, number] of answers.flat()) {
-        t.equal(numberOf.get(id) ?? number, number, 'every caller is told the same number');
+        t.equal(numberOf.get(id) ?? number, number, 'every caller receives the same number');
         numberOf.set(id, number);
       }
       t.same(
@@ -56,7 +56,7 @@ export const subscriptionEventsTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'an acknowledgement of a Subscription only moves forward, and is kept',
+    name: 'the acknowledged number of a Subscription only grows, and survives reopening',
     run: async (t, { store, reopen }) => {
       t.same(await store.subscriptionEvents.acknowledged('s1'), 0);
       await store.subscriptionEvents.acknowledge('s1', 7);
@@ -67,7 +67,7 @@ export const subscriptionEventsTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'what is owed to an authority is listed oldest first, page by page, whoever holds its lease',
+    name: 'undelivered events of an authority are listed oldest first, in pages, leased or not',
     run: async (t, { store }) => {
       for (const [index, id] of ['a5', 'a1', 'a4', 'a2', 'a3'].entries()) {
         const recordedMs = id === 'a2' || id === 'a3' ? 200 : 100 * Number(id.slice(1));
@@ -86,7 +86,7 @@ export const subscriptionEventsTests: readonly ContractTest[] = [
       t.same(await store.deliveries.owed('E9', 10), []);
       const page = await store.deliveries.owed('E1', 2);
       t.same(page, all.slice(0, 2));
-      t.same(await store.deliveries.owed('E1', 2, page[1]), all.slice(2, 4), 'none is left out among equals');
+      t.same(await store.deliveries.owed('E1', 2, page[1]), all.slice(2, 4), 'none is missing among equal times');
       t.same(await store.deliveries.owed('E1', 10, { auditId: '', recordedMs: 200 }), all.slice(1));
       await store.deliveries.settle(first, { kind: 'delivered', acknowledgedBy: ['s1'], atMs: 2_000 });
       t.same(await store.deliveries.owed('E1', 10), all.slice(1));

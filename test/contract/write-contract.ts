@@ -5,7 +5,7 @@ const conflict = { kind: 'refused', reason: 'version-conflict', type: 'Flag', id
 
 export const writeTests: readonly ContractTest[] = [
   {
-    name: 'versions: each write is one, tombstones included, and every one can be read',
+    name: 'versions: each write, deletions included, is a version that can be read',
     run: async (t, { store, reopen }) => {
       t.same(await store.read('Flag', 'f1'), { kind: 'absent' });
       t.same(await store.readVersion('Flag', 'f1', 1), { kind: 'absent' });
@@ -40,12 +40,12 @@ export const writeTests: readonly ContractTest[] = [
       t.same(
         await findIds(again, plan([{ kind: 'label', any: ['b'] }])),
         [],
-        'no index value of a past version is left',
+        'no index value of a past version remains',
       );
     },
   },
   {
-    name: 'preconditions: a version that is not the next one is refused and changes nothing',
+    name: 'preconditions: a write that is not the next version is refused and changes nothing',
     run: async (t, { store }) => {
       t.same(await store.commit(unit({ writes: [write('f1', { version: 2 })] })), conflict);
       t.same(await store.read('Flag', 'f1'), { kind: 'absent' });
@@ -53,12 +53,12 @@ export const writeTests: readonly ContractTest[] = [
       t.same(await store.commit(unit({ writes: [write('f1')] })), conflict);
       t.same(await store.commit(unit({ writes: [write('f1', { version: 3 })] })), conflict);
       const twice = unit({ writes: [write('f1', { version: 2 }), write('f1', { version: 2 })] });
-      t.same(await store.commit(twice), conflict, 'one write for each resource in a unit');
+      t.same(await store.commit(twice), conflict, 'a unit writes each resource at most once');
       t.match(await readFound(store, 'Flag', 'f1'), { version: 1, revision: 1 });
     },
   },
   {
-    name: 'of 50 parallel writes of one version one is committed',
+    name: 'one of 50 parallel writes of one version is committed',
     run: async (t, { store }) => {
       await store.commit(unit({ writes: [write('f1')] }));
       const results = await Promise.all(
@@ -73,7 +73,7 @@ export const writeTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'a unit is applied whole or not at all',
+    name: 'a unit is applied as a whole or not at all',
     run: async (t, { store, reopen }) => {
       await store.commit(unit({ writes: [write('f1'), write('p1', { type: 'Patient' })] }));
       const refused = unit({
@@ -124,7 +124,7 @@ export const writeTests: readonly ContractTest[] = [
     },
   },
   {
-    name: 'of parallel guards with one expected revision one is committed',
+    name: 'one of several parallel guards with one expected revision is committed',
     run: async (t, { store }) => {
       await store.commit(unit({ writes: [write('p1', { type: 'Patient' })] }));
       const results = await Promise.all(

@@ -4,7 +4,7 @@ import { deliveryTests } from '../contract/delivery-contract.ts';
 import { openMemoryDeliveries } from '../support/memory-deliveries.ts';
 
 for (const { name, run } of deliveryTests) {
-  t.test(`deliveries in memory, for simulations: ${name}`, async (t) => {
+  t.test(`in-memory deliveries for simulations: ${name}`, async (t) => {
     const deliveries = openMemoryDeliveries();
     const parts: Pick<Store, 'commit' | 'deliveries'> = {
       commit: async ({ audits }) => {
@@ -13,7 +13,7 @@ for (const { name, run } of deliveryTests) {
       },
       deliveries,
     };
-    // Tests of deliveries use nothing else of a store.
+    // The contract tests of deliveries use only these members of a store.
     const store = parts as Store;
     await run(t, { store, reopen: async () => store });
   });

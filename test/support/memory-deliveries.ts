@@ -9,7 +9,7 @@ import type {
   Settlement,
 } from '../../src/store/store.ts';
 
-/** One delivery as the memory keeps it; the last three are what a test looks at. */
+/** One delivery. Tests read the last three members. */
 interface Row {
   readonly audit: AuditWrite;
   readonly authority: string;
@@ -17,16 +17,16 @@ interface Row {
   state: 'pending' | 'unmatched' | 'delivered';
   dueMs: number;
   lease: { readonly token: string; readonly untilMs: number } | undefined;
-  setApartMs: number;
+  unmatchedMs: number;
   attempts: number;
   parked: boolean;
   acknowledgedBy: readonly string[];
 }
 
-/** The delivery queue of a store, in memory: for simulations. It passes the contract of deliveries. */
+/** An in-memory delivery queue for simulations. It passes the contract tests of deliveries. */
 export interface MemoryDeliveries extends DeliveryQueue {
   add(audits: readonly AuditWrite[]): void;
-  /** What the embedded store does when it is opened: nobody else can hold a lease. */
+  /** Drops all leases, as the embedded store does when it opens, because nobody else can hold one. */
   dropLeases(): void;
   rows(): readonly Readonly<Row>[];
 }
@@ -72,7 +72,7 @@ export function openMemoryDeliveries(): MemoryDeliveries {
     if (settlement.kind === 'unmatched') {
       row.state = 'unmatched';
       row.parked = false;
-      row.setApartMs = settlement.atMs;
+      row.unmatchedMs = settlement.atMs;
     }
     if (settlement.kind === 'failed') {
       row.dueMs = settlement.dueMs;
@@ -87,9 +87,9 @@ export function openMemoryDeliveries(): MemoryDeliveries {
 
   function requeue(authority: string, nowMs: number, what: RequeueOf, limit: number): number {
     if (what === 'unmatched' || what === 'unmatched-ahead') {
-      const isMeant = (row: Row): boolean => (what === 'unmatched' ? row.setApartMs < nowMs : row.setApartMs > nowMs);
+      const isMeant = (row: Row): boolean => (what === 'unmatched' ? row.unmatchedMs < nowMs : row.unmatchedMs > nowMs);
       const back = of(authority, 'unmatched').filter(isMeant);
-      back.sort((a, b) => a.setApartMs - b.setApartMs || byAge(a, b));
+      back.sort((a, b) => a.unmatchedMs - b.unmatchedMs || byAge(a, b));
       for (const row of back.slice(0, limit)) Object.assign(row, { state: 'pending', dueMs: row.audit.recordedMs });
       return Math.min(back.length, limit);
     }
@@ -130,7 +130,7 @@ export function openMemoryDeliveries(): MemoryDeliveries {
             state: 'pending',
             dueMs: audit.recordedMs,
             lease: undefined,
-            setApartMs: 0,
+            unmatchedMs: 0,
             attempts: 0,
             parked: false,
             acknowledgedBy: [],

@@ -13,7 +13,7 @@ const onFatal = (error: Error) => {
   throw error;
 };
 
-/** Whether the promise was refused because the store cannot serve now, as a 503 with a time to retry. */
+/** Whether the promise rejects because the store cannot serve at present, with a time to retry. */
 async function isUnavailable(promise: Promise<unknown>): Promise<boolean> {
   try {
     await promise;
@@ -43,7 +43,7 @@ t.test('each connection is durable: WAL and synchronous = FULL, also after a fir
   t.throws(() => openConnection({ file: rollback, use: 'read' }), /journal_mode/);
 });
 
-t.test('a folder is one store at a time', async (t) => {
+t.test('one process at a time uses a folder', async (t) => {
   const { folder, store } = await openTestStore(t);
   await t.rejects(openSqliteStore({ folder, onFatal }), /in use by another process/);
   await store.commit(unit({ writes: [write('f1')] }));
@@ -53,7 +53,7 @@ t.test('a folder is one store at a time', async (t) => {
   await again.close();
 });
 
-t.test('a newer database, and a file that is no store, are refused and left alone', async (t) => {
+t.test('a newer database, and a file that is not a store, are refused and not changed', async (t) => {
   const newer = t.testdir({ newer: {}, other: {} });
   const file = join(newer, 'newer', 'store.sqlite');
   const db = new DatabaseSync(file);
@@ -99,29 +99,32 @@ t.test('no statement changes or removes an audit row', async (t) => {
   db.close();
 });
 
-t.test('a full file refuses with 503 and applies nothing; reads go on, and commits when there is room', async (t) => {
-  const { store, folder } = await openTestStore(t, { maxPages: 120 });
-  const body = 'x'.repeat(9_000);
-  const fill = (id: string) => store.commit(unit({ writes: [write(id, { body, index: [token('code', id)] })] }));
-  const acknowledged: string[] = [];
-  let refused = 0;
-  for (let i = 0; refused < 3 && i < 200; i++) {
-    const results = await Promise.allSettled([fill(`f${i}a`), fill(`f${i}b`)]);
-    for (const [at, result] of results.entries()) {
-      if (result.status === 'fulfilled') acknowledged.push(`f${i}${at === 0 ? 'a' : 'b'}`);
-      else refused += (await isUnavailable(Promise.reject(result.reason))) ? 1 : 100;
+t.test(
+  'a commit to a full file is refused and changes nothing; reads continue, and so do commits when there is space',
+  async (t) => {
+    const { store, folder } = await openTestStore(t, { maxPages: 120 });
+    const body = 'x'.repeat(9_000);
+    const fill = (id: string) => store.commit(unit({ writes: [write(id, { body, index: [token('code', id)] })] }));
+    const acknowledged: string[] = [];
+    let refused = 0;
+    for (let i = 0; refused < 3 && i < 200; i++) {
+      const results = await Promise.allSettled([fill(`f${i}a`), fill(`f${i}b`)]);
+      for (const [at, result] of results.entries()) {
+        if (result.status === 'fulfilled') acknowledged.push(`f${i}${at === 0 ? 'a' : 'b'}`);
+        else refused += (await isUnavailable(Promise.reject(result.reason))) ? 1 : 100;
+      }
     }
-  }
-  t.ok(acknowledged.length > 5);
-  t.ok(refused >= 3 && refused < 100, 'every refusal is a 503');
-  t.equal(store.ready, true);
-  t.same(await findIds(store, plan([])), [...acknowledged].sort(), 'what was refused is not there');
-  await store.close();
-  const larger = await openSqliteStore({ folder, onFatal, maxPages: 10_000 });
-  t.same(await findIds(larger, plan([])), [...acknowledged].sort());
-  t.same(await larger.commit(unit({ writes: [write('more', { body })] })), { kind: 'committed' });
-  await larger.close();
-});
+    t.ok(acknowledged.length > 5);
+    t.ok(refused >= 3 && refused < 100, 'every refusal is transient');
+    t.equal(store.ready, true);
+    t.same(await findIds(store, plan([])), [...acknowledged].sort(), 'refused writes are not stored');
+    await store.close();
+    const larger = await openSqliteStore({ folder, onFatal, maxPages: 10_000 });
+    t.same(await findIds(larger, plan([])), [...acknowledged].sort());
+    t.same(await larger.commit(unit({ writes: [write('more', { body })] })), { kind: 'committed' });
+    await larger.close();
+  },
+);
 
 t.test('a damaged file ends the store once: nothing more is acknowledged', async (t) => {
   const fatal: Error[] = [];
@@ -157,7 +160,7 @@ t.test('the queue before the writer is bounded', async (t) => {
   t.equal(await store.useOnce('later', 60_000, 1_000), true);
 });
 
-t.test('closing finishes what waits and takes nothing more', async (t) => {
+t.test('closing applies waiting operations and rejects new ones', async (t) => {
   const { store, folder } = await openTestStore(t);
   const waiting = Promise.all(Array.from({ length: 50 }, (_, i) => store.commit(unit({ writes: [write(`f${i}`)] }))));
   const closing = store.close();

@@ -18,7 +18,7 @@ import { openTestStore } from '../open-test-store.ts';
 const agents: SharedText = { text: `"agent":[{"name":"${'x'.repeat(300)}"}],` };
 const source: SharedText = { text: '"source":{"site":"s"}}' };
 
-/** An event whose text is in pieces. */
+/** Returns an event whose text is in pieces. */
 function inPieces(id: string, changes: Partial<AuditWrite> = {}): AuditWrite {
   const pieces = [`{"resourceType":"AuditEvent","id":"${id}",`, agents, source];
   const body = pieces.map((piece) => (typeof piece === 'string' ? piece : piece.text)).join('');
@@ -31,7 +31,7 @@ const ofPatient = plan(
   { type: 'AuditEvent', limit: 50_000 },
 );
 
-/** The files as they lie there now, as kill -9 would leave them. */
+/** Copies the files in their present state, as kill -9 would leave them. */
 function copyOf(t: { teardown(remove: () => unknown): unknown }, folder: string): string {
   const to = makeTempFolder(t);
   for (const name of ['store.sqlite', 'store.sqlite-wal']) cpSync(join(folder, name), join(to, name));
@@ -48,14 +48,14 @@ async function opened(t: { teardown(close: () => unknown): unknown }, folder: st
   return store;
 }
 
-t.test('I3: events that a crash left without search keys are found after it, whole, and are delivered', async (t) => {
+t.test('I3: events without search keys at a crash are found afterwards, whole, and are delivered', async (t) => {
   const { store, folder } = await openTestStore(t);
   const ids = ['a1', 'a2', 'a3'];
   for (const id of ids) await store.commit(unit({ audits: [inPieces(id, { deliverTo: ['E1'] })] }));
   const crashed = copyOf(t, folder);
   const db = new DatabaseSync(join(crashed, 'store.sqlite'));
   t.equal(db.prepare('SELECT count(*) AS n FROM audit_key').get()?.['n'], 0, 'no key was written yet');
-  t.equal(db.prepare('SELECT count(*) AS n FROM audit_text').get()?.['n'], 2, 'shared texts are there once');
+  t.equal(db.prepare('SELECT count(*) AS n FROM audit_text').get()?.['n'], 2, 'shared texts are stored once');
   t.notMatch(String(db.prepare('SELECT body FROM audit').get()?.['body']), 'xxx');
   db.close();
   const after = await opened(t, crashed);
@@ -68,7 +68,7 @@ t.test('I3: events that a crash left without search keys are found after it, who
   );
 });
 
-t.test('I3: what a crash left without rows of deliveries is owed after it, and goes with an export', async (t) => {
+t.test('I3: events without delivery rows at a crash are undelivered afterwards, and are exported', async (t) => {
   const { store, folder } = await openTestStore(t);
   await store.commit(unit({ audits: [audit('a1', { deliverTo: ['E1', 'E2', 'E1'] }), audit('a2')] }));
   await store.commit(unit({ audits: [audit('a3', { recordedMs: 900, deliverTo: ['E1'] })] }));
@@ -97,7 +97,7 @@ t.test('I3: what a crash left without rows of deliveries is owed after it, and g
   }
 });
 
-t.test('a search sees each event that was committed before it, among many that are being committed', async (t) => {
+t.test('a search finds each event committed before it, during many commits', async (t) => {
   const { store } = await openTestStore(t);
   let committed = 0;
   const commits = Array.from({ length: 6_000 }, async (_, at) => {
@@ -114,7 +114,7 @@ t.test('a search sees each event that was committed before it, among many that a
 
 const ofLabel = plan([{ kind: 'label', any: ['l1'] }], { type: 'AuditEvent', limit: 50_000 });
 
-/** A store without its thread, so that each step is taken when the test says so. */
+/** Opens a store without its thread, so that the test runs each step. */
 function openSteps(t: Test) {
   const folder = t.testdir();
   const db = openConnection({ file: join(folder, 'store.sqlite'), use: 'write' });
@@ -129,7 +129,7 @@ function openSteps(t: Test) {
     batches,
     written: () => written,
     step: () => batches.apply([['index-step']]),
-    /** As a search has it done. Gives the number of parts. */
+    /** Indexes everything, as a search does. Returns the number of chunks. */
     index(): number {
       const upTo = numberOf('SELECT max(seq) AS n FROM audit');
       for (let parts = 1; ; parts += 1) {
@@ -157,7 +157,7 @@ function openSteps(t: Test) {
   };
 }
 
-/** What a store on this folder knows of `count` events. */
+/** Checks that a store on this folder has `count` events, indexed and queued. */
 async function checkWhole(t: Test, folder: string, count: number): Promise<void> {
   const store = await opened(t, folder);
   t.equal((await findIds(store, ofLabel)).length, Math.ceil((count - 1) / 3));
@@ -165,10 +165,10 @@ async function checkWhole(t: Test, folder: string, count: number): Promise<void>
   t.match(await store.deliveries.backlog(), [{ authority: 'E1', undelivered: count }]);
 }
 
-t.test('keys are written part by part, with commits in between; a crash among the parts loses none', async (t) => {
+t.test('keys are written in chunks, with commits in between; a crash between chunks loses none', async (t) => {
   const steps = openSteps(t);
   steps.write(100);
-  t.notOk(steps.batches.isStepDue(), 'few are left to wait');
+  t.notOk(steps.batches.isStepDue(), 'a few events wait');
   while (steps.keys() === 0) {
     steps.write(500);
     t.equal(steps.indexed(), 0);
@@ -176,7 +176,7 @@ t.test('keys are written part by part, with commits in between; a crash among th
   }
   const written = steps.written();
   const first = steps.keys();
-  t.ok(written >= 16_384 && first < written, `${first} keys of ${written} events are one part`);
+  t.ok(written >= 16_384 && first < written, `${first} keys of ${written} events are one chunk`);
   const crashed = copyOf(t, steps.folder);
   steps.write(300);
   while (steps.indexed() === 0) steps.step();
@@ -186,18 +186,18 @@ t.test('keys are written part by part, with commits in between; a crash among th
   const writing = steps.keys();
   steps.write(10);
   const parts = steps.index();
-  t.ok(parts > 10, `${parts} parts of a search's`);
-  t.equal(steps.indexed(), steps.written(), 'a search has all of them, those that were being written too');
+  t.ok(parts > 10, `${parts} chunks for a search`);
+  t.equal(steps.indexed(), steps.written(), 'a search has all of them indexed, including those being written');
   t.ok(steps.keys() > writing);
   t.notOk(steps.batches.isStepDue());
-  t.equal(steps.index(), 1, 'there is nothing to do');
+  t.equal(steps.index(), 1, 'nothing is left to do');
   const total = steps.written();
   steps.close();
   await checkWhole(t, crashed, written);
   await checkWhole(t, steps.folder, total);
 });
 
-t.test('few are written when the first of them has waited long enough', async (t) => {
+t.test('a few events are indexed when the first of them has waited long enough', async (t) => {
   const steps = openSteps(t);
   steps.write(10);
   t.notOk(steps.batches.isStepDue());
@@ -212,12 +212,12 @@ t.test('few are written when the first of them has waited long enough', async (t
   t.notOk(steps.batches.isStepDue());
   steps.write(10);
   steps.pass(1_900);
-  t.notOk(steps.batches.isStepDue(), 'the next have their own time');
+  t.notOk(steps.batches.isStepDue(), 'the next events have their own wait');
   steps.close();
   await checkWhole(t, steps.folder, 30);
 });
 
-t.test('a part that is undone with its batch is done again, the last one too', async (t) => {
+t.test('a chunk that is rolled back with its batch is written again, the last one too', async (t) => {
   const steps = openSteps(t);
   steps.write(1_024);
   t.ok(steps.batches.isStepDue());
@@ -241,7 +241,7 @@ t.test('a part that is undone with its batch is done again, the last one too', a
   await checkWhole(t, steps.folder, total);
 });
 
-t.test('I3: what a full disk kept from being indexed at the start is not taken for absent', async (t) => {
+t.test('I3: events that a full disk kept from being indexed at the start are not reported as absent', async (t) => {
   const { store, folder } = await openTestStore(t);
   for (let at = 0; at < 100; at += 1) await store.commit(unit({ audits: [audit(`a${at}`, { deliverTo: ['E1'] })] }));
   const crashed = copyOf(t, folder);
@@ -250,7 +250,7 @@ t.test('I3: what a full disk kept from being indexed at the start is not taken f
   db.close();
   const full = await openSqliteStore({ folder: crashed, onFatal, maxPages });
   t.match(await findIds(full, all).catch((error: unknown) => error), { category: 'transient' });
-  t.match(await full.deliveries.backlog(), [{ authority: 'E1', undelivered: 100 }], 'these rows have room');
+  t.match(await full.deliveries.backlog(), [{ authority: 'E1', undelivered: 100 }], 'the delivery rows fit');
   await full.close();
   await t.resolveMatch(findIds(await opened(t, crashed), all), { length: 100 });
 });
@@ -262,24 +262,24 @@ t.test('events of many keys are gathered a few at a time', async (t) => {
     return encodeUnit(unit({ audits: [audit(`w${at}`, { patients })] }), openTextEncoder()).op;
   });
   steps.batches.apply(wide);
-  t.ok(steps.index() > 10, 'no part has the keys of all');
+  t.ok(steps.index() > 10, 'no chunk has the keys of all events');
   t.equal(steps.indexed(), 300);
   t.ok(steps.keys() > 300 * 200);
 });
 
-t.test('numbers that a refused unit took hide no event that comes after a restart', async (t) => {
+t.test('sequence numbers that a refused unit used do not hide events after a restart', async (t) => {
   const { store, folder } = await openTestStore(t);
   await store.commit(unit({ audits: [audit('a1')] }));
   const wrong = audit('bad', { recordedMs: Number.NaN });
   await t.rejects(store.commit(unit({ audits: [audit('b1'), audit('b2'), wrong] })));
-  t.same(await findIds(store, all), ['a1'], 'which indexes up to what the refused unit took');
+  t.same(await findIds(store, all), ['a1'], 'this search indexes up to the numbers of the refused unit');
   const crashed = copyOf(t, folder);
   const after = await opened(t, crashed);
   await after.commit(unit({ audits: [audit('a2')] }));
   t.same(await findIds(after, all), ['a2', 'a1']);
 });
 
-t.test('a shared text is written again until the unit that brought it is durable', async (t) => {
+t.test('a shared text is written again until a unit with it is durable', async (t) => {
   const { store, reopen } = await openTestStore(t);
   const wrong = audit('bad', { recordedMs: Number.NaN });
   await t.rejects(store.commit(unit({ audits: [inPieces('a1'), wrong] })));

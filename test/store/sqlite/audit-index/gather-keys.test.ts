@@ -26,7 +26,7 @@ const keysOfEvent = fc
 type KeyRow = readonly unknown[];
 const codes = ['rest', 'read', 'R', '0', 7] as const;
 
-t.test('keys are read as they were written, whatever a label holds', async () => {
+t.test('keys are parsed as they were rendered, for any label', async () => {
   fc.assert(
     fc.property(keysOfEvent, (keys) => {
       const members = JSON.parse(keys) as Readonly<Record<string, number>>;
@@ -36,7 +36,7 @@ t.test('keys are read as they were written, whatever a label holds', async () =>
   );
 });
 
-t.test('parts of any size are together each key of each event once, in the order of the keys', async () => {
+t.test('chunks of any size together hold each key of each event once, in key order', async () => {
   fc.assert(
     fc.property(
       fc.array(keysOfEvent, { maxLength: 12 }),

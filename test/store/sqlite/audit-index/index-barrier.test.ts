@@ -1,7 +1,7 @@
 import t from 'tap';
 import { type IndexProgress, openIndexBarrier } from '../../../../src/store/sqlite/audit-index/index-barrier.ts';
 
-/** An index that does a part whenever the test says so. */
+/** An index that indexes a chunk when the test says so. */
 function openIndex() {
   const asked: { readonly upTo: number | undefined; readonly answer: PromiseWithResolvers<IndexProgress> }[] = [];
   const barrier = openIndexBarrier((upTo) => {
@@ -29,14 +29,14 @@ function openIndex() {
   };
 }
 
-t.test('each waits for what was committed before it, and one part is asked for at a time', async (t) => {
+t.test('each search waits for what was committed before it, and one chunk is requested at a time', async (t) => {
   const index = openIndex();
   index.search('first');
   index.markPending();
   index.search('second');
-  t.same(index.asked(), [undefined], 'the second came after the part was asked for');
+  t.same(index.asked(), [undefined], 'the second arrived after the chunk was requested');
   await index.answer({ committed: 100, indexed: 10 });
-  t.same(index.asked(), [undefined, undefined], 'how far the second must wait is not known yet');
+  t.same(index.asked(), [undefined, undefined], 'how far the second must wait is not yet known');
   await index.answer({ committed: 150, indexed: 60 });
   t.same(index.asked(), [undefined, undefined, 150]);
   await index.answer({ committed: 400, indexed: 100 });
@@ -50,21 +50,21 @@ t.test('each waits for what was committed before it, and one part is asked for a
   index.markPending();
   index.search('third');
   t.equal(index.asked().length, 5);
-  index.search('fourth, that nothing was committed before since');
+  index.search('fourth, without a commit since the third');
   await index.answer({ committed: 500, indexed: 500 });
   t.same(index.settled, ['first', 'second', 'third']);
   await index.answer({ committed: 500, indexed: 500 });
   t.equal(index.settled.length, 4);
 });
 
-t.test('a failure is told to all who wait, and the next asks again', async (t) => {
+t.test('a failure rejects all waiting searches, and the next one requests again', async (t) => {
   const index = openIndex();
   index.search('first');
   index.search('second');
   await index.answer(new Error('full'));
   t.same(index.settled, ['first failed', 'second failed']);
   index.search('third');
-  t.equal(index.asked().length, 2, 'though nothing was committed since');
+  t.equal(index.asked().length, 2, 'although nothing was committed since');
   await index.answer({ committed: 5, indexed: 5 });
   t.same(index.settled, ['first failed', 'second failed', 'third']);
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { openIndexScheduler } from '../../../../src/store/sqlite/audit-index/index-scheduler.ts';
 
-/** Work of so many events, and timers that the test lets run. */
+/** Work with a number of unindexed events, and timers that the test runs. */
 function openWork(done: { step?: boolean; due?: boolean; costMs?: number } = {}) {
   let nowMs = 0;
   let unindexed = 0;
@@ -45,7 +45,7 @@ function openWork(done: { step?: boolean; due?: boolean; costMs?: number } = {})
       unindexed += events;
       scheduler.batchDone();
     },
-    /** Lets time pass, and what comes due in it run. */
+    /** Lets time pass and runs the timers that come due. */
     pass(ms: number) {
       const endMs = nowMs + ms;
       for (;;) {
@@ -60,7 +60,7 @@ function openWork(done: { step?: boolean; due?: boolean; costMs?: number } = {})
   };
 }
 
-t.test('the rest is indexed part by part once no batch has come for a while, by one timer', async (t) => {
+t.test('the rest is indexed in chunks when the store is idle, by one timer', async (t) => {
   const work = openWork();
   for (let at = 0; at < 20; at += 1) {
     work.batch(50);
@@ -73,7 +73,7 @@ t.test('the rest is indexed part by part once no batch has come for a while, by 
   t.equal(work.waiting(), 0);
 });
 
-t.test('the rest gives way to batches that come back, by one timer, and goes on after them', async (t) => {
+t.test('the rest gives way to new batches, by one timer, and continues after them', async (t) => {
   const work = openWork({ costMs: 100 });
   work.batch(4_000);
   work.pass(500);
@@ -83,19 +83,19 @@ t.test('the rest gives way to batches that come back, by one timer, and goes on 
     t.equal(work.waiting(), 1);
     work.pass(100);
   }
-  t.same(work.log, ['rest undefined', 'rest 7'], 'only the part that was next already');
+  t.same(work.log, ['rest undefined', 'rest 7'], 'only the chunk that was already scheduled');
   work.pass(400);
   t.equal(work.log.at(-1), 'rest undefined');
   work.pass(2_000);
   t.equal(work.waiting(), 0);
-  t.equal(work.log.length, 11, 'the parts of 4,100 events');
+  t.equal(work.log.length, 11, 'the chunks of 4,100 events');
 });
 
-t.test('what is due is done after a batch, and tried again with the next when it failed', async (t) => {
+t.test('a due step runs after a batch, and after the next one if it failed', async (t) => {
   const work = openWork({ due: true });
   work.batch(250);
   work.batch(0);
-  t.equal(work.waiting(), 2, 'one turn and one timer');
+  t.equal(work.waiting(), 2, 'one step and one timer');
   work.pass(2);
   t.same(work.log, ['step', 'step', 'step']);
   const failing = openWork({ due: true, step: false });
@@ -107,14 +107,14 @@ t.test('what is due is done after a batch, and tried again with the next when it
   t.same(failing.log, ['step', 'step']);
 });
 
-t.test('far behind, parts go before the next batch, but not for long', async (t) => {
+t.test('far behind, several steps run before the next batch, but not for long', async (t) => {
   const work = openWork({ due: true, costMs: 30 });
   work.batch(60_000);
   work.pass(0);
   t.same(work.log, ['step', 'step', 'step', 'step']);
 });
 
-t.test('nothing is called after the close', async (t) => {
+t.test('nothing runs after the close', async (t) => {
   const work = openWork({ due: true });
   work.batch(250);
   work.scheduler.close();

@@ -11,7 +11,7 @@ import { openBatches } from '../../../../src/store/sqlite/writer/apply-batch.ts'
 import { audit, unit } from '../../../contract/fixtures.ts';
 import { openExplainer } from '../explain.ts';
 
-/** The delivery statements on a store of its own, with the statements that a call runs and the rows that they return. */
+/** Opens a backlog of deliveries, and records the statements that run with the number of rows that they return or change. */
 function openBacklog(t: Test, events: number) {
   const db = openConnection({ file: join(t.testdir(), 'store.sqlite'), use: 'write' });
   t.teardown(() => db.close());
@@ -63,10 +63,10 @@ t.test('claiming and counting read the same rows, in the order of an index, what
   const { scans, sorts } = openExplainer(t);
   const [few, many] = [ranOf(t, 300), ranOf(t, 3_000)];
   t.same([...many], [...few], 'the same statements return and change the same number of rows');
-  t.equal(many.size, 5, 'two that promote, the claim, the lease, the backlog');
+  t.equal(many.size, 5, 'two to promote, one to claim, one to lease, one for the backlog');
   for (const sql of many.keys()) {
     t.same(scans(sql), [], sql);
-    // Rows that are equal in the first column of the order may be sorted: SQLite reads no others for it.
+    // SQLite may sort rows that are equal in the first column of the order, because it reads no other rows for that.
     const sortedFully = sorts(sql).filter((step) => !step.includes('FOR LAST'));
     t.same(sortedFully, [], `${sql} sorts nothing, so its limit bounds the rows that it reads`);
   }

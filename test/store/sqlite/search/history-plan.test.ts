@@ -16,7 +16,7 @@ const times: readonly Partial<HistoryPlan>[] = [
 ];
 
 t.test(
-  'history walks the versions of one resource, or the ranges of the labels that open it, newest first',
+  'history walks the versions of one resource, or the ranges of the labels with access, newest first',
   async (t) => {
     const asked: readonly (readonly [Pick<HistoryPlan, 'scopes' | 'id'>, RegExp, number])[] = [
       [{ scopes: [flags] }, /^SEARCH k USING PRIMARY KEY \(label=\? AND type=\?/, 1],

@@ -113,7 +113,7 @@ const record = (id: string, patient: string, code = 'active', version = 1): Pati
 const idsOf = (found: { readonly matches: readonly { readonly id: string }[] } | undefined): string[] | undefined =>
   found?.matches.map(({ id }) => id);
 
-t.test('memory is bounded, and the file is not read again for what is kept', async (t) => {
+t.test('memory is bounded, and cached records are not read again', async (t) => {
   let reads = 0;
   const patients = openPatientRecords(({ reference }) => {
     reads += 1;
@@ -129,36 +129,33 @@ t.test('memory is bounded, and the file is not read again for what is kept', asy
   for (let i = 2; i < 12; i++) find(String(i));
   reads = 0;
   t.same(find('11'), ['f11']);
-  t.equal(reads, 0, 'the last are kept');
+  t.equal(reads, 0, 'the last are cached');
   find('1');
-  t.equal(reads, 1, 'the first had to go');
+  t.equal(reads, 1, 'the first was dropped');
   t.equal(find('1', { type: 'AuditEvent' }), undefined);
   t.equal(patients.search(plan([status('active', false)])), undefined);
 });
 
-t.test(
-  'who is shown nothing of what is kept waits for the file, as for a patient of whom nothing is known',
-  async (t) => {
-    const asked: string[] = [];
-    const known = new Map([['Patient/1', [record('f1', '1')]]]);
-    const patients = openPatientRecords(({ reference }) => {
-      asked.push(reference);
-      return known.get(reference) ?? [];
-    }, 1_000_000);
-    const find = (id: string, ...residual: SearchClause[]) =>
-      patients.search(plan([onPatient(id), ...residual]))?.matches;
-    find('1');
-    t.same(asked.splice(0), ['Patient/1']);
-    find('1');
-    t.same(asked.splice(0), [], 'kept');
-    t.same(find('1', label('owner:E2')), []);
-    t.same(asked.splice(0), ['Patient/1.'], 'what nobody has');
-    for (let i = 0; i < 2; i++) t.same(find('2', label('owner:E2')), []);
-    t.equal(asked.length, 2);
-  },
-);
+t.test('an empty result from the cache costs the same database read as an unknown patient', async (t) => {
+  const asked: string[] = [];
+  const known = new Map([['Patient/1', [record('f1', '1')]]]);
+  const patients = openPatientRecords(({ reference }) => {
+    asked.push(reference);
+    return known.get(reference) ?? [];
+  }, 1_000_000);
+  const find = (id: string, ...residual: SearchClause[]) =>
+    patients.search(plan([onPatient(id), ...residual]))?.matches;
+  find('1');
+  t.same(asked.splice(0), ['Patient/1']);
+  find('1');
+  t.same(asked.splice(0), [], 'cached');
+  t.same(find('1', label('owner:E2')), []);
+  t.same(asked.splice(0), ['Patient/1.'], 'a patient that nobody has');
+  for (let i = 0; i < 2; i++) t.same(find('2', label('owner:E2')), []);
+  t.equal(asked.length, 2);
+});
 
-t.test('records that are too many, or too long, are not kept', async (t) => {
+t.test('too many records, or too long ones, are not cached', async (t) => {
   let reads = 0;
   const long = openPatientRecords(() => {
     reads += 1;
@@ -170,34 +167,37 @@ t.test('records that are too many, or too long, are not kept', async (t) => {
   t.equal(many.search(plan([onPatient('1')])), undefined);
 });
 
-t.test('while a commit about a patient is under way the file is read; afterwards its result is there', async (t) => {
-  let reads = 0;
-  const patients = openPatientRecords(() => {
-    reads += 1;
-    return [record('f1', '1')];
-  }, 1_000_000);
-  const find = (...residual: SearchClause[]) => idsOf(patients.search(plan([onPatient('1'), ...residual])));
-  t.same(find(), ['f1']);
-  const second = write('f2', { index: index('1', 'inactive') });
-  for (const committed of [false, true]) {
-    const end = patients.begin(unit({ writes: [second] }));
-    t.equal(find(), undefined);
-    const other = patients.begin(unit({ guards: [{ type: 'Flag', id: 'f1', expectRevision: 1 }] }));
-    end(committed);
-    t.equal(find(), undefined, 'the other one is about the patient too');
-    other(false);
-    t.same(find(), committed ? ['f1', 'f2'] : ['f1']);
-  }
-  t.same(find(status('active', false)), ['f1']);
-  patients.begin(unit({ writes: [write('f1', { version: 2, body: null })] }))(true);
-  t.same(find(), ['f2']);
-  t.equal(reads, 1, 'all that from memory');
-  patients.begin(unit({ writes: [write('f1', { version: 3, index: index('1', 'active') })] }))(true);
-  t.same(find(), ['f1']);
-  t.equal(reads, 2, 'what was deleted before has a revision that the file knows');
-});
+t.test(
+  'while a commit about a patient is in flight the file is read; afterwards the cache has its result',
+  async (t) => {
+    let reads = 0;
+    const patients = openPatientRecords(() => {
+      reads += 1;
+      return [record('f1', '1')];
+    }, 1_000_000);
+    const find = (...residual: SearchClause[]) => idsOf(patients.search(plan([onPatient('1'), ...residual])));
+    t.same(find(), ['f1']);
+    const second = write('f2', { index: index('1', 'inactive') });
+    for (const committed of [false, true]) {
+      const end = patients.begin(unit({ writes: [second] }));
+      t.equal(find(), undefined);
+      const other = patients.begin(unit({ guards: [{ type: 'Flag', id: 'f1', expectRevision: 1 }] }));
+      end(committed);
+      t.equal(find(), undefined, 'the other commit is about the patient too');
+      other(false);
+      t.same(find(), committed ? ['f1', 'f2'] : ['f1']);
+    }
+    t.same(find(status('active', false)), ['f1']);
+    patients.begin(unit({ writes: [write('f1', { version: 2, body: null })] }))(true);
+    t.same(find(), ['f2']);
+    t.equal(reads, 1, 'everything else came from memory');
+    patients.begin(unit({ writes: [write('f1', { version: 3, index: index('1', 'active') })] }))(true);
+    t.same(find(), ['f1']);
+    t.equal(reads, 2, 'the revision of a deleted resource is only in the file');
+  },
+);
 
-t.test('what was loaded while a commit about it was under way is not kept', async (t) => {
+t.test('records loaded while a commit about them was in flight are not cached', async (t) => {
   let reads = 0;
   const patients = openPatientRecords(() => {
     reads += 1;
@@ -210,7 +210,7 @@ t.test('what was loaded while a commit about it was under way is not kept', asyn
   t.equal(reads, 2);
 });
 
-t.test('searches among commits, each before or after them', async (t) => {
+t.test('a search during commits sees the state before or after each of them', async (t) => {
   const { store } = await openTestStore(t);
   const [id = ''] = patients;
   const searched = plan([onPatient(id)]);

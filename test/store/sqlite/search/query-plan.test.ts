@@ -128,7 +128,7 @@ const setsOf = (clauses: readonly SearchClause[]): number =>
   1 + clauses.length + (clauses.length * (clauses.length - 1)) / 2;
 
 t.test('no search of resources scans a table', async (t) => {
-  t.same(scans('SELECT body FROM audit'), ['SCAN audit'], 'a scan would be seen');
+  t.same(scans('SELECT body FROM audit'), ['SCAN audit'], 'a scan is detected');
   const plans = plansOf('Flag', resourceClauses, sorts);
   t.equal(plans.length, setsOf(resourceClauses) * sorts.length * 2);
   checkNoScan(t, plans, compileSearch);
@@ -151,7 +151,7 @@ t.test('no search of AuditEvents scans a table, and one key gives its page in or
   }
 });
 
-t.test('the look-up of a child reads its own flags only, in order', async (t) => {
+t.test('the look-up of a child reads only the flags of that child, in order', async (t) => {
   const patient = resourceClauses[5];
   const status = resourceClauses[4];
   const date = resourceClauses.find(({ kind }) => kind === 'date');
@@ -169,7 +169,7 @@ const literal = (param: string, type: string | undefined, id: string): SearchCla
   any: [{ kind: 'literal', id, ...(type === undefined ? {} : { type }) }],
 });
 
-t.test('what the caller may see drives, unless the search names one child or one record', async (t) => {
+t.test('the access label drives, unless the search names one child or one record', async (t) => {
   const outcome: SearchClause = { kind: 'token', param: 'outcome', negated: false, any: [{ code: '8' }] };
   const audits: readonly (readonly [string, readonly SearchClause[]])[] = [
     ['l:viewer:E1', [literal('agent', 'Organization', 'E2'), own]],
@@ -193,16 +193,12 @@ t.test('what the caller may see drives, unless the search names one child or one
   const date: SearchClause = { kind: 'date', param: 'date', any: [{ prefix: 'ge', ...interval }] };
   for (const clauses of [[own], [own, date], [own, literal('agent', 'Organization', 'E2')]]) {
     const { page, count } = compileAuditSearch(plan(clauses, { type: 'AuditEvent' }));
-    for (const compiled of [page, count]) t.notMatch(explain(compiled.sql).join(), 'SEARCH a ', 'the keys are enough');
+    for (const compiled of [page, count]) t.notMatch(explain(compiled.sql).join(), 'SEARCH a ', 'the keys suffice');
   }
 
   const byId = compileAuditSearch(plan([{ kind: 'id', any: ['a', 'b'] }, own], { type: 'AuditEvent' }));
   for (const compiled of [byId.page, byId.count]) {
-    t.match(
-      explain(compiled.sql)[0],
-      /^SEARCH a USING .*\(id=\?\)/,
-      'events that are named are looked up, not looked for',
-    );
+    t.match(explain(compiled.sql)[0], /^SEARCH a USING .*\(id=\?\)/, 'named events are looked up by id');
   }
 
   const resources: readonly (readonly [string, readonly SearchClause[]])[] = [

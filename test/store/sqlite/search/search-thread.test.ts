@@ -20,7 +20,7 @@ const identifier = (any: Extract<SearchClause, { kind: 'token' }>['any'], negate
   any,
 });
 
-t.test('what names a few children or records is read at once, all else by the thread', async (t) => {
+t.test('a search for a few children or records runs on the main thread, any other on the reader thread', async (t) => {
   const few: readonly SearchClause[][] = [
     [own, literal('patient', '1')],
     [status, literal('subject', ...ids.slice(1))],
@@ -48,7 +48,7 @@ t.test('what names a few children or records is read at once, all else by the th
   t.equal(readsFew(audits([own, identifier([{ code: 'v' }])], false)), false);
 });
 
-t.test('a long search holds up neither reads nor commits, nor the searches of others', async (t) => {
+t.test('a long search delays neither reads nor commits, nor the searches of others', async (t) => {
   const { store } = await openTestStore(t);
   for (let at = 0; at < 6_000; at += 1_000) {
     const writes = Array.from({ length: 1_000 }, (_, i) =>
@@ -70,12 +70,12 @@ t.test('a long search holds up neither reads nor commits, nor the searches of ot
   await store.commit(unit({ writes: [write('late', { labels: ['owner:E2'] })] })).then(note('commit'));
   await Promise.all([...searches, other]);
   t.equal(ended[0], 'read');
-  t.ok(ended.indexOf('other') < ended.indexOf('long 2'), `another label has its turn: ${ended.join()}`);
+  t.ok(ended.indexOf('other') < ended.indexOf('long 2'), `labels alternate: ${ended.join()}`);
   t.equal(ended.length, 13);
   t.equal((await store.search(long)).total, 6_000);
 });
 
-t.test('of one label a bounded number waits; a store that closes refuses what waits', async (t) => {
+t.test('a bounded number of searches waits for each label; closing rejects them', async (t) => {
   const { store } = await openTestStore(t);
   await store.commit(unit({ writes: [write('a', { labels: ['owner:E1'] })] }));
   const outcomes = await Promise.allSettled(Array.from({ length: 250 }, () => store.search(plan([own]))));

@@ -3,7 +3,7 @@ import t from 'tap';
 import { openSqliteStore } from '../../../../src/store/sqlite/open-sqlite-store.ts';
 import { makeTempFolder } from '../../../support/temp-folder.ts';
 
-t.test('I3: leases of a process that is gone hold nothing back when the folder is opened again', async (t) => {
+t.test('I3: leases of an ended process do not delay deliveries when the folder is opened again', async (t) => {
   const folder = makeTempFolder(t);
   const onFatal = (error: Error): never => {
     throw error;
@@ -29,7 +29,11 @@ t.test('I3: leases of a process that is gone hold nothing back when the folder i
   const hourMs = 3_600_000;
   const [lost] = await before.deliveries.claim('E99000001', 10, nowMs, nowMs + hourMs);
   t.equal(lost?.auditId, id);
-  t.strictSame(await before.deliveries.claim('E99000001', 10, nowMs, nowMs + hourMs), [], 'leased: not claimed twice');
+  t.strictSame(
+    await before.deliveries.claim('E99000001', 10, nowMs, nowMs + hourMs),
+    [],
+    'a leased delivery is not claimed twice',
+  );
   await before.close();
 
   const after = await openSqliteStore({ folder, onFatal });
@@ -44,6 +48,6 @@ t.test('I3: leases of a process that is gone hold nothing back when the folder i
       acknowledgedBy: [],
       spendAttempt: true,
     } as const;
-    t.notOk(await after.deliveries.settle(lost, failed), 'the old lease is fenced off');
+    t.notOk(await after.deliveries.settle(lost, failed), 'a settlement with the old lease is ignored');
   }
 });

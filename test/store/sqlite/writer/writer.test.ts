@@ -4,9 +4,9 @@ import t from 'tap';
 import { openWriter } from '../../../../src/store/sqlite/writer/writer.ts';
 import { makeTempFolder } from '../../../support/temp-folder.ts';
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const nextIteration = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-t.test('a batch that is not full waits for the one before it, a full one lies ready', async (t) => {
+t.test('a batch that is not full waits for the previous one; a full batch is sent at once', async (t) => {
   const folder = makeTempFolder(t);
   const file = join(folder, 'store.sqlite');
   const batches: number[] = [];
@@ -21,20 +21,20 @@ t.test('a batch that is not full waits for the one before it, a full one lies re
       key += 1;
       return writer.submit(['once', `key ${key}`, 1, 0]);
     });
-  /** While another connection holds the lock nothing is answered: what is submitted in several turns finds a batch under way. */
+  /** Submits operations in groups while another connection holds the lock, so that the first batch stays in flight. */
   const whileHeld = async (counts: readonly number[]): Promise<number[]> => {
     batches.length = 0;
     other.exec('BEGIN IMMEDIATE');
     const results: Promise<unknown>[] = [];
     for (const count of counts) {
       results.push(...submit(count));
-      await nextTurn();
-      await nextTurn();
+      await nextIteration();
+      await nextIteration();
     }
     other.exec('COMMIT');
     t.ok((await Promise.all(results)).every(Boolean), 'each is written');
     return [...batches];
   };
-  t.strictSame(await whileHeld([1, 1, 5]), [1, 6], 'six that come after the first are written together');
-  t.strictSame(await whileHeld([1, 31, 1, 5]), [1, 32, 5], 'a full batch lies ready, what comes later waits');
+  t.strictSame(await whileHeld([1, 1, 5]), [1, 6], 'the six operations after the first are written together');
+  t.strictSame(await whileHeld([1, 31, 1, 5]), [1, 32, 5], 'a full batch is sent, later operations wait');
 });
