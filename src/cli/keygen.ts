@@ -3,7 +3,7 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
 import { createPrivateFile } from '../files/private-file.ts';
 import { rotateNotificationKeys } from '../notification/outbound-http/notification-keys.ts';
 import { clientAlgorithms } from '../registry/check-public-key.ts';
-import { CommandError, type CommandIo, readArguments, required, UsageError } from './command-line.ts';
+import { CommandError, type CommandIo, readArguments, required, UsageError } from './terminal/command-line.ts';
 
 export const keygenUsage = `Usage: cpis keygen --out FILE [--alg ES384|RS384|RS512] [--kid NAME]
        cpis keygen --notification-keys FILE [--drop-old]

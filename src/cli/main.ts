@@ -1,4 +1,4 @@
-import { CommandError, type CommandIo, UsageError } from './command-line.ts';
+import { CommandError, type CommandIo, UsageError } from './terminal/command-line.ts';
 
 const usage = `Usage: cpis <command> [options]
 

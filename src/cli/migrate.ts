@@ -3,7 +3,7 @@ import type { MigrationProgress } from '../migration/migrate-store.ts';
 import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { type CopyKind, copyKinds } from '../store/store-copy.ts';
 import { StoreStartError } from '../store/store-start-error.ts';
-import { CommandError, type CommandIo, readArguments, required, wholeNumber } from './command-line.ts';
+import { CommandError, type CommandIo, readArguments, required, wholeNumber } from './terminal/command-line.ts';
 
 const migrateUsage = `Usage: cpis migrate --from FOLDER [--to mongodb://HOST/DATABASE] [--page N]
 

@@ -4,7 +4,7 @@ import { buildLogger } from '../server/logger.ts';
 import { openServer } from '../server/open-server.ts';
 import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { StoreStartError } from '../store/store-start-error.ts';
-import { type CommandIo, readArguments } from './command-line.ts';
+import { type CommandIo, readArguments } from './terminal/command-line.ts';
 
 const usage = `Usage: cpis serve [--wait]
 

@@ -2,12 +2,12 @@ import { buffer } from 'node:stream/consumers';
 import {
   defaultToleranceMs,
   type NotificationHeaders,
-  readPublicKeys,
   type VerificationKeys,
   verifyNotification,
 } from '../notification/outbound-http/verify-notification.ts';
-import { type CommandIo, readArguments, required, UsageError, wholeNumber } from './command-line.ts';
-import { readFileOf, readWebhookSecrets } from './read-file.ts';
+import { loadPublicKeys } from './client/load-public-keys.ts';
+import { type CommandIo, readArguments, required, UsageError, wholeNumber } from './terminal/command-line.ts';
+import { readFileOf, readWebhookSecrets } from './terminal/read-file.ts';
 
 export const verifyUsage = `Usage: cpis verify-notification --headers FILE [--body FILE] (--keys URL|FILE | --secrets FILE) [options]
 
@@ -65,23 +65,6 @@ export async function loadVerificationKeys(
     publicKeys: keys === undefined ? [] : await loadPublicKeys(keys),
     secrets: secrets === undefined ? [] : readWebhookSecrets('--secrets', secrets),
   };
-}
-
-/** Loads the keys of a JWK Set at a URL or in a file. Throws UsageError if that fails. */
-export async function loadPublicKeys(source: string): Promise<VerificationKeys['publicKeys']> {
-  try {
-    return readPublicKeys(JSON.parse(await readSource(source)));
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError('--keys: found no JWK Set with an Ed25519 key. Check the URL or file.');
-  }
-}
-
-async function readSource(source: string): Promise<string> {
-  if (!/^https?:\/\//.test(source)) return readFileOf('--keys', source).toString('utf8');
-  const response = await fetch(source, { redirect: 'error', signal: AbortSignal.timeout(10_000) });
-  if (!response.ok) throw new TypeError('not found');
-  return await response.text();
 }
 
 function parseHeaders(text: string): NotificationHeaders {

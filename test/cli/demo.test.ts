@@ -4,9 +4,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { openDemoWorld } from '../../src/cli/demo/demo-world.ts';
 import { runDemo } from '../../src/cli/demo/run-demo.ts';
-import { openScreen } from '../../src/cli/demo/screen.ts';
+import { openDemoWorld } from '../../src/cli/demo/stage/demo-world.ts';
+import { openScreen } from '../../src/cli/demo/stage/screen.ts';
 import type { Teardown } from '../support/running-server.ts';
 
 const program = fileURLToPath(new URL('../../bin/cpis.js', import.meta.url));

@@ -1,7 +1,7 @@
-import { type CommandIo, readArguments } from '../command-line.ts';
-import { openDemoWorld } from './demo-world.ts';
+import { type CommandIo, readArguments } from '../terminal/command-line.ts';
 import { type DemoReport, runDemo } from './run-demo.ts';
-import { openScreen, type Screen } from './screen.ts';
+import { openDemoWorld } from './stage/demo-world.ts';
+import { openScreen, type Screen } from './stage/screen.ts';
 
 const usage = `Usage: cpis demo [--exit]
 

@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks';
 import { londonDate } from '../../cpis/london-date.ts';
-import { openCurlHeader } from './curl-header.ts';
-import { makeDemoChildren } from './demo-children.ts';
-import type { DemoWorld } from './demo-world.ts';
-import type { Screen } from './screen.ts';
-import { type Fact, openStage } from './stage.ts';
+import { openCurlHeader } from './stage/curl-header.ts';
+import { makeDemoChildren } from './stage/demo-children.ts';
+import type { DemoWorld } from './stage/demo-world.ts';
+import type { Screen } from './stage/screen.ts';
+import { type Fact, openStage } from './stage/stage.ts';
 import { showAccessHistory } from './steps/access-history.ts';
 import { amendAndEnd } from './steps/amend.ts';
 import { begin } from './steps/begin.ts';

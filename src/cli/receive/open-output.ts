@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { defuseCell, renderCsvRow } from '../render-csv.ts';
+import { defuseCell, renderCsvRow } from '../terminal/render-csv.ts';
 import { type Access, describeAccess, renderAccessLine } from './describe-access.ts';
 import type { Inbox, StoredEvent } from './inbox.ts';
 

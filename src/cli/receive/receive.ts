@@ -1,4 +1,6 @@
 import { openAccessTokenSource } from '../../auth/access-token-source.ts';
+import { loadPublicKeys } from '../client/load-public-keys.ts';
+import { openServerSession, type ServerSession } from '../client/server-session.ts';
 import {
   baseUrlOf,
   CommandError,
@@ -7,10 +9,8 @@ import {
   required,
   UsageError,
   wholeNumber,
-} from '../command-line.ts';
-import { readFileOf, readPrivateKey, readWebhookSecrets } from '../read-file.ts';
-import { openServerSession, type ServerSession } from '../server-session.ts';
-import { loadPublicKeys } from '../verify-notification.ts';
+} from '../terminal/command-line.ts';
+import { readFileOf, readPrivateKey, readWebhookSecrets } from '../terminal/read-file.ts';
 import { groupCommits } from './group-commit.ts';
 import { type Inbox, openInbox } from './inbox.ts';
 import { openKeyring, type VerifyNotification } from './keyring.ts';

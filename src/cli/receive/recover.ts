@@ -1,5 +1,5 @@
-import type { BackOffOptions } from '../back-off.ts';
-import type { ServerSession, SessionResponse } from '../server-session.ts';
+import type { BackOffOptions } from '../client/back-off.ts';
+import type { ServerSession, SessionResponse } from '../client/server-session.ts';
 import type { Inbox, Received, Recorded } from './inbox.ts';
 import { type Notification, readNotification } from './read-notification.ts';
 

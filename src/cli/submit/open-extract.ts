@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CsvError, parse } from 'csv-parse';
-import { CommandError, UsageError } from '../command-line.ts';
+import { CommandError, UsageError } from '../terminal/command-line.ts';
 import { type ColumnPlaces, readHeader } from './plan-columns.ts';
 
 export interface Extract {

@@ -1,5 +1,5 @@
-import type { CommandIo } from '../command-line.ts';
-import { renderCsvRow } from '../render-csv.ts';
+import type { CommandIo } from '../terminal/command-line.ts';
+import { renderCsvRow } from '../terminal/render-csv.ts';
 import { type RecordResult, recordResponses } from './record-response.ts';
 
 const progressEveryMs = 5_000;

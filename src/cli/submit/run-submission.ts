@@ -1,8 +1,8 @@
 import type { Bundle } from 'fhir/r4.js';
 import { londonDate } from '../../cpis/london-date.ts';
-import { type BackOffOptions, type Failure, GaveUp, withBackOff } from '../back-off.ts';
-import { CommandError } from '../command-line.ts';
-import { type ServerSession, serverUnusable } from '../server-session.ts';
+import { type BackOffOptions, type Failure, GaveUp, withBackOff } from '../client/back-off.ts';
+import { type ServerSession, serverUnusable } from '../client/server-session.ts';
+import { CommandError } from '../terminal/command-line.ts';
 import { buildBatch } from './build-batch.ts';
 import type { Journal } from './journal.ts';
 import { type Extract, readRows } from './open-extract.ts';

@@ -1,9 +1,16 @@
 import { rmSync } from 'node:fs';
 import { openAccessTokenSource } from '../../auth/access-token-source.ts';
 import { replacePrivateFile } from '../../files/private-file.ts';
-import { baseUrlOf, type CommandIo, readArguments, required, UsageError, wholeNumber } from '../command-line.ts';
-import { readPrivateKey } from '../read-file.ts';
-import { openServerSession } from '../server-session.ts';
+import { openServerSession } from '../client/server-session.ts';
+import {
+  baseUrlOf,
+  type CommandIo,
+  readArguments,
+  required,
+  UsageError,
+  wholeNumber,
+} from '../terminal/command-line.ts';
+import { readPrivateKey } from '../terminal/read-file.ts';
 import { openJournal } from './journal.ts';
 import { type Extract, inspectExtract } from './open-extract.ts';
 import { fileResponse } from './record-response.ts';

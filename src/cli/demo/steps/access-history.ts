@@ -1,5 +1,5 @@
 import { professionalOf, searchAllEvents } from '../../../synthetic/audit-facts.ts';
-import type { Stage } from '../stage.ts';
+import type { Stage } from '../stage/stage.ts';
 import type { LookUp } from './look-up.ts';
 
 const time = new Intl.DateTimeFormat('en-GB', { timeZone: 'Europe/London', dateStyle: 'short', timeStyle: 'medium' });

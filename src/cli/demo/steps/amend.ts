@@ -3,8 +3,8 @@ import { addMonths, londonDate } from '../../../cpis/london-date.ts';
 import { actingAuthorityOf } from '../../../synthetic/audit-facts.ts';
 import { buildFlag, type SyntheticPlan } from '../../../synthetic/synthetic-plan.ts';
 import { waitFor } from '../../../synthetic/wait-for.ts';
-import type { DemoChildren } from '../demo-children.ts';
-import type { Stage } from '../stage.ts';
+import type { DemoChildren } from '../stage/demo-children.ts';
+import type { Stage } from '../stage/stage.ts';
 import { lookUp } from './look-up.ts';
 import { arrivalOf } from './notifications.ts';
 

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { Stage } from '../stage.ts';
+import type { Stage } from '../stage/stage.ts';
 
 /** Starts the server in its own process. Every client requests a token. */
 export async function begin({ world, screen, check }: Stage): Promise<void> {

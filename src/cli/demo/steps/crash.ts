@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditEvent } from 'fhir/r4.js';
 import { custodiansOf, requestIdOf, searchAllEvents } from '../../../synthetic/audit-facts.ts';
 import { waitFor } from '../../../synthetic/wait-for.ts';
-import type { DemoChildren } from '../demo-children.ts';
-import { type LoadCounts, startLoad } from '../load.ts';
-import type { Stage } from '../stage.ts';
+import type { DemoChildren } from '../stage/demo-children.ts';
+import { type LoadCounts, startLoad } from '../stage/load.ts';
+import type { Stage } from '../stage/stage.ts';
 import { countStrayArrivals } from './notifications.ts';
 
 const concurrency = 16;

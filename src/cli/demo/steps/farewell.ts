@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { DemoChildren } from '../demo-children.ts';
-import type { Stage } from '../stage.ts';
+import type { DemoChildren } from '../stage/demo-children.ts';
+import type { Stage } from '../stage/stage.ts';
 
 /** Lists texts that must not be in the log: numbers and names of children, names of professionals, tokens. */
 async function listSecrets({ world }: Stage, children: DemoChildren): Promise<string[]> {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import type { Bundle, Flag, Organization } from 'fhir/r4.js';
-import type { DemoChildren } from '../demo-children.ts';
-import type { DemoCareProvider } from '../demo-world.ts';
-import { type ElevenItems, extractElevenItems } from '../eleven-items.ts';
-import type { Stage } from '../stage.ts';
+import type { DemoChildren } from '../stage/demo-children.ts';
+import type { DemoCareProvider } from '../stage/demo-world.ts';
+import { type ElevenItems, extractElevenItems } from '../stage/eleven-items.ts';
+import type { Stage } from '../stage/stage.ts';
 
 /** A look-up and its response. */
 export interface LookUp {

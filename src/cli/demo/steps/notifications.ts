@@ -1,8 +1,8 @@
 import { custodiansOf, professionalOf, requestIdOf } from '../../../synthetic/audit-facts.ts';
 import type { Arrival } from '../../../synthetic/receiver-process.ts';
 import { waitFor } from '../../../synthetic/wait-for.ts';
-import type { DemoWorld } from '../demo-world.ts';
-import type { Stage } from '../stage.ts';
+import type { DemoWorld } from '../stage/demo-world.ts';
+import type { Stage } from '../stage/stage.ts';
 import type { LookUp } from './look-up.ts';
 
 const arrivalLimitMs = 60_000;

@@ -1,7 +1,7 @@
 import type { Bundle, OperationOutcome } from 'fhir/r4.js';
 import { buildBatch } from '../../../synthetic/synthetic-plan.ts';
-import type { DemoChildren } from '../demo-children.ts';
-import type { Stage } from '../stage.ts';
+import type { DemoChildren } from '../stage/demo-children.ts';
+import type { Stage } from '../stage/stage.ts';
 
 interface Refusal {
   readonly authority: number;

@@ -1,7 +1,7 @@
 import type { Subscription } from 'fhir/r4.js';
 import { waitFor } from '../../../synthetic/wait-for.ts';
-import type { DemoAuthority } from '../demo-world.ts';
-import type { Stage } from '../stage.ts';
+import type { DemoAuthority } from '../stage/demo-world.ts';
+import type { Stage } from '../stage/stage.ts';
 
 const activationLimitMs = 60_000;
 

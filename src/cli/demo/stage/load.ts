@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FhirClient } from '../../synthetic/fhir-client.ts';
+import type { FhirClient } from '../../../synthetic/fhir-client.ts';
 
 /** The outcome of a load. */
 export interface LoadCounts {

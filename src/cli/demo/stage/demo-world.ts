@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findFreePort } from '../../net/find-free-port.ts';
-import { type FhirClient, openFhirClient } from '../../synthetic/fhir-client.ts';
-import { type ReceiverProcess, startReceiver } from '../../synthetic/receiver-process.ts';
-import { buildServerProcess, type ServerProcess } from '../../synthetic/server-process.ts';
-import { makeSyntheticRegistry, type SyntheticClient } from '../../synthetic/synthetic-registry.ts';
+import { findFreePort } from '../../../net/find-free-port.ts';
+import { type FhirClient, openFhirClient } from '../../../synthetic/fhir-client.ts';
+import { type ReceiverProcess, startReceiver } from '../../../synthetic/receiver-process.ts';
+import { buildServerProcess, type ServerProcess } from '../../../synthetic/server-process.ts';
+import { makeSyntheticRegistry, type SyntheticClient } from '../../../synthetic/synthetic-registry.ts';
 
 /** A local authority of the demo: its case system and its endpoint. */
 export interface DemoAuthority {

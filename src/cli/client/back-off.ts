@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseRetryAfter } from '../notification/outbound-http/parse-retry-after.ts';
+import { parseRetryAfter } from '../../notification/outbound-http/parse-retry-after.ts';
 
 const firstDelayMs = 500;
 const maxDelayMs = 60_000;

@@ -1,6 +1,6 @@
 import type { Bundle, Flag, Organization } from 'fhir/r4.js';
-import { planKinds } from '../../cpis/plan.ts';
-import { contactPurposeSystem } from '../../registry/build-organization.ts';
+import { planKinds } from '../../../cpis/plan.ts';
+import { contactPurposeSystem } from '../../../registry/build-organization.ts';
 
 /** Start and end of the latest plan of a kind, `YYYY-MM-DD`; empty if there is none. */
 interface PlanDates {

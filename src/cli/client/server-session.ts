@@ -1,7 +1,7 @@
-import { type AccessTokenSource, TokenRefused } from '../auth/access-token-source.ts';
-import { defined } from '../fhir/defined.ts';
+import { type AccessTokenSource, TokenRefused } from '../../auth/access-token-source.ts';
+import { defined } from '../../fhir/defined.ts';
+import { CommandError } from '../terminal/command-line.ts';
 import { type BackOffOptions, type Failure, failureOf, isTransient, withBackOff } from './back-off.ts';
-import { CommandError } from './command-line.ts';
 
 /** Exit code of a command that failed because of the server. The user can run the same command again. */
 export const serverUnusable = 3;

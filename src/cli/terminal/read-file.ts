@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { JWK } from 'jose';
-import { parseWebhookSecret } from '../registry/parse-webhook-secret.ts';
+import { parseWebhookSecret } from '../../registry/parse-webhook-secret.ts';
 import { UsageError } from './command-line.ts';
 
 /** Reads the file that an option names. Throws UsageError if it cannot be read. */

@@ -1,6 +1,6 @@
-import { addMonths } from '../../cpis/london-date.ts';
-import { planKinds } from '../../cpis/plan.ts';
-import { type SyntheticPlan, syntheticNhsNumbers } from '../../synthetic/synthetic-plan.ts';
+import { addMonths } from '../../../cpis/london-date.ts';
+import { planKinds } from '../../../cpis/plan.ts';
+import { type SyntheticPlan, syntheticNhsNumbers } from '../../../synthetic/synthetic-plan.ts';
 
 /** The invented children of the demo and their parts in it. */
 export interface DemoChildren {
