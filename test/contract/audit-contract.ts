@@ -1,6 +1,6 @@
 import type { DateValue, KeysetPosition, SearchClause, SearchPlan } from '../../src/fhir/search/ast.ts';
+import type { ContractTest } from './contract-test.ts';
 import { audit, findAllIds, findIds, plan, unit, write } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const audits = (clauses: readonly SearchClause[], changes: Partial<SearchPlan> = {}) =>
   plan(clauses, { type: 'AuditEvent', ...changes });

@@ -1,5 +1,5 @@
+import type { ContractTest } from './contract-test.ts';
 import { findIds, plan, token, unit, write } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const identified = (value: string) =>
   plan([{ kind: 'token', param: 'identifier', negated: false, any: [{ system: 's', code: value }] }]);

@@ -1,6 +1,6 @@
 import type { ClaimedDelivery, Settlement, Store } from '../../src/store/store.ts';
+import type { ContractTest } from './contract-test.ts';
 import { audit, unit } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const delivered = (...acknowledgedBy: readonly string[]): Settlement => ({
   kind: 'delivered',

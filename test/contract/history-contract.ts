@@ -1,7 +1,7 @@
 import type { HistoryPlan, HistoryScope } from '../../src/store/history.ts';
 import type { Store } from '../../src/store/store.ts';
+import type { ContractTest } from './contract-test.ts';
 import { unit, write } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const ofFlags = (...labels: string[]): HistoryScope => ({ type: 'Flag', now: labels, written: labels });
 

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import type { IndexValue, SearchClause, SearchPlan } from '../../src/fhir/search/ast.ts';
 import { searchInMemory } from '../../src/fhir/search/search-in-memory.ts';
 import type { StoredResource } from '../../src/store/store.ts';
+import type { ContractTest } from './contract-test.ts';
 import { readFound, unit, write } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const text = fc.constantFrom(
   'a',

@@ -1,7 +1,7 @@
 import type { DateValue, IndexValue, SearchClause, TokenValue } from '../../src/fhir/search/ast.ts';
 import type { Store } from '../../src/store/store.ts';
+import type { ContractTest } from './contract-test.ts';
 import { findAllIds, findIds, plan, token, unit, write } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const hostile = [
   "'; DROP TABLE resource; --",

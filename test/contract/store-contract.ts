@@ -1,26 +1,14 @@
 /** The tests that every store passes. The test of an adapter calls `storeContract` with a function that opens a store. */
 import type { Test } from 'tap';
-import type { Store } from '../../src/store/store.ts';
 import { auditTests } from './audit-contract.ts';
 import { conditionTests } from './condition-contract.ts';
+import type { ContractTest, OpenedStore } from './contract-test.ts';
 import { deliveryTests } from './delivery-contract.ts';
 import { historyTests } from './history-contract.ts';
 import { modelTests } from './model-contract.ts';
 import { searchTests } from './search-contract.ts';
 import { subscriptionEventsTests } from './subscription-events-contract.ts';
 import { writeTests } from './write-contract.ts';
-
-export interface OpenedStore {
-  /** An empty store. */
-  readonly store: Store;
-  /** Closes the store and opens it again on the same data. Do not use the old store afterwards. */
-  readonly reopen: () => Promise<Store>;
-}
-
-export interface ContractTest {
-  readonly name: string;
-  readonly run: (t: Test, opened: OpenedStore) => Promise<void>;
-}
 
 export interface StoreContractOptions {
   readonly name: string;

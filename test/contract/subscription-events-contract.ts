@@ -1,5 +1,5 @@
+import type { ContractTest } from './contract-test.ts';
 import { audit, unit } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const ids = (count: number, from = 1): string[] => Array.from({ length: count }, (_, index) => `a${from + index}`);
 

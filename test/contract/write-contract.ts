@@ -1,5 +1,5 @@
+import type { ContractTest } from './contract-test.ts';
 import { audit, findIds, plan, readFound, token, unit, write } from './fixtures.ts';
-import type { ContractTest } from './store-contract.ts';
 
 const conflict = { kind: 'refused', reason: 'version-conflict', type: 'Flag', id: 'f1' };
 

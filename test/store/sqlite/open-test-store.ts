@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
 import { openSqliteStore, type SqliteStoreOptions } from '../../../src/store/sqlite/open-sqlite-store.ts';
-import type { OpenedStore } from '../../contract/store-contract.ts';
+import type { OpenedStore } from '../../contract/contract-test.ts';
 
 /** Opens an empty store in a folder of its own; it is closed at the end of the test. An I/O error fails the test. */
 export async function openTestStore(
