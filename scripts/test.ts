@@ -1,10 +1,11 @@
 /**
  * Runs the test files side by side, the longest first, and reports each as it ends. The last line is
- * `N passed, N failed`. Arguments: files or folders (`npm test -- test/cpis`), `--fast`, `--long`, `--jobs=N`.
+ * `N passed, N failed`. Arguments: files or folders (`npm test -- test/cpis`), `--fast`, `--long`, `--jobs=N`. The whole
+ * output of a file is kept in `.tap/output`.
  */
 import { globSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MongodMissing } from './install-mongod.ts';
 import { estimateSecondsLeft, orderFiles, type Times } from './testing/plan-run.ts';
@@ -49,6 +50,7 @@ const { values, positionals } = parseArgs({
 const isLong = values.long === true;
 // Some files wait more than they compute: one more than there are cores keeps the cores busy.
 const jobs = Number(values.jobs ?? Math.min(availableParallelism() + 1, 8));
+if (!(jobs >= 1)) throw new Error('--jobs must be a number of at least 1');
 const timesFile = join(root, '.tap', isLong ? 'test-times-long.json' : 'test-times.json');
 const times = readTimes();
 const paths = values.fast === true ? fastPaths : positionals.length > 0 ? positionals : ['test'];
@@ -74,7 +76,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 const startMs = performance.now();
 await Promise.all(Array.from({ length: jobs }, runNext));
 await database.close();
-mkdirSync(join(root, '.tap'), { recursive: true });
 const measured = Object.fromEntries(done.map(({ file, seconds }) => [file, Math.round(seconds * 10) / 10]));
 writeFileSync(timesFile, JSON.stringify({ ...times, ...measured }, null, 1));
 report();
@@ -85,6 +86,9 @@ async function runNext(): Promise<void> {
     const result = await runFile(file, env, fileLimits);
     running.delete(file);
     done.push(result);
+    const outputFile = join(root, '.tap/output', `${file}.tap`);
+    mkdirSync(dirname(outputFile), { recursive: true });
+    writeFileSync(outputFile, result.output);
     console.log(describe(result));
     if (result.failures !== '') console.log(`\n${result.failures}\n`);
   }
@@ -108,13 +112,13 @@ function report(): void {
   const skipped = sum('skipped');
   console.log(`${files.length} files in ${describeDuration((performance.now() - startMs) / 1_000)}`);
   console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
-  process.exitCode = sum('failed') > 0 || files.length === 0 ? 1 : 0;
+  process.exitCode = sum('failed') > 0 ? 1 : 0;
 }
 
 function listFiles(path: string): readonly string[] {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   const found = globSync(isFolder ? join(path, '**/*.test.ts') : path).map((file) => file.replaceAll('\\', '/'));
-  if (found.length === 0) console.error(`No test file is at ${path}.`);
+  if (found.length === 0) throw new Error(`no test file is at ${path}`);
   return found;
 }
 

@@ -8,6 +8,8 @@ export interface FileResult extends Counts {
   readonly skipReasons: readonly string[];
   /** Everything to print of a file that failed; empty if it passed. */
   readonly failures: string;
+  /** All that the file wrote, as TAP. */
+  readonly output: string;
 }
 
 /**
@@ -44,10 +46,14 @@ export async function runFile(
   });
   clearTimeout(timer);
   process.off('exit', stop);
-  return { file, seconds: (performance.now() - startMs) / 1_000, ...judge(output, errors, ended) };
+  return { file, seconds: (performance.now() - startMs) / 1_000, output, ...judge(output, errors, ended) };
 }
 
-function judge(output: string, errors: string, ended: string | undefined): Omit<FileResult, 'file' | 'seconds'> {
+function judge(
+  output: string,
+  errors: string,
+  ended: string | undefined,
+): Omit<FileResult, 'file' | 'seconds' | 'output'> {
   const counts = readCounts(output);
   const { passed, failed, skipped } = counts ?? { passed: 0, failed: 0, skipped: 0 };
   const problem = ended ?? (counts === undefined ? 'it ended before its tests did' : undefined);

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { findFreePort } from '../../src/net/find-free-port.ts';
 import { isServerReady } from '../../src/synthetic/cpis-process.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 t.test(
   'a second server on a data folder ends with a message, and SIGHUP reloads the registry without ending the server',
@@ -17,7 +17,7 @@ t.test(
     t.match(refused, { message: /The data folder .* is in use by another process\.\n$/ });
     t.notMatch(refused, { message: /\bat .*\.ts:/ }, 'without a stack');
     process.kill(first.pid, 'SIGHUP');
-    while (!first.output().includes('registry reloaded')) await sleep(20);
+    await waitUntil('the registry is reloaded', () => first.output().includes('registry reloaded'));
     t.ok(await isServerReady(home.origin));
     t.equal(await first.stop(), 0);
   },

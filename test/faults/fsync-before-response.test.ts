@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Bundle } from 'fhir/r4.js';
 import t from 'tap';
 import { type FhirResponse, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { buildBatch, buildFlag, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 import { whyNoTracing } from '../support/may-trace.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 /** One system call; `begun` and `ended` are positions in the trace. */
 interface SystemCall {
@@ -118,14 +118,21 @@ t.test('I1: nothing leaves before the WAL is on disk', { skip: whyNoTracing() ??
         }),
     ],
   ];
-  await pause(100);
-  const from = readFileSync(traceFile, 'utf8').length;
+  // Everything in the trace after this request belongs to the steps.
+  const marker = `Flag/${randomUUID()}`;
+  await reader.request('GET', marker);
+  const readSteps = (): readonly SystemCall[] => {
+    const calls = parseTrace(readFileSync(traceFile, 'utf8'));
+    const marked = calls.find((call) => isRequest(call) && call.rest.includes(marker));
+    const answered = calls.find((call) => isAnswer(call) && call.begun > (marked?.ended ?? Number.POSITIVE_INFINITY));
+    return calls.filter(({ begun }) => begun > (answered?.ended ?? Number.POSITIVE_INFINITY));
+  };
   for (const [name, status, ask] of steps) {
     const answered = await ask();
     t.equal(answered.status, status, `${name} is answered ${status}`);
   }
-  await pause(100);
-  const calls = parseTrace(readFileSync(traceFile, 'utf8').slice(from));
+  await waitUntil('every answer is in the trace', () => readSteps().filter(isAnswer).length >= steps.length);
+  const calls = readSteps();
   const requests = calls.filter(isRequest);
   const answers = calls.filter(isAnswer);
   t.equal(requests.length, steps.length, 'every request is in the trace');

@@ -1,6 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
-const everyMs = 10;
+import { waitFor } from '../../src/synthetic/wait-for.ts';
 
 /**
  * Asks until the answer is true. The limit only ends a test that has failed: it is long, so that a busy machine does not
@@ -11,9 +9,5 @@ export async function waitUntil(
   isSo: () => boolean | Promise<boolean>,
   limitMs = 120_000,
 ): Promise<void> {
-  const startMs = performance.now();
-  while (!(await isSo())) {
-    if (performance.now() - startMs > limitMs) throw new Error(`waited ${limitMs / 1_000} s for: ${what}`);
-    await sleep(everyMs);
-  }
+  if (!(await waitFor(isSo, limitMs))) throw new Error(`waited ${limitMs / 1_000} s for: ${what}`);
 }

@@ -4,13 +4,13 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { findFreePort } from '../../../src/net/find-free-port.ts';
 import { openSender, type SenderOptions } from '../../../src/notification/outbound-http/sender.ts';
 import { openReceiver } from '../../support/receiver.ts';
 import { makeTempFolder } from '../../support/temp-folder.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 function sender(test: Test, more: Partial<SenderOptions> = {}) {
   const opened = openSender({
@@ -303,7 +303,7 @@ t.test('case 20: a client certificate that the authority has revoked', { skip: o
     ];
     const other = spawn('openssl', args, { cwd: folder, stdio: 'ignore' });
     t.teardown(() => other.kill());
-    while (!(await accepts(otherPort))) await sleep(20);
+    await waitUntil('openssl accepts connections', () => accepts(otherPort));
     const refused = await as('revoked', otherPort)('/');
     t.same(refused, { kind: 'failed', reason: 'tls', endpointAlive: false }, version);
     other.kill();

@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { backport } from '../../../src/fhir/subscription/backport.ts';
 import { leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver } from '../../support/receiver.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { type DeliveryWorld, openDeliveryWorld, world } from '../delivery-world.ts';
 
 const startMs = Date.parse('2026-11-20T09:00:00Z');
@@ -320,7 +320,7 @@ t.test('a Subscription that is being activated delays no other one, and misses n
   );
   await update(shaking, { status: 'requested' });
   void subscriptions.changed(leeds);
-  while ((await statusOf(shaking)).status !== 'active') await delay(5);
+  await waitUntil('the Subscription is active', async () => (await statusOf(shaking)).status === 'active');
   t.pass('it asks again, and is not kept waiting by its first handshake');
   await drained(leeds);
   const numbers = silent.received.filter(({ path }) => path === '/shaking').flatMap(({ body }) => numbersIn(body));
@@ -339,7 +339,7 @@ t.test('an answer to the handshake of an older version changes nothing', async (
   await update(id, topical(`${after.origin}/t`));
   const late = subscriptions.changed(leeds);
   await after.waitFor(1);
-  while ((await statusOf(id)).status !== 'active') await delay(5);
+  await waitUntil('the Subscription is active', async () => (await statusOf(id)).status === 'active');
   await owe(leeds, 3);
   await late;
   t.match(await statusOf(id), { status: 'active', version: 3 });
