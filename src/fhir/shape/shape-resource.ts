@@ -22,7 +22,7 @@ const alwaysKept = new Set(['resourceType', 'id', 'meta', 'implicitRules', 'modi
 /** Optional elements that are kept because an invariant requires one of them (org-1). */
 const heldByInvariant = new Set(['Organization.name', 'Organization.identifier']);
 
-/** Builds the function. It returns a resource of a type without a definition unchanged. */
+/** Builds a ShapeResource. It returns a resource of a type without a definition unchanged. */
 export function buildShapeResource(definitions: Pick<Definitions, 'types'>): ShapeResource {
   const outlines = new Map<string, ReadonlyMap<string, Outline>>();
   const outlineOf = (type: string): ReadonlyMap<string, Outline> | undefined => {
