@@ -135,7 +135,7 @@ export const deliveryTests: readonly ContractTest[] = [
     run: async (t, { store }) => {
       await owe(store, 3, ['E1', 'E2']);
       const [one, two, three] = await store.deliveries.claim('E1', 3, 1_000, 2_000);
-      if (one === undefined || two === undefined || three === undefined) throw new Error('three are owed');
+      if (one === undefined || two === undefined || three === undefined) throw new Error('three deliveries are due');
       await store.deliveries.settle(one, failed(90_000));
       await store.deliveries.settle(two, failed(80_000));
       const [other] = await store.deliveries.claim('E2', 1, 1_000, 2_000);

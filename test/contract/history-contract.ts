@@ -12,16 +12,16 @@ function plan(changes: Partial<HistoryPlan> = {}): HistoryPlan {
 /** Returns `id/version` of each entry, over all pages of the plan. */
 async function historyOf(
   store: Store,
-  asked: HistoryPlan,
+  first: HistoryPlan,
   betweenPages?: (page: number) => Promise<void>,
 ): Promise<string[]> {
-  const told: string[] = [];
-  let page = await store.history(asked);
+  const names: string[] = [];
+  let page = await store.history(first);
   for (let number = 1; ; number += 1) {
-    told.push(...page.entries.map(({ id, version }) => `${id}/${version}`));
-    if (page.next === undefined) return told;
+    names.push(...page.entries.map(({ id, version }) => `${id}/${version}`));
+    if (page.next === undefined) return names;
     await betweenPages?.(number);
-    page = await store.history({ ...asked, after: page.next });
+    page = await store.history({ ...first, after: page.next });
   }
 }
 

@@ -1,6 +1,5 @@
 /** Compiles a search plan over AuditEvents. The only order is by time, with `seq` as tie-breaker. */
 import type { Document } from 'mongodb';
-import { fault } from '../../../fhir/fault.ts';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
 import { auditTokenSystems } from '../../audit-write.ts';
 import { auditReferenceKey } from '../encoding/encode-unit.ts';
@@ -22,7 +21,7 @@ const referenceFields: Readonly<Record<string, 'patients' | 'agents' | 'entities
 
 export function compileAuditSearch(plan: SearchPlan): CompiledAuditSearch {
   if (plan.sort.some(({ param }) => param !== 'date' && param !== '_lastUpdated')) {
-    throw fault('not-supported', 'AuditEvents are sorted by date only.', { expression: ['_sort'] });
+    throw new TypeError('AuditEvents sort by `date` or `_lastUpdated` only.');
   }
   const descending = plan.sort[0]?.descending ?? true;
   const conditions = plan.clauses.map(compileClause);

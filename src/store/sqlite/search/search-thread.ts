@@ -109,13 +109,13 @@ export function openSearchThread(file: string, onLost: (error: Error) => void): 
       opened.resolve(thread);
       return;
     }
-    const asked = running;
-    if (asked === undefined) return;
+    const answered = running;
+    if (answered === undefined) return;
     runNext();
-    if (reply.kind === 'found') asked.resolve(reply.result);
-    else if (reply.failure === 'rejected') asked.reject(rejected(reply.message));
+    if (reply.kind === 'found') answered.resolve(reply.result);
+    else if (reply.failure === 'rejected') answered.reject(rejected(reply.message));
     else {
-      asked.reject(storeUnavailable(`sqlite-${reply.failure}`));
+      answered.reject(storeUnavailable(`sqlite-${reply.failure}`));
       if (reply.failure === 'lost') lose(new Error(`The store was lost: reading failed: ${reply.message}`));
     }
   });

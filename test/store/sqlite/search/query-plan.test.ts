@@ -155,7 +155,7 @@ t.test('the look-up of a child reads only the flags of that child, in order', as
   const patient = resourceClauses[5];
   const status = resourceClauses[4];
   const date = resourceClauses.find(({ kind }) => kind === 'date');
-  if (patient === undefined || status === undefined || date === undefined) throw new Error('the clauses are there');
+  if (patient === undefined || status === undefined || date === undefined) throw new Error('the clauses are missing');
   const steps = explain(compileSearch(plan([status, date, patient])).page.sql);
   t.match(steps[0], /^SEARCH x USING COVERING INDEX index_value_by_value \(type=\? AND param=\? AND kind=\? AND v1=\?/);
   t.match(steps[1], /^SEARCH r USING PRIMARY KEY \(type=\? AND id=\?\)/);
