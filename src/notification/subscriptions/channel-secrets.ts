@@ -1,15 +1,12 @@
 /** `channel.header` at rest: values are sealed with AES-256-GCM, bound to their Subscription and header name. */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
 import { redactedValue } from './channel-header.ts';
-
-type Json = Readonly<Record<string, unknown>>;
 
 const prefix = 'sealed:v1:';
 const ivBytes = 12;
 const tagBytes = 16;
-
-const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
 
 /** The value with everything that follows the colon, so that what is revealed is what was sent. */
 function partsOf(header: string): readonly [name: string, value: string] {
@@ -39,8 +36,8 @@ function unseal(value: string, context: string, key: Uint8Array): string | undef
 }
 
 function mapHeaders(resource: unknown, change: (header: string, context: string, position: number) => string): unknown {
-  const subscription = recordOf(resource);
-  const channel = recordOf(subscription['channel']);
+  const subscription = membersOf(resource);
+  const channel = membersOf(subscription['channel']);
   if (!Array.isArray(channel['header'])) return resource;
   const header = channel['header'].map((text: unknown, position: number) => {
     const whole = typeof text === 'string' ? text : '';
@@ -55,8 +52,8 @@ function mapHeaders(resource: unknown, change: (header: string, context: string,
  * `key` has 32 bytes. The result is for the store only.
  */
 export function protectSubscription(resource: unknown, stored: string | undefined, key: Uint8Array): unknown {
-  const before = stored === undefined ? {} : recordOf(recordOf(JSON.parse(stored))['channel']);
-  const sameEndpoint = before['endpoint'] === recordOf(recordOf(resource)['channel'])['endpoint'];
+  const before = stored === undefined ? {} : membersOf(membersOf(JSON.parse(stored))['channel']);
+  const sameEndpoint = before['endpoint'] === membersOf(membersOf(resource)['channel'])['endpoint'];
   const kept: readonly string[] = sameEndpoint && Array.isArray(before['header']) ? before['header'] : [];
   return mapHeaders(resource, (header, context, position) => {
     const [name, value] = partsOf(header);

@@ -2,6 +2,7 @@
  * The R4 Subscription as this server serves it, for AuditEvents: rest-hook with criteria that are a search, or, with those
  * that are a topic, rest-hook and websocket. https://hl7.org/fhir/R4/subscription.html
  */
+import { membersOf, textOf } from '../../fhir/any-json.ts';
 import { fault, type Issue, type IssueCode } from '../../fhir/fault.ts';
 import type { SearchClause } from '../../fhir/search/ast.ts';
 import { isTopicCriteria } from '../../fhir/subscription/backport.ts';
@@ -41,8 +42,6 @@ export interface ReadSubscription extends CheckedSubscription {
 }
 
 type Json = Readonly<Record<string, unknown>>;
-const recordOf = (value: unknown): Json => (typeof value === 'object' && value !== null ? { ...value } : {});
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 const payloadForm = /^application\/fhir\+json(?:[ \t]*;[ \t]*(?:charset=utf-8|fhirVersion=4\.0(?:\.1)?))*$/i;
 
 function issue(path: string, diagnostics: string, code: IssueCode = 'business-rule'): readonly Issue[] {
@@ -54,8 +53,8 @@ function issue(path: string, diagnostics: string, code: IssueCode = 'business-ru
  * looked at, nor whether it has ended.
  */
 export function readSubscription(resource: unknown, rules: SubscriptionRules): ReadSubscription {
-  const { criteria, channel: rawChannel } = recordOf(resource);
-  const channel = recordOf(rawChannel);
+  const { criteria, channel: rawChannel } = membersOf(resource);
+  const channel = membersOf(rawChannel);
   const issues: Issue[] = [];
 
   const asked = isTopicCriteria(criteria) ? readTopic(resource, rules.parseSearch) : undefined;
@@ -115,7 +114,7 @@ export function readSubscription(resource: unknown, rules: SubscriptionRules): R
  */
 export function checkSubscription(resource: unknown, rules: SubscriptionRules): CheckedSubscription {
   const { issues, clauses } = readSubscription(resource, rules);
-  const { status, end } = recordOf(resource);
+  const { status, end } = membersOf(resource);
   const refusals = [...issues];
   if (status !== 'requested' && status !== 'off') {
     refusals.push(
@@ -137,7 +136,7 @@ export function endOf(end: unknown): number | undefined {
 /** The JSON text of a Subscription as it may be shown: the values of `channel.header` replaced. */
 export function redactSubscription(body: string): string {
   const resource: Json = JSON.parse(body);
-  const channel = recordOf(resource['channel']);
+  const channel = membersOf(resource['channel']);
   if (!Array.isArray(channel['header'])) return body;
   const header = channel['header'].map((value: unknown) => redactHeader(textOf(value) ?? ''));
   return JSON.stringify({ ...resource, channel: { ...channel, header } });
