@@ -42,9 +42,10 @@ export class MongodMissing extends Error {
   constructor(problem: string) {
     super(`The tests of the MongoDB store need a MongoDB server, and none could be found or installed: ${problem}.
 Do one of these:
-- mend what is missing, and run the command again;
+- install what is missing, and run the command again;
 - set CPIS_MONGOD to the path of a mongod, version 6.0 or later;
-- set CPIS_TEST_MONGODB_URL to a replica set on which databases named cpis-test-... may be made and dropped;
+- set CPIS_TEST_MONGODB_URL to a replica set on which databases named cpis-test-... may be made and dropped (the tests
+  that stop the database or make it fail still need a mongod);
 - run the tests that need no database: npm run test:fast`);
     this.name = 'MongodMissing';
   }
@@ -100,7 +101,7 @@ function problemOf(program: string): string | undefined {
   if (error !== undefined) return `cannot be started: ${error.message}`;
   if (status === 0) return undefined;
   const library = /libcurl\.so\.4/.test(stderr) ? ' (Debian, Ubuntu: apt-get install libcurl4)' : '';
-  return `cannot be started: ${lastLines(stderr)}${library}`;
+  return `cannot be started (status ${status}): ${lastLines(stderr)}${library}`;
 }
 
 function lastLines(text: string): string {

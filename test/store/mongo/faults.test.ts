@@ -22,10 +22,10 @@ async function categoryOf(work: Promise<unknown>): Promise<string> {
 const server = await openOwnMongoServer(t);
 
 /** Opens an empty store on a database that is reached through a proxy. */
-async function openProxied(test: Test) {
+async function openProxied(test: Test, options = '') {
   const direct = server.newDatabaseUrl();
   const proxy = await openTcpProxy(test, Number(new URL(direct).port));
-  const { store } = await openTestStore(test, server, { url: throughProxy(direct, proxy) });
+  const { store } = await openTestStore(test, server, { url: throughProxy(direct, proxy) + options });
   return { store, proxy };
 }
 
@@ -204,8 +204,8 @@ await t.test('a driver that waits for ever to hear from its server is connected 
   await client.close();
 });
 
-await t.test('writes ask for the majority and the journal', async (test) => {
-  const { store, proxy } = await openProxied(test);
+await t.test('writes ask for the majority and the journal, whatever the URL says', async (test) => {
+  const { store, proxy } = await openProxied(test, '&w=1');
   const asked: Buffer[] = [];
   proxy.set('pass', (request) => {
     asked.push(request);
