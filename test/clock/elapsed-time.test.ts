@@ -35,7 +35,7 @@ function machine() {
   };
 }
 
-t.test('an age is the time that has passed, not the leap of a clock that was set forward', async (t) => {
+t.test('an age does not include the jump of a clock that was set forward', async (t) => {
   const { now, ageMs, pass, set } = machine();
   const recordedMs = now();
   pass(hourMs);
@@ -54,7 +54,7 @@ t.test('an age is the time that has passed, not the leap of a clock that was set
   t.equal(ageMs(now() + hourMs), 0, 'what is yet to come');
 });
 
-t.test('a clock that was set back, and goes slowly, makes nothing younger', async (t) => {
+t.test('a clock that was set back, and runs slowly, makes no age smaller', async (t) => {
   const { now, ageMs, pass, set } = machine();
   const recordedMs = now();
   set(-24 * hourMs);
@@ -63,7 +63,7 @@ t.test('a clock that was set back, and goes slowly, makes nothing younger', asyn
   t.ok(Math.abs(ageMs(recordedMs) - 20 * hourMs) <= 10_000);
 });
 
-t.test('the time that a machine was suspended for has passed', async (t) => {
+t.test('an age includes the time that a machine was suspended', async (t) => {
   const { now, ageMs, pass, sleep } = machine();
   const recordedMs = now();
   pass(hourMs);
@@ -72,7 +72,7 @@ t.test('the time that a machine was suspended for has passed', async (t) => {
   t.equal(ageMs(recordedMs), 26 * hourMs);
 });
 
-t.test('whatever the clock did, an age is what has passed, within the tolerance', async (t) => {
+t.test('for any course of the clock an age is the real time, within the tolerance', async (t) => {
   const steps = fc.array(
     fc.tuple(fc.integer({ min: 1, max: 90 }), fc.constantFrom(0, 0, 30_000, -30_000, hourMs, -hourMs, 24 * hourMs)),
     { minLength: 1, maxLength: 12 },
@@ -93,7 +93,7 @@ t.test('whatever the clock did, an age is what has passed, within the tolerance'
   t.doesNotThrow(() => fc.assert(property));
 });
 
-t.test('it keeps little, however long the clock goes wrong', async (t) => {
+t.test('the record stays small, however long the clock is wrong', async (t) => {
   const passed = openElapsedTime();
   for (let elapsedMs = 0; elapsedMs <= 240 * hourMs; elapsedMs += minuteMs)
     passed.note(startMs + elapsedMs * 0.9, elapsedMs);

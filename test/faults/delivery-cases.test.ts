@@ -1,7 +1,7 @@
 /**
- * Faults of delivery, one test for each, by the numbers under which they are known: hours in virtual time, crashes with
- * real processes. What concerns signatures (30) is in test/notification, TLS (20) in sender.test.ts, and handshakes (31)
- * in the tests of topic-based Subscriptions.
+ * Faults of delivery, one test for each case of docs/faults.md: hours in virtual time, crashes with real processes.
+ * Signatures (30) are in test/notification/outbound-http, TLS (20) in sender.test.ts there, handshakes (31) in the
+ * tests of topic-based Subscriptions.
  */
 import { gzipSync } from 'node:zlib';
 import { Registry } from 'prom-client';
@@ -27,11 +27,11 @@ async function receiver(test: Test): Promise<Receiver> {
 const eventOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 const eventsAt = (endpoint: Receiver): string[] => endpoint.received.map(({ path }) => eventOf(path));
 
-/** The alarms that are told, as `level kind`. */
+/** Collects the alarms raised, as `level kind`. */
 function watched(test: Test, { store, dispatcher }: DeliveryWorld, clock: ManualClock): string[] {
-  const told: string[] = [];
+  const raised: string[] = [];
   const note = (facts: { event?: string; hours?: number; kind?: string }): void => {
-    told.push(facts.event === 'delivery-alarm' ? `${facts.hours} ${facts.kind}` : `${facts.event}`);
+    raised.push(facts.event === 'delivery-alarm' ? `${facts.hours} ${facts.kind}` : `${facts.event}`);
   };
   const watch = startDeliveryMonitor({
     deliveries: store.deliveries,
@@ -43,7 +43,7 @@ function watched(test: Test, { store, dispatcher }: DeliveryWorld, clock: Manual
     webhookUrl: undefined,
   });
   test.teardown(() => watch.stop());
-  return told;
+  return raised;
 }
 
 t.test(
@@ -52,7 +52,7 @@ t.test(
     const clock = manualClock(startMs);
     const endpoint = await receiver(t);
     const opened = await world(t, { clock, limits: { perAuthority: 1 } });
-    const told = watched(t, opened, clock);
+    const raised = watched(t, opened, clock);
     await opened.subscribe(leeds, endpoint.origin);
     endpoint.behave({ kind: 'answer', status: 503 });
     const ids = await opened.owe(leeds, 5);
@@ -60,7 +60,7 @@ t.test(
       await opened.pass(clock, 5 * hourMs);
       ids.push(...(await opened.owe(leeds, 3)));
     }
-    t.same(told, ['1 overdue', '4 overdue', '12 overdue', '20 overdue', '24 overdue', 'delivery-breach']);
+    t.same(raised, ['1 overdue', '4 overdue', '12 overdue', '20 overdue', '24 overdue', 'delivery-breach']);
     t.match(await opened.store.deliveries.breaches(9), [
       { authority: leeds, kind: 'overdue', oldestRecordedMs: startMs },
     ]);
@@ -76,7 +76,7 @@ t.test(
       'oldest first behind the probe',
     );
     await opened.pass(clock, 2 * minuteMs);
-    t.equal(told.at(-1), '0 overdue', 'the alarm ends');
+    t.equal(raised.at(-1), '0 overdue', 'the alarm ends');
   },
 );
 
@@ -84,7 +84,7 @@ t.test('case 16: 23 h 44 down: delivered before 24 h', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const opened = await world(t, { clock });
-  const told = watched(t, opened, clock);
+  const raised = watched(t, opened, clock);
   await opened.subscribe(leeds, endpoint.origin);
   endpoint.behave({ kind: 'reset' });
   await opened.owe(leeds, 20);
@@ -93,7 +93,7 @@ t.test('case 16: 23 h 44 down: delivered before 24 h', async (t) => {
   await opened.pass(clock, 15 * minuteMs + 1_000);
   t.match(await opened.backlogOf(leeds), { undelivered: 0, delivered: 20 });
   t.same(await opened.store.deliveries.breaches(9), []);
-  t.notOk(told.includes('24 overdue'));
+  t.notOk(raised.includes('24 overdue'));
 });
 
 t.test('case 17: Retry-After is honoured within 15 min; 410, 404, 401 and 3xx drop nothing', async (t) => {
@@ -175,7 +175,7 @@ t.test(
     for (const authority of ['E07000001', 'E07000002', 'E07000006']) {
       t.match(await backlogOf(authority), { undelivered: 3, delivered: 0 }, 'cut at the deadline: not taken');
     }
-    // A 2xx whose body is cut at the cap has been given.
+    // A 2xx whose body is cut at the cap is an acknowledgement.
     for (const authority of ['E07000003', 'E07000004', 'E07000005']) await drained(authority);
     for (const [authority, { bytesSent }] of endpoints) {
       t.ok(bytesSent < 64 * 1024 * 1024, `${authority}: ${bytesSent} bytes, socket buffers of three requests included`);
@@ -229,7 +229,7 @@ t.test('case 24: a failure that comes after its lease changes nothing; a success
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const held: (() => void)[] = [];
-  // The worker stands still between the answer and its word to the store, for longer than its lease.
+  // The worker pauses between the response and its report to the store, for longer than its lease.
   let stands = true;
   const faulty = (queue: DeliveryQueue): DeliveryQueue => ({
     ...queue,
@@ -277,13 +277,13 @@ for (const [name, status] of [
   ['fails at', 500],
 ] as const) {
   t.test(
-    `case 26: an event that the endpoint ${name} is parked and told of, while later ones flow; then replayed`,
+    `case 26: an event that the endpoint ${name} is parked and alarmed, while later ones are delivered; then replayed`,
     async (t) => {
       const clock = manualClock(startMs);
       const endpoint = await receiver(t);
       const parked: string[] = [];
       const opened = await world(t, { clock, onParked: (_, auditId, reason) => parked.push(`${auditId} ${reason}`) });
-      const told = watched(t, opened, clock);
+      const raised = watched(t, opened, clock);
       await opened.subscribe(leeds, endpoint.origin);
       const [poison = ''] = await opened.owe(leeds, 1);
       endpoint.behave(({ path }) => ({ kind: 'answer', status: eventOf(path) === poison ? status : 200 }));
@@ -298,7 +298,7 @@ for (const [name, status] of [
       await opened.pass(clock, hourMs);
       const later = eventsAt(endpoint).filter((event) => event === poison).length;
       t.ok(later - tries >= 3 && later - tries <= 6, `still tried: ${later - tries} times in an hour`);
-      t.same(told, ['1 parked']);
+      t.same(raised, ['1 parked']);
       endpoint.behave({ kind: 'answer', status: 200 });
       t.equal(await opened.dispatcher.replay(leeds), 1);
       await opened.pass(clock, 1_000);
@@ -311,7 +311,7 @@ t.test('case 27: nothing goes to an endpoint that is not the owner’s any more;
   const clock = manualClock(startMs);
   const [before, after] = [await receiver(t), await receiver(t)];
   const opened = await world(t, { clock });
-  const told = watched(t, opened, clock);
+  const raised = watched(t, opened, clock);
   const { subscribe, owe, pass, update, subscriptions, backlogOf, origins } = opened;
   const id = await subscribe(leeds, before.origin);
   await update(id, { status: 'off' });
@@ -320,7 +320,7 @@ t.test('case 27: nothing goes to an endpoint that is not the owner’s any more;
   await pass(clock, 2 * hourMs);
   t.same(before.received, [], 'off');
   t.match(await backlogOf(leeds), { undelivered: 2 });
-  t.same(told, ['1 overdue'], 'and alarmed');
+  t.same(raised, ['1 overdue'], 'and alarmed');
   const next = await subscribe(leeds, after.origin);
   await pass(clock, 1_000);
   t.equal(after.received.length, 2, 'the one that takes its place gets what was owed');

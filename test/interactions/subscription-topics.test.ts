@@ -227,7 +227,7 @@ t.test('nobody else gets at them, and hidden answers as absent', async (t) => {
 
 t.test('what is not supported is refused with its reason', async (t) => {
   const cases: [string, object, RegExp][] = [
-    ['an unknown topic', wanted({ topic: `${root}/everything` }), /not served.*access-to-record/],
+    ['an unknown topic', wanted({ topic: `${root}/everything` }), /not supported.*access-to-record/],
     ['a filter on another type', wanted({ filters: ['Encounter?patient=9990000018'] }), /Subscription\.criteria/],
     ['a filter by another parameter', wanted({ filters: ['AuditEvent?_id=1'] }), /Subscription\.criteria/],
     ['a filter that cannot be read', wanted({ filters: ['AuditEvent?date=never'] }), /Subscription\.criteria/],

@@ -65,40 +65,45 @@ export interface DeliveryWorldOptions {
   readonly resolve?: ResolveHost;
   readonly methodOf?: (labels: readonly string[]) => 'PUT' | 'POST';
   readonly allowLoopback?: boolean;
-  /** Registered from the start. */
+  /** Origins registered from the start. */
   readonly origins?: readonly string[];
   readonly auditOf?: (change: SubscriptionChange) => AuditWrite;
-  /** The server's own writes of Subscriptions that the store refuses: as many as it says. */
+  /** Whether the store refuses the server's next own write of a Subscription. */
   readonly refusedCommits?: () => boolean;
   readonly onContested?: (stored: StoredResource) => void;
   readonly onParked?: (authority: string, auditId: string, reason: string) => void;
-  /** Puts faults in front of the real queue. */
+  /** Wraps the real queue with faults. */
   readonly faulty?: (queue: DeliveryQueue) => DeliveryQueue;
 }
 
-/** Store, Subscriptions, sender and dispatcher as the server has them, on a folder of its own. */
+/** Store, Subscriptions, sender and dispatcher as in the server, with a folder of its own. */
 export interface DeliveryWorld {
   readonly folder: string;
   readonly store: Store;
   readonly subscriptions: Subscriptions;
   readonly topics: TopicDelivery;
   readonly dispatcher: Dispatcher;
-  /** A second dispatcher on the same store. */
+  /** Starts a second dispatcher on the same store. */
   startAnother(): Dispatcher;
   readonly errors: unknown[];
-  /** The endpoint origins that are registered for every client; `subscribe` adds to them. */
+  /** The endpoint origins registered for every client; `subscribe` adds to them. */
   readonly origins: Set<string>;
-  /** Stores a Subscription as a client's create does, and tells the server. Resolves once it has been judged. */
+  /**
+   * Stores a Subscription as a client's create does, and notifies the server. Resolves when its status has been
+   * decided.
+   */
   subscribe(authority: string, endpoint: string, more?: Record<string, unknown>): Promise<string>;
-  /** Stores the next version of a Subscription as a client's update does (null: a delete), without telling the server. */
+  /**
+   * Stores the next version of a Subscription as a client's update does (null: a delete), without notifying the server.
+   */
   update(id: string, patch: Record<string, unknown> | null): Promise<void>;
-  /** Commits AuditEvents that are owed to the authority and wakes the dispatcher; gives their ids. */
+  /** Commits AuditEvents owed to the authority and wakes the dispatcher. Returns their ids. */
   owe(authority: string, count: number, action?: string): Promise<string[]>;
   statusOf(id: string): Promise<{ status: string; error?: string; version: number }>;
   backlogOf(authority: string): Promise<DeliveryBacklog | undefined>;
   /** Resolves when the authority is owed nothing. */
   drained(authority: string): Promise<void>;
-  /** Lets a manual clock go on, with all that is due on the way sent and settled. */
+  /** Advances a manual clock, and waits until everything due on the way has been sent and settled. */
   pass(clock: ManualClock, byMs: number): Promise<void>;
   stop(): Promise<void>;
   remove(): void;
@@ -315,7 +320,7 @@ async function write(
   if (result.kind !== 'committed') throw new Error(result.reason);
 }
 
-/** Opens a world that ends with the test. */
+/** Opens a world that is closed at the end of the test. */
 export async function world(
   test: { teardown(end: () => Promise<void>): unknown },
   options?: DeliveryWorldOptions,

@@ -1,10 +1,12 @@
 import type { Clock } from '../../src/clock/clock.ts';
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that advances only when a test says so. */
 export interface ManualClock extends Clock {
-  /** Moves on to each timer up to `byMs` from now, in turn; after each, waits for `settled`, in which real I/O happens. */
+  /**
+   * Advances by `byMs` and runs each timer on the way. After each, waits for `settled`, in which real I/O takes place.
+   */
   advance(byMs: number, settled: () => Promise<void>): Promise<void>;
-  /** Changes the wall clock alone, as an operator would. */
+  /** Changes the wall clock only, as an operator would. */
   step(byMs: number): void;
 }
 

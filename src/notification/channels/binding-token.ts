@@ -1,14 +1,14 @@
-/** Tokens that bind a WebSocket to Subscriptions: signed, short-lived, used once. */
+/** Signs and reads the tokens that bind a WebSocket to Subscriptions: short-lived, used once. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** What a token stands for. */
+/** The content of a token. */
 export interface Binding {
-  /** Id of the authority. */
+  /** The id of the authority. */
   readonly owner: string;
   readonly clientId: string;
   readonly subscriptionIds: readonly string[];
   readonly expiresAtMs: number;
-  /** Unguessable: the key under which the token is used up. */
+  /** Unguessable. The token is recorded as used under this key. */
   readonly nonce: string;
 }
 
@@ -16,13 +16,16 @@ function macOf(payload: string, key: Uint8Array): Buffer {
   return createHmac('sha256', key).update(`cpis-ws-binding-v1.${payload}`).digest();
 }
 
-/** `key` has 32 bytes. */
+/** Returns the signed token. `key` has 32 bytes. */
 export function renderBindingToken(binding: Binding, key: Uint8Array): string {
   const payload = Buffer.from(JSON.stringify(binding)).toString('base64url');
   return `${payload}.${macOf(payload, key).toString('base64url')}`;
 }
 
-/** Undefined: not made with this key, or expired. It is for the caller to see that it is used once. */
+/**
+ * Returns the content of a token; undefined if it was not signed with this key or has expired. The caller must check
+ * that it is used once.
+ */
 export function parseBindingToken(token: string, key: Uint8Array, nowMs: number): Binding | undefined {
   const [payload = '', mac = '', ...rest] = token.split('.');
   const expected = macOf(payload, key);

@@ -5,15 +5,15 @@ import { buildMessage } from './message.ts';
 import type { TopicChannels } from './topic-channel.ts';
 
 /**
- * Tells one Subscription of one event, in the way of its channel. Undefined: this side has nothing to do, the subscriber
- * has not acknowledged the event yet. Never rejects.
+ * Notifies one Subscription of one event through its channel. Resolves with undefined if the subscriber connects to
+ * this server and has not acknowledged the event yet. Never rejects.
  */
 export type Deliver = (to: UsableSubscription, delivery: ClaimedDelivery) => Promise<SendResult | undefined>;
 
 export interface DeliverOptions {
   readonly send: Send;
   readonly topics: Pick<TopicChannels, 'deliver'>;
-  /** Whether the subscriber of a websocket channel has acknowledged the event. Rejects as the store does. */
+  /** Whether the subscriber of a websocket channel has acknowledged the event. Rejects if the store fails. */
   readonly acknowledgedBy: (to: UsableSubscription, auditId: string) => Promise<boolean>;
   readonly onError: (error: unknown) => void;
 }

@@ -4,15 +4,15 @@ import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-
 export interface HeartbeatsOptions {
   readonly subscriptions: Pick<Subscriptions, 'usable' | 'onChange' | 'authorities'>;
   readonly clock: Clock;
-  /** When something was last sent to the Subscription, on `clock.elapsed()`. */
+  /** Returns when a notification was last sent to the Subscription, on `clock.elapsed()`. */
   readonly lastSentMs: (subscriptionId: string) => number | undefined;
   /** Never rejects. */
   readonly send: (to: UsableSubscription) => Promise<unknown>;
 }
 
 /**
- * Sends a heartbeat to each Subscription that asked for one and was sent nothing else for its period. Returns what stops
- * them.
+ * Sends a heartbeat to each Subscription that asked for one and was sent nothing else for its period. Returns a
+ * function that stops them.
  */
 export function startHeartbeats({ subscriptions, clock, lastSentMs, send }: HeartbeatsOptions): () => void {
   const timers = new Map<string, Map<string, () => void>>();
@@ -39,7 +39,7 @@ export function startHeartbeats({ subscriptions, clock, lastSentMs, send }: Hear
       const nowMs = clock.elapsed();
       const to = find(authority, id);
       if (nowMs - lastMs < periodMs) arm(authority, id, lastMs);
-      // Nothing but a handshake goes to an endpoint that has not accepted one.
+      // An endpoint that has not accepted a handshake is sent nothing else.
       else if (to === undefined || to.awaitsHandshake) arm(authority, id, nowMs);
       else {
         void send(to).then(() => {

@@ -3,9 +3,9 @@ import type { Notification } from '../outbound-http/sender.ts';
 import type { Channel } from '../subscriptions/subscription.ts';
 
 /**
- * The request that tells a subscriber of one AuditEvent. With a payload type the AuditEvent is sent, as an update
- * (`PUT {endpoint}/AuditEvent/{id}`, the same for every attempt) or by POST to the endpoint; without one, an empty POST.
- * https://hl7.org/fhir/R4/subscription.html#2.46.7.1
+ * Builds the request that notifies a subscriber of one AuditEvent. With a payload type the AuditEvent is sent as an
+ * update (`PUT {endpoint}/AuditEvent/{id}`, the same for every attempt) or by POST to the endpoint; without one, the
+ * POST is empty. https://hl7.org/fhir/R4/subscription.html#2.46.7.1
  */
 export function buildMessage(
   channel: Channel,

@@ -12,8 +12,9 @@ export interface AcknowledgementContext {
 const pageSize = 200;
 
 /**
- * Records durably that the subscriber of a websocket channel has everything up to this number. Where no other Subscription
- * of its authority may want the same events their deliveries end here; otherwise they do when they are next tried.
+ * Records durably that the subscriber of a websocket channel has received everything up to this number. If it is the
+ * only Subscription of its authority, the deliveries are settled now; otherwise they are settled when they are next
+ * tried.
  */
 export async function settleAcknowledged(
   to: UsableSubscription,

@@ -5,14 +5,14 @@ import type { EventReader } from '../events/event-reader.ts';
 import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
 import { stateOf } from './topic-message.ts';
 
-/** One open WebSocket, whatever carries it. */
+/** One open WebSocket, independent of the library. */
 export interface SocketChannel {
-  /** The network address of the other side. */
+  /** The network address of the subscriber. */
   readonly address: string;
-  /** Resolves when the text has left this process; rejects when it cannot any more. */
+  /** Resolves when the text has left this process. Rejects if the connection is broken. */
   send(text: string): Promise<void>;
   close(code: number, reason: string): void;
-  /** Each text message, as it comes. */
+  /** Adds a listener for text messages, called in order. */
   onMessage(listener: (text: string) => void): void;
   onClose(listener: () => void): void;
 }
@@ -28,16 +28,16 @@ export interface SessionContext {
 
 interface Bound {
   to: UsableSubscription;
-  /** The last event that was told. */
-  toldThrough: number;
-  /** Events are being told; there may be more by the time that it ends. */
-  telling: boolean;
+  /** The number of the last event that was sent. */
+  sentThrough: number;
+  /** Events are being sent; `again`: there may be more. */
+  sending: boolean;
   again: boolean;
 }
 
 /**
- * What one connection has been told of. Each Bundle goes when the one before it has left, so that a subscriber that reads
- * slowly holds up nothing but itself, and nothing piles up for it here.
+ * One connection, with the events sent on it. Each Bundle is sent when the one before it has left, so that a slow
+ * subscriber delays only itself and nothing piles up here.
  */
 export class SocketSession {
   readonly #channel: SocketChannel;
@@ -61,7 +61,7 @@ export class SocketSession {
     return this.#owner;
   }
 
-  /** The clients whose tokens it was bound with. */
+  /** The clients with whose tokens it was bound. */
   get clientIds(): readonly string[] {
     return [...this.#clientIds];
   }
@@ -70,12 +70,12 @@ export class SocketSession {
     return this.#open;
   }
 
-  /** The last event number that was told of the Subscription; 0: none. */
-  toldThrough(id: string): number {
-    return this.#bound.get(id)?.toldThrough ?? 0;
+  /** Returns the last event number that was sent for the Subscription; 0: none. */
+  sentThrough(id: string): number {
+    return this.#bound.get(id)?.sentThrough ?? 0;
   }
 
-  /** Shakes hands, then tells what the subscriber has not acknowledged yet. */
+  /** Sends the handshake, then the events that the subscriber has not acknowledged yet. */
   async bind(to: UsableSubscription, clientId: string): Promise<void> {
     const { subscriptionEvents } = this.#context.store;
     const last = await subscriptionEvents.last(to.id);
@@ -83,11 +83,11 @@ export class SocketSession {
     this.#owner = to.owner;
     this.#clientIds.add(clientId);
     await this.say(this.#render(to, 'handshake', [], last));
-    this.#bound.set(to.id, { to, toldThrough: acknowledged, telling: false, again: false });
-    this.tell(to.id);
+    this.#bound.set(to.id, { to, sentThrough: acknowledged, sending: false, again: false });
+    this.sendNew(to.id);
   }
 
-  /** Keeps what is still in use, as it is now; how many that are. */
+  /** Drops the Subscriptions that are no longer usable and updates the others. Returns how many are left. */
   keep(usable: ReadonlyMap<string, UsableSubscription>): number {
     for (const [id, bound] of this.#bound) {
       const to = usable.get(id);
@@ -97,25 +97,25 @@ export class SocketSession {
     return this.#bound.size;
   }
 
-  /** There may be new events of the Subscription. Returns at once. */
-  tell(id: string): void {
+  /** Sends new events of the Subscription, if there are any. Returns at once. */
+  sendNew(id: string): void {
     const bound = this.#bound.get(id);
     if (bound === undefined || !this.#open) return;
     bound.again = true;
-    if (bound.telling) return;
-    bound.telling = true;
-    this.#tellAll(id, bound)
+    if (bound.sending) return;
+    bound.sending = true;
+    this.#sendAll(id, bound)
       .catch((error: unknown) => {
         this.#context.onError(error);
-        this.close(1011, 'the server failed');
+        this.close(1011, 'the server failed; try again later');
       })
       .finally(() => {
-        bound.telling = false;
+        bound.sending = false;
       });
   }
 
-  tellAll(): void {
-    for (const id of this.#bound.keys()) this.tell(id);
+  sendAll(): void {
+    for (const id of this.#bound.keys()) this.sendNew(id);
   }
 
   async heartbeat(to: UsableSubscription): Promise<void> {
@@ -128,7 +128,7 @@ export class SocketSession {
     try {
       await this.#channel.send(text);
     } catch {
-      // The other side is gone: it will bind again, and be told what it has not acknowledged.
+      // The connection is broken. The subscriber will bind again and be sent what it has not acknowledged.
       this.ended();
     }
   }
@@ -139,28 +139,28 @@ export class SocketSession {
     this.#channel.close(code, reason);
   }
 
-  /** The other side has closed it. */
+  /** Call when the subscriber has closed the connection. */
   ended(): void {
     this.#open = false;
     this.#bound.clear();
   }
 
-  async #tellAll(id: string, bound: Bound): Promise<void> {
+  async #sendAll(id: string, bound: Bound): Promise<void> {
     const { store, reader } = this.#context;
     const { subscriptionEvents } = store;
     while (bound.again && this.#open && this.#bound.get(id) === bound) {
       bound.again = false;
       const { maxCount } = bound.to.channel.topic ?? { maxCount: 1 };
-      const from = bound.toldThrough + 1;
+      const from = bound.sentThrough + 1;
       const page = await subscriptionEvents.range(id, from, Number.MAX_SAFE_INTEGER, maxCount);
       const through = page.at(-1)?.number;
       if (through === undefined) continue;
       const events = await reader.read(bound.to.owner, page);
       const last = await subscriptionEvents.last(id);
-      // It may have been withdrawn meanwhile.
+      // The Subscription may have been withdrawn meanwhile.
       if (this.#bound.get(id) !== bound) return;
       if (events.length > 0) await this.say(this.#render(bound.to, 'event-notification', events, last));
-      bound.toldThrough = through;
+      bound.sentThrough = through;
       bound.again = true;
     }
   }

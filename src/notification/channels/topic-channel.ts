@@ -11,14 +11,14 @@ type Delivery = Pick<ClaimedDelivery, 'auditId' | 'recordedMs' | 'body'>;
 /** Notifies the rest-hook endpoints of topic-based Subscriptions. */
 export interface TopicChannels {
   /**
-   * Sends an event in a notification Bundle: one Bundle is under way to a Subscription at a time, and what waits meanwhile
-   * goes into the next one, in the order of event numbers, up to its maxCount. Never rejects.
+   * Sends an event in a notification Bundle. One Bundle at a time is in flight to a Subscription; events that arrive
+   * meanwhile go into the next one, in the order of event numbers, up to its maxCount. Never rejects.
    */
   deliver(to: UsableSubscription, delivery: Delivery): Promise<SendResult>;
-  /** Undefined: accepted, else the class of the failure. Never rejects. */
+  /** Resolves with undefined if the handshake was accepted, otherwise with the class of the failure. Never rejects. */
   handshake(to: UsableSubscription): Promise<string | undefined>;
   heartbeat(to: UsableSubscription): Promise<SendResult>;
-  /** When something was last sent to the Subscription, on `clock.elapsed()`. */
+  /** Returns when a notification was last sent to the Subscription, on `clock.elapsed()`. */
   lastSentMs(subscriptionId: string): number | undefined;
 }
 
@@ -44,12 +44,14 @@ interface Waiting {
 interface Queue {
   waiting: Waiting[];
   busy: boolean;
-  /** Events of a Bundle that was refused: each goes alone from then on, so that one cannot hold up the others. */
+  /**
+   * Events of a refused Bundle. Each is sent in a Bundle of its own from then on, so that one cannot block the others.
+   */
   readonly alone: Set<string>;
   lastSentMs: number | undefined;
 }
 
-const notWanted: SendResult = { kind: 'failed', reason: 'no-subscription', endpointAlive: true };
+const notUsable: SendResult = { kind: 'failed', reason: 'no-subscription', endpointAlive: true };
 const storeFailed: SendResult = { kind: 'failed', reason: 'store', endpointAlive: true };
 
 export function openTopicChannels(options: TopicChannelsOptions): TopicChannels {
@@ -65,7 +67,7 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
     return made;
   }
 
-  async function tell(to: UsableSubscription, type: 'handshake' | 'heartbeat'): Promise<SendResult> {
+  async function sendEmpty(to: UsableSubscription, type: 'handshake' | 'heartbeat'): Promise<SendResult> {
     try {
       const last = await events.last(to.id);
       queueOf(to.id).lastSentMs = clock.elapsed();
@@ -76,9 +78,9 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
     }
   }
 
-  /** The next ones in order of their numbers; one that goes alone is a Bundle of its own. */
+  /** Takes the next events in the order of their numbers, or one that must be sent alone. */
   function takeBatch(queue: Queue): Waiting[] {
-    // What came while the others were numbered has none yet.
+    // Events that arrived while the others were being numbered have no number yet.
     const numbered = queue.waiting.filter(({ number }) => number !== undefined);
     numbered.sort((a, b) => (a.number ?? 0) - (b.number ?? 0));
     const most = numbered[0]?.to.channel.topic?.maxCount ?? 1;
@@ -100,15 +102,15 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
   }
 
   async function sendBatch(id: string, queue: Queue, batch: readonly Waiting[]): Promise<SendResult> {
-    // It may have been changed, withdrawn or turned off while the events waited.
+    // The Subscription may have been changed, withdrawn or turned off while the events waited.
     const to = subscriptions.usable(batch[0]?.to.owner ?? '').find((usable) => usable.id === id);
     if (to?.channel.topic === undefined || to.channel.type !== 'rest-hook' || to.status === 'requested')
-      return notWanted;
+      return notUsable;
     if (to.awaitsHandshake) {
-      const accepted = await tell(to, 'handshake');
+      const accepted = await sendEmpty(to, 'handshake');
       if (accepted.kind === 'failed') return { ...accepted, endpointAlive: false };
     }
-    const told = batch.map(
+    const numbered = batch.map(
       ({ delivery, number = 0 }): NumberedEvent => ({
         number,
         type: 'AuditEvent',
@@ -119,7 +121,7 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
     );
     const last = await events.last(id);
     queue.lastSentMs = clock.elapsed();
-    const result = await send(buildTopicMessage(to, 'event-notification', told, last, context()));
+    const result = await send(buildTopicMessage(to, 'event-notification', numbered, last, context()));
     const refused = result.kind === 'failed' && result.endpointAlive;
     for (const { delivery } of batch) {
       if (refused) queue.alone.add(delivery.auditId);
@@ -131,7 +133,7 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
   async function pump(id: string, queue: Queue): Promise<void> {
     if (queue.busy) return;
     queue.busy = true;
-    // What is claimed together arrives together.
+    // Events that are claimed together arrive within one tick.
     await Promise.resolve();
     while (queue.waiting.length > 0) {
       let batch: Waiting[] = [];
@@ -158,10 +160,10 @@ export function openTopicChannels(options: TopicChannelsOptions): TopicChannels 
         void pump(to.id, queue);
       }),
     handshake: async (to) => {
-      const result = await tell(to, 'handshake');
+      const result = await sendEmpty(to, 'handshake');
       return result.kind === 'failed' ? result.reason : undefined;
     },
-    heartbeat: (to) => tell(to, 'heartbeat'),
+    heartbeat: (to) => sendEmpty(to, 'heartbeat'),
     lastSentMs: (id) => queues.get(id)?.lastSentMs,
   };
 }

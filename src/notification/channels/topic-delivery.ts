@@ -14,7 +14,7 @@ export interface TopicDeliveryOptions {
   readonly store: Store;
   readonly subscriptions: Subscriptions;
   readonly selectEvent: SelectEvent;
-  /** The JSON text of an AuditEvent as the authority may have it. */
+  /** Returns the JSON text of an AuditEvent as the authority may see it. */
   readonly renderEvent: (body: string, authority: string) => string;
   readonly send: Send;
   readonly clock: Clock;
@@ -22,14 +22,14 @@ export interface TopicDeliveryOptions {
   readonly baseUrl: string;
   /** A UUID. */
   readonly newId: () => string;
-  /** Whether the client belongs to the authority and may have its AuditEvents, now. */
+  /** Whether the client belongs to the authority now and may receive its AuditEvents. */
   readonly mayConnect: (owner: string, clientId: string) => boolean;
-  /** What binding tokens of WebSockets are made with; 32 bytes. */
+  /** The key that signs the binding tokens of WebSockets; 32 bytes. */
   readonly bindingKey: Uint8Array;
   readonly onError: (error: unknown) => void;
 }
 
-/** Numbers, channels and heartbeats of topic-based Subscriptions, and with them the way of every notification. */
+/** Event numbers, channels and heartbeats of topic-based Subscriptions, and delivery through every channel. */
 export interface TopicDelivery {
   readonly deliver: Deliver;
   readonly numbers: EventNumbers;
@@ -37,7 +37,7 @@ export interface TopicDelivery {
   close(): Promise<void>;
 }
 
-/** Puts them together and begins to shake hands. */
+/** Opens all of it and begins to send handshakes. */
 export function openTopicDelivery(options: TopicDeliveryOptions): TopicDelivery {
   const { store, subscriptions, send, clock, onError, renderEvent } = options;
   const numbers = openEventNumbers(options);

@@ -9,7 +9,7 @@ import {
 import type { Notification } from '../outbound-http/sender.ts';
 import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
 
-/** Where a Subscription in use stands, `lastNumber` being its last event number. */
+/** Returns the state of a Subscription in use; `lastNumber` is its last event number. */
 export function stateOf(
   { id, status, channel }: Pick<UsableSubscription, 'id' | 'status' | 'channel'>,
   lastNumber: number,
@@ -18,8 +18,9 @@ export function stateOf(
 }
 
 /**
- * The POST that tells the endpoint of a topic-based Subscription of these events, none for handshake and heartbeat.
- * `webhook-id` is the AuditEvent's id for one event; for several it is made of their ids, the same for the same ones.
+ * Builds the POST that notifies the endpoint of a topic-based Subscription of these events; a handshake or heartbeat
+ * has none. `webhook-id` is the AuditEvent's id for one event. For several it is a hash of their ids, so that the same
+ * events have the same id.
  */
 export function buildTopicMessage(
   to: UsableSubscription,

@@ -7,9 +7,9 @@ import { type Binding, parseBindingToken } from './binding-token.ts';
 import { settleAcknowledged } from './settle-acknowledged.ts';
 import { type SocketChannel, SocketSession } from './socket-session.ts';
 
-/** The WebSockets of subscribers that cannot be reached: they connect to this server, and bind with a token. */
+/** The WebSockets of subscribers that have no reachable endpoint: they connect to this server and bind with a token. */
 export interface Websockets {
-  /** Takes a connection that is open. */
+  /** Accepts an open connection. */
   accept(channel: SocketChannel): void;
   heartbeat(to: UsableSubscription): Promise<void>;
   /** Closes every connection. */
@@ -24,9 +24,9 @@ export interface WebsocketsOptions {
   readonly clock: Clock;
   readonly baseUrl: string;
   readonly newId: () => string;
-  /** Whether the client belongs to the authority and may have its AuditEvents, now. */
+  /** Whether the client belongs to the authority now and may receive its AuditEvents. */
   readonly mayConnect: (owner: string, clientId: string) => boolean;
-  /** What binding tokens are made with. */
+  /** The key that signs binding tokens. */
   readonly bindingKey: Uint8Array;
   readonly onError: (error: unknown) => void;
 }
@@ -36,16 +36,16 @@ const policyViolation = 1008;
 const tryAgainLater = 1013;
 const goingAway = 1001;
 
-/** A connection that has not bound by then is closed. */
+/** How long a connection may stay unbound before it is closed. */
 const bindWithinMs = 10_000;
 const maxUnbound = 1_000;
-/** The same from one address. */
+/** Maximum unbound connections of one address. */
 const maxUnboundOfAddress = 20;
-/** A Subscription that has just been written is in use a moment later. */
+/** A new Subscription is in use only a moment after it was written: look again after this. */
 const lookAgainMs = 250;
 const maxLooks = 8;
 const maxSessionsOfOwner = 10;
-/** How often events are looked for that another server has numbered. */
+/** How often to look for events that another server has numbered. */
 const lookEveryMs = 5_000;
 
 export function openWebsockets(options: WebsocketsOptions): Websockets {
@@ -64,16 +64,16 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     const binding: Binding | undefined = parseBindingToken(token, bindingKey, clock.now());
     const isOthers = session.owner !== undefined && session.owner !== binding?.owner;
     if (binding === undefined || isOthers || !mayConnect(binding.owner, binding.clientId)) {
-      session.close(policyViolation, 'the token is not valid here');
+      session.close(policyViolation, 'the token is not valid for this connection');
       return;
     }
     if (!(await store.useOnce(`ws-binding:${binding.nonce}`, binding.expiresAtMs, clock.now()))) {
-      session.close(policyViolation, 'the token was used before');
+      session.close(policyViolation, 'the token has already been used');
       return;
     }
     const others = [...sessions].filter((each) => each !== session && each.owner === binding.owner);
     if (others.length >= maxSessionsOfOwner) {
-      session.close(tryAgainLater, 'this authority has too many connections');
+      session.close(tryAgainLater, 'too many connections of this authority');
       return;
     }
     const findBound = (): UsableSubscription[] => {
@@ -95,8 +95,8 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
 
   async function acknowledge(session: SocketSession, id: string, through: number): Promise<void> {
     const to = session.owner === undefined ? undefined : usableSockets(session.owner).get(id);
-    if (to === undefined || through > session.toldThrough(id)) {
-      session.close(policyViolation, 'there was nothing to acknowledge');
+    if (to === undefined || through > session.sentThrough(id)) {
+      session.close(policyViolation, 'no event with this number has been sent');
       return;
     }
     await settleAcknowledged(to, through, { ...store, subscriptions, clock });
@@ -108,12 +108,12 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     if (token !== undefined) return bind(session, token);
     const [, id, number] = /^ack ([A-Za-z0-9.-]{1,64}) ([1-9]\d{0,14})$/.exec(message) ?? [];
     if (id !== undefined) return acknowledge(session, id, Number(number));
-    session.close(policyViolation, 'the message is not understood');
+    session.close(policyViolation, 'unknown message');
     return Promise.resolve();
   }
 
   numbers.onNumbered((owner, id) => {
-    for (const session of sessions) if (session.owner === owner) session.tell(id);
+    for (const session of sessions) if (session.owner === owner) session.sendNew(id);
   });
   subscriptions.onChange((owner) => {
     const usable = usableSockets(owner);
@@ -121,7 +121,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       if (session.owner !== owner) continue;
       const mayStay = session.clientIds.every((clientId) => mayConnect(owner, clientId));
       if (session.keep(mayStay ? usable : new Map()) === 0) {
-        session.close(policyViolation, 'no Subscription is in use any more');
+        session.close(policyViolation, 'no Subscription is in use any longer');
       }
     }
   });
@@ -131,7 +131,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     if (closed || cancelLook !== undefined || sessions.size === 0) return;
     cancelLook = clock.after(lookEveryMs, () => {
       cancelLook = undefined;
-      for (const session of sessions) session.tellAll();
+      for (const session of sessions) session.sendAll();
       lookLater();
     });
   }
@@ -148,10 +148,10 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       sessions.add(session);
       lookLater();
       const cancelBind = clock.after(bindWithinMs, () => {
-        if (session.owner === undefined) session.close(policyViolation, 'no token came in time');
+        if (session.owner === undefined) session.close(policyViolation, 'no token was sent in time');
       });
-      /** One message after the other. */
-      let turn = Promise.resolve();
+      /** Handles one message at a time. */
+      let handled = Promise.resolve();
       let waiting = 0;
       channel.onMessage((message) => {
         waiting += 1;
@@ -159,11 +159,11 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
           session.close(policyViolation, 'too many messages');
           return;
         }
-        turn = turn
+        handled = handled
           .then(() => (session.isOpen ? take(session, message) : undefined))
           .catch((error: unknown) => {
             onError(error);
-            session.close(tryAgainLater, 'the server cannot take it at present');
+            session.close(tryAgainLater, 'the server is unavailable; try again later');
           })
           .finally(() => {
             waiting -= 1;
@@ -181,7 +181,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     close() {
       closed = true;
       cancelLook?.();
-      for (const session of sessions) session.close(goingAway, 'the server is going down');
+      for (const session of sessions) session.close(goingAway, 'the server is shutting down');
     },
   };
 }

@@ -1,24 +1,27 @@
 /**
- * Keeps notifications away from this server's own networks (SSRF). An endpoint is checked when it is registered, and every
- * address is checked again at the moment of connecting, in the resolver that the connection itself uses, so that no other
- * address can be connected to than the one that was checked.
+ * Keeps notifications away from this server's own networks (SSRF). An endpoint is checked when it is registered. Every
+ * address is checked again when connecting, in the resolver that the connection itself uses, so that only a checked
+ * address can be connected to.
  */
 import type { LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import { isBlockedAddress, isLoopbackAddress } from './blocked-address.ts';
 
-/** All addresses of a host name; rejects when there are none. `dns.promises.lookup(name, { all: true })` in production. */
+/**
+ * Returns all addresses of a host name. Rejects if there are none. `dns.promises.lookup(name, { all: true })` is of
+ * this form.
+ */
 export type ResolveHost = (hostname: string) => Promise<readonly LookupAddress[]>;
 
 export interface EndpointPolicy {
-  /** Exact origins (`https://host[:port]`), as the operator registered them. */
+  /** Exact origins (`https://host[:port]`), as registered by the operator. */
   readonly allowedOrigins: readonly string[];
-  /** For demonstrations and tests: loopback addresses are allowed, with plain http too. Nothing else changes. */
+  /** For demonstrations and tests: allows loopback addresses, also with plain http. Nothing else changes. */
   readonly allowLoopback: boolean;
 }
 
-/** Why an endpoint is refused; the words of an OperationOutcome, without any value of the endpoint. */
+/** Why an endpoint is refused, in the words of an OperationOutcome and without any value of the endpoint. */
 export type EndpointRefusal =
   | 'not an absolute http(s) URL'
   | 'not https'
@@ -28,7 +31,7 @@ export type EndpointRefusal =
   | 'not at one of the origins registered for this client'
   | 'at an address that is not public';
 
-/** From https://fetch.spec.whatwg.org/#bad-port, those of 1024 and above, and the usual data stores. */
+/** The ports of https://fetch.spec.whatwg.org/#bad-port from 1024 on, and those of common data stores. */
 const refusedPorts = new Set([
   1433, 1521, 1719, 1720, 1723, 2049, 2375, 2376, 2379, 2380, 3306, 3389, 3659, 4045, 4190, 5060, 5061, 5432, 5900,
   5984, 6000, 6379, 6443, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 7001, 9042, 9200, 9300, 10080, 10250, 11211,
@@ -48,9 +51,9 @@ function isRefusedPort(url: URL): boolean {
   return port !== 443 && port !== 80 && (port < 1024 || refusedPorts.has(port));
 }
 
-/** Checks the endpoint of a Subscription as it stands, without resolving its name. Undefined: it may be used. */
+/** Checks the endpoint of a Subscription without resolving its name. Returns undefined if it may be used. */
 export function checkEndpoint(endpoint: unknown, policy: EndpointPolicy): EndpointRefusal | undefined {
-  // The URL parser silently drops tabs and line ends and reads a backslash as a slash: none of them is let through.
+  // The URL parser silently drops tabs and line ends and reads a backslash as a slash: refuse all of them.
   if (typeof endpoint !== 'string' || !/^https?:\/\/[!-[\]-~]+$/i.test(endpoint)) return 'not an absolute http(s) URL';
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (url === undefined) return 'not an absolute http(s) URL';
@@ -68,7 +71,7 @@ export function checkEndpoint(endpoint: unknown, policy: EndpointPolicy): Endpoi
   return undefined;
 }
 
-/** A connection that was refused before it was made: an address of the host is blocked. */
+/** Thrown instead of connecting, because an address of the host is blocked. */
 export class RefusedAddress extends Error {
   readonly code = 'CPIS_REFUSED_ADDRESS';
   constructor() {
@@ -78,8 +81,8 @@ export class RefusedAddress extends Error {
 }
 
 /**
- * The addresses of a host, all of them checked: one blocked address refuses the host, because the next connection could
- * take that one. Rejects with RefusedAddress, or as `resolve` does.
+ * Returns the addresses of a host after checking all of them. One blocked address refuses the host, because the next
+ * connection could use that one. Rejects with RefusedAddress, or as `resolve` does.
  */
 export async function resolveChecked(
   hostname: string,
@@ -98,13 +101,16 @@ export interface GuardOptions {
   readonly resolve: ResolveHost;
   readonly allowLoopback: boolean;
   readonly connectTimeoutMs: number;
-  /** Certificate authorities (PEM) in place of the bundled ones, and the client certificate with its key. */
+  /** Certificate authorities (PEM) instead of the bundled ones, and the client certificate with its key. */
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
 }
 
-/** An undici connector that connects to checked addresses only, with TLS 1.2 or later, verified; http on loopback only. */
+/**
+ * Builds an undici connector that connects to checked addresses only, with TLS 1.2 or later, verified; http on loopback
+ * only.
+ */
 export function guardedConnector(options: GuardOptions): buildConnector.connector {
   const { resolve, allowLoopback, connectTimeoutMs, ca, cert, key } = options;
   const lookup: LookupFunction = (hostname, { all }, callback) => {
@@ -136,8 +142,8 @@ export function guardedConnector(options: GuardOptions): buildConnector.connecto
       return;
     }
     connect(target, (...result) => {
-      // With TLS 1.3 the other side refuses a client certificate after the handshake. What it says then is the reason of the
-      // failure, not that it closes the connection next.
+      // With TLS 1.3 an endpoint refuses a client certificate after the handshake. Report that error, not the closed
+      // connection that follows.
       const [, socket] = result;
       socket?.once('error', () => socket.destroy());
       callback(...result);

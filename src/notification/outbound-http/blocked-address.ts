@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 
 /**
- * The ranges that no notification may be sent to: everything that is not a public unicast address.
+ * Ranges that no notification is sent to: everything that is not a public unicast address.
  * https://www.iana.org/assignments/iana-ipv4-special-registry, iana-ipv6-special-registry
  */
 const blockedV4: readonly (readonly [string, number])[] = [
@@ -52,8 +52,8 @@ export function isLoopbackAddress(address: string): boolean {
 }
 
 /**
- * Whether an IP address (no brackets) must not be connected to. What is no address at all, or has a zone, is blocked.
- * IPv6 outside 2000::/3 is blocked as a whole: mapped and compatible IPv4, NAT64, ULA, link-local, multicast, SRv6.
+ * Whether an IP address (no brackets) must not be connected to. Anything that is not an address, or has a zone, is
+ * blocked. All IPv6 outside 2000::/3 is blocked: mapped and compatible IPv4, NAT64, ULA, link-local, multicast, SRv6.
  */
 export function isBlockedAddress(address: string, allowLoopback: boolean): boolean {
   if (address.includes('%')) return true;

@@ -1,4 +1,6 @@
-/** Client certificates and certificate authorities for single endpoints: what the operator was given by an authority. */
+/**
+ * Reads client certificates and certificate authorities for single endpoints, as authorities gave them to the operator.
+ */
 import { X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
@@ -8,7 +10,7 @@ import { Ajv } from 'ajv';
 interface EndpointTls {
   readonly cert?: string;
   readonly key?: string;
-  /** In place of the bundled authorities. */
+  /** Replaces the bundled authorities. */
   readonly ca?: string;
 }
 
@@ -37,8 +39,8 @@ const validate = new Ajv({ allErrors: true }).compile<Readonly<Record<string, Fi
 const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text && /^https:/.test(text);
 
 /**
- * Reads the JSON file that names, for each https origin, `certFile` with `keyFile`, `caFile`, or all three; paths are
- * relative to it. `problems` are in words, without any value; the map is of use when there are none.
+ * Reads the JSON file that names, for each https origin, `certFile` with `keyFile`, `caFile`, or all three. Paths are
+ * relative to it. `problems` are texts without any value; use the map only if there are none.
  */
 export function readEndpointTls(
   path: string,
@@ -68,7 +70,7 @@ export function readEndpointTls(
         ...(ca === undefined ? {} : { ca }),
       };
       createSecureContext(texts);
-      // An authority that is none would be passed over in silence.
+      // Node would silently ignore an invalid certificate authority.
       if (ca !== undefined) new X509Certificate(ca);
       tls.set(origin, texts);
     } catch {

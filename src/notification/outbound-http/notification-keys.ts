@@ -3,22 +3,22 @@ import { readFileSync } from 'node:fs';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { createPrivateFile, replacePrivateFile } from '../../files/private-file.ts';
 
-/** The Ed25519 keys that notifications are signed with: one, or several while one takes the place of another. */
+/** The Ed25519 keys that sign notifications: one, or several during a rotation. */
 export interface NotificationKeys {
   readonly privateKeys: readonly KeyObject[];
-  /** What `/.well-known/notification-keys.json` answers: a JWK Set (RFC 7517, RFC 8037) of the public halves. */
+  /** The response of `/.well-known/notification-keys.json`: a JWK Set (RFC 7517, RFC 8037) of the public keys. */
   readonly publicJwks: { readonly keys: readonly JWK[] };
 }
 
-/** Each costs every notification a signature. */
+/** Maximum keys in the file, because each adds a signature to every notification. */
 const maxKeys = 4;
 
 const describeFile = (file: string): string =>
   `The notification key file ${file} does not hold a JWK Set of one to ${maxKeys} private Ed25519 keys`;
 
 /**
- * Loads the JWK Set of private Ed25519 keys of a file; makes the file, with one key and readable by its owner only, when it
- * is not there. Several processes that start at once end with the same key. Throws when the file holds anything else.
+ * Loads the JWK Set of private Ed25519 keys from a file. If there is no file, creates it with one key, readable by its
+ * owner only. Several processes that start together use the same key. Rejects if the file holds anything else.
  */
 export async function openNotificationKeys(file: string): Promise<NotificationKeys> {
   const there = readJwks(file);
@@ -28,9 +28,9 @@ export async function openNotificationKeys(file: string): Promise<NotificationKe
 }
 
 /**
- * Puts a new key before those of the file, or makes the file. All of them sign until the old ones are taken out, with
- * `dropOld`: then the newest alone is kept and none is made. Throws as `openNotificationKeys` does, and when there are
- * too many.
+ * Adds a new key to the file, as the first, or creates the file. All keys sign until the old ones are removed with
+ * `dropOld`, which keeps the newest and adds none. Rejects as `openNotificationKeys` does, and if there are too many
+ * keys.
  */
 export async function rotateNotificationKeys(file: string, { dropOld = false } = {}): Promise<NotificationKeys> {
   const there = readJwks(file) ?? [];
@@ -50,7 +50,7 @@ function renderJwks(keys: readonly JWK[]): string {
   return `${JSON.stringify({ keys }, undefined, 2)}\n`;
 }
 
-/** Undefined: there is no such file. */
+/** Returns undefined if there is no such file. */
 function readJwks(file: string): JWK[] | undefined {
   let text: string;
   try {
@@ -63,7 +63,7 @@ function readJwks(file: string): JWK[] | undefined {
     const { keys } = JSON.parse(text);
     if (Array.isArray(keys)) return keys;
   } catch {
-    // Told below, without what the file holds.
+    // Reported below, without the content of the file.
   }
   throw new Error(describeFile(file));
 }
@@ -82,7 +82,7 @@ async function load(jwks: readonly JWK[], file: string): Promise<NotificationKey
   }
 }
 
-/** The public half is made from the private one: what the file says of it is not believed. */
+/** Derives the public key from the private one, and ignores the one in the file. */
 async function publish(privateKey: KeyObject): Promise<JWK & { readonly whpk: string }> {
   const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
   const jwk = { kty: 'OKP', crv: 'Ed25519', x };

@@ -7,8 +7,9 @@ const loopback = [
 ] as const;
 
 /**
- * Asks the DNS servers of the machine for A and AAAA records. Not by getaddrinfo: Node runs few of those at a time, so
- * that some names that hang would hold up every other endpoint. `localhost` is loopback (RFC 6761); /etc/hosts is not read.
+ * Resolves A and AAAA records through the DNS servers of the machine. Does not use getaddrinfo: Node runs few of those
+ * in parallel, so that a few names that hang would delay every other endpoint. `localhost` is loopback (RFC 6761);
+ * /etc/hosts is not read.
  */
 export function buildHostResolver(): ResolveHost {
   const resolver = new Resolver({ timeout: 2_000, tries: 2 });

@@ -11,20 +11,22 @@ export interface Notification {
   readonly headers: readonly string[];
   readonly body: string;
   readonly signing: Signing;
-  /** The longest that this one may take, where that is less than the sender's own deadline. */
+  /** How long this request may take, if less than the sender's own deadline. */
   readonly deadlineMs?: number;
 }
 
-/** What became of it. Only a 2xx whose response ended (or was cut at the cap) is an acknowledgement. */
+/** The result of a request. Only a 2xx whose response was read to its end, or cut at the cap, is an acknowledgement. */
 export type SendResult =
   | { readonly kind: 'acknowledged'; readonly status: number }
   | {
       readonly kind: 'failed';
-      /** `timeout`, `dns`, `tls`, `connection`, `refused-address` or `status-<code>`: never a value from the wire. */
+      /**
+       * `timeout`, `dns`, `tls`, `connection`, `refused-address` or `status-<code>`: never a value from the endpoint.
+       */
       readonly reason: string;
-      /** `Retry-After`, in milliseconds from now, as the endpoint asked; not clamped. */
+      /** `Retry-After` in milliseconds from now; not bounded. */
       readonly retryAfterMs?: number;
-      /** True: the endpoint works and refuses this one event (400, 409, 412, 413, 422), so that others may go on. */
+      /** True if the endpoint works and refuses this one event (400, 409, 412, 413, 422). */
       readonly endpointAlive: boolean;
     };
 
@@ -32,28 +34,28 @@ export type SendResult =
 export type Send = (notification: Notification) => Promise<SendResult>;
 
 export interface SenderOptions extends GuardOptions {
-  /** From the call until the response has ended: connecting, TLS, headers and body together. */
+  /** How long a request may take in total: connecting, TLS, headers and body. */
   readonly deadlineMs: number;
-  /** Bytes of a response body that are read, and thrown away, before the connection is cut. */
+  /** Maximum bytes of a response body that are read, and discarded, before the connection is cut. */
   readonly responseCapBytes: number;
-  /** Connections to one origin at most. */
+  /** Maximum connections to one origin. */
   readonly connectionsPerOrigin: number;
   readonly now: () => number;
-  /** Client certificates and authorities of single endpoints. */
+  /** Client certificates and certificate authorities of single endpoints. */
   readonly tls?: EndpointTlsMap;
-  /** Signs each attempt anew. */
+  /** Signs each attempt. */
   readonly sign: SignNotification;
 }
 
 export interface Sender {
   readonly send: Send;
-  /** Cuts what is in flight. */
+  /** Cuts the requests in flight. */
   close(): Promise<void>;
 }
 
 const refusalsOfTheEvent = new Set([400, 409, 412, 413, 422]);
 
-/** A sender with its own pool of connections. It follows no redirect and decodes no response. */
+/** Opens a sender with its own pool of connections. It follows no redirect and decompresses no response. */
 export function openSender(options: SenderOptions): Sender {
   const { deadlineMs, responseCapBytes, connectionsPerOrigin, now, sign, tls } = options;
   const agent = new Agent({
@@ -98,7 +100,7 @@ export function openSender(options: SenderOptions): Sender {
   return { send, close: () => agent.destroy() };
 }
 
-/** Reads the body to its end, or up to the cap and cuts the connection. Rejects when it ends before its time. */
+/** Reads the body to its end, or cuts the connection at the cap. Rejects if the body ends early. */
 async function drain(body: AsyncIterable<Uint8Array>, capBytes: number): Promise<void> {
   let bytes = 0;
   for await (const chunk of body) {

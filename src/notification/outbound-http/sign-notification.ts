@@ -1,33 +1,33 @@
 /**
- * The signature of a notification. Standard Webhooks 1.0:
+ * Signs notifications by Standard Webhooks 1.0:
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
 import { createHmac, type KeyObject, sign } from 'node:crypto';
 
-/** Who a notification is signed for, and under which id. */
+/** The id of a notification, and the secrets that sign it. */
 export interface Signing {
-  /** `webhook-id`: a FHIR id of what is told, the same for every attempt. */
+  /** `webhook-id`: the FHIR id of the event or message, the same for every attempt. */
   readonly id: string;
-  /** The HMAC secrets of the client, 24 to 64 bytes each; during a rotation there are two. */
+  /** The HMAC secrets of the client, 24 to 64 bytes each; two during a rotation. */
   readonly secrets: readonly Uint8Array[];
 }
 
-/** Gives the headers that sign `body`, a flat list of names and values. */
+/** Returns the headers that sign `body`, a flat list of names and values. */
 export type SignNotification = (signing: Signing, body: string) => readonly string[];
 
-/** The bytes that are signed: id, time in seconds and body, with full stops between them. */
+/** Returns the bytes to sign: id, time in seconds and body, separated by full stops. */
 export function signedContent(id: string, timestamp: string, body: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
 }
 
-/** The HMAC-SHA256 of `v1`. */
+/** Returns the HMAC-SHA256 of scheme `v1`. */
 export function hmacOf(content: Uint8Array, secret: Uint8Array): Buffer {
   return createHmac('sha256', secret).update(content).digest();
 }
 
 /**
- * Signs with every Ed25519 key (`v1a`) and every secret of the client (`v1`), so that a receiver that knows one of them can
- * verify. `now` gives epoch milliseconds; it is asked at each attempt.
+ * Signs with every Ed25519 key (`v1a`) and every secret of the client (`v1`), so that a receiver that has one of them
+ * can verify. `now` returns epoch milliseconds and is called at each attempt.
  */
 export function buildSignNotification(keys: readonly KeyObject[], now: () => number): SignNotification {
   return ({ id, secrets }, body) => {

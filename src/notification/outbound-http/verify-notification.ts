@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
 import { hmacOf, signedContent } from './sign-notification.ts';
 
-/** What a receiver knows: the sender's public keys, its own secrets, or both. One signature that fits is enough. */
+/** The keys of a receiver: the sender's public keys, its own secrets, or both. One matching signature is enough. */
 export interface VerificationKeys {
   readonly publicKeys: readonly KeyObject[];
   readonly secrets: readonly Uint8Array[];
@@ -14,18 +14,18 @@ export interface NotificationHeaders {
 }
 
 export type Verification =
-  /** `scheme` is that of the signature that fits. */
+  /** `scheme` is that of the matching signature. */
   | { readonly kind: 'valid'; readonly scheme: 'v1a' | 'v1'; readonly sentMs: number }
   | { readonly kind: 'invalid'; readonly reason: string };
 
-/** How far the sender's clock and the receiver's may be apart, as Standard Webhooks libraries have it. */
+/** Maximum difference between the clocks of sender and receiver, as in the Standard Webhooks libraries. */
 export const defaultToleranceMs = 5 * 60_000;
 
 const maxSignatures = 16;
 
 /**
- * Verifies a notification by Standard Webhooks. `body` are the bytes as they arrived, `nowMs` the time of arrival;
- * `toleranceMs` may be infinite for one that was stored. The reason never repeats a value.
+ * Verifies a notification by Standard Webhooks. `body` are the bytes as received, `nowMs` the time of receipt.
+ * `toleranceMs` may be infinite for a stored notification. The reason never repeats a value.
  */
 export function verifyNotification(
   headers: NotificationHeaders,
@@ -67,7 +67,10 @@ function fittingScheme(signature: string, content: Uint8Array, keys: Verificatio
   return fits ? scheme : undefined;
 }
 
-/** The Ed25519 keys of a JWK Set as the server publishes it; other keys are passed over. Throws TypeError when there is none. */
+/**
+ * Returns the Ed25519 keys of a JWK Set as the server publishes it, and ignores other keys. Throws TypeError if there
+ * is none.
+ */
 export function readPublicKeys(jwks: unknown): KeyObject[] {
   const { keys } = (jwks ?? {}) as { keys?: unknown };
   const found = (Array.isArray(keys) ? keys : []).flatMap((jwk: unknown) => {

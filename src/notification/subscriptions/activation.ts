@@ -2,7 +2,7 @@ import type { StoredResource } from '../../store/store.ts';
 import { RefusedAddress, type ResolveHost, resolveChecked } from '../outbound-http/address-guard.ts';
 import { type Channel, endOf, type ReadSubscription, type SubscriptionStatus } from './subscription.ts';
 
-/** What the server does with a stored Subscription: the status and error that it ought to have, and whether it is used. */
+/** The decision about a stored Subscription: the status and error that it should have, and whether it is used. */
 export interface StatusDecision {
   readonly status: SubscriptionStatus;
   readonly error: string | undefined;
@@ -10,10 +10,10 @@ export interface StatusDecision {
 }
 
 /**
- * The life cycle as far as nobody else has to be asked: what has ended becomes `off`; what may not be used any more, because
- * the registry changed, becomes `error` and is not used; `requested` becomes `active` where the subscriber connects to us,
- * and otherwise stays so until its endpoint has been looked at (`verifyEndpoint`). In `error` after failures it stays in use:
- * deliveries are tried until one is acknowledged. `off` stays `off`.
+ * Decides the status as far as the endpoint need not be contacted. A Subscription that has ended becomes `off`. One
+ * that the registry no longer allows becomes `error` and is not used. A requested one becomes `active` if the
+ * subscriber connects to this server; otherwise it waits for `verifyEndpoint`. In `error` after failures it stays in
+ * use, and deliveries are tried until one is acknowledged. `off` stays `off`.
  */
 export function judgeSubscription(stored: StoredResource, read: ReadSubscription, nowMs: number): StatusDecision {
   const { status, error, end }: { status: SubscriptionStatus; error?: string; end?: string } = JSON.parse(stored.body);
@@ -34,8 +34,8 @@ const handshakeFailure = 'handshake-';
 export const isHandshakeFailure = (error: string | undefined): boolean => error?.startsWith(handshakeFailure) === true;
 
 /**
- * What becomes of a requested Subscription: `active` when its endpoint resolves to public addresses and, where notifications
- * are numbered, has accepted a handshake; otherwise `error`. Never rejects.
+ * Verifies the endpoint of a requested Subscription. The decision is `active` if the endpoint resolves to public
+ * addresses and, where notifications are numbered, has accepted a handshake; otherwise `error`. Never rejects.
  */
 export async function verifyEndpoint(
   channel: Channel,

@@ -7,61 +7,62 @@ export interface ActivationsOptions {
   readonly resolve: ResolveHost;
   readonly allowLoopback: boolean;
   /**
-   * What the endpoint of a requested Subscription came to, as it was when it was asked. To be applied only if the
-   * Subscription is still of that version. Awaited; what it rejects with goes to `onError`.
+   * Called with the decision about a requested Subscription, and with the version that was verified. Apply it only if
+   * the Subscription still has that version. Awaited; a rejection goes to `onError`.
    */
-  readonly onAsked: (entry: Entry, decision: StatusDecision) => Promise<void>;
+  readonly onVerified: (entry: Entry, decision: StatusDecision) => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
 
 /**
- * Endpoints of requested Subscriptions that are being looked at: addresses resolved, hands shaken. Each is a task of its
- * own, so that nothing else of its authority waits for an endpoint that does not answer.
+ * Verifies the endpoints of requested Subscriptions, each as a task of its own, so that an endpoint that does not
+ * respond delays nothing else of its authority.
  */
 export interface Activations {
-  /** Begins for those of the entries that are requested, and not under way yet in this version. Returns at once. */
+  /** Begins to verify the requested entries that are not being verified in this version. Returns at once. */
   begin(entries: readonly Entry[]): void;
-  /** Resolves when none of these Subscriptions is being looked at. */
+  /** Resolves when none of these Subscriptions is being verified. */
   settled(subscriptionIds: readonly string[]): Promise<void>;
-  /** How handshakes are sent: until it is called, topic-based Subscriptions wait. */
+  /** Sets how handshakes are sent. Until then topic-based Subscriptions wait. */
   handshakeBy(handshake: Handshake): void;
-  /** Begins nothing more, drops what is asked; resolves when nobody is being asked. */
+  /** Begins nothing more and ignores pending results. Resolves when no endpoint is being verified. */
   close(): Promise<void>;
 }
 
-/** Versions of one Subscription whose endpoints are asked side by side: the answers of all but the last are for nothing. */
+/** Maximum versions of one Subscription that are verified in parallel. Only the result of the latest one is used. */
 const maxVersions = 3;
 
-interface Asked {
-  /** No answer has come yet. */
-  asking: boolean;
+interface Verification {
+  /** The endpoint has not responded yet. */
+  isPending: boolean;
   task: Promise<void>;
 }
 
-export function openActivations({ resolve, allowLoopback, onAsked, onError }: ActivationsOptions): Activations {
-  /** By Subscription and version, until what came of it has been applied. */
-  const inFlight = new Map<string, Map<number, Asked>>();
+export function openActivations({ resolve, allowLoopback, onVerified, onError }: ActivationsOptions): Activations {
+  /** By Subscription and version, until the decision has been applied. */
+  const inFlight = new Map<string, Map<number, Verification>>();
   let handshake: Handshake | undefined;
   let closed = false;
 
-  async function ask(entry: Entry, asked: Asked): Promise<void> {
+  async function verify(entry: Entry, verification: Verification): Promise<void> {
     const { usable } = entry;
     const shake = async (): Promise<string | undefined> => (closed ? 'closed' : handshake?.(usable));
     const decision = await verifyEndpoint(usable.channel, resolve, allowLoopback, shake);
-    asked.asking = false;
-    if (!closed) await onAsked(entry, decision);
+    verification.isPending = false;
+    if (!closed) await onVerified(entry, decision);
   }
 
   function beginOne(entry: Entry): void {
     const { id, status, channel } = entry.usable;
     const { version } = entry.stored;
     if (closed || status !== 'requested' || (channel.topic !== undefined && handshake === undefined)) return;
-    const versions = inFlight.get(id) ?? new Map<number, Asked>();
-    // One that has been answered begins the next.
-    if (versions.has(version) || [...versions.values()].filter(({ asking }) => asking).length >= maxVersions) return;
-    const asked: Asked = { asking: true, task: Promise.resolve() };
-    inFlight.set(id, versions.set(version, asked));
-    asked.task = ask(entry, asked)
+    const versions = inFlight.get(id) ?? new Map<number, Verification>();
+    // Over the maximum, this one begins when an earlier one has been settled.
+    if (versions.has(version) || [...versions.values()].filter(({ isPending }) => isPending).length >= maxVersions)
+      return;
+    const verification: Verification = { isPending: true, task: Promise.resolve() };
+    inFlight.set(id, versions.set(version, verification));
+    verification.task = verify(entry, verification)
       .catch(onError)
       .then(() => {
         versions.delete(version);

@@ -1,6 +1,6 @@
-/** `Subscription.channel.header`: strings `Name: value` that are sent verbatim with each notification. */
+/** Parses `Subscription.channel.header`: strings `Name: value` that are sent verbatim with each notification. */
 
-/** Headers that belong to the connection or are ours: a subscriber may not set them. */
+/** Headers of the connection or of this server. A subscriber must not set them. */
 const reserved = new Set([
   'accept-encoding',
   'connection',
@@ -19,15 +19,18 @@ const reserved = new Set([
   'via',
 ]);
 const longestHeader = 8_192;
-/** How many headers one channel may have. */
+/** Maximum headers of one channel. */
 export const maxHeaders = 16;
 
-/** What stands in place of a header's value when a Subscription is read. */
+/** Replaces a header value when a Subscription is read. */
 export const redactedValue = '[redacted]';
 
 export type ParsedHeader = readonly [name: string, value: string];
 
-/** Splits one header; a text says why it cannot be sent. RFC 9110 5.5: a token, then visible ASCII, space and tab. */
+/**
+ * Splits one header into name and value, or returns a text that says why it cannot be sent. RFC 9110 5.5: a token, then
+ * visible ASCII, space and tab.
+ */
 export function parseChannelHeader(header: unknown): ParsedHeader | string {
   if (typeof header !== 'string' || header.length > longestHeader) return 'is not a text of at most 8192 characters';
   const parts = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)?$/.exec(header);
@@ -39,7 +42,7 @@ export function parseChannelHeader(header: unknown): ParsedHeader | string {
   return [name, value];
 }
 
-/** A header as it is shown on read: its name, with the value replaced. */
+/** Returns the header as it is shown on read: its name, with the value replaced. */
 export function redactHeader(header: string): string {
   const colon = header.indexOf(':');
   return colon < 0 ? redactedValue : `${header.slice(0, colon)}: ${redactedValue}`;

@@ -1,4 +1,7 @@
-/** `channel.header` at rest: values are sealed with AES-256-GCM, bound to their Subscription and header name. */
+/**
+ * Protects `channel.header` at rest: values are encrypted with AES-256-GCM, bound to their Subscription and header
+ * name.
+ */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
@@ -8,7 +11,7 @@ const prefix = 'sealed:v1:';
 const ivBytes = 12;
 const tagBytes = 16;
 
-/** The value with everything that follows the colon, so that what is revealed is what was sent. */
+/** Splits a header. The value keeps everything after the colon, so that it is sent exactly as received. */
 function partsOf(header: string): readonly [name: string, value: string] {
   const colon = header.indexOf(':');
   return colon < 0 ? [header, ''] : [header.slice(0, colon), header.slice(colon + 1)];
@@ -21,7 +24,7 @@ function seal(value: string, context: string, key: Uint8Array): string {
   return `${prefix}${sealed.toString('base64url')}`;
 }
 
-/** Undefined: not sealed by this key for this context. */
+/** Returns the plain value; undefined if it was not sealed with this key for this context. */
 function unseal(value: string, context: string, key: Uint8Array): string | undefined {
   if (!value.startsWith(prefix)) return undefined;
   const sealed = Buffer.from(value.slice(prefix.length), 'base64url');
@@ -47,9 +50,9 @@ function mapHeaders(resource: unknown, change: (header: string, context: string,
 }
 
 /**
- * A Subscription as it is stored: `id` set, header values sealed. A value that comes back redacted, as it was read, keeps
- * what is stored under that name, as long as the endpoint is the same; otherwise FhirFault `unprocessable`.
- * `key` has 32 bytes. The result is for the store only.
+ * Returns a Subscription as it is stored, with header values sealed; its `id` must be set. A value that is sent back
+ * redacted keeps the stored value of that name if the endpoint is unchanged; otherwise throws FhirFault
+ * `unprocessable`. `key` has 32 bytes. Never disclose the result.
  */
 export function protectSubscription(resource: unknown, stored: string | undefined, key: Uint8Array): unknown {
   const before = stored === undefined ? {} : membersOf(membersOf(JSON.parse(stored))['channel']);
@@ -61,13 +64,20 @@ export function protectSubscription(resource: unknown, stored: string | undefine
     if (value.trim() !== redactedValue) return `${name}: ${seal(value, context, key)}`;
     const same = kept.find((text) => partsOf(text)[0].toLowerCase() === name.toLowerCase());
     if (same !== undefined) return `${name}:${partsOf(same)[1]}`;
-    throw fault('unprocessable', 'The header has no value that could be kept: send the value itself.', {
-      expression: [`Subscription.channel.header[${position}]`],
-    });
+    throw fault(
+      'unprocessable',
+      'The header value is redacted and no stored value belongs to it. Send the value itself.',
+      {
+        expression: [`Subscription.channel.header[${position}]`],
+      },
+    );
   });
 }
 
-/** A stored Subscription with its header values in plain. A value that cannot be opened leaves no valid header. */
+/**
+ * Returns a stored Subscription with its header values in plain text. A value that cannot be decrypted leaves no valid
+ * header.
+ */
 export function revealSubscription(resource: unknown, key: Uint8Array): unknown {
   return mapHeaders(resource, (header, context) => {
     const [name, value] = partsOf(header);

@@ -1,7 +1,7 @@
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import type { SearchClause, SearchQuery } from '../../fhir/search/ast.ts';
 
-/** The search parser, strict: unknown parameters are faults. Throws FhirFault. */
+/** Parses a search strictly: throws FhirFault for an unknown parameter. */
 export type ParseSearch = (type: string, params: readonly (readonly [name: string, value: string])[]) => SearchQuery;
 
 export type Criteria =
@@ -11,8 +11,8 @@ export type Criteria =
 const expression = ['Subscription.criteria'];
 
 /**
- * Reads `Subscription.criteria`: `AuditEvent` or `AuditEvent?<parameters>`, without the server's base. Parameters that
- * shape a result (`_sort`, `_count`, `_include`, `_summary`, `_cursor`) do not select events, and are refused.
+ * Reads `Subscription.criteria`: `AuditEvent` or `AuditEvent?<parameters>`, without the server's base. Refuses
+ * parameters that shape a result (`_sort`, `_count`, `_include`, `_summary`, `_cursor`), because they select no events.
  */
 export function parseCriteria(criteria: unknown, parseSearch: ParseSearch): Criteria {
   const refused = (diagnostics: string): Criteria => ({
@@ -20,13 +20,13 @@ export function parseCriteria(criteria: unknown, parseSearch: ParseSearch): Crit
     issues: fault('unprocessable', diagnostics, { code: 'not-supported', expression }).issues,
   });
   const parts = typeof criteria === 'string' ? /^AuditEvent(?:\?(.*))?$/s.exec(criteria) : null;
-  if (parts === null) return refused('Subscriptions are served for AuditEvent: "AuditEvent?parameter=value".');
+  if (parts === null) return refused('The criteria must be "AuditEvent" or "AuditEvent?parameter=value".');
   try {
     const query = parseSearch('AuditEvent', [...new URLSearchParams(parts[1] ?? '')]);
     const { clauses, sort, count, summary, include, cursor, ignored } = query;
     const shaped = sort.length + include.length + ignored.length > 0;
     if (shaped || count !== undefined || summary !== undefined || cursor !== undefined) {
-      return refused('The criteria have a parameter that does not select events.');
+      return refused('The criteria contain a parameter that does not select events. Remove it.');
     }
     return { kind: 'criteria', clauses };
   } catch (error) {

@@ -1,13 +1,13 @@
-/** Pieces of work that wait for one another within a key, and for nothing else. */
+/** Runs tasks of the same key one after another, and tasks of different keys in parallel. */
 export interface KeyedQueue {
-  /** Runs after what is under way for the key, whatever became of that. Settles as the task does. */
+  /** Runs the task after all earlier ones of the key, whether or not they failed. Settles as the task does. */
   run<T>(key: string, task: () => Promise<T>): Promise<T>;
-  /** Resolves when nothing is under way. */
+  /** Resolves when no task is left. */
   idle(): Promise<void>;
 }
 
 export function openKeyedQueue(): KeyedQueue {
-  /** The last piece of work on each key. */
+  /** The last task of each key. */
   const last = new Map<string, Promise<unknown>>();
   return {
     run: (key, task) => {

@@ -12,8 +12,11 @@ import type { UsableSubscription } from './usable-subscription.ts';
 
 const withdrawn: StatusDecision = { status: 'error', error: 'the client may not be notified any more', usable: false };
 
-/** Gives the stored Subscription the status and error of the decision. Undefined: written by somebody else meanwhile. */
-async function bringSubscription(
+/**
+ * Writes the status and error of the decision if they differ. Returns undefined if somebody else has written the
+ * Subscription meanwhile.
+ */
+async function writeDecision(
   stored: StoredResource,
   decision: StatusDecision,
   options: SubscriptionsOptions,
@@ -24,12 +27,12 @@ async function bringSubscription(
   return writeSubscriptionVersion(change, options);
 }
 
-/** For one that the limit leaves no room for. */
+/** Sets a Subscription over the limit to `error`. */
 export async function refuseOverLimit(stored: StoredResource, options: SubscriptionsOptions): Promise<Reconciled> {
-  return (await bringSubscription(stored, overLimit, options)) === undefined ? 'superseded' : 'unused';
+  return (await writeDecision(stored, overLimit, options)) === undefined ? 'superseded' : 'unused';
 }
 
-/** Judges a stored Subscription, and writes what has become of it. Asks nobody but the store. */
+/** Decides the status of a stored Subscription and writes it. Contacts no endpoint. */
 export async function reconcileSubscription(
   stored: StoredResource,
   options: SubscriptionsOptions,
@@ -42,7 +45,7 @@ export async function reconcileSubscription(
   const judged = judgeSubscription(stored, read, clock.now());
   const decision = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
   if (!decision.usable && decision.status === 'error' && !conflicts.mayWrite(stored)) return 'unused';
-  const current = await bringSubscription(stored, decision, options);
+  const current = await writeDecision(stored, decision, options);
   if (current === undefined) return 'superseded';
   if (!decision.usable) return 'unused';
   const usable: UsableSubscription = {
@@ -58,13 +61,16 @@ export async function reconcileSubscription(
   return { stored: current, endMs: endOf(resource.end), usable };
 }
 
-/** The entry after its Subscription has been given another status. Undefined: written by somebody else meanwhile. */
+/**
+ * Writes another status, and returns the entry with it; undefined if somebody else has written the Subscription
+ * meanwhile.
+ */
 export async function moveEntry(
   entry: Entry,
   decision: StatusDecision,
   options: SubscriptionsOptions,
 ): Promise<Entry | undefined> {
-  const stored = await bringSubscription(entry.stored, decision, options);
+  const stored = await writeDecision(entry.stored, decision, options);
   if (stored === undefined) return undefined;
   const { status, error } = decision;
   const stillAwaits = status === 'error' && entry.usable.awaitsHandshake;

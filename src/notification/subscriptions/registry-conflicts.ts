@@ -1,21 +1,21 @@
 import type { Clock } from '../../clock/clock.ts';
 import type { StoredResource } from '../../store/store.ts';
 
-/** So long another server's word about a Subscription is let stand. */
-const standsForMs = 15 * 60_000;
+/** How long another server's status is left unchallenged. */
+const unchallengedMs = 15 * 60_000;
 
 /**
- * What this server has refused because of its registry. Another server whose registry is another one may take the same
- * Subscription and say so: then the two do not write it against each other without an end.
+ * Remembers which Subscriptions this server has refused because of its registry. Another server, with another registry,
+ * may accept the same Subscription. This prevents the two servers overwriting each other for ever.
  */
 export interface RegistryConflicts {
-  /** Whether the refusal is to be written. False: it was a while ago, and another server has undone it since. */
+  /** Whether to write the refusal. False for a while after another server has undone it. */
   mayWrite(stored: StoredResource): boolean;
-  /** The registry is another one now: it is said anew. */
+  /** Call when the registry has changed: every refusal is written again. */
   forget(): void;
 }
 
-/** `onContested`: another server has undone what this one had refused; told once for each refusal that is let be. */
+/** `onContested`: called once for each refusal that another server has undone and that is not repeated. */
 export function openRegistryConflicts(
   clock: Pick<Clock, 'elapsed'>,
   onContested: (stored: StoredResource) => void,
@@ -26,8 +26,8 @@ export function openRegistryConflicts(
       const { status }: { status: string } = JSON.parse(stored.body);
       const nowMs = clock.elapsed();
       const last = written.get(stored.id);
-      // What is requested comes from a client, which wants to be told.
-      const isUndone = status === 'active' && last !== undefined && nowMs - last.atMs < standsForMs;
+      // A requested Subscription comes from a client, which must see the refusal.
+      const isUndone = status === 'active' && last !== undefined && nowMs - last.atMs < unchallengedMs;
       if (!isUndone) {
         if (status !== 'error') written.set(stored.id, { atMs: nowMs, contested: false });
         return true;

@@ -3,12 +3,12 @@ import type { SearchClause } from '../../fhir/search/ast.ts';
 import { extractIndexValues } from '../../fhir/search/extract-index-values.ts';
 import { matches } from '../../fhir/search/matches.ts';
 
-/** Takes the JSON text of an AuditEvent and gives what tells whether the clauses of a Subscription hold for it. */
+/** Takes the JSON text of an AuditEvent and returns a test for the clauses of a Subscription. */
 export type SelectEvent = (body: string) => (clauses: readonly SearchClause[]) => boolean;
 
 /**
- * Selects by the search parameters of AuditEvent. The text is read, and values are extracted, only when a Subscription has
- * clauses, and then those of its parameters alone. `baseUrl` as in `ExtractOptions`.
+ * Matches by the search parameters of AuditEvent. Parses the text only if a Subscription has clauses, and extracts
+ * values of their parameters only. `baseUrl` as in `ExtractOptions`.
  */
 export function selectByCriteria(definitions: SearchParameterDefinitions, baseUrl: string): SelectEvent {
   return (body) => (clauses) => {

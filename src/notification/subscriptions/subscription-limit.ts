@@ -2,7 +2,7 @@ import { maxSubscriptions } from '../../cpis/subscription-limit.ts';
 import type { StoredResource } from '../../store/store.ts';
 import type { StatusDecision } from './activation.ts';
 
-/** What becomes of a Subscription that there is no room for. */
+/** Status of a Subscription over the limit. */
 export const overLimit: StatusDecision = {
   status: 'error',
   error: 'beyond the limit of Subscriptions in use',
@@ -10,8 +10,8 @@ export const overLimit: StatusDecision = {
 };
 
 /**
- * The Subscriptions that the limit leaves no room for; those in use stay. A write beyond it is refused, but those that are
- * planned at the same moment do not see each other.
+ * Returns the Subscriptions over the limit; those in use come first and stay. A write over the limit is refused, but
+ * writes that are planned at the same moment do not see each other.
  */
 export function findOverLimit(found: readonly StoredResource[]): ReadonlySet<StoredResource> {
   if (found.length <= maxSubscriptions) return new Set();

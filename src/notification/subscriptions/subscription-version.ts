@@ -2,26 +2,26 @@ import type { IndexValue } from '../../fhir/search/ast.ts';
 import type { AuditWrite, Store, StoredResource } from '../../store/store.ts';
 import type { SubscriptionStatus } from './subscription.ts';
 
-/** A change of a Subscription that the server makes by itself. */
+/** A change of a Subscription that the server makes, not a client. */
 export interface SubscriptionChange {
   readonly before: StoredResource;
   readonly status: SubscriptionStatus;
-  /** What goes into `Subscription.error`: a short class, never a value from the wire. Undefined: no error. */
+  /** The value of `Subscription.error`: a short class, never a value from the endpoint. Undefined: no error. */
   readonly error: string | undefined;
   readonly atMs: number;
 }
 
 export interface VersionWriter {
   readonly commit: Store['commit'];
-  /** The search index of a Subscription. */
+  /** Returns the search index of a Subscription. */
   readonly indexOf: (resource: Readonly<Record<string, unknown>>) => readonly IndexValue[];
-  /** The AuditEvent of the change, where it is audited. */
+  /** Returns the AuditEvent of the change; without it the change is not audited. */
   readonly auditOf?: (change: SubscriptionChange) => AuditWrite;
 }
 
 /**
- * Writes the next version of a Subscription with another status and error. Undefined: somebody else has written it
- * meanwhile, and nothing was changed. Throws as `Store.commit` does.
+ * Writes the next version of a Subscription with another status and error. Returns undefined if somebody else has
+ * written it meanwhile and nothing was changed. Rejects as `Store.commit` does.
  */
 export async function writeSubscriptionVersion(
   change: SubscriptionChange,

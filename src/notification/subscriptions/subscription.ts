@@ -1,6 +1,6 @@
 /**
- * The R4 Subscription as this server serves it, for AuditEvents: rest-hook with criteria that are a search, or, with those
- * that are a topic, rest-hook and websocket. https://hl7.org/fhir/R4/subscription.html
+ * Reads and checks R4 Subscriptions for AuditEvents: rest-hook if the criteria are a search; rest-hook and websocket if
+ * they are a topic. https://hl7.org/fhir/R4/subscription.html
  */
 import { membersOf, textOf } from '../../fhir/any-json.ts';
 import { fault, type Issue, type IssueCode } from '../../fhir/fault.ts';
@@ -13,15 +13,15 @@ import { readTopic, refuseExtensions, type TopicChannel } from './topic.ts';
 
 export type SubscriptionStatus = 'requested' | 'active' | 'error' | 'off';
 
-/** What delivery needs of a Subscription. */
+/** The channel of a Subscription, as delivery uses it. */
 export interface Channel {
   readonly type: 'rest-hook' | 'websocket';
-  /** Empty for websocket: the subscriber connects to this server. */
+  /** Empty for websocket, because the subscriber connects to this server. */
   readonly endpoint: string;
-  /** The MIME type that the AuditEvent is sent as; undefined: an empty notification. */
+  /** The MIME type of the AuditEvent that is sent; undefined: an empty notification. */
   readonly payload: string | undefined;
   readonly headers: readonly ParsedHeader[];
-  /** Present when the criteria are a topic: notifications are Bundles with event numbers. */
+  /** Present if the criteria are a topic: notifications are Bundles with event numbers. */
   readonly topic?: TopicChannel;
 }
 
@@ -31,9 +31,9 @@ export interface SubscriptionRules extends EndpointPolicy {
 }
 
 export interface CheckedSubscription {
-  /** Empty: it is accepted. */
+  /** Empty if the Subscription is accepted. */
   readonly issues: readonly Issue[];
-  /** The criteria, parsed; empty when every AuditEvent of the authority is wanted. */
+  /** The parsed criteria; empty if they select every AuditEvent of the authority. */
   readonly clauses: readonly SearchClause[];
 }
 
@@ -48,10 +48,7 @@ function issue(path: string, diagnostics: string, code: IssueCode = 'business-ru
   return fault('unprocessable', diagnostics, { code, expression: [`Subscription.${path}`] }).issues;
 }
 
-/**
- * Reads criteria and channel of a Subscription, whatever its status, and reports what makes it unusable. The status is not
- * looked at, nor whether it has ended.
- */
+/** Reads criteria and channel of a Subscription and reports what makes it unusable. Ignores its status and end. */
 export function readSubscription(resource: unknown, rules: SubscriptionRules): ReadSubscription {
   const { criteria, channel: rawChannel } = membersOf(resource);
   const channel = membersOf(rawChannel);
@@ -64,21 +61,26 @@ export function readSubscription(resource: unknown, rules: SubscriptionRules): R
 
   const isWebsocket = channel['type'] === 'websocket' && asked !== undefined;
   if (channel['type'] !== 'rest-hook' && !isWebsocket) {
-    const served = asked === undefined ? 'rest-hook channels are' : 'rest-hook and websocket channels are';
-    issues.push(...issue('channel.type', `Only ${served} served for these criteria.`, 'not-supported'));
+    const supported = asked === undefined ? 'rest-hook channels are' : 'rest-hook and websocket channels are';
+    issues.push(...issue('channel.type', `Only ${supported} supported for these criteria.`, 'not-supported'));
   }
   const refusal = isWebsocket ? undefined : checkEndpoint(channel['endpoint'], rules);
   if (refusal !== undefined) issues.push(...issue('channel.endpoint', `The endpoint is ${refusal}.`));
   if (isWebsocket && channel['endpoint'] !== undefined) {
-    issues.push(...issue('channel.endpoint', 'A websocket channel has no endpoint: the subscriber connects to us.'));
+    issues.push(
+      ...issue(
+        'channel.endpoint',
+        'A websocket channel has no endpoint, because the subscriber connects to this server.',
+      ),
+    );
   }
 
   const payload = textOf(channel['payload']);
   if (asked !== undefined && payload === undefined) {
-    issues.push(...issue('channel.payload', 'A topic-based Subscription says its payload.', 'required'));
+    issues.push(...issue('channel.payload', 'A topic-based Subscription must have a payload.', 'required'));
   }
   if (channel['payload'] !== undefined && !(payload !== undefined && payloadForm.test(payload))) {
-    issues.push(...issue('channel.payload', 'The payload is application/fhir+json, or absent.', 'not-supported'));
+    issues.push(...issue('channel.payload', 'The payload must be application/fhir+json, or absent.', 'not-supported'));
   }
 
   const headers: ParsedHeader[] = [];
@@ -87,7 +89,7 @@ export function readSubscription(resource: unknown, rules: SubscriptionRules): R
     issues.push(...issue('channel.header', 'A websocket channel sends no headers.', 'not-supported'));
   }
   if (rawHeaders.length > maxHeaders) {
-    issues.push(...issue('channel.header', `At most ${maxHeaders} headers can be sent.`, 'too-long'));
+    issues.push(...issue('channel.header', `A channel can have a maximum of ${maxHeaders} headers.`, 'too-long'));
   }
   for (const [position, rawHeader] of rawHeaders.slice(0, maxHeaders).entries()) {
     const header = parseChannelHeader(rawHeader);
@@ -109,31 +111,32 @@ export function readSubscription(resource: unknown, rules: SubscriptionRules): R
 }
 
 /**
- * Checks a Subscription that a client creates or updates, all problems at once. A client may only ask for `requested` or
- * `off`: the server alone moves it to `active` and `error`.
+ * Checks a Subscription that a client creates or updates, and returns all problems together. A client may only ask for
+ * `requested` or `off`; only the server sets `active` and `error`.
  */
 export function checkSubscription(resource: unknown, rules: SubscriptionRules): CheckedSubscription {
   const { issues, clauses } = readSubscription(resource, rules);
   const { status, end } = membersOf(resource);
   const refusals = [...issues];
   if (status !== 'requested' && status !== 'off') {
-    refusals.push(
-      ...issue('status', 'A client sends a Subscription as "requested" or "off"; the server does the rest.'),
-    );
+    refusals.push(...issue('status', 'The status must be "requested" or "off". Only the server sets another status.'));
   }
   const endMs = endOf(end);
   if (status === 'requested' && endMs !== undefined && !(endMs > rules.nowMs)) {
-    refusals.push(...issue('end', 'A Subscription that is requested ends in the future.'));
+    refusals.push(...issue('end', 'The end of a requested Subscription must be in the future.'));
   }
   return { issues: refusals, clauses };
 }
 
-/** `Subscription.end` in epoch milliseconds; undefined: it does not end. What cannot be read has ended (NaN). */
+/**
+ * Returns `Subscription.end` in epoch milliseconds; undefined if there is no end; NaN, which counts as ended, if it
+ * cannot be read.
+ */
 export function endOf(end: unknown): number | undefined {
   return end === undefined ? undefined : Date.parse(textOf(end) ?? '');
 }
 
-/** The JSON text of a Subscription as it may be shown: the values of `channel.header` replaced. */
+/** Returns the JSON text of a Subscription as it may be shown, with the values of `channel.header` replaced. */
 export function redactSubscription(body: string): string {
   const resource: Json = JSON.parse(body);
   const channel = membersOf(resource['channel']);

@@ -4,24 +4,26 @@ import type { ResolveHost } from '../outbound-http/address-guard.ts';
 import type { ParseSearch } from './criteria.ts';
 import type { VersionWriter } from './subscription-version.ts';
 
-/** What Subscriptions in use depend on. */
+/** What the Subscriptions in use depend on. */
 export interface SubscriptionsOptions extends VersionWriter {
   readonly store: Pick<Store, 'search' | 'commit'>;
   readonly parseSearch: ParseSearch;
   readonly resolve: ResolveHost;
   readonly clock: Clock;
   readonly allowLoopback: boolean;
-  /** The registered endpoint origins of the client that the labels name; none when it is not registered any more. */
+  /**
+   * Returns the registered endpoint origins of the client that the labels name; none if it is not registered any more.
+   */
   readonly originsOf: (labels: readonly string[]) => readonly string[];
-  /** Whether that client may be notified at all. */
+  /** Whether that client may be notified. */
   readonly mayNotify: (labels: readonly string[]) => boolean;
-  /** How that client wants to be sent AuditEvents. */
+  /** Returns the method by which AuditEvents are sent to that client. */
   readonly methodOf: (labels: readonly string[]) => 'PUT' | 'POST';
-  /** The HMAC secrets that notifications to that client are signed with. */
+  /** Returns the HMAC secrets that sign notifications to that client. */
   readonly secretsOf: (labels: readonly string[]) => readonly Uint8Array[];
-  /** The key that `protectSubscription` sealed the headers with. */
+  /** The key with which `protectSubscription` sealed the headers. */
   readonly secretsKey: Uint8Array;
-  /** Another server uses a Subscription that this one refuses: their registries differ. */
+  /** Called when another server uses a Subscription that this one refuses, because their registries differ. */
   readonly onContested?: (stored: StoredResource) => void;
   readonly onError: (error: unknown) => void;
 }

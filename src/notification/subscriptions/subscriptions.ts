@@ -12,31 +12,31 @@ import type { SubscriptionsOptions } from './subscriptions-options.ts';
 import type { Subscriptions } from './usable-subscription.ts';
 
 const maxRounds = 5;
-/** A change that could not be read or written is taken up again after this. */
+/** How long to wait after a change could not be read or written. */
 const reloadAfterMs = 1_000;
 const longestTimerMs = 24 * 60 * 60_000;
 
-/** Reads all Subscriptions and begins to activate those that are requested. Throws when the store cannot be read. */
+/** Reads all Subscriptions and begins to activate the requested ones. Rejects if the store cannot be read. */
 export async function openSubscriptions(options: SubscriptionsOptions): Promise<Subscriptions> {
   const { store, clock, onError } = options;
   const entries = new Map<string, readonly Entry[]>();
   const endTimers = new Map<string, () => void>();
-  /** One piece of work on an authority at a time. */
+  /** Runs one task at a time for each authority. */
   const work = openKeyedQueue();
-  /** The load of each authority that waits for its turn: it will read whatever is committed until then. */
+  /** The waiting load of each authority. It will read whatever is committed before it starts. */
   const queued = new Map<string, Promise<void>>();
-  /** Every authority that is known to have, or to have had, a Subscription. */
+  /** Every authority that has, or had, a Subscription. */
   const owners = new Set<string>();
   const listeners = new Set<(authority: string) => void>();
-  /** Authorities whose Subscriptions have changed and not been read since: none of theirs is used. Grows by each change. */
+  /** Number of unread changes by authority. While there is one, no Subscription of the authority is used. */
   const stale = new Map<string, number>();
   const conflicts = openRegistryConflicts(clock, options.onContested ?? (() => undefined));
-  const activations = openActivations({ ...options, onAsked: settleActivation });
+  const activations = openActivations({ ...options, onVerified: settleActivation });
   let closed = false;
 
   const heldOf = (authority: string): readonly Entry[] => entries.get(authority) ?? [];
-  function tell(authority: string): void {
-    // Changed meanwhile: what follows tells them.
+  function notifyListeners(authority: string): void {
+    // After a further change its own load notifies them.
     if (!stale.has(authority)) for (const listener of listeners) listener(authority);
   }
 
@@ -54,14 +54,17 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     );
   }
 
-  /** By the registry as it is now: a reload of it holds from the next notification on. */
+  /** Uses the registry as it is now, so that a reload applies from the next notification on. */
   function isAllowed(authority: string, { stored, usable }: Entry): boolean {
     if (ownerOf(stored.labels) !== authority || !options.mayNotify(stored.labels)) return false;
     if (usable.channel.type === 'websocket') return true;
     return options.originsOf(stored.labels).includes(new URL(usable.channel.endpoint).origin);
   }
 
-  /** What was changed, deleted or disallowed is out of use at once, whatever becomes of the rest. */
+  /**
+   * Takes changed, deleted and disallowed Subscriptions out of use at once, whether or not the rest of the load
+   * succeeds.
+   */
   function dropOutdated(authority: string, found: readonly StoredResource[]): void {
     const versions = new Map(found.map(({ id, version }) => [id, version]));
     const isCurrent = ({ stored }: Entry): boolean => versions.get(stored.id) === stored.version;
@@ -109,13 +112,13 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
         if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
         throw error;
       }
-      tell(authority);
+      notifyListeners(authority);
     }).then(() => activations.settled(heldOf(authority).map(({ usable }) => usable.id)));
     queued.set(authority, next);
     return next;
   }
 
-  /** Writes what has become of an entry, unless it has changed since `find` would find it. */
+  /** Writes the decision about an entry, unless it no longer matches `find`. */
   async function moveHeld(
     authority: string,
     find: (entry: Entry) => boolean,
@@ -139,7 +142,7 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
       usable.id === id && version === stored.version && usable.status === 'requested';
     return enqueue(authority, async () => {
       try {
-        if (await moveHeld(authority, isAsked, decision)) tell(authority);
+        if (await moveHeld(authority, isAsked, decision)) notifyListeners(authority);
       } catch (error) {
         if (!closed) clock.after(reloadAfterMs, () => void changed(authority));
         throw error;

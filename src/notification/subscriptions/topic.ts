@@ -9,17 +9,17 @@ export interface TopicChannel {
   /** Canonical URL. */
   readonly url: string;
   readonly content: PayloadContent;
-  /** Without any other notification for so long, a heartbeat is sent; undefined: none is. */
+  /** How long after the last notification a heartbeat is sent; undefined: none is sent. */
   readonly heartbeatMs: number | undefined;
-  /** The longest that one attempt may take, where the Subscription says. */
+  /** How long one attempt may take, if the Subscription says so. */
   readonly timeoutMs: number | undefined;
-  /** Events in one notification at most. */
+  /** Maximum events in one notification. */
   readonly maxCount: number;
 }
 
 export interface ReadTopic {
   readonly issues: readonly Issue[];
-  /** The topic and the filters: all hold. */
+  /** The topic and the filters, all of which must match. */
   readonly clauses: readonly SearchClause[];
   readonly channel: TopicChannel;
 }
@@ -34,7 +34,7 @@ function issueAt(path: string, diagnostics: string, code: IssueCode): readonly I
   return fault('unprocessable', diagnostics, { code, expression: [`Subscription.${path}`] }).issues;
 }
 
-/** Extensions of the Backport IG mean nothing where the criteria are a search. */
+/** Refuses extensions of the Backport IG where the criteria are a search, because they would have no effect. */
 export function refuseExtensions(resource: unknown): readonly Issue[] {
   const { channel, _criteria } = resource as { channel?: Record<string, unknown>; _criteria?: unknown };
   const found: readonly [string, unknown][] = [
@@ -46,35 +46,40 @@ export function refuseExtensions(resource: unknown): readonly Issue[] {
   return found.flatMap(([path, value]) =>
     value === undefined
       ? []
-      : issueAt(`${path}.extension`, 'Extensions are for a Subscription whose criteria are a topic.', 'not-supported'),
+      : issueAt(`${path}.extension`, 'Extensions are supported only if the criteria are a topic.', 'not-supported'),
   );
 }
 
-/** The filter as name-value pairs: `AuditEvent?name=value` or `name=value`. Undefined: it is on another type. */
+/**
+ * Returns the filter as name-value pairs, from `AuditEvent?name=value` or `name=value`; undefined if it is for another
+ * type.
+ */
 function filterPairs(filter: string): [string, string][] | undefined {
   const [, type, query = ''] = /^(?:([A-Za-z]+)\?)?(.*)$/s.exec(filter) ?? [];
   return type === undefined || type === 'AuditEvent' ? [...new URLSearchParams(query)] : undefined;
 }
 
-/** Reads a Subscription whose criteria are a topic, and reports everything that this server would not honour. */
+/** Reads a Subscription whose criteria are a topic, and reports everything that this server does not support. */
 export function readTopic(resource: unknown, parseSearch: ParseSearch): ReadTopic {
   const { request, issues: malformed } = readTopicRequest(resource);
   const topic = subscriptionTopics.get(request.topic);
-  const served = `This topic is not served. Served are: ${[...subscriptionTopics.keys()].join(', ')}.`;
-  const issues = topic === undefined ? [...issueAt('criteria', served, 'not-supported')] : [...malformed];
+  const supported = `The topic is not supported. Supported topics: ${[...subscriptionTopics.keys()].join(', ')}.`;
+  const issues = topic === undefined ? [...issueAt('criteria', supported, 'not-supported')] : [...malformed];
   const clauses: SearchClause[] = topic === undefined ? [] : [topicClause(topic)];
   if (request.filters.length > maxFilters) {
-    issues.push(...issueAt('criteria.extension', `There may be ${maxFilters} filters at most.`, 'too-long'));
+    issues.push(
+      ...issueAt('criteria.extension', `A Subscription can have a maximum of ${maxFilters} filters.`, 'too-long'),
+    );
   }
   for (const [position, filter] of (topic === undefined ? [] : request.filters.slice(0, maxFilters)).entries()) {
     const path = `criteria.extension[${position}]`;
     const pairs = filterPairs(filter);
-    // A chain would select by what is not in the event.
+    // A chain would select by data outside the event.
     const names = pairs?.map(([name]) => (name.includes('.') ? '' : (name.split(':', 1)[0] ?? ''))) ?? [];
     if (pairs === undefined || pairs.length === 0 || names.some((name) => topic?.filters.has(name) !== true)) {
       const allowed = [...(topic?.filters ?? [])].join(', ');
       issues.push(
-        ...issueAt(path, `The topic is filtered by AuditEvent?name=value with: ${allowed}.`, 'not-supported'),
+        ...issueAt(path, `A filter must be AuditEvent?name=value, with these parameters: ${allowed}.`, 'not-supported'),
       );
       continue;
     }
@@ -89,7 +94,7 @@ export function readTopic(resource: unknown, parseSearch: ParseSearch): ReadTopi
   const inRange = (seconds: number | undefined, least: number): boolean =>
     seconds === undefined || seconds === 0 || (seconds >= least && seconds <= longestS);
   if (!inRange(heartbeatPeriodS, shortestHeartbeatS) || !inRange(timeoutS, 1)) {
-    const text = `A heartbeat period is 0 (none) or ${shortestHeartbeatS} to ${longestS} s, a timeout at most ${longestS} s.`;
+    const text = `The heartbeat period must be 0 (none) or ${shortestHeartbeatS} to ${longestS} s; the timeout must be 0 (none) or 1 to ${longestS} s.`;
     issues.push(...issueAt('channel.extension', text, 'value'));
   }
   return {

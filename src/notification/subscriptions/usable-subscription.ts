@@ -1,12 +1,12 @@
 import type { SearchClause } from '../../fhir/search/ast.ts';
 import type { Channel, SubscriptionStatus } from './subscription.ts';
 
-/** A Subscription that notifications are sent for. */
+/** A Subscription for which notifications are sent. */
 export interface UsableSubscription {
   readonly id: string;
-  /** Id of the authority that owns it. */
+  /** The id of the authority that owns it. */
   readonly owner: string;
-  /** `requested`: its endpoint is being looked at. Nothing is sent to it yet, and what it asks for waits for it. */
+  /** `requested`: its endpoint is being verified. Nothing is sent to it yet, and events that it matches wait. */
   readonly status: SubscriptionStatus;
   readonly channel: Channel;
   readonly method: 'PUT' | 'POST';
@@ -14,35 +14,38 @@ export interface UsableSubscription {
   readonly secrets: readonly Uint8Array[];
   /** The criteria; empty: every event of the authority. */
   readonly clauses: readonly SearchClause[];
-  /** No handshake has been accepted yet: one goes before the first event. */
+  /** No handshake has been accepted yet: one is sent before the first event. */
   readonly awaitsHandshake: boolean;
 }
 
-/** The Subscriptions in use, by authority, held in memory and rebuilt from the store. */
+/** The Subscriptions in use by authority, held in memory and rebuilt from the store. */
 export interface Subscriptions {
-  /** Those of one authority that are in use now, or are about to be (`requested`). */
+  /** Returns the Subscriptions of one authority that are in use, or are being verified (`requested`). */
   usable(authority: string): readonly UsableSubscription[];
   /**
-   * To be called after a commit that wrote or deleted a Subscription of the authority: reads them anew, tells the listeners,
-   * and begins to activate what is requested, each on its own, telling them again for each. Resolves when all of that is
-   * done; calls made before the reading starts share it. Store errors go to `onError`.
+   * Call after a commit that wrote or deleted a Subscription of the authority. Reads its Subscriptions again, notifies
+   * the listeners, and begins to activate the requested ones, notifying the listeners after each. Resolves when all of
+   * that is done. Calls made before the read starts share it. Store errors go to `onError`.
    */
   changed(authority: string): Promise<void>;
-  /** The same for every authority: the registry was reloaded. */
+  /** Does the same for every authority. Call when the registry was reloaded. */
   reload(): Promise<void>;
-  /** Deliveries to it fail: it moves to `error`. `reason` is a short class. */
+  /** Sets the Subscription to `error`, because deliveries to it fail. `reason` is a short class. */
   failing(authority: string, id: string, reason: string): void;
-  /** A delivery was acknowledged: it moves back to `active`. */
+  /** Sets the Subscription back to `active`, because a delivery was acknowledged. */
   recovered(authority: string, id: string): void;
-  /** Calls `listener`, beside those given before, when what is usable for an authority may have changed. */
+  /** Adds a listener, called when the usable Subscriptions of an authority may have changed. */
   onChange(listener: (authority: string) => void): void;
-  /** Every authority that is known to have, or to have had, a Subscription. */
+  /** Returns every authority that has, or had, a Subscription. */
   authorities(): readonly string[];
-  /** How handshakes are sent: until it is called, topic-based Subscriptions that are requested wait. */
+  /** Sets how handshakes are sent. Until then requested topic-based Subscriptions wait. */
   handshakeBy(handshake: Handshake): void;
-  /** Resolves when no write is under way any more. */
+  /** Stops all work. Resolves when no write is in flight. */
   close(): Promise<void>;
 }
 
-/** Sends the handshake of a topic-based Subscription. Undefined: accepted, else the class of the failure. Never rejects. */
+/**
+ * Sends the handshake of a topic-based Subscription. Resolves with undefined if it was accepted, otherwise with the
+ * class of the failure. Never rejects.
+ */
 export type Handshake = (subscription: UsableSubscription) => Promise<string | undefined>;

@@ -20,7 +20,7 @@ import { waitUntil } from '../../support/wait-until.ts';
 const hourMs = 3_600_000;
 const startMs = Date.parse('2026-11-20T09:00:00Z');
 
-t.test('alarms at 1, 4, 12, 20 and 24 hours, of what is overdue and of what is parked; a breach once', async (t) => {
+t.test('alarms at 1, 4, 12, 20 and 24 hours, for overdue and for parked deliveries; each breach once', async (t) => {
   t.same(
     [0, 0.99, 1, 3.99, 4, 12, 19.9, 20, 23.9, 24, 500].map((hours) => alarmLevelOf(hours * hourMs)),
     [0, 0, 1, 1, 4, 12, 12, 20, 20, 24, 24],
@@ -37,17 +37,17 @@ t.test('alarms at 1, 4, 12, 20 and 24 hours, of what is overdue and of what is p
     delivered: 0,
   };
   let active: ActiveAlarms = new Map();
-  const told: string[] = [];
+  const raised: string[] = [];
   const breaches: DeliveryBreach[] = [];
   for (let minute = 0; minute <= 40 * 60; minute += 1) {
     const backlog = minute < 30 * 60 ? [row] : [{ ...row, oldestRecordedMs: undefined, undelivered: 1 }];
-    const verdict = judgeAlarms(active, backlog, minute * 60_000, (recordedMs) => minute * 60_000 - recordedMs);
-    ({ active } = verdict);
-    for (const { kind, level, undelivered } of verdict.changed)
-      told.push(`${minute / 60} ${kind} ${level} ${undelivered}`);
-    breaches.push(...verdict.breaches);
+    const decision = judgeAlarms(active, backlog, minute * 60_000, (recordedMs) => minute * 60_000 - recordedMs);
+    ({ active } = decision);
+    for (const { kind, level, undelivered } of decision.changed)
+      raised.push(`${minute / 60} ${kind} ${level} ${undelivered}`);
+    breaches.push(...decision.breaches);
   }
-  t.same(told, [
+  t.same(raised, [
     '1 overdue 1 2',
     '4 overdue 4 2',
     '11 parked 1 1',
@@ -69,12 +69,12 @@ t.test('alarms at 1, 4, 12, 20 and 24 hours, of what is overdue and of what is p
   );
 });
 
-t.test('a breach is recorded when the store takes it, and told once however often the server restarts', async (t) => {
+t.test('a breach is recorded when the store accepts it, and reported once, also across restarts', async (t) => {
   const clock = manualClock(startMs);
   const deliveries = openMemoryDeliveries();
   deliveries.add([audit('a1', { recordedMs: startMs - 30 * hourMs, deliverTo: ['E1'] })]);
   let faults = 3;
-  const told: DeliveryBreach[] = [];
+  const raised: DeliveryBreach[] = [];
   const errors: unknown[] = [];
   const watch = () =>
     startAlarmLoop({
@@ -89,85 +89,82 @@ t.test('a breach is recorded when the store takes it, and told once however ofte
       clock,
       everyMs: 60_000,
       onAlarm: () => undefined,
-      onBreach: (breach) => told.push(breach),
+      onBreach: (breach) => raised.push(breach),
       onError: (error) => errors.push(error),
     });
   const first = watch();
   await clock.advance(10 * 60_000, settled);
   t.equal(errors.length, 3);
-  t.match(told, [{ authority: 'E1', kind: 'overdue', undelivered: 1 }]);
+  t.match(raised, [{ authority: 'E1', kind: 'overdue', undelivered: 1 }]);
   first.stop();
   const second = watch();
   await clock.advance(10 * 60_000, settled);
-  t.equal(told.length, 1);
+  t.equal(raised.length, 1);
   second.stop();
   t.equal((await deliveries.breaches(9)).length, 1);
 });
 
-t.test(
-  'an operator is told in the log, in the metrics and at the webhook, of an authority and numbers only',
-  async (t) => {
-    const clock = manualClock(startMs);
-    const webhook = await openReceiver();
-    t.teardown(() => webhook.close());
-    webhook.behave((_, index) => ({ kind: 'answer', status: index === 0 ? 500 : 204 }));
-    const deliveries = openMemoryDeliveries();
-    deliveries.add([audit('a1', { recordedMs: startMs, deliverTo: ['E08000035'] })]);
-    const lines: string[] = [];
-    const destination = new PassThrough().on('data', (chunk: Buffer) => lines.push(chunk.toString()));
-    const register = new Registry();
-    const queue = {
-      authority: 'E08000035',
-      sending: 0,
-      claimed: 0,
-      inFlight: 0,
-      endpointFailures: 9,
-      lastFailure: 'tls',
-    };
-    let aheadMs = 0;
-    const watch = startDeliveryMonitor({
-      deliveries,
-      dispatcher: { snapshot: () => ({ attempts: new Map(), queues: [queue], isIdle: true }) },
-      clock,
-      aheadMs: () => aheadMs,
-      register,
-      logger: buildLogger({ level: 'info', destination }),
-      webhookUrl: `${webhook.origin}/alarms`,
-    });
-    await clock.advance(2 * hourMs, settled);
-    await webhook.waitFor(1);
-    await waitUntil('the failure to be logged', () => lines.some((line) => line.includes('alarm webhook')));
-    await clock.advance(10_000, settled);
-    await webhook.waitFor(2);
-    aheadMs = 86_400_000;
-    await clock.advance(23 * hourMs, settled);
-    t.match(JSON.parse(webhook.received[1]?.body ?? ''), {
-      event: 'delivery-alarm',
-      authority: 'E08000035',
-      kind: 'overdue',
-      hours: 1,
-      undelivered: 1,
-      undeliveredSince: '2026-11-20T09:00:00.000Z',
-    });
-    const log = lines.join('');
-    for (const hours of [1, 4, 12, 20, 24]) {
-      t.match(
-        log,
-        `"event":"delivery-alarm","authority":"E08000035","kind":"overdue","hours":${hours},"undelivered":1,"reason":"tls"`,
-      );
-    }
-    t.equal(log.split('"event":"delivery-breach"').length, 2);
-    t.equal(log.split('"event":"clock-skew"').length, 2, 'once');
-    t.notMatch(log, /999\d{7}|Patient/);
-    const metrics = await register.metrics();
-    t.match(metrics, 'cpis_delivery_alarm_hours{authority="E08000035",kind="overdue"} 24');
-    t.match(metrics, 'cpis_delivery_breaches_total 1');
-    t.match(metrics, 'cpis_clock_ahead_seconds 86400');
-    watch.stop();
-  },
-);
+t.test('an alarm is in the log, in the metrics and at the webhook, with an authority and numbers only', async (t) => {
+  const clock = manualClock(startMs);
+  const webhook = await openReceiver();
+  t.teardown(() => webhook.close());
+  webhook.behave((_, index) => ({ kind: 'answer', status: index === 0 ? 500 : 204 }));
+  const deliveries = openMemoryDeliveries();
+  deliveries.add([audit('a1', { recordedMs: startMs, deliverTo: ['E08000035'] })]);
+  const lines: string[] = [];
+  const destination = new PassThrough().on('data', (chunk: Buffer) => lines.push(chunk.toString()));
+  const register = new Registry();
+  const queue = {
+    authority: 'E08000035',
+    sending: 0,
+    claimed: 0,
+    inFlight: 0,
+    endpointFailures: 9,
+    lastFailure: 'tls',
+  };
+  let aheadMs = 0;
+  const watch = startDeliveryMonitor({
+    deliveries,
+    dispatcher: { snapshot: () => ({ attempts: new Map(), queues: [queue], isIdle: true }) },
+    clock,
+    aheadMs: () => aheadMs,
+    register,
+    logger: buildLogger({ level: 'info', destination }),
+    webhookUrl: `${webhook.origin}/alarms`,
+  });
+  await clock.advance(2 * hourMs, settled);
+  await webhook.waitFor(1);
+  await waitUntil('the failure to be logged', () => lines.some((line) => line.includes('alarm webhook')));
+  await clock.advance(10_000, settled);
+  await webhook.waitFor(2);
+  aheadMs = 86_400_000;
+  await clock.advance(23 * hourMs, settled);
+  t.match(JSON.parse(webhook.received[1]?.body ?? ''), {
+    event: 'delivery-alarm',
+    authority: 'E08000035',
+    kind: 'overdue',
+    hours: 1,
+    undelivered: 1,
+    undeliveredSince: '2026-11-20T09:00:00.000Z',
+  });
+  const log = lines.join('');
+  for (const hours of [1, 4, 12, 20, 24]) {
+    t.match(
+      log,
+      `"event":"delivery-alarm","authority":"E08000035","kind":"overdue","hours":${hours},"undelivered":1,"reason":"tls"`,
+    );
+  }
+  t.equal(log.split('"event":"delivery-breach"').length, 2);
+  t.equal(log.split('"event":"clock-skew"').length, 2, 'once');
+  t.notMatch(log, /999\d{7}|Patient/);
+  const metrics = await register.metrics();
+  t.match(metrics, 'cpis_delivery_alarm_hours{authority="E08000035",kind="overdue"} 24');
+  t.match(metrics, 'cpis_delivery_breaches_total 1');
+  t.match(metrics, 'cpis_clock_ahead_seconds 86400');
+  watch.stop();
+});
 
-t.test('the file of endpoint certificates: every problem in words, none with a value', async (t) => {
+t.test('the file of endpoint certificates: every problem is described without a value', async (t) => {
   const folder = t.testdir({ 'bad.json': '{', 'list.json': '[]' });
   const read = (content: unknown) => {
     const path = join(folder, 'tls.json');

@@ -5,7 +5,7 @@ import { manualClock } from '../../support/manual-clock.ts';
 import { openReceiver } from '../../support/receiver.ts';
 import { openDeliveryWorld } from '../delivery-world.ts';
 
-t.test('what is owed, since when, and what was tried', async (t) => {
+t.test('the metrics show the backlog, its age and the attempts', async (t) => {
   const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
   const endpoint = await openReceiver();
   const { subscribe, owe, pass, store, dispatcher, stop, remove } = await openDeliveryWorld({ clock });

@@ -38,7 +38,7 @@ function topical(endpoint: string, { content = 'id-only', topic = accessTopic, f
   };
 }
 
-interface Told {
+interface Received {
   readonly type: string | undefined;
   readonly status: string | undefined;
   readonly last: string | undefined;
@@ -47,7 +47,7 @@ interface Told {
   readonly bundle: Bundle;
 }
 
-function told({ body }: { readonly body: string }): Told {
+function readNotification({ body }: { readonly body: string }): Received {
   const bundle: Bundle = JSON.parse(body);
   const status = bundle.entry?.[0]?.resource as Parameters;
   const events = (status.parameter ?? []).filter(({ name }) => name === 'notification-event');
@@ -63,12 +63,12 @@ function told({ body }: { readonly body: string }): Told {
   };
 }
 
-const eventsOf = (endpoint: Receiver, path?: string): Told[] =>
+const eventsOf = (endpoint: Receiver, path?: string): Received[] =>
   endpoint.received
     .filter((each) => path === undefined || each.path === path)
-    .map(told)
+    .map(readNotification)
     .filter(({ type }) => type === 'event-notification');
-/** Resolves when so many different events have arrived, on the path where one is given. */
+/** Resolves when `count` different events have arrived, on `path` if it is given. */
 async function endpointHas(endpoint: Receiver, count: number, path?: string): Promise<void> {
   const arrived = (): number => new Set(eventsOf(endpoint, path).flatMap(({ numbers }) => numbers)).size;
   await waitUntil(`${count} events at the endpoint`, () => arrived() >= count);
@@ -76,14 +76,14 @@ async function endpointHas(endpoint: Receiver, count: number, path?: string): Pr
 
 const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
 
-t.test('a handshake, then each event once, numbered, in Bundles of at most maxCount, in order', async (t) => {
+t.test('a handshake, then each event once, numbered and in order, in Bundles of up to maxCount', async (t) => {
   const endpoint = await receiver(t);
   const { subscribe, owe, statusOf, errors } = await world(t);
   const maxCount = { url: backport.maxCount, valuePositiveInt: 3 };
   const url = `${endpoint.origin}/topics`;
   const id = await subscribe(leeds, url, topical(url, { channel: [maxCount] }));
   t.match(await statusOf(id), { status: 'active', version: 2 });
-  const [handshake] = endpoint.received.map(told);
+  const [handshake] = endpoint.received.map(readNotification);
   t.match(handshake, { type: 'handshake', status: 'requested', last: '0', numbers: [] });
   t.match(handshake?.bundle, {
     type: 'history',
@@ -135,7 +135,7 @@ t.test('a handshake, then each event once, numbered, in Bundles of at most maxCo
   t.same(errors, []);
 });
 
-t.test('empty tells the number alone, full-resource the AuditEvent; filters hold together', async (t) => {
+t.test('empty sends the number only, full-resource the AuditEvent; all filters must match', async (t) => {
   const [empty, full] = [await receiver(t), await receiver(t)];
   const { subscribe, owe, drained } = await world(t);
   await subscribe(leeds, empty.origin, topical(`${empty.origin}/e`, { content: 'empty' }));
@@ -164,7 +164,7 @@ t.test('empty tells the number alone, full-resource the AuditEvent; filters hold
   });
 });
 
-t.test('case 31: a handshake that fails is told of, and sent again before the first event', async (t) => {
+t.test('case 31: a failed handshake is shown in the Subscription, and repeated before the first event', async (t) => {
   const [endpoint, elsewhere] = [await receiver(t), await receiver(t)];
   for (const [error, behaviour] of [
     ['handshake-status-503', { kind: 'answer', status: 503 }],
@@ -180,7 +180,7 @@ t.test('case 31: a handshake that fails is told of, and sent again before the fi
     t.match(await statusOf(id), { status: 'error', error });
     await owe(leeds, 2);
     await pass(clock, 10 * 60_000);
-    const at = () => endpoint.received.filter((each) => each.path === path).map(told);
+    const at = () => endpoint.received.filter((each) => each.path === path).map(readNotification);
     t.ok(at().length > 2, 'it is tried again');
     t.same([...new Set(at().map(({ type }) => type))], ['handshake'], 'nothing else goes to an endpoint like that');
     t.match(await backlogOf(leeds), { undelivered: 2 }, 'its events are kept');
@@ -196,7 +196,7 @@ t.test('case 31: a handshake that fails is told of, and sent again before the fi
   t.same(elsewhere.received, []);
 });
 
-t.test('an event that is refused does not hold up the others, and keeps its number', async (t) => {
+t.test('a refused event does not block the others, and keeps its number', async (t) => {
   const endpoint = await receiver(t);
   const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
   const { subscribe, owe, pass, backlogOf } = await world(t, { clock });
@@ -223,7 +223,7 @@ t.test('an event that is refused does not hold up the others, and keeps its numb
   );
 });
 
-t.test('counted while the endpoint is down, and over a restart', async (t) => {
+t.test('events are numbered while the endpoint is down, and across a restart', async (t) => {
   const endpoint = await receiver(t);
   const first = await openDeliveryWorld();
   const url = `${endpoint.origin}/d`;
@@ -253,29 +253,32 @@ t.test('counted while the endpoint is down, and over a restart', async (t) => {
   );
 });
 
-t.test('a heartbeat when nothing else was sent for its period, none when it is off', async (t) => {
-  const endpoint = await receiver(t);
-  const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
-  const { subscribe, update, owe, pass, subscriptions } = await world(t, { clock });
-  const heartbeat = { url: backport.heartbeatPeriod, valueUnsignedInt: 60 };
-  const id = await subscribe(leeds, endpoint.origin, topical(`${endpoint.origin}/b`, { channel: [heartbeat] }));
-  const types = () => endpoint.received.map((each) => told(each).type);
-  await pass(clock, 59_000);
-  t.same(types(), ['handshake']);
-  await pass(clock, 2_000);
-  t.same(types(), ['handshake', 'heartbeat']);
-  await pass(clock, 30_000);
-  await owe(leeds, 1);
-  await pass(clock, 45_000);
-  t.same(types(), ['handshake', 'heartbeat', 'event-notification'], 'an event counts as a sign of life');
-  await pass(clock, 16_000);
-  t.same(types().slice(3), ['heartbeat']);
-  t.match(endpoint.received.map(told).at(-1), { last: '1', numbers: [], status: 'active' });
-  await update(id, { status: 'off' });
-  await subscriptions.changed(leeds);
-  await pass(clock, 10 * 60_000);
-  t.equal(endpoint.received.length, 4);
-});
+t.test(
+  'a heartbeat is sent if nothing else was sent for its period; none is sent when the Subscription is off',
+  async (t) => {
+    const endpoint = await receiver(t);
+    const clock = manualClock(Date.parse('2026-11-20T09:00:00Z'));
+    const { subscribe, update, owe, pass, subscriptions } = await world(t, { clock });
+    const heartbeat = { url: backport.heartbeatPeriod, valueUnsignedInt: 60 };
+    const id = await subscribe(leeds, endpoint.origin, topical(`${endpoint.origin}/b`, { channel: [heartbeat] }));
+    const types = () => endpoint.received.map((each) => readNotification(each).type);
+    await pass(clock, 59_000);
+    t.same(types(), ['handshake']);
+    await pass(clock, 2_000);
+    t.same(types(), ['handshake', 'heartbeat']);
+    await pass(clock, 30_000);
+    await owe(leeds, 1);
+    await pass(clock, 45_000);
+    t.same(types(), ['handshake', 'heartbeat', 'event-notification'], 'an event counts as a sign of life');
+    await pass(clock, 16_000);
+    t.same(types().slice(3), ['heartbeat']);
+    t.match(endpoint.received.map(readNotification).at(-1), { last: '1', numbers: [], status: 'active' });
+    await update(id, { status: 'off' });
+    await subscriptions.changed(leeds);
+    await pass(clock, 10 * 60_000);
+    t.equal(endpoint.received.length, 4);
+  },
+);
 
 t.test('the timeout of the Subscription ends an attempt', async (t) => {
   const endpoint = await receiver(t);

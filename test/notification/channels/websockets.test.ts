@@ -1,4 +1,4 @@
-/** Limits, bindings and back-pressure of WebSockets, on connections that a test holds the other end of. */
+/** Limits, bindings and back-pressure of WebSockets, with the subscriber's end held by the test. */
 import type { Bundle, Parameters } from 'fhir/r4.js';
 import t from 'tap';
 import { backport } from '../../../src/fhir/subscription/backport.ts';
@@ -21,15 +21,15 @@ const socketSubscription = (maxCount: number) => ({
   },
 });
 
-/** A subscriber's end of a connection. */
+/** The subscriber's end of a connection. */
 interface Subscriber {
   readonly texts: string[];
-  /** Texts that have been handed over and have not left yet. */
+  /** Texts that were handed over and have not left yet. */
   readonly unsent: number;
   readonly maxUnsent: number;
   readonly closed: { readonly code: number; readonly reason: string } | undefined;
   say(text: string): void;
-  /** Reads, or reads no more: then nothing that is sent leaves. */
+  /** Starts or stops reading. While stopped, nothing that is sent leaves. */
   read(reads: boolean): void;
 }
 
@@ -104,45 +104,42 @@ const numbersIn = (text: string): number[] =>
     .filter(({ name }) => name === 'notification-event')
     .map(({ part }) => Number(part?.find(({ name }) => name === 'event-number')?.valueString));
 
-t.test(
-  'a subscriber that does not read is sent one Bundle and no more, holds nobody up, and misses nothing',
-  async (t) => {
-    const clock = manualClock(startMs);
-    const opened = await world(t, { clock });
-    const slowId = await opened.subscribe(leeds, '', socketSubscription(10));
-    const otherId = await opened.subscribe(kent, '', socketSubscription(10));
-    const [slow, other] = [connect(opened), connect(opened)];
-    slow.say(`bind-with-token ${tokenFor(clock, leeds, [slowId])}`);
-    other.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
-    await waitUntil('handshakes', () => slow.texts.length === 1 && other.texts.length === 1);
-    slow.read(false);
-    for (let round = 0; round < 30; round += 1) {
-      await opened.owe(leeds, 20);
-      await opened.topics.numbers.allNumbered(leeds);
-    }
-    await waitUntil('a Bundle that does not leave', () => slow.unsent === 1);
-    await opened.owe(kent, 25);
-    await opened.topics.numbers.allNumbered(kent);
-    await waitUntil('what the other is told', () => other.texts.flatMap(numbersIn).length === 25);
-    t.equal(slow.maxUnsent, 1);
-    t.ok(slow.texts.flatMap(numbersIn).length <= 10, 'one Bundle of ten');
-    slow.read(true);
-    await waitUntil('the rest', () => slow.texts.flatMap(numbersIn).length === 600);
-    t.same(
-      slow.texts.flatMap(numbersIn),
-      Array.from({ length: 600 }, (_, index) => index + 1),
-      'in order, each once',
-    );
-    t.ok(slow.texts.every((text) => numbersIn(text).length <= 10));
-    t.match(await opened.backlogOf(leeds), { undelivered: 600, delivered: 0 }, 'what is sent is not yet delivered');
-    slow.say(`ack ${slowId} 600`);
-    await waitUntil('the acknowledgement', () => slow.texts.includes(`acknowledged ${slowId} 600`));
-    await opened.pass(clock, 1_000);
-    t.match(await opened.backlogOf(leeds), { undelivered: 0, delivered: 600 });
-  },
-);
+t.test('a subscriber that does not read is sent one Bundle only, delays nobody else, and misses nothing', async (t) => {
+  const clock = manualClock(startMs);
+  const opened = await world(t, { clock });
+  const slowId = await opened.subscribe(leeds, '', socketSubscription(10));
+  const otherId = await opened.subscribe(kent, '', socketSubscription(10));
+  const [slow, other] = [connect(opened), connect(opened)];
+  slow.say(`bind-with-token ${tokenFor(clock, leeds, [slowId])}`);
+  other.say(`bind-with-token ${tokenFor(clock, kent, [otherId])}`);
+  await waitUntil('handshakes', () => slow.texts.length === 1 && other.texts.length === 1);
+  slow.read(false);
+  for (let round = 0; round < 30; round += 1) {
+    await opened.owe(leeds, 20);
+    await opened.topics.numbers.allNumbered(leeds);
+  }
+  await waitUntil('a Bundle that does not leave', () => slow.unsent === 1);
+  await opened.owe(kent, 25);
+  await opened.topics.numbers.allNumbered(kent);
+  await waitUntil('the events of the other subscriber', () => other.texts.flatMap(numbersIn).length === 25);
+  t.equal(slow.maxUnsent, 1);
+  t.ok(slow.texts.flatMap(numbersIn).length <= 10, 'one Bundle of ten');
+  slow.read(true);
+  await waitUntil('the rest', () => slow.texts.flatMap(numbersIn).length === 600);
+  t.same(
+    slow.texts.flatMap(numbersIn),
+    Array.from({ length: 600 }, (_, index) => index + 1),
+    'in order, each once',
+  );
+  t.ok(slow.texts.every((text) => numbersIn(text).length <= 10));
+  t.match(await opened.backlogOf(leeds), { undelivered: 600, delivered: 0 }, 'what is sent is not yet delivered');
+  slow.say(`ack ${slowId} 600`);
+  await waitUntil('the acknowledgement', () => slow.texts.includes(`acknowledged ${slowId} 600`));
+  await opened.pass(clock, 1_000);
+  t.match(await opened.backlogOf(leeds), { undelivered: 0, delivered: 600 });
+});
 
-t.test('a connection that nobody binds in time is closed, and only so many of them are open', async (t) => {
+t.test('a connection that is not bound in time is closed, and the number of unbound ones is limited', async (t) => {
   const clock = manualClock(startMs);
   const opened = await world(t, { clock });
   const unbound = Array.from({ length: 20 }, () => connect(opened));
@@ -165,7 +162,7 @@ t.test('a connection that nobody binds in time is closed, and only so many of th
   t.equal(many.filter(({ closed }) => closed === undefined).length, 999, 'beside the one that was there');
 });
 
-t.test('an authority has ten connections, each with a token of its own', async (t) => {
+t.test('an authority may have ten connections, each with its own token', async (t) => {
   const clock = manualClock(startMs);
   const opened = await world(t, { clock });
   const id = await opened.subscribe(leeds, '', socketSubscription(10));
@@ -175,7 +172,7 @@ t.test('an authority has ten connections, each with a token of its own', async (
   const eleventh = connect(opened);
   eleventh.say(`bind-with-token ${tokenFor(clock, leeds, [id])}`);
   await waitUntil('the eleventh is refused', () => eleventh.closed !== undefined);
-  t.same(eleventh.closed, { code: 1013, reason: 'this authority has too many connections' });
+  t.same(eleventh.closed, { code: 1013, reason: 'too many connections of this authority' });
   t.same(eleventh.texts, []);
   const otherId = await opened.subscribe(kent, '', socketSubscription(10));
   const other = connect(opened);
@@ -183,11 +180,11 @@ t.test('an authority has ten connections, each with a token of its own', async (
   await waitUntil('another authority binds', () => other.texts.length === 1);
   await opened.owe(leeds, 1);
   await opened.topics.numbers.allNumbered(leeds);
-  await waitUntil('each is told', () => bound.every(({ texts }) => texts.length === 2));
+  await waitUntil('each to be notified', () => bound.every(({ texts }) => texts.length === 2));
   t.equal(other.texts.length, 1);
 });
 
-t.test('bindings that fail: nothing is sent, and the connection is closed', async (t) => {
+t.test('after a failed binding nothing is sent and the connection is closed', async (t) => {
   const clock = manualClock(startMs);
   const opened = await world(t, { clock });
   const id = await opened.subscribe(leeds, '', socketSubscription(10));

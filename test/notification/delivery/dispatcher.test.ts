@@ -35,7 +35,7 @@ t.test('each event arrives once, oldest first, as an update with the payload typ
   t.same(errors, []);
 });
 
-t.test('POST where the client asks for it, and an empty POST without a payload type', async (t) => {
+t.test('a POST if the client is registered for it, and an empty POST without a payload type', async (t) => {
   const [posted, empty] = [await receiver(t), await receiver(t)];
   const { subscribe, owe, drained } = await world(t, { methodOf: () => 'POST' });
   await subscribe(leeds, `${posted.origin}/in?box=7`);
@@ -116,26 +116,29 @@ t.test('Retry-After lengthens the wait, up to 15 min', async (t) => {
   t.same(gaps.slice(0, 5), [0, 60, 900, 120, 900]);
 });
 
-t.test('dead, hanging and endless endpoints delay nobody else, even when they hold every shared slot', async (t) => {
-  const healthy = await receiver(t);
-  const bad = await receiver(t);
-  bad.behave((_, index) => (index % 2 === 0 ? { kind: 'hang' } : { kind: 'drip', everyMs: 50 }));
-  const { subscribe, owe, drained, backlogOf, dispatcher } = await world(t, {
-    deadlineMs: 20_000,
-    limits: { total: 3, deadlineMs: 20_000 },
-  });
-  await subscribe(kent, healthy.origin);
-  for (let n = 0; n < 10; n += 1) {
-    await subscribe(`E0700000${n}`, `${bad.origin}/${n}`);
-    await owe(`E0700000${n}`, 20);
-  }
-  await bad.waitFor(8);
-  await owe(kent, 200);
-  await drained(kent);
-  t.same([...dispatcher.snapshot().attempts], [['acknowledged', 200]], 'before any attempt at the others has ended');
-  t.equal(healthy.received.length, 200);
-  t.match(await backlogOf('E07000004'), { undelivered: 20, delivered: 0 });
-});
+t.test(
+  'dead, hanging and endless endpoints delay no other authority, even when they hold every shared slot',
+  async (t) => {
+    const healthy = await receiver(t);
+    const bad = await receiver(t);
+    bad.behave((_, index) => (index % 2 === 0 ? { kind: 'hang' } : { kind: 'drip', everyMs: 50 }));
+    const { subscribe, owe, drained, backlogOf, dispatcher } = await world(t, {
+      deadlineMs: 20_000,
+      limits: { total: 3, deadlineMs: 20_000 },
+    });
+    await subscribe(kent, healthy.origin);
+    for (let n = 0; n < 10; n += 1) {
+      await subscribe(`E0700000${n}`, `${bad.origin}/${n}`);
+      await owe(`E0700000${n}`, 20);
+    }
+    await bad.waitFor(8);
+    await owe(kent, 200);
+    await drained(kent);
+    t.same([...dispatcher.snapshot().attempts], [['acknowledged', 200]], 'before any attempt at the others has ended');
+    t.equal(healthy.received.length, 200);
+    t.match(await backlogOf('E07000004'), { undelivered: 20, delivered: 0 });
+  },
+);
 
 t.test('a redirect is not followed and counts as a failure', async (t) => {
   const clock = manualClock(startMs);
@@ -156,7 +159,7 @@ t.test('a redirect is not followed and counts as a failure', async (t) => {
   t.match(await statusOf(id), { status: 'error', error: 'status-303' });
 });
 
-t.test('an event that the endpoint refuses, or fails at, does not hold up the others', async (t) => {
+t.test('an event that always fails does not block the others', async (t) => {
   for (const status of [400, 422, 500]) {
     const clock = manualClock(startMs);
     const endpoint = await receiver(t);
@@ -178,7 +181,7 @@ t.test('an event that the endpoint refuses, or fails at, does not hold up the ot
   }
 });
 
-t.test('events that always fail do not keep what was set apart from an endpoint that takes it', async (t) => {
+t.test('events that always fail do not block unmatched events that are matched again', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const { pass, subscribe, update, subscriptions, owe, backlogOf } = await world(t, { clock });
@@ -198,7 +201,7 @@ t.test('events that always fail do not keep what was set apart from an endpoint 
   t.same(new Set(eventsAt(endpoint).filter((event) => !poison.has(event))), new Set(apart));
 });
 
-t.test('what nobody asks for is not owed while the endpoint is down, whatever else is', async (t) => {
+t.test('an event that no Subscription matches is not owed, also while the endpoint is down', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const { pass, subscribe, update, subscriptions, owe, backlogOf } = await world(t, { clock });
@@ -219,7 +222,7 @@ t.test('what nobody asks for is not owed while the endpoint is down, whatever el
   t.equal(eventsAt(endpoint).at(-1), wanted);
 });
 
-t.test('an answer that is lost is asked for again, with the same id', async (t) => {
+t.test('after a lost response the event is sent again with the same id', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const { pass, subscribe, owe, backlogOf } = await world(t, { clock });
@@ -231,7 +234,7 @@ t.test('an answer that is lost is asked for again, with the same id', async (t) 
   t.match(await backlogOf(leeds), { undelivered: 0, delivered: 1 });
 });
 
-t.test('what is owed without a usable Subscription waits for one', async (t) => {
+t.test('deliveries wait while there is no usable Subscription', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const { pass, subscribe, owe, backlogOf, dispatcher } = await world(t, { clock });
@@ -259,7 +262,7 @@ t.test('what is owed without a usable Subscription waits for one', async (t) => 
 });
 
 t.test(
-  'of two Subscriptions, the one that works gets each event once, and the other all of them when it is back',
+  'of two Subscriptions, the one that works receives each event once, and the other all of them after it recovers',
   async (t) => {
     const clock = manualClock(startMs);
     const [working, broken] = [await receiver(t), await receiver(t)];
@@ -283,23 +286,20 @@ t.test(
   },
 );
 
-t.test(
-  'after a change an endpoint that is known to hang is sent one probe, and its neighbour does not wait',
-  async (t) => {
-    const [healthy, hanging] = [await receiver(t), await receiver(t)];
-    const first = await world(t, { deadlineMs: 20_000, limits: { deadlineMs: 20_000, perAuthority: 4 } });
-    const { subscribe, subscriptions, update, owe } = first;
-    const plain = await subscribe(leeds, healthy.origin);
-    const id = await subscribe(leeds, hanging.origin);
-    hanging.behave({ kind: 'hang' });
-    await update(id, { status: 'error', error: 'timeout' });
-    await update(plain, { reason: 'changed' });
-    await subscriptions.changed(leeds);
-    await owe(leeds, 40);
-    await healthy.waitFor(40);
-    t.equal(hanging.received.length, 1);
-  },
-);
+t.test('after a change an endpoint in error is sent one probe, and the other endpoint does not wait', async (t) => {
+  const [healthy, hanging] = [await receiver(t), await receiver(t)];
+  const first = await world(t, { deadlineMs: 20_000, limits: { deadlineMs: 20_000, perAuthority: 4 } });
+  const { subscribe, subscriptions, update, owe } = first;
+  const plain = await subscribe(leeds, healthy.origin);
+  const id = await subscribe(leeds, hanging.origin);
+  hanging.behave({ kind: 'hang' });
+  await update(id, { status: 'error', error: 'timeout' });
+  await update(plain, { reason: 'changed' });
+  await subscriptions.changed(leeds);
+  await owe(leeds, 40);
+  await healthy.waitFor(40);
+  t.equal(hanging.received.length, 1);
+});
 
 t.test('a restart loses nothing, and a stop gives the leases back at once', async (t) => {
   const endpoint = await receiver(t);
@@ -337,7 +337,7 @@ t.test('a wall clock that is set back does not stop delivery', async (t) => {
   t.match(await backlogOf(leeds), { undelivered: 0, delivered: 1 });
 });
 
-t.test('a store that fails for a while stops nothing for good', async (t) => {
+t.test('delivery continues after a temporary failure of the store', async (t) => {
   const endpoint = await receiver(t);
   let faults = 0;
   const failing = async (): Promise<never> => {

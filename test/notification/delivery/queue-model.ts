@@ -5,7 +5,7 @@ import { newQueue, next, type QueueState, type Step } from '../../../src/notific
 
 export const pageSize = 8;
 
-/** What a step of the model may be: which event, with what result, seen with which facts. */
+/** The choices of one step: which event, with what result, and under which facts. */
 export interface Choice {
   readonly roll: number;
   readonly count: number;
@@ -24,18 +24,18 @@ export const anyChoice: fc.Arbitrary<Choice> = fc.record({
   isLate: fc.boolean(),
 });
 
-/** All is well, and the store holds nothing more. */
+/** Everything works, and the store holds nothing more. */
 const calm: Choice = {
   ...{ roll: 0, count: 0, admission: 'open', storeWaitMs: 0, settlement: 'delivered', isLate: false },
 };
 
-/** A queue with a world around it that does as it is told. Every step throws where a rule of the queue is broken. */
+/** A queue with a model of its surroundings. Every step throws if a rule of the queue is broken. */
 export interface QueueModel {
   readonly state: QueueState;
-  /** Lets one event happen. */
+  /** Feeds one possible event to the queue. */
   happen(choice: Choice): void;
   halt(choice: Choice): void;
-  /** Lets one thing in flight end well. False: nothing is left to end or to do. */
+  /** Ends one thing in flight with success. False if nothing is left to end or to do. */
   endOne(): boolean;
 }
 
@@ -43,9 +43,9 @@ export function openQueueModel(): QueueModel {
   let state = newQueue;
   let [claimed, settling, requeues] = [0, 0, 0];
   let [claiming, rechecking] = [false, false];
-  /** The store may hold something due that no claim has looked for since. */
+  /** Whether the store may hold a due delivery that no claim has looked for since. */
   let unseen = true;
-  /** A recheck was requested; no pass that began after it has come to its end. */
+  /** Whether a recheck was requested after which no complete pass has run. */
   let unchecked = false;
   let passIsNew = false;
 
@@ -119,7 +119,7 @@ export function openQueueModel(): QueueModel {
     feed({ kind: 'sent', started, stop: claimed === 0 ? 'none-left' : stopped, admission }, choice);
   }
 
-  /** The ways in which something in flight may end now. */
+  /** Returns the events by which something in flight may end now. */
   function endings({ count, settlement, isLate }: Choice): QueueEvent[] {
     const events: QueueEvent[] = [];
     if (claiming) events.push({ kind: 'claimed', count, limit: pageSize }, { kind: 'claim-failed' });
@@ -130,7 +130,7 @@ export function openQueueModel(): QueueModel {
     return events;
   }
 
-  /** What the event means for the world, before the queue hears of it. */
+  /** Applies the event to the model, before the queue sees it. */
   function apply(event: QueueEvent): void {
     if (event.kind === 'claimed' || event.kind === 'claim-failed') claiming = false;
     if (event.kind === 'rechecked' || event.kind === 'recheck-failed') rechecking = false;

@@ -1,4 +1,4 @@
-/** What the queue of one authority does, whatever comes in whatever order. */
+/** The rules of the queue of one authority, as examples and as properties over random events. */
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import type { QueueAction, QueueEvent, QueueFacts } from '../../../src/notification/delivery/queue-events.ts';
@@ -14,7 +14,7 @@ const calm: QueueFacts = {
 };
 const kindsOf = (actions: readonly QueueAction[]): string[] => actions.map(({ kind }) => kind);
 
-/** The state after a row of events, with the facts of each and the actions that were expected. */
+/** Feeds the events and checks the actions after each. Returns the last state. */
 function follow(
   t: Test,
   rows: readonly (readonly [event: QueueEvent, facts: Partial<QueueFacts>, expected: readonly string[]])[],
@@ -107,29 +107,32 @@ t.test(
   },
 );
 
-t.test('whatever comes, nothing is claimed twice, forgotten, or done after the halt', async () => {
-  const choices = fc.array(anyChoice, { maxLength: 120 });
-  fc.assert(
-    fc.property(choices, fc.nat({ max: 150 }), (chosen, haltAt) => {
-      const model = openQueueModel();
-      for (const [index, choice] of chosen.entries()) {
-        if (index === haltAt) model.halt(choice);
-        else model.happen(choice);
-      }
-    }),
-    { numRuns: 3_000 },
-  );
-});
+t.test(
+  'for any events: one claim at a time, no wake or recheck is lost, and a halted queue only releases',
+  async () => {
+    const choices = fc.array(anyChoice, { maxLength: 120 });
+    fc.assert(
+      fc.property(choices, fc.nat({ max: 150 }), (chosen, haltAt) => {
+        const model = openQueueModel();
+        for (const [index, choice] of chosen.entries()) {
+          if (index === haltAt) model.halt(choice);
+          else model.happen(choice);
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+  },
+);
 
-t.test('whatever came, a queue whose endpoint answers comes to rest with nothing left to do', async () => {
+t.test('after any events, a queue with a working endpoint becomes idle with nothing left to do', async () => {
   fc.assert(
     fc.property(fc.array(anyChoice, { maxLength: 60 }), (chosen) => {
       const model = openQueueModel();
       for (const choice of chosen) model.happen(choice);
-      for (let events = 0; model.endOne(); events += 1) if (events > 1_000) throw new Error('it never rests');
+      for (let events = 0; model.endOne(); events += 1) if (events > 1_000) throw new Error('it never becomes idle');
       const { store, recheck, claimed, inFlight, dueUnknown } = model.state;
-      const rest = [store, recheck, claimed, inFlight, dueUnknown];
-      if (JSON.stringify(rest) !== '["drained","none",0,0,false]') throw new Error(`left at rest: ${rest}`);
+      const left = [store, recheck, claimed, inFlight, dueUnknown];
+      if (JSON.stringify(left) !== '["drained","none",0,0,false]') throw new Error(`left when idle: ${left}`);
     }),
     { numRuns: 1_000 },
   );

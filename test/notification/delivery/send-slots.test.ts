@@ -1,7 +1,7 @@
 import t from 'tap';
 import { SendSlots } from '../../../src/notification/delivery/send-slots.ts';
 
-t.test('a slot that comes free goes on to the next queue when the first has no use for it', async (t) => {
+t.test('a free slot passes to the next queue if the first has nothing to send', async (t) => {
   const slots = new SendSlots(1, 4);
   const resumed: string[] = [];
   const queue = (name: string, wants: boolean) => {
@@ -33,7 +33,7 @@ t.test('a slot that comes free goes on to the next queue when the first has no u
   t.equal(last.sending, 2);
 });
 
-t.test('the first slot of a queue is its own, and none has more than its share', async (t) => {
+t.test('the first slot of a queue is its own, and no queue has more than its maximum', async (t) => {
   const slots = new SendSlots(5, 2);
   t.ok(slots.take({ sending: 0, resume: () => t.fail() }));
   t.ok(slots.take({ sending: 1, resume: () => t.fail() }));

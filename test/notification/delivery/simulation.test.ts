@@ -11,7 +11,7 @@ const { SIMULATION_SEED: one, SIMULATION_SEEDS: many = '300', SIMULATION_FIRST_S
 const seeds =
   one === undefined ? Array.from({ length: Number(many) }, (_, index) => Number(first) + index) : [Number(one)];
 
-t.test('whatever goes on, nothing is lost, nothing goes astray, and the 24 hours are kept', async (t) => {
+t.test('for every seed, nothing is lost, nothing reaches another authority, and the 24 hours are kept', async (t) => {
   let [steps, requests, failures] = [0, 0, 0];
   for (const seed of seeds) {
     const report = await simulateDelivery(seed);
@@ -67,9 +67,9 @@ t.test('a crash or a stop at every step of a small outage', { skip: one !== unde
   }
 });
 
-t.test('a breach is what was late by real time, wherever the clock leaps', { skip: one !== undefined }, async (t) => {
+t.test('a breach is judged by real time, whatever the clock does', { skip: one !== undefined }, async (t) => {
   const hourMs = 60 * 60_000;
-  for (const [outageHours, leapHours] of [
+  for (const [outageHours, jumpHours] of [
     [3, 24],
     [22, 24],
     [26, 24],
@@ -95,10 +95,10 @@ t.test('a breach is what was late by real time, wherever the clock leaps', { ski
         })),
         crashes: [],
         storeTroubles: [],
-        clockJumps: [{ atMs: hourMs, byMs: leapHours * hourMs }],
+        clockJumps: [{ atMs: hourMs, byMs: jumpHours * hourMs }],
       };
       const { broken } = await simulateDelivery(7, plan);
-      t.same(broken, [], `${outageHours} h down, the clock leaps by ${leapHours} h, ${processes} processes`);
+      t.same(broken, [], `${outageHours} h down, the clock jumps by ${jumpHours} h, ${processes} processes`);
     }
   }
 });

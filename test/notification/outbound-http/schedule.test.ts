@@ -17,7 +17,7 @@ import { longestDelayMs, retryDelayMs } from '../../../src/notification/outbound
 
 const middle = () => 0.5;
 
-t.test('the steps, their jitter, and the longest gap', async (t) => {
+t.test('the steps of the schedule, their jitter, and the longest wait', async (t) => {
   t.same(
     [1, 2, 3, 4, 5, 6, 1000].map((failures) => retryDelayMs(failures, middle) / 1000),
     [5, 30, 120, 600, 750, 750, 750],
@@ -59,7 +59,7 @@ t.test('Retry-After: seconds, a date, nonsense', async (t) => {
 const down = { kind: 'failed', retryAfterMs: undefined, throttles: false } as const;
 
 t.test(
-  'the breaker: one probe at a time, attempts side by side count once, a late answer does not undo throttling',
+  'the breaker: one probe at a time, parallel attempts count once, a late response does not end throttling',
   async (t) => {
     const note = (breaker: Breaker, round: number, answer: EndpointAnswer, atMs: number, event = 'a') =>
       noteAttempt(breaker, { round, event, answer, atMs }, middle);
@@ -85,7 +85,7 @@ t.test(
 );
 
 t.test(
-  'an endpoint that refuses many different events and takes none is down; one that refuses the same one is not',
+  'an endpoint that refuses ten different events is taken to be down; one that refuses a single event is not',
   async (t) => {
     let breaker = freshBreaker;
     const refuse = (event: string, atMs: number) =>
@@ -108,7 +108,7 @@ t.test(
   },
 );
 
-t.test('while few events have failed, one that has not is tried at once', async (t) => {
+t.test('while few events have failed, an untried one is sent at once', async (t) => {
   let breaker = freshBreaker;
   const failing = (event: string, answer: EndpointAnswer = down) => {
     breaker = noteAttempt(beginAttempt(breaker), { round: breaker.round, event, answer, atMs: 0 }, middle);
@@ -126,7 +126,7 @@ t.test('while few events have failed, one that has not is tried at once', async 
   t.equal(stanceOf(breaker, 1, 'b'), 'closed', 'it asked to be left alone');
 });
 
-t.test('the rate: that many a second, and no more at once after a pause', async (t) => {
+t.test('the rate limit: one second of it may be used at once after a pause, and no more', async (t) => {
   let limit = fullRate(10, 0);
   let taken = 0;
   for (let atMs = 0; atMs < 10_000; atMs += 10) {
@@ -138,7 +138,7 @@ t.test('the rate: that many a second, and no more at once after a pause', async 
   t.ok(taken >= 108 && taken <= 110, `${taken}`);
 });
 
-t.test('what a round of attempts comes to', async (t) => {
+t.test('how the results of one round are settled', async (t) => {
   const delivery = { attempts: 1, acknowledgedBy: ['a'], parked: false };
   const open = { subscriptionId: 'b', probeInMs: 0, isProbe: false };
   const ok = { kind: 'acknowledged', status: 200 } as const;
@@ -181,7 +181,7 @@ t.test('what a round of attempts comes to', async (t) => {
   t.notOk('park' in settle({ ...last, parked: true }, [{ ...open, result: refused }], 100, middle), 'once');
 });
 
-t.test('the clock follows the wall, a leap only when it lasts, and never goes back', async (t) => {
+t.test('the clock follows the wall clock, a jump only when it lasts, and never goes back', async (t) => {
   const startMs = 1_000_000_000;
   const at = { wall: startMs, elapsed: 0 };
   const { now, aheadMs } = openSteadyTime(

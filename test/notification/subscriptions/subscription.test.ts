@@ -33,7 +33,7 @@ const valid = {
   channel,
 };
 
-/** Expressions of all issues. */
+/** The expressions of all issues. */
 const found = (resource: unknown): string[] =>
   checkSubscription(resource, rules).issues.flatMap((issue) => issue.expression ?? []);
 
@@ -49,7 +49,7 @@ t.test('what a client may send', async (t) => {
   t.same(found({ ...valid, channel: { ...channel, payload: 'application/fhir+json; fhirVersion=4.0' } }), []);
 });
 
-t.test('each problem names its element, all at once, and repeats nothing of what was sent', async (t) => {
+t.test('all problems are reported together, each with its element and without a value', async (t) => {
   for (const status of ['active', 'error', 'entered-in-error', undefined]) {
     t.same(found({ ...valid, status }), ['Subscription.status']);
   }
@@ -101,7 +101,7 @@ t.test('each problem names its element, all at once, and repeats nothing of what
   t.notMatch(JSON.stringify(issues), /canary/);
 });
 
-t.test('headers: no line ends, none of the connection', async (t) => {
+t.test('headers: no line breaks, and no header of the connection', async (t) => {
   const refused = [
     'A: b\r\nHost: x',
     'A: b\nB: c',
@@ -143,7 +143,7 @@ t.test('headers: no line ends, none of the connection', async (t) => {
   );
 });
 
-t.test('header values are sealed at rest, redacted on read, opened for sending', async (t) => {
+t.test('header values are encrypted at rest, redacted on read and decrypted for sending', async (t) => {
   const stored = JSON.stringify(protectSubscription(valid, undefined, secretsKey));
   t.notMatch(stored, /s3cret/);
   const shown = redactSubscription(stored);

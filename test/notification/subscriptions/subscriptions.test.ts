@@ -42,7 +42,7 @@ t.test('requested becomes active in a version that the server writes, searchable
 });
 
 t.test(
-  'an endpoint that resolves to a blocked address is in error, is never connected to, and heals by itself',
+  'an endpoint with a blocked address is set to error, never connected to, and recovers automatically',
   async (t) => {
     const clock = manualClock(startMs);
     const endpoint = await receiver(t);
@@ -64,7 +64,7 @@ t.test(
   },
 );
 
-t.test('a name that is public at create and local at connect is not connected to', async (t) => {
+t.test('a name that is public at creation and local at connection is not connected to', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const answers = ['93.184.215.14'];
@@ -82,7 +82,7 @@ t.test('a name that is public at create and local at connect is not connected to
   t.match(await backlogOf(leeds), { undelivered: 1 });
 });
 
-t.test('an origin that is registered no more is not sent to, until it is again', async (t) => {
+t.test('an origin that is no longer registered is not sent to until it is registered again', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const { subscribe, subscriptions, owe, pass, statusOf, backlogOf, origins } = await world(t, { clock });
@@ -102,7 +102,7 @@ t.test('an origin that is registered no more is not sent to, until it is again',
   t.match(await statusOf(id), { status: 'active' });
 });
 
-t.test('two servers whose registries differ do not write a Subscription against each other', async (t) => {
+t.test('two servers with different registries do not overwrite a Subscription for ever', async (t) => {
   const clock = manualClock(startMs);
   const contested: string[] = [];
   const opened = await world(t, { clock, onContested: ({ id }) => contested.push(id) });
@@ -111,7 +111,7 @@ t.test('two servers whose registries differ do not write a Subscription against 
   origins.clear();
   await subscriptions.reload();
   t.match(await statusOf(id), { status: 'error', version: 3 });
-  /** What the other server writes each time that the endpoint takes something. */
+  /** The write of the other server, each time that the endpoint accepts something. */
   const recovered = async (): Promise<void> => {
     await update(id, { status: 'active', error: undefined });
     await subscriptions.changed(leeds);
@@ -131,7 +131,7 @@ t.test('two servers whose registries differ do not write a Subscription against 
   t.match(await statusOf(id), { status: 'error', version: 14 }, 'a registry that was read anew is the newer one');
 });
 
-t.test('off, deleted and ended ones are not sent to; what ends is turned off', async (t) => {
+t.test('a Subscription that is off, deleted or ended is not sent to; one that ends is set to off', async (t) => {
   const clock = manualClock(startMs);
   const endpoint = await receiver(t);
   const { subscribe, subscriptions, update, owe, pass, statusOf, backlogOf } = await world(t, { clock });
@@ -154,7 +154,7 @@ t.test('off, deleted and ended ones are not sent to; what ends is turned off', a
   t.match(await backlogOf(leeds), { undelivered: 1 });
 });
 
-t.test('changes that come while one is being read are read together, once', async (t) => {
+t.test('changes during a read are read together, once', async (t) => {
   let judged = 0;
   const { subscribe, update, subscriptions, store, statusOf } = await world(t, {
     resolve: async () => {
@@ -164,23 +164,23 @@ t.test('changes that come while one is being read are read together, once', asyn
   });
   const id = await subscribe(leeds, 'http://localhost:9000/hook');
   await update(id, { status: 'requested' });
-  let told = 0;
+  let notified = 0;
   subscriptions.onChange(() => {
-    told += 1;
+    notified += 1;
   });
   judged = 0;
   await Promise.all(Array.from({ length: 200 }, () => subscriptions.changed(leeds)));
-  t.strictSame([told, judged], [2, 1], 'read, and then activated');
+  t.strictSame([notified, judged], [2, 1], 'read, and then activated');
   const first = subscriptions.changed(leeds);
   await store.read('Subscription', id);
   await update(id, { status: 'off' });
   await Promise.all([first, subscriptions.changed(leeds), subscriptions.changed(leeds)]);
-  t.ok(told <= 4);
+  t.ok(notified <= 4);
   t.match(await statusOf(id), { status: 'off' });
   t.strictSame(subscriptions.usable(leeds), [], 'what was committed before the call is seen');
 });
 
-t.test("a client's update in the middle of an activation wins, and is activated in its turn", async (t) => {
+t.test("a client's update during an activation wins and is then activated itself", async (t) => {
   const endpoint = await receiver(t);
   const late: { run?: () => Promise<void> } = {};
   const opened = await world(t, {
@@ -207,32 +207,29 @@ t.test("a client's update in the middle of an activation wins, and is activated 
   t.match(endpoint.received, [{ path: /^\/new\/AuditEvent\// }]);
 });
 
-t.test(
-  'what was requested when the process ended is activated at the next start; a lost key is an error',
-  async (t) => {
-    const endpoint = await receiver(t);
-    const first = await openDeliveryWorld();
-    const plain = await first.subscribe(leeds, endpoint.origin);
-    const sealed = await first.subscribe(leeds, endpoint.origin, { header: ['Authorization: Bearer abc'] });
-    await first.update(plain, { status: 'requested' });
-    const found = await first.store.read('Subscription', sealed);
-    const { channel } = JSON.parse(found.kind === 'found' ? found.resource.body : '');
-    await first.update(sealed, { channel: { ...channel, header: ['Authorization: sealed:v1:AAAA'] } });
-    await first.owe('E10000016', 1);
-    await first.stop();
+t.test('a Subscription requested before a restart is activated after it; a lost key is an error', async (t) => {
+  const endpoint = await receiver(t);
+  const first = await openDeliveryWorld();
+  const plain = await first.subscribe(leeds, endpoint.origin);
+  const sealed = await first.subscribe(leeds, endpoint.origin, { header: ['Authorization: Bearer abc'] });
+  await first.update(plain, { status: 'requested' });
+  const found = await first.store.read('Subscription', sealed);
+  const { channel } = JSON.parse(found.kind === 'found' ? found.resource.body : '');
+  await first.update(sealed, { channel: { ...channel, header: ['Authorization: sealed:v1:AAAA'] } });
+  await first.owe('E10000016', 1);
+  await first.stop();
 
-    const second = await world(t, { folder: first.folder, origins: [endpoint.origin] });
-    await second.subscriptions.changed(leeds);
-    t.match(await second.statusOf(plain), { status: 'active', version: 4 });
-    t.match(await second.statusOf(sealed), { status: 'error', version: 4 });
-    t.same(
-      second.subscriptions.usable(leeds).map(({ id }) => id),
-      [plain],
-    );
-  },
-);
+  const second = await world(t, { folder: first.folder, origins: [endpoint.origin] });
+  await second.subscriptions.changed(leeds);
+  t.match(await second.statusOf(plain), { status: 'active', version: 4 });
+  t.match(await second.statusOf(sealed), { status: 'error', version: 4 });
+  t.same(
+    second.subscriptions.usable(leeds).map(({ id }) => id),
+    [plain],
+  );
+});
 
-t.test('a change that the store refuses is taken up again; what was deleted is out of use at once', async (t) => {
+t.test('a change that the store refuses is tried again; a deleted Subscription is out of use at once', async (t) => {
   let refusals = 1;
   const [first, second] = [await receiver(t), await receiver(t)];
   const { subscribe, update, owe, drained, subscriptions } = await world(t, {
@@ -263,7 +260,7 @@ const topical = (endpoint: string) => ({
     _payload: { extension: [{ url: backport.payloadContent, valueCode: 'id-only' }] },
   },
 });
-/** Without waiting for its activation. */
+/** Does not wait for the activation. */
 async function begin(opened: DeliveryWorld, endpoint: string, more?: Record<string, unknown>): Promise<string> {
   const begun = Promise.withResolvers<string>();
   opened.subscriptions.onChange(() => {
@@ -275,7 +272,7 @@ async function begin(opened: DeliveryWorld, endpoint: string, more?: Record<stri
 }
 const numbersIn = (body: string): string[] => body.match(/"event-number","valueString":"\d+"/g) ?? [];
 
-t.test('a Subscription that is being activated delays no other one, and misses nothing meanwhile', async (t) => {
+t.test('a Subscription being activated delays no other one and misses no event', async (t) => {
   const [healthy, silent] = [await receiver(t), await receiver(t)];
   const name = Promise.withResolvers<void>();
   let asked = 0;
@@ -328,7 +325,7 @@ t.test('a Subscription that is being activated delays no other one, and misses n
   t.equal(healthy.received.length, 10, 'each once');
 });
 
-t.test('an answer to the handshake of an older version changes nothing', async (t) => {
+t.test('the result of a handshake of an older version changes nothing', async (t) => {
   const [before, after] = [await receiver(t), await receiver(t)];
   const opened = await world(t, { deadlineMs: 3_000 });
   const { update, subscriptions, statusOf, owe, drained } = opened;
@@ -348,7 +345,7 @@ t.test('an answer to the handshake of an older version changes nothing', async (
   t.equal(new Set(after.received.flatMap(({ body }) => numbersIn(body))).size, 3);
 });
 
-t.test('however often it is changed, few of its versions are asked at one time, and the last one counts', async (t) => {
+t.test('after many changes few versions are verified in parallel, and the last one counts', async (t) => {
   const endpoint = await receiver(t);
   const opened = await world(t, { deadlineMs: 600 });
   const { update, subscriptions, statusOf } = opened;
@@ -368,7 +365,7 @@ t.test('however often it is changed, few of its versions are asked at one time, 
   t.equal(endpoint.received.at(-1)?.path, '/10');
 });
 
-t.test('a handshake that a stop cuts says nothing: it is made again at the next start', async (t) => {
+t.test('a handshake cut by a stop is ignored and repeated at the next start', async (t) => {
   const endpoint = await receiver(t);
   const first = await openDeliveryWorld({ deadlineMs: 30_000 });
   endpoint.behave({ kind: 'hang' });

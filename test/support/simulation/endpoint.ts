@@ -2,9 +2,9 @@ import type { SendResult } from '../../../src/notification/outbound-http/sender.
 import { type EndpointTrouble, minuteMs, type PlannedEvent, secondMs } from './plan.ts';
 import type { Random } from './random.ts';
 
-/** What an endpoint does with one request. */
+/** The response of an endpoint to one request. */
 export interface Answer {
-  /** It took the event in. */
+  /** Whether the endpoint accepted the event. */
   readonly takes: boolean;
   readonly afterMs: number;
   readonly result: SendResult;
@@ -14,7 +14,7 @@ const deadlineMs = 30 * secondMs;
 const acknowledged: SendResult = { kind: 'acknowledged', status: 200 };
 const failed = (reason: string, endpointAlive = false): SendResult => ({ kind: 'failed', reason, endpointAlive });
 
-/** `troubles` of the endpoint; poison stays until `cured`. */
+/** Returns the response, given the endpoint's `troubles`. A poisoned event is never accepted before `cured`. */
 export function answerOf(
   troubles: readonly EndpointTrouble[],
   poison: PlannedEvent['poison'],
@@ -25,7 +25,7 @@ export function answerOf(
   const soonMs = random.between(1, 200);
   const trouble = troubles.find(({ fromMs, toMs }) => atMs >= fromMs && atMs < toMs);
   if (trouble !== undefined) {
-    const answer = troubled(trouble, soonMs, random);
+    const answer = answerInTrouble(trouble, soonMs, random);
     if (answer !== undefined) return answer;
   }
   if (poison !== undefined && !cured) {
@@ -36,7 +36,11 @@ export function answerOf(
   return { takes: true, afterMs: soonMs, result: acknowledged };
 }
 
-function troubled({ kind, status, retryAfterMs }: EndpointTrouble, soonMs: number, random: Random): Answer | undefined {
+function answerInTrouble(
+  { kind, status, retryAfterMs }: EndpointTrouble,
+  soonMs: number,
+  random: Random,
+): Answer | undefined {
   switch (kind) {
     case 'refuses-connections':
       return { takes: false, afterMs: soonMs, result: failed('connection') };
@@ -63,5 +67,5 @@ function troubled({ kind, status, retryAfterMs }: EndpointTrouble, soonMs: numbe
   }
 }
 
-/** From now on within this time a well endpoint has everything, whatever went on before. */
+/** How long after the last trouble an endpoint that works must have received everything. */
 export const promisedMs = 22 * minuteMs;

@@ -4,7 +4,7 @@ export const secondMs = 1_000;
 export const minuteMs = 60 * secondMs;
 export const hourMs = 60 * minuteMs;
 
-/** How an endpoint behaves for a while. */
+/** A fault of an endpoint. */
 type Trouble = 'refuses-connections' | 'times-out' | 'status' | 'slow' | 'flaps' | 'loses-answers' | 'refuses-events';
 
 export interface Interval {
@@ -24,13 +24,13 @@ export interface RequestedInterval extends Interval {
 
 interface PlannedAuthority {
   readonly id: string;
-  /** The endpoint of each of its Subscriptions, by what goes wrong with it. */
+  /** The faults of each Subscription's endpoint. */
   readonly endpoints: readonly (readonly EndpointTrouble[])[];
-  /** No Subscription is in use. */
+  /** When no Subscription is in use. */
   readonly off: readonly Interval[];
-  /** Its Subscriptions ask for events of kind `a` only. */
+  /** When its Subscriptions match events of kind `a` only. */
   readonly narrow: readonly Interval[];
-  /** One of its Subscriptions has been changed, and its endpoint is being looked at. */
+  /** When one of its Subscriptions has been changed and its endpoint is being verified. */
   readonly requested: readonly RequestedInterval[];
 }
 
@@ -39,14 +39,14 @@ export interface PlannedEvent {
   readonly authority: string;
   readonly kind: 'a' | 'b';
   readonly atMs: number;
-  /** What its endpoints always answer to it until the end. */
+  /** The response of its endpoints to this event until the end. */
   readonly poison: 'refuses' | 'fails' | 'hangs' | undefined;
-  /** The one that takes it all the same. */
+  /** The endpoint that accepts it nevertheless. */
   readonly poisonSpares: number | undefined;
 }
 
 interface PlannedCrash {
-  /** After so many steps of the simulation. */
+  /** The step of the simulation after which it happens. */
   readonly atStep: number;
   readonly process: number;
   readonly downMs: number;
@@ -59,7 +59,7 @@ interface ClockJump {
   readonly byMs: number;
 }
 
-/** Everything that goes on in one simulation, drawn from its seed. */
+/** Everything that happens in one simulation, drawn from its seed. */
 export interface SimulationPlan {
   readonly durationMs: number;
   readonly processes: 1 | 2;
@@ -138,7 +138,7 @@ export function drawPlan(random: Random): SimulationPlan {
   };
 }
 
-/** A step of the wall clock; half of them are taken back. */
+/** Draws a step of the wall clock; half of them are reversed later. */
 function drawJump(random: Random, durationMs: number): ClockJump[] {
   const byMs = random.pick([-24 * hourMs, -hourMs, -minuteMs, minuteMs, hourMs, 24 * hourMs]);
   const atMs = random.between(0, durationMs);

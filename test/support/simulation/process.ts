@@ -13,7 +13,7 @@ import { minuteMs, secondMs } from './plan.ts';
 import type { Random } from './random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
-/** What all processes of a simulation have in common. */
+/** What all processes of a simulation share. */
 export interface SimulatedWorld {
   readonly time: VirtualTime;
   readonly random: Random;
@@ -21,24 +21,26 @@ export interface SimulatedWorld {
   /** Whether calls of the store fail now. */
   readonly storeFails: () => boolean;
   readonly wallMs: () => number;
-  /** What the servers have written of Subscriptions. */
+  /** The statuses that the servers have written. */
   readonly statuses: Map<string, 'active' | 'error'>;
   readonly usable: (authority: string) => readonly UsableSubscription[];
-  /** One request arrives; when it is answered, and with what. */
+  /** Handles one request, and returns its result and how long it takes. */
   readonly receive: (url: string, body: string) => { readonly afterMs: number; readonly result: SendResult };
 }
 
-/** A server with the real dispatcher and the real watch, which can be killed at any moment. */
+/** A server with the real dispatcher and alarm loop, which can be killed at any moment. */
 export interface SimulatedProcess {
   readonly dispatcher: Dispatcher;
   readonly now: () => number;
-  /** The Subscriptions changed. */
+  /** Notifies the dispatcher of changed Subscriptions. */
   changed(authority: string): void;
-  /** From now on nothing of it happens any more: no timer, no answer. */
+  /** Stops everything at once: no timer fires and no response arrives any more. */
   kill(): void;
 }
 
-/** A call of the store: a moment on its way there and back, and with a failing store an error before or after it. */
+/**
+ * Wraps calls of the store: each takes a moment there and back, and a failing store fails before or after applying it.
+ */
 function callsOf(world: SimulatedWorld, isAlive: () => boolean) {
   const { time, random, storeFails } = world;
   return <T>(apply: () => Promise<T>): Promise<T> =>
@@ -46,7 +48,7 @@ function callsOf(world: SimulatedWorld, isAlive: () => boolean) {
       const fails = storeFails() && random.chance(0.5);
       const applies = !fails || random.chance(0.5);
       time.after(random.chance(0.1) ? random.between(0, 20) : 0, () => {
-        // What a killed process had already sent may still arrive.
+        // A call that a killed process had already made may still be applied.
         if (!isAlive() && random.chance(0.5)) return;
         const applied = applies ? apply() : undefined;
         void applied?.then((value) => {
@@ -87,7 +89,7 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
       const cut = (): void => resolve({ kind: 'failed', reason: 'connection', endpointAlive: false });
       cuts.add(cut);
       time.after(random.between(1, 50), () => {
-        // A request of a killed process may be on its way already.
+        // A request of a killed process may already have been sent.
         if (!alive && random.chance(0.5)) return;
         const { afterMs, result } = world.receive(url, body);
         time.after(afterMs, () => {
@@ -140,5 +142,5 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
   };
 }
 
-/** The moment after which a stopped process is gone whatever it still waits for. */
+/** How long a clean stop may take before the process is killed. */
 export const stopWithinMs = 60 * secondMs;

@@ -1,12 +1,15 @@
-/** Time that passes only when it is told to, for everything in one simulation. */
+/** Virtual time of one simulation. It advances only in `runUntil`. */
 export interface VirtualTime {
-  /** Milliseconds since the beginning. */
+  /** Milliseconds since the start. */
   readonly elapsedMs: number;
   /** Steps taken so far. */
   readonly steps: number;
-  /** Runs `run` after `delayMs`; among equals in the order of the calls. Returns what cancels it. */
+  /**
+   * Runs `run` after `delayMs`; timers of the same moment run in the order of the calls. Returns a function that
+   * cancels it.
+   */
   after(delayMs: number, run: () => void): () => void;
-  /** Takes every step up to a time; after each, all promises that can be settled are. */
+  /** Runs every timer up to a time. After each, waits until all promises that can settle have settled. */
   runUntil(elapsedMs: number): Promise<void>;
 }
 
@@ -19,7 +22,7 @@ interface Timer {
 const isBefore = (a: Timer, b: Timer): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
 export function openVirtualTime(onStep: (step: number) => void = () => undefined): VirtualTime {
-  /** A binary heap. */
+  /** A binary heap, the next timer first. */
   const heap: Timer[] = [];
   let elapsedMs = 0;
   let order = 0;
