@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../src/clock/clock.ts';
-import { ownerLabel, viewerLabel } from '../../src/cpis/labels.ts';
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
 import { parseSearch } from '../../src/fhir/search/parse-search.ts';
@@ -17,7 +16,6 @@ import {
 } from '../../src/notification/delivery/dispatcher.ts';
 import type { ResolveHost } from '../../src/notification/outbound-http/address-guard.ts';
 import { openSender } from '../../src/notification/outbound-http/sender.ts';
-import { protectSubscription } from '../../src/notification/subscriptions/channel-secrets.ts';
 import type { ParseSearch } from '../../src/notification/subscriptions/criteria.ts';
 import { selectByCriteria } from '../../src/notification/subscriptions/select-event.ts';
 import type { SubscriptionChange } from '../../src/notification/subscriptions/subscription-version.ts';
@@ -28,11 +26,11 @@ import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store, StoredResource 
 import { storeUnavailable } from '../../src/store/store-unavailable.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { commitEvents, secretsKey, storeSubscription, updateSubscription } from './delivery-records.ts';
 
 const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
 
-export const secretsKey = Buffer.alloc(32, 7);
 export const bindingKey = Buffer.alloc(32, 8);
 
 export const parseAuditSearch: ParseSearch = (type, params) =>
@@ -196,55 +194,13 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
     subscribe: async (authority, endpoint, more = {}) => {
       const id = randomUUID();
       if (URL.canParse(endpoint)) origins.add(new URL(endpoint).origin);
-      await write(store, authority, id, endpoint, more, clock.now());
+      await storeSubscription(store, authority, id, endpoint, more, clock.now());
       await subscriptions.changed(authority);
       return id;
     },
-    update: async (id, patch) => {
-      const found = await store.read('Subscription', id);
-      if (found.kind !== 'found') throw new Error(found.kind);
-      const { body, version, labels, lastUpdatedMs } = found.resource;
-      const next = patch === null ? null : JSON.stringify({ ...JSON.parse(body), ...patch });
-      const method = patch === null ? 'DELETE' : 'PUT';
-      const write = {
-        type: 'Subscription',
-        id,
-        version: version + 1,
-        lastUpdatedMs,
-        body: next,
-        method,
-        labels,
-      } as const;
-      const result = await store.commit({ writes: [{ ...write, index: [], uniqueKeys: [] }], guards: [], audits: [] });
-      if (result.kind !== 'committed') throw new Error(result.reason);
-    },
+    update: (id, patch) => updateSubscription(store, id, patch),
     owe: async (authority, count, action = 'E') => {
-      const ids = Array.from({ length: count }, () => randomUUID());
-      const audits = ids.map((id, position) => {
-        const recordedMs = clock.now() + position;
-        const body = JSON.stringify({
-          resourceType: 'AuditEvent',
-          id,
-          action,
-          recorded: new Date(recordedMs).toISOString(),
-          agent: [{ who: { reference: `Organization/${authority}` }, requestor: false }],
-        });
-        return {
-          id,
-          recordedMs: clock.now(),
-          body,
-          patients: [],
-          agents: [`Organization/${authority}`],
-          entities: [],
-          type: 'rest',
-          subtype: 'search-type',
-          action,
-          outcome: '0',
-          labels: [viewerLabel(authority)],
-          deliverTo: [authority],
-        };
-      });
-      await store.commit({ writes: [], guards: [], audits });
+      const ids = await commitEvents(store, authority, count, action, clock.now());
       dispatcher.wake(authority);
       return ids;
     },
@@ -273,51 +229,6 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
-}
-
-async function write(
-  store: Store,
-  authority: string,
-  id: string,
-  endpoint: string,
-  more: Record<string, unknown>,
-  nowMs: number,
-): Promise<void> {
-  const { header, payload = 'application/fhir+json', ...rest } = more;
-  const resource = {
-    resourceType: 'Subscription',
-    id,
-    meta: { versionId: '1', lastUpdated: new Date(nowMs).toISOString() },
-    status: 'requested',
-    reason: 'Reads of our plans',
-    criteria: 'AuditEvent',
-    channel: {
-      type: 'rest-hook',
-      endpoint,
-      ...(payload === null ? {} : { payload }),
-      ...(header === undefined ? {} : { header }),
-    },
-    ...rest,
-  };
-  const body = JSON.stringify(protectSubscription(resource, undefined, secretsKey));
-  const result = await store.commit({
-    writes: [
-      {
-        type: 'Subscription',
-        id,
-        version: 1,
-        lastUpdatedMs: nowMs,
-        body,
-        method: 'POST',
-        labels: [ownerLabel(authority), 'client:la'],
-        index: [],
-        uniqueKeys: [],
-      },
-    ],
-    guards: [],
-    audits: [],
-  });
-  if (result.kind !== 'committed') throw new Error(result.reason);
 }
 
 /** Opens a world that is closed at the end of the test. */

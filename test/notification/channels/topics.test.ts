@@ -1,20 +1,15 @@
 import type { Bundle, Parameters } from 'fhir/r4.js';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { backport } from '../../../src/fhir/subscription/backport.ts';
 import { leeds } from '../../support/authorities.ts';
 import { manualClock } from '../../support/manual-clock.ts';
-import { openReceiver, type Receiver } from '../../support/receiver.ts';
+import type { Receiver } from '../../support/receiver.ts';
+import { receiver } from '../../support/test-receiver.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { openDeliveryWorld, world } from '../delivery-world.ts';
 
 const accessTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record';
 const planTopic = 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/plan-by-another-authority';
-
-async function receiver(test: Test): Promise<Receiver> {
-  const opened = await openReceiver();
-  test.teardown(() => opened.close());
-  return opened;
-}
 
 interface TopicOptions {
   readonly content?: string;

@@ -8,7 +8,8 @@ import {
   readSubscription,
   redactSubscription,
 } from '../../../src/notification/subscriptions/subscription.ts';
-import { parseAuditSearch, secretsKey } from '../delivery-world.ts';
+import { secretsKey } from '../delivery-records.ts';
+import { parseAuditSearch } from '../delivery-world.ts';
 
 const rules = {
   allowedOrigins: ['https://la.example.org'],
