@@ -74,13 +74,16 @@ export function openSender(options: SenderOptions): Sender {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), Math.min(ownMs, deadlineMs));
     try {
-      const response = await request(url, {
-        dispatcher: agent,
-        method,
-        headers: [...headers, ...sign(signing, body)],
-        body,
-        signal: deadline.signal,
-      });
+      const response = await untilAborted(
+        request(url, {
+          dispatcher: agent,
+          method,
+          headers: [...headers, ...sign(signing, body)],
+          body,
+          signal: deadline.signal,
+        }),
+        deadline.signal,
+      );
       const status = response.statusCode;
       await drain(response.body, responseCapBytes);
       if (status >= 200 && status < 300) return { kind: 'acknowledged', status };
@@ -98,6 +101,13 @@ export function openSender(options: SenderOptions): Sender {
     }
   };
   return { send, close: () => agent.destroy() };
+}
+
+/** Settles as the request does, or rejects on abort: undici itself does not end a request that is still connecting. */
+function untilAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  return Promise.race([pending, aborted]);
 }
 
 /** Reads the body to its end, or cuts the connection at the cap. Rejects if the body ends early. */
