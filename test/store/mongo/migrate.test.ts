@@ -194,7 +194,7 @@ async function settled(
   return { delivered, owed };
 }
 
-/** Every state that a store can hold, told by the store that was copied as by the copy. */
+/** Copies every state that a store can hold, and reads the same from both. */
 async function copiesEveryState(test: Test): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'cpis-migrate-'));
   test.teardown(() => rmSync(folder, { recursive: true, force: true }));
@@ -232,7 +232,7 @@ async function copiesEveryState(test: Test): Promise<void> {
   await embedded.subscriptionEvents.acknowledge('s1', 2);
   await embedded.useOnce('jti', nowMs + 300_000, nowMs);
 
-  const told = async (store: Store) => {
+  const readAll = async (store: Store) => {
     const searched = [
       { kind: 'token', param: 'status', negated: false, any: [{ system: 'urn:s', code: 'active' }] },
     ] as const;
@@ -265,10 +265,10 @@ async function copiesEveryState(test: Test): Promise<void> {
   test.teardown(() => first.close());
   // When the next one is due follows from what is waiting; the rest is the same to the last figure.
   test.same(await second.store.deliveries.backlog(), await first.deliveries.backlog());
-  const expected = await told(first);
+  const expected = await readAll(first);
   test.equal(expected.claimed.length, 6);
   test.equal(expected.once, false);
-  test.same(await told(second.store), expected);
+  test.same(await readAll(second.store), expected);
 }
 
 async function refusesOtherData(test: Test): Promise<void> {
@@ -304,8 +304,8 @@ async function refusesOtherData(test: Test): Promise<void> {
   const resources = other.db().collection('resource');
   const body = createHash('sha256').digest('hex');
   test.equal((await resources.updateOne({ type: 'Flag' }, { $set: { body } })).modifiedCount, 1);
-  const told = await migrate(damaged, folder);
-  test.match(told, { code: 1, err: /differ in: resources\./ });
+  const differing = await migrate(damaged, folder);
+  test.match(differing, { code: 1, err: /differ in: resources\./ });
   test.match(await migrate('mysql://127.0.0.1/x', folder), { code: 2, err: /CPIS_MONGODB_URL/ });
 }
 

@@ -77,10 +77,10 @@ async function shedsWhileAnswersAreSlow(test: Test): Promise<void> {
 }
 
 await t.test(
-  'a database that does not answer: what is too much is turned away with Retry-After, the rest in bounded time',
+  'a database that does not answer: requests above the limit get Retry-After, the rest 503 in bounded time',
   shedsWhileNothingIsAnswered,
 );
 await t.test(
-  'a database that is slow: what is too much is turned away with Retry-After, what is let in is answered',
+  'a database that is slow: requests above the limit get Retry-After, the rest are answered',
   shedsWhileAnswersAreSlow,
 );
