@@ -2,8 +2,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import type { Teardown } from './running-server.ts';
 
 /**
- * `pass`: both ways. `lose-answers`: what is asked arrives, and instead of the next answer the connection ends. `hold`:
- * nothing is passed on. `cut`: connections end, and none is taken. `slow`: answers come late.
+ * `pass`: passes both ways. `lose-answers`: passes the request, and closes the connection instead of passing the next answer.
+ * `hold`: passes nothing. `cut`: closes all connections and accepts none. `slow`: delays answers.
  */
 type ProxyMode = 'pass' | 'lose-answers' | 'hold' | 'cut' | 'slow';
 
@@ -11,13 +11,13 @@ const slowMs = 300;
 
 export interface TcpProxy {
   readonly port: number;
-  /** `when` is asked of each request: the mode holds from the first one for which it is true. */
+  /** Sets the mode now, or from the first request for which `when` returns true. */
   set(mode: ProxyMode, when?: (request: Buffer) => boolean): void;
-  /** How many answers were lost. */
+  /** Number of lost answers. */
   readonly lost: number;
 }
 
-/** Stands before a TCP server on this machine, with the faults of a network. */
+/** Opens a proxy for a TCP server on this machine that imitates the faults of a network. */
 export async function openTcpProxy(t: Teardown, targetPort: number): Promise<TcpProxy> {
   let mode: ProxyMode = 'pass';
   let next: { readonly mode: ProxyMode; readonly when: (request: Buffer) => boolean } | undefined;
