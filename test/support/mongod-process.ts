@@ -25,8 +25,13 @@ export interface MongodOptions {
 
 const replicaSet = 'rs0';
 const readyWithinMs = 120_000;
-/** Ends when its standard input does, however this process ends, and takes mongod and its folder with it. */
-const watchdog = 'cat >/dev/null; kill -9 "$0"; rm -rf "$1"';
+/** Reads the process id of mongod. When this process ends, however it does, kills mongod and removes its folder. */
+const watchdog = `
+read -r mongod
+cat >/dev/null
+[ -z "$mongod" ] || kill -9 "$mongod"
+for i in $(seq 100); do kill -0 "$mongod" 2>/dev/null || break; sleep 0.1; done
+rm -rf "$0"`;
 
 /**
  * Starts a mongod of the test's own on a free loopback port and an empty folder, as a replica set of one member unless
@@ -67,13 +72,13 @@ export async function startMongod(
       ...moreArgs,
     ];
     // Detached: Ctrl-C in a terminal ends this process, and the watchdog then ends mongod.
+    const guard = spawn('sh', ['-c', watchdog, folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+    await new Promise((resolve, reject) => guard.once('spawn', resolve).once('error', reject));
     const mongod = spawn(program, args, { stdio: 'ignore', detached: true });
-    await new Promise((resolve, reject) => mongod.once('spawn', resolve).once('error', reject));
-    const guard = spawn('sh', ['-c', watchdog, String(mongod.pid), folder], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-    });
+    // In the same turn, so that there is no moment at which the watchdog does not know of mongod.
+    guard.stdin.write(`${mongod.pid}\n`);
     running = { mongod, guard };
+    await new Promise((resolve, reject) => mongod.once('spawn', resolve).once('error', reject));
     await logged('"Waiting for connections"', mongod);
     if (!isInitiated) await initiate(port);
     isInitiated = true;
