@@ -18,7 +18,7 @@ import { freshPlan, submit } from '../test/support/submissions.ts';
 import type { Fetched, FetchRequest } from './fetch-thread.ts';
 
 const plans = Number(process.argv[2] ?? 3_000);
-const rule = { today: '2026-01-31', endedPlanVisibleMonths: 12 };
+const rule = { today: '2026-01-31', endedPlanVisibleDays: 365 };
 
 /** Returns microseconds per look-up, the median of several rounds. */
 function timeParsing(): number {

@@ -3,7 +3,7 @@ import type { SearchClause } from '../fhir/search/ast.ts';
 import type { Caller, Permission, Role } from './caller.ts';
 import { interactionTable, type TypeInteraction } from './interaction-table.ts';
 import { accessHistoryLabel, ownerLabel, viewerLabel } from './labels.ts';
-import { visibilityClauses } from './visibility.ts';
+import { type VisibilityRule, visibilityClauses } from './visibility.ts';
 
 /** Types of the conformance resources of this server. They are the same for everybody and concern no patient. */
 export const definitionTypes: ReadonlySet<string> = new Set([
@@ -132,12 +132,6 @@ export function mayRead(caller: Caller, type: string): boolean {
   return isGranted(caller, type, 'r');
 }
 
-export interface VisibilityRule {
-  /** Date in Europe/London, `YYYY-MM-DD`. */
-  readonly today: string;
-  readonly endedPlanVisibleMonths: number;
-}
-
 /**
  * Returns the clauses that narrow each search of this caller on a type to the resources it may see. They match nothing
  * if the role has no rule for the type.
@@ -154,7 +148,7 @@ export function narrow(caller: Caller, type: string, rule: VisibilityRule): read
     return nothing;
   }
   if (caller.role === 'care-provider') {
-    if (type === 'Flag') return visibilityClauses(rule.today, rule.endedPlanVisibleMonths);
+    if (type === 'Flag') return visibilityClauses(rule);
     if (type === 'AuditEvent') return [{ kind: 'label', any: [accessHistoryLabel] }];
   }
   return nothing;

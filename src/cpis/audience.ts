@@ -1,13 +1,12 @@
-import type { VisibilityRule } from './access-policy.ts';
 import type { Caller } from './caller.ts';
 import type { Plan } from './plan.ts';
-import { isVisible } from './visibility.ts';
+import { isVisible, type VisibilityRule } from './visibility.ts';
 
 /** Returns the authorities that hold a visible plan among these, sorted by id. */
 export function visibleHolders(plans: readonly Plan[], rule: VisibilityRule): string[] {
   const holders = new Set<string>();
   for (const plan of plans) {
-    if (isVisible(plan, rule.today, rule.endedPlanVisibleMonths)) holders.add(plan.authorityId);
+    if (isVisible(plan, rule)) holders.add(plan.authorityId);
   }
   return [...holders].sort();
 }

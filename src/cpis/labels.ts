@@ -11,6 +11,10 @@ export const viewerLabel = (authorityId: string): string => `viewer:${authorityI
 export const submitterLabel = (authorityId: string): string => `submitter:${authorityId}`;
 /** Marks a Subscription with the client that wrote it. */
 export const clientLabel = (clientId: string): string => `client:${clientId}`;
+/** Marks a Flag with the last day of its plan by the life cycle. */
+export const lastDayLabel = (date: string): string => `last-day:${date}`;
+/** Marks a Flag that holds the expected date of delivery, which only its authority may see. */
+export const dueDateLabel = 'due-date';
 /** Marks an AuditEvent that belongs to the access history, which NHS staff see. */
 export const accessHistoryLabel = 'access-history';
 
@@ -21,6 +25,12 @@ function idsOf(labels: readonly string[], prefix: string): string[] {
 /** Returns the authority that owns a Flag or Subscription; undefined if no label names one. */
 export function ownerOf(labels: readonly string[]): string | undefined {
   for (const label of labels) if (label.startsWith('owner:')) return label.slice('owner:'.length);
+  return undefined;
+}
+
+/** Returns the last day of the plan of a Flag; undefined if no label names one. */
+export function lastDayLabelled(labels: readonly string[]): string | undefined {
+  for (const label of labels) if (label.startsWith('last-day:')) return label.slice('last-day:'.length);
   return undefined;
 }
 

@@ -27,6 +27,11 @@ export function addMonths(date: string, months: number): string {
   return first.toISOString().slice(0, 10);
 }
 
+/** Moves a date (`YYYY-MM-DD`) by whole days. */
+export function addDays(date: string, days: number): string {
+  return new Date(Date.parse(date) + days * 86_400_000).toISOString().slice(0, 10);
+}
+
 /**
  * Returns the whole years between two dates (`YYYY-MM-DD`). A 29 February birthday counts from 1 March in common years.
  */

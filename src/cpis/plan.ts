@@ -1,5 +1,6 @@
 import type { Flag } from 'fhir/r4.js';
 import type { Issue, IssueCode } from '../fhir/fault.ts';
+import { lastDayLabelled } from './labels.ts';
 import { ageInYears } from './london-date.ts';
 
 /** SNOMED CT codes of NHS England's value set England-ChildProtectionPlan. */
@@ -9,7 +10,7 @@ export const planKinds = {
   '818901000000100': { short: 'UCPP', display: 'Unborn child subject to child protection plan' },
 } as const;
 
-const unbornKind = '818901000000100';
+export const unbornKind = '818901000000100';
 const adultAgeYears = 18;
 
 /** A plan, as the rules need it. Dates are calendar dates (`YYYY-MM-DD`) in Europe/London. */
@@ -21,7 +22,14 @@ export interface Plan {
   readonly status: 'active' | 'inactive' | 'entered-in-error';
   readonly start: string;
   readonly end: string | undefined;
+  /** The expected date of delivery, on an unborn child's plan only. */
+  readonly dueDate: string | undefined;
+  /** The last day by the life cycle (`lastDayOf`); undefined before it is known. */
+  readonly lastDay: string | undefined;
 }
+
+/** The extension of an unborn child's plan that holds the expected date of delivery. */
+export const dueDateExtension = 'https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-due-date';
 
 /** Extracts the plan of a valid Flag whose author and subject have been set. */
 export function extractPlan(flag: Flag): Plan {
@@ -33,12 +41,14 @@ export function extractPlan(flag: Flag): Plan {
     status: flag.status,
     start: flag.period?.start ?? '',
     end: flag.period?.end,
+    dueDate: flag.extension?.find(({ url }) => url === dueDateExtension)?.valueDate,
+    lastDay: undefined,
   };
 }
 
-/** Reads the plan of a stored Flag from its JSON text. */
-export function parsePlan(body: string): Plan {
-  return extractPlan(JSON.parse(body) as Flag);
+/** Reads the plan of a stored Flag from its JSON text and its labels. */
+export function parsePlan(flag: { readonly body: string; readonly labels: readonly string[] }): Plan {
+  return { ...extractPlan(JSON.parse(flag.body) as Flag), lastDay: lastDayLabelled(flag.labels) };
 }
 
 /** Returns true unless the plan was withdrawn; a withdrawn plan has no holder. */

@@ -47,7 +47,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     newAuditId,
     baseUrl,
     cursorKey: signingKey.cursorKey,
-    endedPlanVisibleMonths: settings.endedPlanVisibleMonths,
+    endedPlanVisibleDays: settings.endedPlanVisibleDays,
     searchDefaultCount: settings.searchDefaultCount,
     searchMaxCount: settings.searchMaxCount,
     maxBundleEntries: settings.maxBundleEntries,

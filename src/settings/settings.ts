@@ -25,7 +25,7 @@ export interface Settings {
   readonly requestTimeoutMs: number;
   readonly maxBundleEntries: number;
   readonly tokenLifetimeS: number;
-  readonly endedPlanVisibleMonths: number;
+  readonly endedPlanVisibleDays: number;
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly metricsToken: string | undefined;
@@ -102,7 +102,7 @@ export function loadSettings(
     requestTimeoutMs: number('CPIS_REQUEST_TIMEOUT_MS'),
     maxBundleEntries: number('CPIS_MAX_BUNDLE_ENTRIES'),
     tokenLifetimeS: number('CPIS_TOKEN_LIFETIME_S'),
-    endedPlanVisibleMonths: number('CPIS_ENDED_PLAN_VISIBLE_MONTHS'),
+    endedPlanVisibleDays: number('CPIS_ENDED_PLAN_VISIBLE_DAYS'),
     searchDefaultCount: number('CPIS_SEARCH_DEFAULT_COUNT'),
     searchMaxCount: number('CPIS_SEARCH_MAX_COUNT'),
     metricsToken: text('CPIS_METRICS_TOKEN'),

@@ -1,5 +1,6 @@
 import type { Bundle, BundleEntry, Flag, Patient } from 'fhir/r4.js';
 import { nhsNumberSystem } from '../cpis/nhs-number.ts';
+import { dueDateExtension } from '../cpis/plan.ts';
 import { defined } from '../fhir/defined.ts';
 
 /**
@@ -25,6 +26,8 @@ export interface SyntheticPlan {
   readonly kind: { readonly code: string; readonly display: string };
   readonly start: string;
   readonly end?: string;
+  /** The expected date of delivery, of an unborn child's plan. */
+  readonly dueDate?: string;
   /** The authority's reference of the plan, and its namespace. */
   readonly reference: string;
   readonly referenceSystem: string;
@@ -40,9 +43,10 @@ export function buildPatient({ nhsNumber, family, given, birthDate }: SyntheticP
   };
 }
 
-export function buildFlag({ nhsNumber, kind, start, end, reference, referenceSystem }: SyntheticPlan): Flag {
+export function buildFlag({ nhsNumber, kind, start, end, dueDate, reference, referenceSystem }: SyntheticPlan): Flag {
   return {
     resourceType: 'Flag',
+    ...(dueDate === undefined ? {} : { extension: [{ url: dueDateExtension, valueDate: dueDate }] }),
     identifier: [{ system: referenceSystem, value: reference }],
     status: end === undefined ? 'active' : 'inactive',
     code: { coding: [{ system: snomed, ...kind }] },

@@ -152,7 +152,7 @@ t.test('each record of an extract has its result, and submitting again changes n
   t.match(results[5]?.['explanation'], /Wrong child/);
   t.match(results[6]?.['explanation'], /start_date is not a date.*withdrawn|withdrawn.*start_date/);
   t.match(results[7]?.['explanation'], /also that of record 1/);
-  t.match(results[8]?.['explanation'], /10 fields/);
+  t.match(results[8]?.['explanation'], /11 fields/);
   t.match(results[9]?.['explanation'], /is in the future/);
   t.match(results[11]?.['explanation'], /18 or older/);
   t.notMatch(

@@ -236,10 +236,12 @@ const plan: Plan = {
   status: 'active',
   start: '2025-01-31',
   end: undefined,
+  dueDate: undefined,
+  lastDay: undefined,
 };
 
 test('notified are the holders of visible plans, never the acting authority, and nobody of a silent read', async (t) => {
-  const rule = { today: '2026-11-22', endedPlanVisibleMonths: 12 };
+  const rule = { today: '2026-11-22', endedPlanVisibleDays: 365 };
   const plans: Plan[] = [
     { ...plan, authorityId: 'E99000003' },
     plan,

@@ -39,7 +39,7 @@ t.test('batch: a bad record is refused with its reason, the others land', async 
   const good = freshPlan();
   const wrongChild = freshPlan({ nhsNumber: known.nhsNumber, birthDate: '2018-01-01', family: 'Elsewhere' });
   const badNumber = freshPlan({ nhsNumber: '9990000019' });
-  const mother = freshPlan({ birthDate: '1994-05-06', kind: kindOf('UCPP') });
+  const mother = freshPlan({ birthDate: '1994-05-06', kind: kindOf('UCPP'), start: daysFromNow(-20) });
   const { id, headers } = namedRequest();
   const answer = await postBundle(la, 'batch', [wrongChild, good, badNumber, mother].flatMap(buildRecord), headers);
   t.equal(answer.status, 200);

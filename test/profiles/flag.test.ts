@@ -1,4 +1,5 @@
 import t from 'tap';
+import { dueDateExtension } from '../../src/cpis/plan.ts';
 import { changed, cpisRoot, outline, sampleFlag, validateBy } from './samples.ts';
 
 t.test('accepts valid Flags', async (t) => {
@@ -40,7 +41,8 @@ const mutations: [path: string, value: unknown, ...expected: string[]][] = [
   ['language', 'en', 'Flag.language structure'],
   ['text', { status: 'generated', div: '<div>x</div>' }, 'Flag.text structure'],
   ['contained', [{ resourceType: 'Patient' }], 'Flag.contained structure'],
-  ['extension', [{ url: 'u', valueString: 'x' }], 'Flag.extension structure'],
+  ['extension', [{ url: 'u', valueString: 'x' }], 'Flag invariant', 'Flag.extension[0].url extension'],
+  ['extension', [{ url: dueDateExtension, valueDate: '2026-05-01' }], 'Flag invariant'],
   ['modifierExtension', [{ url: 'u', valueString: 'x' }], 'Flag.modifierExtension structure'],
   ['encounter', { reference: 'Encounter/1' }, 'Flag.encounter structure'],
   ['note', [{ text: 'x' }], 'Flag.note structure'],
@@ -98,6 +100,24 @@ const mutations: [path: string, value: unknown, ...expected: string[]][] = [
   ['author.display', 'x', 'Flag.author.display structure'],
   ['author.identifier.value', undefined, 'Flag.author.identifier.value required'],
 ];
+
+t.test("accepts an unborn child's plan with one full expected date of delivery", async (t) => {
+  const unborn = changed(sampleFlag, 'code.coding.0', { system: 'http://snomed.info/sct', code: '818901000000100' });
+  const withDates = (...dates: readonly string[]) =>
+    outline(
+      validateBy(
+        'flag',
+        changed(
+          unborn,
+          'extension',
+          dates.map((valueDate) => ({ url: dueDateExtension, valueDate })),
+        ),
+      ),
+    );
+  t.strictSame(withDates('2026-05-01'), []);
+  t.strictSame(withDates('2026-05'), ['Flag.extension[0].value invariant']);
+  t.strictSame(withDates('2026-05-01', '2026-06-01'), ['Flag.extension structure']);
+});
 
 t.test('reports each single change', async (t) => {
   for (const [path, value, ...expected] of mutations) {

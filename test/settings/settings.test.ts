@@ -34,7 +34,7 @@ test('has defaults', async (t) => {
     signingKeyFile: 'data/signing-key.json',
     trustedIssuers: [],
     tokenLifetimeS: 300,
-    endedPlanVisibleMonths: 12,
+    endedPlanVisibleDays: 365,
     allowLoopbackEndpoints: false,
     metricsToken: undefined,
   });

@@ -1,6 +1,6 @@
 import type { Bundle, BundleEntry, Flag, Patient } from 'fhir/r4.js';
 import { nhsNumberSystem } from '../../cpis/nhs-number.ts';
-import { planKinds } from '../../cpis/plan.ts';
+import { dueDateExtension, planKinds } from '../../cpis/plan.ts';
 import { defined } from '../../fhir/defined.ts';
 import type { ExtractedPlan } from './read-plan.ts';
 
@@ -20,9 +20,10 @@ function statusOf({ withdrawn, end }: ExtractedPlan): Flag['status'] {
 }
 
 function buildFlag(plan: ExtractedPlan, referenceSystem: string): Flag {
-  const { reference, nhsNumber, kind, start, end } = plan;
+  const { reference, nhsNumber, kind, start, end, dueDate } = plan;
   return {
     resourceType: 'Flag',
+    ...(dueDate === undefined ? {} : { extension: [{ url: dueDateExtension, valueDate: dueDate }] }),
     identifier: [{ system: referenceSystem, value: reference }],
     status: statusOf(plan),
     code: { coding: [{ system: 'http://snomed.info/sct', code: kind, display: planKinds[kind].display }] },

@@ -8,6 +8,7 @@ export const planColumns = {
   plan_type: { required: true },
   start_date: { required: true },
   end_date: { required: false },
+  due_date: { required: false },
   withdrawn: { required: false },
 } as const;
 

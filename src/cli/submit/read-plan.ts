@@ -1,5 +1,5 @@
 import { isNhsNumber } from '../../cpis/nhs-number.ts';
-import { checkPlan, planKinds } from '../../cpis/plan.ts';
+import { checkPlan, planKinds, unbornKind } from '../../cpis/plan.ts';
 import type { ColumnPlaces, PlanColumn } from './plan-columns.ts';
 import type { RecordResponse } from './record-response.ts';
 
@@ -14,6 +14,8 @@ export interface ExtractedPlan {
   readonly kind: keyof typeof planKinds;
   readonly start: string;
   readonly end: string | undefined;
+  /** The expected date of delivery, of an unborn child's plan. */
+  readonly dueDate: string | undefined;
   readonly withdrawn: boolean;
 }
 
@@ -65,9 +67,23 @@ export function readPlan(cells: readonly string[], places: ColumnPlaces, today: 
   const birthDate = dateOf('birth_date', true);
   const start = dateOf('start_date', true);
   const end = dateOf('end_date', false) || undefined;
+  const dueDate = dateOf('due_date', false) || undefined;
+  if (dueDate !== undefined && kind !== undefined && kind !== unbornKind) {
+    problems.push('due_date must be empty unless plan_type is UCPP');
+  }
   if (problems.length === 0 && kind !== undefined) {
     if (birthDate > today) problems.push('birth_date is in the future');
-    const plan = { id: '', patientId: '', authorityId: '', kind, status: 'active', start, end } as const;
+    const plan = {
+      id: '',
+      patientId: '',
+      authorityId: '',
+      kind,
+      status: 'active',
+      start,
+      end,
+      dueDate,
+      lastDay: undefined,
+    } as const;
     problems.push(...checkPlan(plan, birthDate, today).map(({ diagnostics }) => diagnostics));
   }
   const nhsNumber = textOf('nhs_number').replaceAll(/[ -]/g, '');
@@ -75,7 +91,7 @@ export function readPlan(cells: readonly string[], places: ColumnPlaces, today: 
   if (isOldStyle) problems.unshift('nhs_number must be ten digits');
   else if (!isNhsNumber(nhsNumber)) problems.unshift('nhs_number is not valid: its check digit is wrong');
   if (problems.length === 0 && kind !== undefined) {
-    return { reference, nhsNumber, familyName, givenNames, birthDate, kind, start, end, withdrawn };
+    return { reference, nhsNumber, familyName, givenNames, birthDate, kind, start, end, dueDate, withdrawn };
   }
   const response = isOldStyle ? 'CPR04' : isNhsNumber(nhsNumber) ? 'CPR07' : 'CPR01';
   return { reference, response, reason: problems.join('; ') };

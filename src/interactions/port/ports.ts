@@ -70,7 +70,7 @@ export interface InteractionPorts {
   /** Public URL of the FHIR base, without a slash at the end. */
   readonly baseUrl: string;
   readonly cursorKey: Buffer;
-  readonly endedPlanVisibleMonths: number;
+  readonly endedPlanVisibleDays: number;
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly maxBundleEntries: number;

@@ -1,7 +1,6 @@
 import { authorise } from '../../cpis/access-policy.ts';
 import { isSilent, notifiedOfRead, visibleHolders } from '../../cpis/audience.ts';
 import { parsePlan } from '../../cpis/plan.ts';
-import { isVisible } from '../../cpis/visibility.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess, recordAccess } from '../audit/record-access.ts';
 import { directoryOf } from '../directory/directory.ts';
@@ -9,6 +8,7 @@ import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
 import { describeOwnAccess } from '../resource/present-resource.ts';
+import { showFlag } from '../resource/shown-plans.ts';
 import { storeView, type View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { answerRead } from './answer-read.ts';
@@ -18,6 +18,8 @@ import { parseReadOptions } from './read-options.ts';
 interface Readable {
   readonly resource: StoredResource;
   readonly access: Access;
+  /** The life cycle changed it since this version was stored, so that a client cannot have it already. */
+  readonly isDerived?: boolean;
 }
 
 /** Finds a Flag or Patient for NHS staff. Throws `not-found` unless a plan on the patient is visible. */
@@ -32,16 +34,13 @@ async function readForCareProvider(
   const rule = visibilityRule(ports);
   const result = await view.read(type, id);
   const found = result.kind === 'found' ? result.resource : undefined;
-  const plan = type === 'Flag' && found !== undefined ? parsePlan(found.body) : undefined;
-  const patientId = type === 'Patient' ? id : (plan?.patientId ?? id);
+  const patientId = type === 'Flag' && found !== undefined ? parsePlan(found).patientId : id;
   const holders = visibleHolders(await view.plansOf(patientId), rule);
-  const shown =
-    type === 'Patient'
-      ? holders.length > 0
-      : plan !== undefined && isVisible(plan, rule.today, rule.endedPlanVisibleMonths);
-  if (found === undefined || !shown) throw notFound();
+  const shown = type === 'Patient' ? found : found && showFlag(found, rule);
+  if (shown === undefined || holders.length === 0) throw notFound();
   return {
-    resource: found,
+    resource: shown,
+    isDerived: shown !== found,
     access: {
       patientIds: [patientId],
       ...(type === 'Flag' ? { resource: `Flag/${id}` } : {}),
@@ -77,7 +76,7 @@ export async function findReadable(
 /** Performs a read, audited before it is answered. https://hl7.org/fhir/R4/http.html#read */
 export async function read(request: FhirRequest, context: AccessContext, ports: InteractionPorts): Promise<FhirAnswer> {
   const options = parseReadOptions(request, context);
-  const { resource, access } = await findReadable(request, context, storeView(ports.store), ports);
+  const { resource, access, isDerived = false } = await findReadable(request, context, storeView(ports.store), ports);
   await recordAccess(request, context, access, ports);
-  return answerRead(resource, context.caller, options, ports);
+  return answerRead(resource, context.caller, isDerived ? { ...options, isModified: () => true } : options, ports);
 }

@@ -47,7 +47,7 @@ export function patientsOf(resource: Content & Pick<StoredResource, 'id'>): read
     case 'Patient':
       return [resource.id];
     case 'Flag':
-      return [parsePlan(resource.body).patientId];
+      return [parsePlan({ ...resource, labels: [] }).patientId];
     case 'AuditEvent':
       return patientsOfEvent(parseEvent(resource));
     default:

@@ -29,7 +29,7 @@ export function storeView(store: Store): View {
     read: (type, id) => store.read(type, id),
     async plansOf(patientId) {
       const flags = await searchFlagsOf(store, patientId);
-      return flags.map((flag) => parsePlan(flag.body));
+      return flags.map(parsePlan);
     },
   };
 }
@@ -82,7 +82,7 @@ export function overlayView(base: View): OverlayView {
 
   function addPlan(write: ResourceWrite): void {
     if (write.type !== 'Flag' || write.body === null) return;
-    const plan = parsePlan(write.body);
+    const plan = parsePlan({ ...write, body: write.body });
     const ofPatient = ownPlans.get(plan.patientId) ?? new Map<string, Plan>();
     ownPlans.set(plan.patientId, ofPatient.set(plan.id, plan));
   }

@@ -1,6 +1,5 @@
 import { isSilent, notifiedOfRead } from '../../cpis/audience.ts';
 import { ownerOf } from '../../cpis/labels.ts';
-import { visibilityClauses } from '../../cpis/visibility.ts';
 import type { SearchPlan, SearchQuery } from '../../fhir/search/ast.ts';
 import type { SearchResult, StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess } from '../audit/record-access.ts';
@@ -8,8 +7,7 @@ import { directoryOf } from '../directory/directory.ts';
 import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { patientsOf } from '../resource/present-resource.ts';
-import { searchFlagsOf } from '../resource/view.ts';
-import { visibilityRule } from '../resource/visibility-rule.ts';
+import { findShownFlags } from '../resource/shown-plans.ts';
 import { mapYielding } from '../yielding/map-yielding.ts';
 import { namedPatient } from './allowed-parameters.ts';
 
@@ -50,11 +48,6 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
   return [...patients];
 }
 
-function searchVisibleFlags(patientId: string, ports: InteractionPorts): Promise<readonly StoredResource[]> {
-  const { today, endedPlanVisibleMonths } = visibilityRule(ports);
-  return searchFlagsOf(ports.store, patientId, visibilityClauses(today, endedPlanVisibleMonths));
-}
-
 /**
  * Describes the access of a search. A care provider's search concerns its one patient, and each authority with a
  * visible plan on it is a custodian, even if further criteria narrowed the result. An authority's search concerns each
@@ -78,7 +71,7 @@ export async function describeSearchAccess(
     };
   }
   const patientId = namedPatient(query.clauses) ?? '';
-  const flags = isComplete(query, plan, result) ? result.matches : await searchVisibleFlags(patientId, ports);
+  const flags = isComplete(query, plan, result) ? result.matches : await findShownFlags(patientId, ports);
   const holders = ownersOf(flags);
   const readsPlans = query.type === 'Flag';
   return {

@@ -1,4 +1,5 @@
 import { authorise, narrow } from '../../cpis/access-policy.ts';
+import type { Caller } from '../../cpis/caller.ts';
 import { renderSearchset, type SearchsetEntry } from '../../fhir/bundle/searchset.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { SearchPlan, SearchQuery, TotalMode } from '../../fhir/search/ast.ts';
@@ -10,6 +11,7 @@ import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction
 import type { InteractionPorts } from '../port/ports.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { showResource } from '../resource/present-resource.ts';
+import { searchShownFlags } from '../resource/shown-plans.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { mapYielding } from '../yielding/map-yielding.ts';
 import { parseCallerSearch, requirePatient } from './allowed-parameters.ts';
@@ -34,8 +36,14 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
   return after === undefined ? plan : { ...plan, after };
 }
 
-async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
-  const search = (wanted: SearchPlan) => searchAnywhere(wanted, ports);
+async function find(
+  plan: SearchPlan,
+  mode: TotalMode | undefined,
+  caller: Caller,
+  ports: InteractionPorts,
+): Promise<SearchResult> {
+  const showsPlans = plan.type === 'Flag' && caller.role === 'care-provider';
+  const search = (wanted: SearchPlan) => (showsPlans ? searchShownFlags(wanted, ports) : searchAnywhere(wanted, ports));
   // Counting all AuditEvents of an authority would cost more than the page, so that `Bundle.total` has to be asked for.
   const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
   if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
@@ -86,7 +94,7 @@ export async function searchType(
   const { query: parsed, shape } = parseRequest(request, context, ports);
   const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
   const plan = planSearch(query, context, ports);
-  const result = await find(plan, query.total, ports);
+  const result = await find(plan, query.total, caller, ports);
   const included = await findIncluded(query, result.matches, caller, ports);
   await recordAccess(
     request,

@@ -1,7 +1,8 @@
 import type { Flag, Patient } from 'fhir/r4.js';
 import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { ownerLabel, patientLabels, submittersOf } from '../../cpis/labels.ts';
+import { patientLabels, submittersOf } from '../../cpis/labels.ts';
+import { planLabels, warnOfPlan } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
 import { checkPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
 import { fault } from '../../fhir/fault.ts';
@@ -179,14 +180,19 @@ export async function planFlagWrite(
     {
       version: (current?.version ?? 0) + 1,
       method: current === undefined ? 'POST' : 'PUT',
-      labels: [ownerLabel(caller.organisation.id)],
+      labels: planLabels(plan, birthDate ?? ''),
       uniqueKeys: (flag.identifier ?? []).map((identifier) =>
         JSON.stringify(['Flag', caller.organisation.id, identifier.system, identifier.value]),
       ),
     },
     ports,
   );
-  return { writes: [write], guards: [relabel(patient, plans, id, plan)], access, answer: answerWrite(write) };
+  return {
+    writes: [write],
+    guards: [relabel(patient, plans, id, plan)],
+    access,
+    answer: { ...answerWrite(write), warnings: warnOfPlan(plan) },
+  };
 }
 
 /** Plans the withdrawal of a plan by deletion. NHS staff no longer see it; its versions are kept. */
@@ -196,7 +202,7 @@ export async function planFlagDeletion(
   view: View,
   ports: InteractionPorts,
 ): Promise<PlannedWrite> {
-  const plan = parsePlan(current.body);
+  const plan = parsePlan(current);
   const patient = await view.read('Patient', plan.patientId);
   const plans = await view.plansOf(plan.patientId);
   if (patient.kind !== 'found') throw fault('exception', 'The Patient of this plan is missing.');

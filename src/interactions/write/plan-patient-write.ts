@@ -2,11 +2,12 @@ import type { Patient } from 'fhir/r4.js';
 import { authorise, mayRead } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { patientLabels, submittersOf } from '../../cpis/labels.ts';
+import { planLabels } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
 import { matchPatient } from '../../cpis/patient-match.ts';
 import { checkPlan, isHeld, type Plan } from '../../cpis/plan.ts';
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
-import type { StoredResource } from '../../store/store.ts';
+import type { RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { FhirAnswer } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
@@ -109,6 +110,19 @@ function checkBirthDate(patient: Patient, plans: readonly Plan[], today: string)
   refuseErrors(issues.map((issue) => ({ ...issue, expression: ['Patient.birthDate'] })));
 }
 
+/** Builds the guards that give each plan the last day that follows from this birth date. */
+async function relabelPlans(plans: readonly Plan[], birthDate: string, view: View): Promise<readonly RevisionGuard[]> {
+  const guards: RevisionGuard[] = [];
+  for (const plan of plans) {
+    const stored = await view.read('Flag', plan.id);
+    if (stored.kind !== 'found') continue;
+    const labels = planLabels(plan, birthDate);
+    if (labels.join() === stored.resource.labels.join()) continue;
+    guards.push({ type: 'Flag', id: plan.id, expectRevision: stored.resource.revision, labels });
+  }
+  return guards;
+}
+
 /** Plans a submission that leaves the recorded details as they are. */
 function planMatched(
   { current, holders, submitters }: Known,
@@ -182,7 +196,7 @@ export async function planPatientWrite(
   const effect = current === undefined ? 'create' : 'update';
   return {
     writes: [write],
-    guards: [guard],
+    guards: [guard, ...(await relabelPlans(plans, patient.birthDate ?? '', view))],
     // A patch is audited as a patch.
     access: { ...access, ...(patches ? {} : { interaction: effect }) },
     answer: { ...answerWrite(write), warnings },
