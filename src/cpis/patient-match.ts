@@ -32,8 +32,8 @@ const wrongChild: Issue = {
   severity: 'error',
   code: 'conflict',
   diagnostics:
-    'Wrong child: a different birth date is recorded for this NHS number. Nothing was stored. Check the number ' +
-    'against PDS, then submit the record again.',
+    'Wrong child: a different birth date is recorded for this NHS number. The details were not stored. Check the ' +
+    'number against PDS, then submit the record again.',
   expression: ['Patient.birthDate'],
 };
 const differingName: Issue = {

@@ -61,10 +61,19 @@ function refused(code: IssueCode, diagnostics: string, expression: string): Issu
 }
 
 /**
- * Checks the dates and the subject of a plan, and returns an issue for each broken rule. `birthDate` is the subject's
- * full date of birth, `today` the date in Europe/London.
+ * Returns true if `next` ends or withdraws the recorded plan and claims nothing new of its subject. What is recorded of
+ * the child must never stand in the way of that.
  */
-export function checkPlan(plan: Plan, birthDate: string, today: string): Issue[] {
+export function endsPlan(next: Plan, known: Plan): boolean {
+  if (next.status === 'entered-in-error') return true;
+  return isHeld(known) && next.status === 'inactive' && next.kind === known.kind && next.start === known.start;
+}
+
+/**
+ * Checks the dates and the subject of a plan, and returns an issue for each broken rule. `birthDate` is the subject's
+ * full date of birth; undefined leaves out the rules of the subject. `today` is the date in Europe/London.
+ */
+export function checkPlan(plan: Plan, birthDate: string | undefined, today: string): Issue[] {
   const issues: Issue[] = [];
   if (plan.end !== undefined && plan.end > today) {
     const text = 'period.end is in the future (Europe/London). Submit the end of a plan on or after the day it ends.';
@@ -75,7 +84,7 @@ export function checkPlan(plan: Plan, birthDate: string, today: string): Issue[]
       refused('business-rule', 'period.end is before period.start. Correct one of the two dates.', 'Flag.period.end'),
     );
   }
-  if (plan.kind !== unbornKind && ageInYears(birthDate, plan.start) >= adultAgeYears) {
+  if (birthDate !== undefined && plan.kind !== unbornKind && ageInYears(birthDate, plan.start) >= adultAgeYears) {
     const text =
       'The subject is 18 or older at period.start. The only plan that is recorded on an adult is an unborn ' +
       "child's, on the mother, with its own code.";

@@ -6,9 +6,10 @@ import { parse } from 'csv-parse/sync';
 import type { Bundle, Flag } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { planColumns } from '../../src/cli/submit/plan-columns.ts';
+import { buildFlag } from '../../src/synthetic/synthetic-plan.ts';
 import { runCommandHere, runCpis } from '../support/run-cpis.ts';
 import { openWorld, type RunningWorld } from '../support/running-server.ts';
-import { daysFromNow, freshNhsNumber, resourcesOf } from '../support/submissions.ts';
+import { daysFromNow, freshNhsNumber, freshPlan, resourcesOf } from '../support/submissions.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 
 const columns = Object.keys(planColumns);
@@ -104,6 +105,8 @@ t.test('each record of an extract has its result, and submitting again changes n
   const known = { resourceType: 'Patient', id: shared, birthDate: '2018-01-01', name: [{ family: 'Quillmere' }] };
   const identifier = [{ system: 'https://fhir.nhs.uk/Id/nhs-number', value: shared }];
   t.equal((await other?.request('PUT', `Patient/${shared}`, { ...known, identifier }))?.status, 201);
+  const held = freshPlan({ nhsNumber: shared, birthDate: '2018-01-01', family: 'Quillmere' });
+  t.equal((await other?.request('POST', 'Flag', buildFlag(held)))?.status, 201);
 
   const today = daysFromNow(0);
   const twice = freshNhsNumber();
@@ -181,6 +184,33 @@ t.test('each record of an extract has its result, and submitting again changes n
   const amended = await runCpis(['submit', desk.write('ended.csv', ended), ...desk.options()]);
   t.match(amended, { code: 0, out: /CPF02/ });
   t.match(desk.results(join(desk.folder, 'ended.csv.results.csv')), [{ result: 'up to date', version: '2' }]);
+});
+
+t.test('a record ends and withdraws its plan although the details of the child are refused', async (t) => {
+  const desk = await openDesk(t);
+  const numbers = [freshNhsNumber(), freshNhsNumber()];
+  const rows = (over: (index: number) => Cells): string =>
+    extractOf(...numbers.map((nhs_number, index) => cellsOf(`B-${index}`, { nhs_number, ...over(index) })));
+  const send = async (name: string, text: string): Promise<Record<string, string>[]> => {
+    const file = desk.write(name, text);
+    await runCommandHere(['submit', file, ...desk.options()]);
+    return desk.results(`${file}.results.csv`);
+  };
+  await send(
+    'open.csv',
+    rows(() => ({})),
+  );
+  const over = { birth_date: '1990-01-01', family_name: 'Another' };
+  const ends = await send(
+    'ends.csv',
+    rows((index) => ({ ...over, ...(index === 0 ? { end_date: daysFromNow(-30) } : { withdrawn: 'yes' }) })),
+  );
+  for (const { result, nhs_response, version, explanation } of ends) {
+    t.match({ result, nhs_response, version }, { result: 'refused', nhs_response: 'CPR03', version: '2' });
+    t.match(explanation, /ended or withdrawn all the same.*Wrong child/);
+  }
+  const statuses = (await flagsOf(desk)).map(({ status }) => status).sort();
+  t.strictSame(statuses, ['entered-in-error', 'inactive']);
 });
 
 t.test('retries while the server is unreachable, throttles or fails', async (t) => {

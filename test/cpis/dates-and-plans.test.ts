@@ -4,7 +4,7 @@ import type { Flag, Patient } from 'fhir/r4.js';
 import { test } from 'tap';
 import { addMonths, ageInYears, londonDate } from '../../src/cpis/london-date.ts';
 import { matchPatient } from '../../src/cpis/patient-match.ts';
-import { checkPlan, extractPlan, isHeld, type Plan } from '../../src/cpis/plan.ts';
+import { checkPlan, endsPlan, extractPlan, isHeld, type Plan } from '../../src/cpis/plan.ts';
 import { isVisible, visibilityClauses } from '../../src/cpis/visibility.ts';
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
@@ -161,6 +161,38 @@ const patient = (over: Partial<Patient> = {}): Patient => ({
   name: [{ family: 'Müller', given: ['Ada', 'Bea'] }],
   birthDate: '2019-03-04',
   ...over,
+});
+
+test('a plan ends whatever is recorded of the child, when nothing else about it changes', (t) => {
+  const plan = (over: Partial<Plan> = {}): Plan => ({
+    id: 'p',
+    patientId: '9990000018',
+    authorityId: 'E99000001',
+    kind: '342191000000101',
+    status: 'active',
+    start: '2025-01-31',
+    end: undefined,
+    dueDate: undefined,
+    lastDay: undefined,
+    ...over,
+  });
+  const ended = plan({ status: 'inactive', end: '2026-01-31' });
+  const withdrawn = plan({ status: 'entered-in-error' });
+  const cases: [string, Plan, Plan, boolean][] = [
+    ['ended', ended, plan(), true],
+    ['ended again, another end', { ...ended, end: '2026-02-01' }, ended, true],
+    ['withdrawn', withdrawn, plan(), true],
+    ['withdrawn after its end', withdrawn, ended, true],
+    ['withdrawn twice', withdrawn, withdrawn, true],
+    ['withdrawn with another start', { ...withdrawn, start: '2024-01-01' }, plan(), true],
+    ['amended', plan({ start: '2024-01-01' }), plan(), false],
+    ['opened again', plan(), ended, false],
+    ['ended with another start', { ...ended, start: '2024-01-01' }, plan(), false],
+    ['ended as another kind', { ...ended, kind: '764841000000100' }, plan(), false],
+    ['no longer withdrawn', ended, withdrawn, false],
+  ];
+  for (const [name, next, known, expected] of cases) t.equal(endsPlan(next, known), expected, name);
+  t.end();
 });
 
 test('matching: another birth date is another child, another name a warning', async (t) => {

@@ -84,7 +84,9 @@ export function readPlan(cells: readonly string[], places: ColumnPlaces, today: 
       dueDate,
       lastDay: undefined,
     } as const;
-    problems.push(...checkPlan(plan, birthDate, today).map(({ diagnostics }) => diagnostics));
+    // A recorded plan ends whatever the birth date is; the server knows which plans are recorded.
+    const ends = end !== undefined || withdrawn;
+    problems.push(...checkPlan(plan, ends ? undefined : birthDate, today).map(({ diagnostics }) => diagnostics));
   }
   const nhsNumber = textOf('nhs_number').replaceAll(/[ -]/g, '');
   const isOldStyle = !/^\d{10}$/.test(nhsNumber);

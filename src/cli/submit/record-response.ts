@@ -23,7 +23,7 @@ export interface RecordResult {
   readonly action: 'created' | 'up to date' | 'refused' | 'not sent';
   /** The reason, or the warnings of the server. */
   readonly explanation: string;
-  /** `Flag.id` and its version; empty if the record was not loaded. */
+  /** `Flag.id` and its version; empty if the plan was not stored. */
   readonly flag: string;
   readonly version: string;
 }
@@ -60,10 +60,13 @@ export function readRecordResponse(patient: BundleEntry | undefined, flag: Bundl
   });
   if (isTransient) return 'again';
   const explanation = explain([patient, flag]);
-  if (!isLoaded(patient) || !isLoaded(flag)) {
-    return { response: codeOf(patient), action: 'refused', explanation, flag: '', version: '' };
-  }
   const [, id = '', version = ''] = /Flag\/([^/]+)\/_history\/([^/]+)$/.exec(flag?.response?.location ?? '') ?? [];
+  if (!isLoaded(flag)) return { response: codeOf(patient), action: 'refused', explanation, flag: '', version: '' };
+  if (!isLoaded(patient)) {
+    // Of a refused Patient the server takes only the end or the withdrawal of a recorded plan.
+    const ended = `The plan was ended or withdrawn all the same. ${explanation}`;
+    return { response: codeOf(patient), action: 'refused', explanation: ended, flag: id, version };
+  }
   return {
     response: 'CPR06',
     action: statusOf(flag) === 201 ? 'created' : 'up to date',

@@ -1,8 +1,9 @@
 import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
-import { FhirFault, fault } from '../../fhir/fault.ts';
+import { FhirFault } from '../../fhir/fault.ts';
 import { recordRefusal } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { patientRefused } from '../write/update.ts';
 import { runGroups } from '../yielding/run-groups.ts';
 import { budgetReads } from './budget-reads.ts';
 import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefusedEntry } from './bundle-entry.ts';
@@ -11,6 +12,12 @@ import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefuse
 const maxConcurrentGroups = 64;
 
 const patientReference = /(?:^|\/)(Patient\/[^/]+)$/;
+
+/** Returns true if the request updates a plan to one that is ended or withdrawn. */
+function endsByUpdate({ interaction, body }: FhirRequest): boolean {
+  const { status } = membersOf(body);
+  return interaction === 'update' && (status === 'inactive' || status === 'entered-in-error');
+}
 
 /** Returns a key that the entries about the same patient have in common. */
 function groupOf({ index, request: { type, id, body } }: BundleEntry): string {
@@ -42,12 +49,13 @@ export async function batch(
 ): Promise<FhirAnswer> {
   const responses: string[] = new Array(entries.length);
   const parsed: BundleEntry[] = [];
-  /** Groups whose Patient was refused; their plans are refused as well. */
+  /** Groups whose Patient was refused; their plans are refused as well, unless they end or withdraw a recorded plan. */
   const refusedPatients = new Set<string>();
   const performWrite = async (entry: BundleEntry): Promise<FhirAnswer> => {
     const { request } = entry;
     if (request.type === 'Flag' && refusedPatients.has(groupOf(entry))) {
-      throw await recordRefusal(patientRefused(), request, context, ports);
+      if (!endsByUpdate(request)) throw await recordRefusal(patientRefused(), request, context, ports);
+      return perform({ ...request, amendsOnly: true }, context);
     }
     try {
       return await perform(request, context);
@@ -86,17 +94,6 @@ export async function batch(
     answerWith(({ request }) => performRead(request, context)),
   );
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
-}
-
-function patientRefused(): FhirFault {
-  return fault(
-    'unprocessable',
-    'The plan was refused because the Patient of the same record was refused. Correct the Patient, then submit both.',
-    {
-      code: 'business-rule',
-      expression: ['Flag.subject'],
-    },
-  );
 }
 
 /** Renders a response Bundle from rendered entries. */

@@ -26,6 +26,8 @@ export interface FhirRequest {
   readonly ifModifiedSince?: string | undefined;
   /** `If-None-Exist` / `Bundle.entry.request.ifNoneExist`, verbatim: search parameters. */
   readonly ifNoneExist?: string | undefined;
+  /** True for a plan whose Patient was refused in the same batch: the update changes a recorded plan, or is refused. */
+  readonly amendsOnly?: boolean;
 }
 
 /** Facts of the request that apply to each entry of a Bundle as well. */

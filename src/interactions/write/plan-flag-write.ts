@@ -4,7 +4,7 @@ import type { Caller } from '../../cpis/caller.ts';
 import { patientLabels, submittersOf } from '../../cpis/labels.ts';
 import { planLabels, warnOfPlan } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
-import { checkPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
+import { checkPlan, endsPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { ReadResult, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -86,12 +86,15 @@ function describePlanAccess(
   };
 }
 
-/** Returns the Patient of a plan. Throws unless the caller has matched it by its birth date. */
-function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Plan[]): StoredResource {
+/**
+ * Returns the Patient of a plan. Throws unless the caller has matched it by its birth date, or ends a plan of its own.
+ */
+function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Plan[], ends: boolean): StoredResource {
   const own = caller.organisation.id;
   const matched =
     result.kind === 'found' &&
-    (submittersOf(result.resource.labels).includes(own) ||
+    (ends ||
+      submittersOf(result.resource.labels).includes(own) ||
       plans.some((plan) => plan.authorityId === own && isHeld(plan)));
   if (result.kind !== 'found' || !matched) {
     throw fault(
@@ -138,8 +141,8 @@ function submitFlag(submission: FlagSubmission, caller: Caller, ports: Interacti
  */
 export function checkSubmittedFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): void {
   const { plan } = submitFlag(submission, caller, ports);
-  // The age of the subject depends on its Patient, so that here the subject counts as born when the plan starts.
-  refuseErrors(checkPlan(plan, plan.start, visibilityRule(ports).today));
+  // The age of the subject depends on its Patient.
+  refuseErrors(checkPlan(plan, undefined, visibilityRule(ports).today));
 }
 
 /** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
@@ -155,9 +158,11 @@ export async function planFlagWrite(
   // The Patient is read before its plans, so that its revision guards decisions on them.
   const subject = await view.read('Patient', patientId);
   const plans = await view.plansOf(patientId);
-  const patient = refuseUnmatched(subject, caller, plans);
+  const ends = known !== undefined && endsPlan(plan, extractPlan(known));
+  const patient = refuseUnmatched(subject, caller, plans, ends);
   const { birthDate } = JSON.parse(patient.body) as Patient;
-  refuseErrors(checkPlan(plan, birthDate ?? '', visibilityRule(ports).today));
+  // A plan ends whatever birth date is recorded.
+  refuseErrors(checkPlan(plan, ends ? undefined : (birthDate ?? ''), visibilityRule(ports).today));
   const access = describePlanAccess(caller, plan, plans, ports);
   if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
     const { version, lastUpdatedMs, body } = current;

@@ -46,13 +46,21 @@ function nhsNumberOf(patient: Patient): string {
   return value;
 }
 
-/**
- * Returns true if the authority may correct the Patient: it is the only holder of plans on it, or there is none and it
- * is the only submitter.
- */
-function mayCorrect(authorityId: string, holders: ReadonlySet<string>, submitters: readonly string[]): boolean {
-  if (holders.size > 0) return holders.size === 1 && holders.has(authorityId);
-  return submitters.every((id) => id === authorityId);
+/** What an authority may do with the recorded Patient. */
+interface Standing {
+  /** It may replace the details: it alone holds plans on the Patient, or nobody does. */
+  readonly mayReplace: boolean;
+  /** It holds a plan, or nobody does and it submitted the Patient: it may name the version, and repeat what it sent. */
+  readonly takesPart: boolean;
+  /** A submission is compared with the details. Without plans, they may be compared only if nobody else stated them. */
+  readonly isCompared: boolean;
+}
+
+function standingOf(authorityId: string, holders: ReadonlySet<string>, submitters: readonly string[]): Standing {
+  const isHolder = holders.has(authorityId);
+  if (holders.size > 0) return { mayReplace: isHolder && holders.size === 1, takesPart: isHolder, isCompared: true };
+  const takesPart = submitters.includes(authorityId);
+  return { mayReplace: true, takesPart, isCompared: takesPart && submitters.length === 1 };
 }
 
 function refuseOtherNumber(
@@ -88,15 +96,21 @@ interface Known {
 
 /**
  * Compares a submission with the recorded Patient, and returns warnings. Throws `conflict` for another child: another
- * birth date. An authority that may correct the Patient may change the birth date if the name agrees, or if it names
- * the version to replace.
+ * birth date. The only holder of plans may change the birth date if the name agrees, or if it names the version to
+ * replace. A Patient without plans refuses nothing, and is compared only with what the same authority submitted before.
  */
-function match({ patient, ifMatch }: PatientSubmission, known: Patient, correctable: boolean): readonly Issue[] {
-  const { wrongChild, nameWarning } = matchPatient(patient, known);
+function match(
+  { patient, ifMatch }: PatientSubmission,
+  known: Known,
+  { mayReplace, isCompared }: Standing,
+): readonly Issue[] {
+  if (!isCompared) return [];
+  const { wrongChild, nameWarning } = matchPatient(patient, known.patient);
   const warnings = nameWarning === undefined ? [] : [nameWarning];
   if (wrongChild === undefined) return warnings;
-  if (!correctable || (nameWarning !== undefined && ifMatch === undefined))
+  if (known.holders.size > 0 && (!mayReplace || (nameWarning !== undefined && ifMatch === undefined))) {
     throw new FhirFault('conflict', [wrongChild]);
+  }
   return [birthDateCorrected, ...warnings];
 }
 
@@ -150,8 +164,9 @@ function planMatched(
 }
 
 /**
- * Plans the submission of a Patient. The first one creates `Patient/<NHS number>`. A later one is matched against it,
- * and corrects it if the authority may. Throws `conflict` for another child.
+ * Plans the submission of a Patient. The first one creates `Patient/<NHS number>`. A later one replaces it while nobody
+ * holds a plan on it; after that it is matched, and corrects the Patient if the authority may. Throws `conflict` for
+ * another child.
  */
 export async function planPatientWrite(
   submission: PatientSubmission,
@@ -175,12 +190,13 @@ export async function planPatientWrite(
   let matched = submitters;
   if (current !== undefined) {
     const known: Known = { current, patient: JSON.parse(current.body) as Patient, holders, submitters };
-    const correctable = mayCorrect(own, holders, submitters);
-    warnings = match(submission, known.patient, correctable);
-    checkIfMatch(ifMatch, holders.has(own) || correctable ? current.version : 0);
+    const standing = standingOf(own, holders, submitters);
+    warnings = match(submission, known, standing);
+    checkIfMatch(ifMatch, standing.takesPart ? current.version : 0);
     const isSame = contentOf({ ...patient, id }) === contentOf(known.patient);
-    if (isSame || !correctable) {
-      const notes = isSame && (holders.has(own) || holders.size === 0) ? [] : [...warnings, matchedOnly];
+    // What others submitted for a Patient without plans is replaced even by the same, so that the answer tells nothing.
+    if (!standing.mayReplace || (isSame && standing.takesPart)) {
+      const notes = isSame && standing.takesPart ? [] : [...warnings, matchedOnly];
       return planMatched(known, notes, caller, access);
     }
     // Authorities that matched the earlier birth date must match again before they can hold a plan.

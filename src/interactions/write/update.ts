@@ -1,6 +1,6 @@
 import type { Flag, Patient, Subscription } from 'fhir/r4.js';
 import { authorise } from '../../cpis/access-policy.ts';
-import { fault } from '../../fhir/fault.ts';
+import { type FhirFault, fault } from '../../fhir/fault.ts';
 import type { AccessContext, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notCreatedByUpdate, visibleToAuthority } from '../resource/find-resource.ts';
@@ -23,6 +23,18 @@ export function refuseOtherId(body: unknown, id: string, type: string, isRequire
   throw fault('invalid', 'The id in the body must be the id of the resource that is updated.', {
     expression: [`${type}.id`],
   });
+}
+
+/** Returns the fault of a plan that is refused because its Patient was. */
+export function patientRefused(): FhirFault {
+  return fault(
+    'unprocessable',
+    'The plan was refused because the Patient of the same record was refused. Correct the Patient, then submit both.',
+    {
+      code: 'business-rule',
+      expression: ['Flag.subject'],
+    },
+  );
 }
 
 /** Plans the update of the resource with this id to the body of the request. */
@@ -76,6 +88,7 @@ export async function planUpdate(
   if (existing !== undefined) {
     return planReplacement(request, existing.id, context, view, ports);
   }
+  if (request.amendsOnly === true) throw patientRefused();
   authorise(context.caller, type, 'create');
   if (request.ifMatch !== undefined) checkIfMatch(request.ifMatch, 0);
   if (type !== 'Patient' && typeof request.body === 'object' && request.body !== null && 'id' in request.body) {
