@@ -272,10 +272,20 @@ t.test('each listed parameter is served, and each other one of R4 is refused', a
     author: 'Organization/E99000001',
     agent: 'Organization/E99000001',
   };
+  /** Tokens that take only the codes of a value set. */
+  const codeOf: Readonly<Record<string, string>> = {
+    'Flag.code': '342191000000101',
+    'Flag.status': 'active',
+    'Patient.gender': 'female',
+    'AuditEvent.action': 'E',
+    'AuditEvent.outcome': '0',
+    'Subscription.status': 'active',
+    'Subscription.type': 'rest-hook',
+  };
   for (const type of types) {
     const listed = new Map(resourceOf(type).searchParam?.map((parameter) => [parameter.name, parameter.type]));
     for (const [name, parameterType] of listed) {
-      const value = parameterType === 'reference' ? (referenceTo[name] ?? '') : (samples[parameterType] ?? '');
+      const value = codeOf[`${type}.${name}`] ?? referenceTo[name] ?? samples[parameterType] ?? '';
       const answer = await la.request<Bundle>('GET', `${type}?${name}=${encodeURIComponent(value)}`, undefined, strict);
       t.match(answer, { status: 200, body: { type: 'searchset' } }, `${type}?${name}`);
       const self = answer.body.link?.find((link) => link.relation === 'self')?.url ?? '';
@@ -312,7 +322,12 @@ t.test('each listed parameter is served, and each other one of R4 is refused', a
     for (const { name: parameter, documentation = '' } of resourceOf(type).searchParam ?? []) {
       const [, chained] = /^Chains: (.+) of the/.exec(documentation) ?? [];
       for (const code of chained?.split(', ') ?? []) {
-        const value = code === 'birthdate' ? '2019' : code === 'identifier' ? plan.nhsNumber : 'abc';
+        const values: Readonly<Record<string, string>> = {
+          birthdate: '2019',
+          identifier: plan.nhsNumber,
+          gender: 'female',
+        };
+        const value = values[code] ?? 'abc';
         const chain = await la.request('GET', `${type}?${parameter}.${code}=${value}`, undefined, strict);
         t.equal(chain.status, 200, `${type}?${parameter}.${code}`);
       }

@@ -99,7 +99,7 @@ t.test('Patient/N/Flag is Flag?patient=N, and Patient/N/AuditEvent is AuditEvent
   const own = world.registry.authorities[0]?.organisationId;
   for (const [client, path] of [
     [epr, `Patient/${nhsNumber}/Flag`],
-    [epr, `Patient/${nhsNumber}/Flag?status=active`],
+    [epr, `Patient/${nhsNumber}/Flag?code=342191000000101`],
     [la, `Patient/${nhsNumber}/Flag`],
   ] as const) {
     const named = namedRequest();

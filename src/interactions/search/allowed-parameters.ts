@@ -1,11 +1,14 @@
 import { definitionTypes } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
+import { refuseNarrowing, resolveKinds } from '../../cpis/plan-search.ts';
 import { fault } from '../../fhir/fault.ts';
 import { patientParameters } from '../../fhir/patient-compartment.ts';
 import type { SearchClause, SearchQuery } from '../../fhir/search/ast.ts';
 import type { LinkTarget } from '../../fhir/search/linked-criterion.ts';
 import { parseSearch } from '../../fhir/search/parse-search.ts';
+import type { Registry } from '../../registry/registry.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { refuseUnknownValues } from './check-values.ts';
 import { resolveIdentifiers } from './resolve-identifiers.ts';
 
 /** Search parameters and results that a type offers. capability-statement.json declares the same. */
@@ -94,7 +97,11 @@ export const allowedParameters: Readonly<Record<string, AllowedParameters>> = {
  * NHS staff search for one patient. Chains, `_has` and `_revinclude` are not offered, because they would disclose other
  * patients.
  */
-const careProviderFlagParameters = allow({ parameters: ofFlag, texts: ['code'], includes: flagIncludes });
+const careProviderFlagParameters = allow({
+  parameters: ['code', 'patient', 'subject'],
+  sorts: ofFlag,
+  includes: flagIncludes,
+});
 
 /**
  * NHS staff search the access history by patient and time only. `agent` would disclose custodian authorities, and
@@ -118,6 +125,12 @@ function allowedFor(type: string, caller: Caller): AllowedParameters {
   return allowedParameters[type] ?? nothing;
 }
 
+/** Resolves identifiers and codes of criteria, and throws for values that nothing can have. */
+function resolveClauses(type: string, clauses: readonly SearchClause[], registry: Registry): readonly SearchClause[] {
+  refuseUnknownValues(type, clauses);
+  return resolveIdentifiers(type, type === 'Flag' ? resolveKinds(clauses) : clauses, registry);
+}
+
 /** Parses a search of this caller, and resolves identifiers of patients and authorities to their ids. */
 export function parseCallerSearch(
   type: string,
@@ -127,6 +140,7 @@ export function parseCallerSearch(
   ports: InteractionPorts,
 ): SearchQuery {
   const served = allowedFor(type, caller);
+  if (served === careProviderFlagParameters) refuseNarrowing(params);
   const registry = ports.registry();
   const query = parseSearch(type, params, {
     allowed: served.parameters,
@@ -146,9 +160,10 @@ export function parseCallerSearch(
     defaultCount: type === 'AuditEvent' ? accessHistoryCount : ports.searchDefaultCount,
     maxCount: ports.searchMaxCount,
   });
+  for (const { target, clause } of query.linked) resolveClauses(target, [clause], registry);
   return {
     ...query,
-    clauses: resolveIdentifiers(type, query.clauses, registry),
+    clauses: resolveClauses(type, query.clauses, registry),
     linked: query.linked.map((linked) => ({
       ...linked,
       clause: resolveIdentifiers(linked.target, [linked.clause], registry)[0] ?? linked.clause,
@@ -173,7 +188,7 @@ export function parseCriteriaSearch(
     baseUrl: ports.baseUrl,
     maxCount: 1,
   });
-  return { ...query, clauses: resolveIdentifiers(type, query.clauses, ports.registry()) };
+  return { ...query, clauses: resolveClauses(type, query.clauses, ports.registry()) };
 }
 
 /** Returns the one patient that a search names with `patient` or `subject`; undefined for none or several. */

@@ -1,8 +1,12 @@
 import { authorise, narrow } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
+import { parsePlan } from '../../cpis/plan.ts';
+import { furtherPlans, hidesPlan, narrowsKinds } from '../../cpis/plan-search.ts';
 import { renderSearchset, type SearchsetEntry } from '../../fhir/bundle/searchset.ts';
 import { fault } from '../../fhir/fault.ts';
+import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
 import type { SearchPlan, SearchQuery, TotalMode } from '../../fhir/search/ast.ts';
+import { nameParameter } from '../../fhir/search/parameter-name.ts';
 import { type Shape, takeShape } from '../../fhir/shape/shape.ts';
 import type { SearchResult } from '../../store/store.ts';
 import { recordAccess } from '../audit/record-access.ts';
@@ -11,7 +15,7 @@ import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction
 import type { InteractionPorts } from '../port/ports.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { showResource } from '../resource/present-resource.ts';
-import { searchShownFlags } from '../resource/shown-plans.ts';
+import { findShownFlags, searchShownFlags } from '../resource/shown-plans.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { mapYielding } from '../yielding/map-yielding.ts';
 import { parseCallerSearch, requirePatient } from './allowed-parameters.ts';
@@ -63,6 +67,39 @@ function refuseIncludedText({ include, revinclude }: SearchQuery, shape: Shape |
   });
 }
 
+/** A Bundle of `_summary=count` has no entry that could carry a warning. */
+function refuseCountWithWarning({ type, summary, ignored, clauses }: SearchQuery, caller: Caller): void {
+  if (summary !== 'count') return;
+  if (ignored.length > 0) {
+    throw fault(
+      'not-supported',
+      'With _summary=count no parameter is ignored. Leave out those that are not supported.',
+      {
+        expression: ignored.map(nameParameter),
+      },
+    );
+  }
+  if (type === 'Flag' && caller.role === 'care-provider' && narrowsKinds(clauses)) {
+    throw fault(
+      'invalid',
+      '_summary=count with code could hide plans of other kinds, because it cannot carry a warning. Leave out code.',
+      { expression: ['_summary'] },
+    );
+  }
+}
+
+/** Returns the warning that a care provider's `code` leaves out further plans; undefined if it leaves out none. */
+async function warnOfFurtherPlans(
+  { type, clauses }: SearchQuery,
+  caller: Caller,
+  ports: InteractionPorts,
+): Promise<SearchsetEntry | undefined> {
+  if (type !== 'Flag' || caller.role !== 'care-provider' || !narrowsKinds(clauses)) return undefined;
+  const visible = await findShownFlags(requirePatient(clauses), ports);
+  if (!hidesPlan(clauses, visible.map(parsePlan))) return undefined;
+  return { body: renderOperationOutcome([furtherPlans]), mode: 'outcome' };
+}
+
 /** Parses and authorises a search, before any read. */
 function parseRequest(request: FhirRequest, context: AccessContext, ports: InteractionPorts) {
   const { caller, handling = 'lenient' } = context;
@@ -72,6 +109,7 @@ function parseRequest(request: FhirRequest, context: AccessContext, ports: Inter
   const understood = parseCallerSearch(type, others, caller, handling, ports);
   const query = shaped.length === 0 ? understood : { ...understood, applied: [...understood.applied, ...shaped] };
   refuseIncludedText(query, shape);
+  refuseCountWithWarning(query, caller);
   if (caller.role === 'care-provider' && directoryOf(type, ports) === undefined) requirePatient(query.clauses);
   return { query, shape };
 }
@@ -95,6 +133,7 @@ export async function searchType(
   const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
   const plan = planSearch(query, context, ports);
   const result = await find(plan, query.total, caller, ports);
+  const furtherPlansWarning = await warnOfFurtherPlans(query, caller, ports);
   const included = await findIncluded(query, result.matches, caller, ports);
   await recordAccess(
     request,
@@ -116,6 +155,7 @@ export async function searchType(
     ({ body }) => body.length,
   );
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
+  if (furtherPlansWarning !== undefined) entries.push(furtherPlansWarning);
   return {
     kind: 'ok',
     body: renderSearchset({
