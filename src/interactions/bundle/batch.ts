@@ -1,5 +1,5 @@
 import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
-import { FhirFault } from '../../fhir/fault.ts';
+import { FhirFault, fault } from '../../fhir/fault.ts';
 import { recordRefusal } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -51,8 +51,13 @@ export async function batch(
   const parsed: BundleEntry[] = [];
   /** Groups whose Patient was refused; their plans are refused as well, unless they end or withdraw a recorded plan. */
   const refusedPatients = new Set<string>();
+  /** Groups whose Patient failed in passing; their plans are not tried, so that the client repeats both. */
+  const failedPatients = new Map<string, unknown>();
   const performWrite = async (entry: BundleEntry): Promise<FhirAnswer> => {
     const { request } = entry;
+    if (request.type === 'Flag' && failedPatients.has(groupOf(entry))) {
+      throw patientFailed(failedPatients.get(groupOf(entry)));
+    }
     if (request.type === 'Flag' && refusedPatients.has(groupOf(entry))) {
       if (!endsByUpdate(request)) throw await recordRefusal(patientRefused(), request, context, ports);
       return perform({ ...request, amendsOnly: true }, context);
@@ -61,7 +66,8 @@ export async function batch(
       return await perform(request, context);
     } catch (error) {
       const isForbidden = error instanceof FhirFault && error.category === 'forbidden';
-      if (request.type === 'Patient' && !isForbidden) refusedPatients.add(groupOf(entry));
+      if (request.type === 'Patient' && !isRefusal(error)) failedPatients.set(groupOf(entry), error);
+      else if (request.type === 'Patient' && !isForbidden) refusedPatients.add(groupOf(entry));
       throw error;
     }
   };
@@ -94,6 +100,25 @@ export async function batch(
     answerWith(({ request }) => performRead(request, context)),
   );
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
+}
+
+/** Returns true if the request itself was refused, false if the server failed or was too busy. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof FhirFault && !error.isServerFailure && error.category !== 'throttled';
+}
+
+/** Returns the fault of a plan that was not tried because its Patient failed in passing. */
+function patientFailed(cause: unknown): FhirFault {
+  return fault(
+    'transient',
+    'The plan was not tried because the Patient of the same record could not be stored at present. ' +
+      'Repeat both after Retry-After.',
+    {
+      expression: ['Flag.subject'],
+      retryAfterS: cause instanceof FhirFault ? cause.retryAfterS : undefined,
+      cause,
+    },
+  );
 }
 
 /** Renders a response Bundle from rendered entries. */
