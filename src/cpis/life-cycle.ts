@@ -3,7 +3,6 @@
  * (`YYYY-MM-DD`) in Europe/London.
  */
 
-import type { Issue } from '../fhir/fault.ts';
 import { dueDateLabel, lastDayLabel, ownerLabel } from './labels.ts';
 import { addDays } from './london-date.ts';
 import { type Plan, unbornKind } from './plan.ts';
@@ -37,18 +36,4 @@ export function planLabels(plan: Plan, birthDate: string): readonly string[] {
     lastDayLabel(lastDayOf(plan, birthDate)),
     ...(plan.dueDate === undefined ? [] : [dueDateLabel]),
   ];
-}
-
-const missingDueDate: Issue = {
-  severity: 'warning',
-  code: 'business-rule',
-  diagnostics:
-    "This unborn child's plan has no expected date of delivery, so NHS staff see it until 44 weeks after its start. " +
-    'Submit the date in the extension cpis-due-date, and end the plan when the child is born.',
-  expression: ['Flag.extension'],
-};
-
-/** Returns the warnings about a plan that was accepted. */
-export function warnOfPlan(plan: Plan): readonly Issue[] {
-  return plan.kind === unbornKind && plan.status === 'active' && plan.dueDate === undefined ? [missingDueDate] : [];
 }

@@ -1,7 +1,5 @@
 import type { Flag } from 'fhir/r4.js';
-import type { Issue, IssueCode } from '../fhir/fault.ts';
 import { lastDayLabelled } from './labels.ts';
-import { ageInYears } from './london-date.ts';
 
 /** SNOMED CT codes of NHS England's value set England-ChildProtectionPlan. */
 export const planKinds = {
@@ -11,7 +9,6 @@ export const planKinds = {
 } as const;
 
 export const unbornKind = '818901000000100';
-const adultAgeYears = 18;
 
 /** A plan, as the rules need it. Dates are calendar dates (`YYYY-MM-DD`) in Europe/London. */
 export interface Plan {
@@ -56,10 +53,6 @@ export function isHeld(plan: Plan): boolean {
   return plan.status !== 'entered-in-error';
 }
 
-function refused(code: IssueCode, diagnostics: string, expression: string): Issue {
-  return { severity: 'error', code, diagnostics, expression: [expression] };
-}
-
 /**
  * Returns true if `next` ends or withdraws the recorded plan and claims nothing new of its subject. What is recorded of
  * the child must never stand in the way of that.
@@ -67,28 +60,4 @@ function refused(code: IssueCode, diagnostics: string, expression: string): Issu
 export function endsPlan(next: Plan, known: Plan): boolean {
   if (next.status === 'entered-in-error') return true;
   return isHeld(known) && next.status === 'inactive' && next.kind === known.kind && next.start === known.start;
-}
-
-/**
- * Checks the dates and the subject of a plan, and returns an issue for each broken rule. `birthDate` is the subject's
- * full date of birth; undefined leaves out the rules of the subject. `today` is the date in Europe/London.
- */
-export function checkPlan(plan: Plan, birthDate: string | undefined, today: string): Issue[] {
-  const issues: Issue[] = [];
-  if (plan.end !== undefined && plan.end > today) {
-    const text = 'period.end is in the future (Europe/London). Submit the end of a plan on or after the day it ends.';
-    issues.push(refused('business-rule', text, 'Flag.period.end'));
-  }
-  if (plan.end !== undefined && plan.end < plan.start) {
-    issues.push(
-      refused('business-rule', 'period.end is before period.start. Correct one of the two dates.', 'Flag.period.end'),
-    );
-  }
-  if (birthDate !== undefined && plan.kind !== unbornKind && ageInYears(birthDate, plan.start) >= adultAgeYears) {
-    const text =
-      'The subject is 18 or older at period.start. The only plan that is recorded on an adult is an unborn ' +
-      "child's, on the mother, with its own code.";
-    issues.push(refused('business-rule', text, 'Flag.subject'));
-  }
-  return issues;
 }

@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import type { Flag, Patient } from 'fhir/r4.js';
 import { test } from 'tap';
+import { checkBirthDate, checkPlan } from '../../src/cpis/check-plan.ts';
 import { addMonths, ageInYears, londonDate } from '../../src/cpis/london-date.ts';
 import { matchPatient } from '../../src/cpis/patient-match.ts';
-import { checkPlan, endsPlan, extractPlan, isHeld, type Plan } from '../../src/cpis/plan.ts';
+import { endsPlan, extractPlan, isHeld, type Plan } from '../../src/cpis/plan.ts';
 import { isVisible, visibilityClauses } from '../../src/cpis/visibility.ts';
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
@@ -80,6 +81,22 @@ const today = '2026-11-22';
 const broken = (over: Partial<Plan>, birthDate = '2019-03-04'): string[] =>
   checkPlan({ ...plan, ...over }, birthDate, today).map((issue) => `${issue.code} ${issue.expression?.join()}`);
 
+test('dates and subjects that cannot be are refused', async (t) => {
+  const UCPP = kindCodes.UCPP;
+  t.strictSame(broken({ start: '2019-03-03' }), ['business-rule Flag.period.start'], 'the day before the birth');
+  t.strictSame(broken({ start: '2019-03-04' }), [], 'the day of the birth');
+  t.strictSame(broken({ start: '2026-12-22' }), [], '30 days ahead');
+  t.strictSame(broken({ start: '2026-12-23' }), ['business-rule Flag.period.start'], '31 days ahead');
+  t.strictSame(broken({ kind: UCPP }, '2015-02-01'), ['business-rule Flag.subject'], 'nine years old');
+  t.strictSame(broken({ kind: UCPP }, '2015-01-31'), [], 'ten years old');
+  t.strictSame(checkPlan({ ...plan, start: '2027-12-23' }, undefined, today), [], 'an end is taken whatever the start');
+  const birthDates = ['1899-12-31', '1900-01-01', today, '2026-11-23'];
+  t.strictSame(
+    birthDates.map((birthDate) => checkBirthDate(birthDate, today).length),
+    [1, 0, 0, 1],
+  );
+});
+
 test('checkPlan reports all broken rules of a plan at once', async (t) => {
   t.strictSame(broken({}), []);
   t.strictSame(broken({ end: today }), [], 'ended today');
@@ -93,6 +110,7 @@ test('checkPlan reports all broken rules of a plan at once', async (t) => {
   t.strictSame(broken({ start: '2026-12-24', end: '2026-12-01' }, '1990-01-01'), [
     'business-rule Flag.period.end',
     'business-rule Flag.period.end',
+    'business-rule Flag.period.start',
     'business-rule Flag.subject',
   ]);
   t.ok(isHeld(plan) && isHeld({ ...plan, status: 'inactive' }));

@@ -459,7 +459,9 @@ t.test('withdrawal, by deletion and as entered in error', async (t) => {
     );
     t.equal((await la.request('GET', `Patient/${plan.nhsNumber}`)).status, 404, 'no plan, no Patient');
   }
-  const again = await la.request('PUT', `Flag/${mistakenId}`, { ...buildFlag(mistaken), id: mistakenId });
+  const revived = { ...buildFlag(mistaken), id: mistakenId };
+  t.equal((await la.request('PUT', `Flag/${mistakenId}`, revived)).status, 422, 'not without If-Match');
+  const again = await la.request('PUT', `Flag/${mistakenId}`, revived, { 'if-match': 'W/"2"' });
   t.equal(again.status, 200, 'a withdrawal by mistake is put right');
   t.equal((await seenByNhs(mistaken.nhsNumber)).length, 1);
 });

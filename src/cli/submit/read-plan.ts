@@ -1,5 +1,6 @@
+import { checkBirthDate, checkPlan } from '../../cpis/check-plan.ts';
 import { isNhsNumber } from '../../cpis/nhs-number.ts';
-import { checkPlan, planKinds, unbornKind } from '../../cpis/plan.ts';
+import { planKinds, unbornKind } from '../../cpis/plan.ts';
 import type { ColumnPlaces, PlanColumn } from './plan-columns.ts';
 import type { RecordResponse } from './record-response.ts';
 
@@ -72,7 +73,7 @@ export function readPlan(cells: readonly string[], places: ColumnPlaces, today: 
     problems.push('due_date must be empty unless plan_type is UCPP');
   }
   if (problems.length === 0 && kind !== undefined) {
-    if (birthDate > today) problems.push('birth_date is in the future');
+    problems.push(...checkBirthDate(birthDate, today).map(({ diagnostics }) => diagnostics));
     const plan = {
       id: '',
       patientId: '',

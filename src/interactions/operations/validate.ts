@@ -43,7 +43,9 @@ function checkRules(
 ): readonly Issue[] {
   switch (type) {
     case 'Flag':
-      return issuesOf(() => checkSubmittedFlag({ flag: resource as Flag, id: id ?? '', current }, caller, ports));
+      return issuesOf(() =>
+        checkSubmittedFlag({ flag: resource as Flag, id: id ?? '', current, mayRevive: false }, caller, ports),
+      );
     case 'Patient':
       return issuesOf(() => checkSubmittedPatient({ patient: resource as Patient, requestedId: id }, ports));
     default: {

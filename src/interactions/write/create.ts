@@ -57,7 +57,10 @@ export async function planNew(
     }
     case 'Flag': {
       const flag = checkResource<Flag>(body, type, ports);
-      return onlyIf(ifNoneExist, await planFlagWrite({ flag, id, current: undefined }, caller, view, ports));
+      return onlyIf(
+        ifNoneExist,
+        await planFlagWrite({ flag, id, current: undefined, mayRevive: false }, caller, view, ports),
+      );
     }
     case 'Subscription': {
       const subscription = checkResource<Subscription>(body, type, ports);

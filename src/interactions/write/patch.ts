@@ -8,7 +8,7 @@ import { serializedYield } from '../yielding/serialized-yield.ts';
 import { findOne, planCriteria } from './conditional.ts';
 import { checkIfMatch } from './etag.ts';
 import type { PlannedWrite } from './planned-write.ts';
-import { planReplacement } from './update.ts';
+import { namesVersion, planReplacement } from './update.ts';
 
 /**
  * Elements that a patch cannot change: what the resource is, whose it is and whom it is about. `meta` is set by the
@@ -47,7 +47,7 @@ export async function planPatch(
   const current = visibleToAuthority(await pinned.read(type, id), type, caller);
   checkIfMatch(request.ifMatch, current.version);
   const body = apply(JSON.parse(showResource(caller, current, ports)));
-  const planned = await planReplacement({ ...request, id, body }, id, context, pinned, ports);
+  const planned = await planReplacement({ ...request, id, body }, id, context, pinned, ports, namesVersion(request));
   if (mayRead(caller, type)) return planned;
   // The response would disclose elements that the patch did not name to a client that may not read.
   const { body: _, ...answer } = planned.answer;

@@ -1,10 +1,11 @@
 import type { Flag, Patient } from 'fhir/r4.js';
 import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
+import { checkPlan, warnOfPlan } from '../../cpis/check-plan.ts';
 import { patientLabels, submittersOf } from '../../cpis/labels.ts';
-import { planLabels, warnOfPlan } from '../../cpis/life-cycle.ts';
+import { planLabels } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
-import { checkPlan, endsPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
+import { endsPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { ReadResult, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -20,6 +21,8 @@ export interface FlagSubmission {
   readonly id: string;
   /** Version to amend, owned by the caller; undefined for a new plan. */
   readonly current: StoredResource | undefined;
+  /** Whether the request names the plan by id and version, and may therefore revive a withdrawn one. */
+  readonly mayRevive: boolean;
 }
 
 /** Returns the NHS number that Flag.subject names, by `Patient/N` or the same under this server's base URL. */
@@ -145,6 +148,22 @@ export function checkSubmittedFlag(submission: FlagSubmission, caller: Caller, p
   refuseErrors(checkPlan(plan, undefined, visibilityRule(ports).today));
 }
 
+/** Returns the plans that the authority of `plan` holds besides it. */
+function othersOf(plan: Plan, plans: readonly Plan[]): readonly Plan[] {
+  return plans.filter(({ id, authorityId }) => id !== plan.id && authorityId === plan.authorityId);
+}
+
+/** Throws if the submission would revive a withdrawn plan without naming its version. */
+function refuseRevival({ current, mayRevive }: FlagSubmission, plan: Plan): void {
+  if (current === undefined || mayRevive || !isHeld(plan) || isHeld(parsePlan(current))) return;
+  throw fault(
+    'unprocessable',
+    'This plan was withdrawn and stays withdrawn. If it was withdrawn in error, update it by its id with If-Match; for a ' +
+      'new plan, submit a new reference.',
+    { code: 'business-rule', expression: ['Flag.status'] },
+  );
+}
+
 /** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
 export async function planFlagWrite(
   submission: FlagSubmission,
@@ -160,7 +179,8 @@ export async function planFlagWrite(
   const plans = await view.plansOf(patientId);
   const ends = known !== undefined && endsPlan(plan, extractPlan(known));
   const patient = refuseUnmatched(subject, caller, plans, ends);
-  const { birthDate } = JSON.parse(patient.body) as Patient;
+  const { birthDate, gender } = JSON.parse(patient.body) as Patient;
+  refuseRevival(submission, plan);
   // A plan ends whatever birth date is recorded.
   refuseErrors(checkPlan(plan, ends ? undefined : (birthDate ?? ''), visibilityRule(ports).today));
   const access = describePlanAccess(caller, plan, plans, ports);
@@ -196,7 +216,7 @@ export async function planFlagWrite(
     writes: [write],
     guards: [relabel(patient, plans, id, plan)],
     access,
-    answer: { ...answerWrite(write), warnings: warnOfPlan(plan) },
+    answer: { ...answerWrite(write), warnings: warnOfPlan(plan, gender, othersOf(plan, plans)) },
   };
 }
 

@@ -1,11 +1,12 @@
 import type { Patient } from 'fhir/r4.js';
 import { authorise, mayRead } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
+import { checkBirthDate, checkPlan } from '../../cpis/check-plan.ts';
 import { patientLabels, submittersOf } from '../../cpis/labels.ts';
 import { planLabels } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
 import { matchPatient } from '../../cpis/patient-match.ts';
-import { checkPlan, isHeld, type Plan } from '../../cpis/plan.ts';
+import { isHeld, type Plan } from '../../cpis/plan.ts';
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import type { RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { FhirAnswer } from '../port/interaction.ts';
@@ -82,7 +83,7 @@ export function checkSubmittedPatient(
   ports: InteractionPorts,
 ): void {
   refuseOtherNumber(submission, nhsNumberOf(submission.patient));
-  checkBirthDate(submission.patient, [], visibilityRule(ports).today);
+  refuseBirthDate(submission.patient, [], visibilityRule(ports).today);
 }
 
 /** The recorded Patient that a submission is compared with. */
@@ -115,11 +116,9 @@ function match(
 }
 
 /** Throws for a birth date in the future, and for one that breaks a rule of the plans on the Patient. */
-function checkBirthDate(patient: Patient, plans: readonly Plan[], today: string): void {
+function refuseBirthDate(patient: Patient, plans: readonly Plan[], today: string): void {
   const birthDate = patient.birthDate ?? '';
-  if (birthDate > today) {
-    throw fault('unprocessable', 'The birth date is in the future. Correct it.', { expression: ['Patient.birthDate'] });
-  }
+  refuseErrors(checkBirthDate(birthDate, today));
   const issues = plans.flatMap((plan) => checkPlan(plan, birthDate, today));
   refuseErrors(issues.map((issue) => ({ ...issue, expression: ['Patient.birthDate'] })));
 }
@@ -203,7 +202,7 @@ export async function planPatientWrite(
     if (known.patient.birthDate !== patient.birthDate) matched = [];
   } else checkIfMatch(ifMatch, 0);
   authorise(caller, 'Patient', current === undefined ? 'create' : 'update');
-  checkBirthDate(patient, plans, visibilityRule(ports).today);
+  refuseBirthDate(patient, plans, visibilityRule(ports).today);
   const labels = patientLabels(holders, [...matched, own]);
   const method = requestedId === undefined ? 'POST' : 'PUT';
   const version = (current?.version ?? 0) + 1;

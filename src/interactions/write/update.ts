@@ -37,13 +37,22 @@ export function patientRefused(): FhirFault {
   );
 }
 
-/** Plans the update of the resource with this id to the body of the request. */
+/** Returns true if the request names a resource by its id and its version, not by a reference. */
+export function namesVersion({ id, ifMatch }: Pick<FhirRequest, 'id' | 'ifMatch'>): boolean {
+  return id !== undefined && ifMatch !== undefined;
+}
+
+/**
+ * Plans the update of the resource with this id to the body of the request. `mayRevive` is true if the request may revive a
+ * withdrawn plan.
+ */
 export async function planReplacement(
   request: FhirRequest,
   id: string,
   context: AccessContext,
   view: View,
   ports: InteractionPorts,
+  mayRevive: boolean,
 ): Promise<PlannedWrite> {
   const type = request.type ?? '';
   const { caller } = context;
@@ -60,7 +69,7 @@ export async function planReplacement(
   refuseOtherId(request.body, id, type, request.id !== undefined);
   if (type === 'Flag') {
     const flag = checkResource<Flag>(request.body, type, ports);
-    return planFlagWrite({ flag, id, current }, caller, view, ports);
+    return planFlagWrite({ flag, id, current, mayRevive }, caller, view, ports);
   }
   const subscription = checkResource<Subscription>(request.body, 'Subscription', ports);
   return planSubscriptionWrite({ subscription, id, current }, caller, ports);
@@ -81,12 +90,12 @@ export async function planUpdate(
   authorise(context.caller, type, 'update');
   if (request.id !== undefined) {
     checkId(type, request.id);
-    return planReplacement(request, request.id, context, view, ports);
+    return planReplacement(request, request.id, context, view, ports, namesVersion(request));
   }
   const criteria = planCriteria(type, request.query, context, ports);
   const existing = await findOne(criteria, ports);
   if (existing !== undefined) {
-    return planReplacement(request, existing.id, context, view, ports);
+    return planReplacement(request, existing.id, context, view, ports, false);
   }
   if (request.amendsOnly === true) throw patientRefused();
   authorise(context.caller, type, 'create');
