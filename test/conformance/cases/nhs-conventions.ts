@@ -87,7 +87,7 @@ conforms(ukCore, 'UK Core: what must be supported of Flag, Patient and Organizat
     name: String,
     telecom: Array,
   });
-  const patient = (await asEpr('GET', `Patient/${plan.nhsNumber}`)).json;
+  const patient = (await asLa('GET', `Patient/${plan.nhsNumber}`)).json;
   t.match(patient, { identifier: Array, name: Array, birthDate: /^\d{4}-\d\d-\d\d$/ });
 });
 
