@@ -3,10 +3,10 @@ import t from 'tap';
 import { addDays, addMonths, londonDate } from '../../src/cpis/london-date.ts';
 import { dueDateExtension } from '../../src/cpis/plan.ts';
 import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildFlag, buildPatient, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
+import { buildFlag, buildPatient, buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
-import { freshPlan, kindOf, resourcesOf, submit } from '../support/submissions.ts';
+import { freshPlan, kindOf, postBundle, resourcesOf, submit } from '../support/submissions.ts';
 
 const world = await openWorld(t);
 const trail = openAuditTrail(t, world.folder);
@@ -114,4 +114,15 @@ t.test('a due date stands on unborn plans only, as a full date', async (t) => {
   const partial = freshPlan({ birthDate: '1996-01-01', kind: kindOf('UCPP'), dueDate: '2026-01' });
   await la.request('POST', 'Patient', buildPatient(partial));
   t.equal((await la.request('POST', 'Flag', buildFlag(partial))).status, 422);
+});
+
+t.test('one transaction that corrects the birth date and the kind of a plan: the amended plan counts', async (t) => {
+  const plan = freshPlan({ birthDate: yearsAgo(16), start: addDays(today, -50) });
+  await submit(la, plan);
+  const amended = { ...plan, birthDate: yearsAgo(17), kind: kindOf('UCPP'), dueDate: addDays(today, 20) };
+  t.equal((await postBundle(la, 'transaction', buildRecord(amended))).status, 200);
+  const [flag] = await flagsOf(epr, plan.nhsNumber);
+  t.match(flag, { status: 'active', extension: undefined }, 'the due date is not shown');
+  await submit(la, { ...amended, dueDate: addDays(today, -29) });
+  t.strictSame(await flagsOf(epr, plan.nhsNumber), []);
 });

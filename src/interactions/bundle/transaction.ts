@@ -146,23 +146,26 @@ async function planAll(
 }
 
 /**
- * Merges the planned writes to one unit, with one guard for each resource: the revision of its first guard, the labels
- * of its last. A written resource also takes the last labels.
+ * Merges the planned writes to one unit, with one guard for each resource: the revision of its first guard, and the labels
+ * that the last entry gave it, by a write or by a guard.
  */
 function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[]; guards: RevisionGuard[] } {
+  const keyOf = ({ type, id }: ResourceWrite | RevisionGuard): string => `${type}/${id}`;
+  const labels = new Map<string, readonly string[]>();
   const guards = new Map<string, RevisionGuard>();
-  for (const guard of planned.flatMap((entry) => entry.planned.guards)) {
-    const key = `${guard.type}/${guard.id}`;
-    const first = guards.get(key);
-    guards.set(key, first === undefined ? guard : { ...guard, expectRevision: first.expectRevision });
+  for (const { planned: entry } of planned) {
+    for (const write of entry.writes) labels.set(keyOf(write), write.labels);
+    for (const guard of entry.guards) {
+      if (guard.labels !== undefined) labels.set(keyOf(guard), guard.labels);
+      if (!guards.has(keyOf(guard))) guards.set(keyOf(guard), guard);
+    }
   }
-  const writes = planned
-    .flatMap((entry) => entry.planned.writes)
-    .map((write) => {
-      const labels = guards.get(`${write.type}/${write.id}`)?.labels;
-      return labels === undefined ? write : { ...write, labels };
-    });
-  return { writes, guards: [...guards.values()] };
+  const withLabels = <T extends ResourceWrite | RevisionGuard>(part: T): T => {
+    const last = labels.get(keyOf(part));
+    return last === undefined ? part : { ...part, labels: last };
+  };
+  const writes = planned.flatMap(({ planned: entry }) => entry.writes).map(withLabels);
+  return { writes, guards: [...guards.values()].map(withLabels) };
 }
 
 async function commitAll(
