@@ -135,6 +135,9 @@ t.test('for every role a value outside a required value set is refused', async (
   for (const [client, path] of [
     [la, 'Flag?status=nonsense'],
     [la, 'Flag?status:not=nonsense'],
+    [la, 'Flag?status=http://example.org|active'],
+    [la, 'Flag?status=|active'],
+    [la, 'AuditEvent?action=http://example.org|E'],
     [la, 'Flag?code=nonsense'],
     [la, `Flag?patient:Patient.gender=nonsense`],
     [la, 'Patient?gender=nonsense'],
@@ -148,7 +151,13 @@ t.test('for every role a value outside a required value set is refused', async (
     t.equal(status, 400, path);
     t.match(body.issue, [{ code: 'value' }], path);
   }
-  for (const path of ['Flag?status=active', `Flag?code=${nhsCodes[0]}`, 'AuditEvent?action=E', 'Patient?gender=male']) {
+  for (const path of [
+    'Flag?status=active',
+    'Flag?status=http://hl7.org/fhir/flag-status|active',
+    `Flag?code=${nhsCodes[0]}`,
+    'AuditEvent?action=E',
+    'Patient?gender=male',
+  ]) {
     t.equal((await la.request('GET', path)).status, 200, path);
   }
 });

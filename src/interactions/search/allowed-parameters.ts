@@ -6,7 +6,6 @@ import { patientParameters } from '../../fhir/patient-compartment.ts';
 import type { SearchClause, SearchQuery } from '../../fhir/search/ast.ts';
 import type { LinkTarget } from '../../fhir/search/linked-criterion.ts';
 import { parseSearch } from '../../fhir/search/parse-search.ts';
-import type { Registry } from '../../registry/registry.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { refuseUnknownValues } from './check-values.ts';
 import { resolveIdentifiers } from './resolve-identifiers.ts';
@@ -126,9 +125,13 @@ function allowedFor(type: string, caller: Caller): AllowedParameters {
 }
 
 /** Resolves identifiers and codes of criteria, and throws for values that nothing can have. */
-function resolveClauses(type: string, clauses: readonly SearchClause[], registry: Registry): readonly SearchClause[] {
-  refuseUnknownValues(type, clauses);
-  return resolveIdentifiers(type, type === 'Flag' ? resolveKinds(clauses) : clauses, registry);
+function resolveClauses(
+  type: string,
+  clauses: readonly SearchClause[],
+  ports: Pick<InteractionPorts, 'searchDefinitions' | 'registry'>,
+): readonly SearchClause[] {
+  refuseUnknownValues(type, clauses, ports.searchDefinitions);
+  return resolveIdentifiers(type, type === 'Flag' ? resolveKinds(clauses) : clauses, ports.registry());
 }
 
 /** Parses a search of this caller, and resolves identifiers of patients and authorities to their ids. */
@@ -160,10 +163,10 @@ export function parseCallerSearch(
     defaultCount: type === 'AuditEvent' ? accessHistoryCount : ports.searchDefaultCount,
     maxCount: ports.searchMaxCount,
   });
-  for (const { target, clause } of query.linked) resolveClauses(target, [clause], registry);
+  for (const { target, clause } of query.linked) resolveClauses(target, [clause], ports);
   return {
     ...query,
-    clauses: resolveClauses(type, query.clauses, registry),
+    clauses: resolveClauses(type, query.clauses, ports),
     linked: query.linked.map((linked) => ({
       ...linked,
       clause: resolveIdentifiers(linked.target, [linked.clause], registry)[0] ?? linked.clause,
@@ -188,7 +191,7 @@ export function parseCriteriaSearch(
     baseUrl: ports.baseUrl,
     maxCount: 1,
   });
-  return { ...query, clauses: resolveClauses(type, query.clauses, ports.registry()) };
+  return { ...query, clauses: resolveClauses(type, query.clauses, ports) };
 }
 
 /** Returns the one patient that a search names with `patient` or `subject`; undefined for none or several. */

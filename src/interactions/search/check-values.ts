@@ -1,3 +1,4 @@
+import type { SearchParameterDefinitions } from '../../fhir/definitions/search-parameters.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { SearchClause } from '../../fhir/search/ast.ts';
 
@@ -16,14 +17,24 @@ export const requiredValues: Readonly<Record<string, Readonly<Record<string, rea
 };
 
 /** Throws `invalid` for a value that its parameter can never have, because the search would silently find nothing. */
-export function refuseUnknownValues(type: string, clauses: readonly SearchClause[]): void {
+export function refuseUnknownValues(
+  type: string,
+  clauses: readonly SearchClause[],
+  definitions: SearchParameterDefinitions,
+): void {
   const values = requiredValues[type];
   if (values === undefined) return;
   for (const clause of clauses) {
     if (clause.kind !== 'token') continue;
     const codes = values[clause.param];
-    if (codes === undefined || clause.any.every(({ code }) => code === undefined || codes.includes(code))) continue;
-    throw fault('invalid', `A value of ${clause.param} must be one of: ${codes.join(', ')}.`, {
+    if (codes === undefined) continue;
+    const bound = definitions.get(type)?.get(clause.param)?.system ?? null;
+    const isPossible = clause.any.every(
+      ({ system, code }) => (code === undefined || codes.includes(code)) && (system === undefined || system === bound),
+    );
+    if (isPossible) continue;
+    const ofSystem = bound === null ? '' : ` of ${bound}`;
+    throw fault('invalid', `A value of ${clause.param} must be one of: ${codes.join(', ')}${ofSystem}.`, {
       code: 'value',
       expression: [clause.param],
     });
