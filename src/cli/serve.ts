@@ -51,7 +51,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Command
     process.on('SIGHUP', () => {
       const problems = server.reloadRegistry();
       if (problems.length === 0) logger.info('registry reloaded');
-      else logger.error({ problems }, 'the registry file has problems; the server keeps the registry it has');
+      else logger.error({ problems }, 'the registry file has problems: the server keeps the registry it has');
     });
     // By default close-with-grace also ends the process on SIGHUP, which here reloads the registry.
     closeWithGrace({ delay: closeTimeoutMs, logger: false, skip: ['SIGHUP'] }, async ({ err }) => {

@@ -19,7 +19,8 @@ export function parseJson(input: Uint8Array | string, limits: JsonLimits = {}): 
   const text = typeof input === 'string' ? input : decodeUtf8(input);
   if (typeof input === 'string' && !text.isWellFormed())
     throw fault('structure', 'The JSON text is not valid Unicode.');
-  if (text.charCodeAt(0) === 0xfeff) throw fault('structure', 'The JSON text starts with a byte order mark.');
+  if (text.charCodeAt(0) === 0xfeff)
+    throw fault('structure', 'The JSON text starts with a byte order mark. Remove it.');
   new JsonScan(text, limits).whole();
   return JSON.parse(text);
 }

@@ -87,7 +87,7 @@ function formText(request: FastifyRequest): string {
 }
 
 function refuseId(): never {
-  throw fault('invalid', 'An id in the URL is not a FHIR id, which has 1 to 64 letters, digits, hyphens or dots.', {
+  throw fault('invalid', 'An id in the URL is not valid. A FHIR id has 1 to 64 letters, digits, hyphens or dots.', {
     code: 'value',
   });
 }

@@ -25,7 +25,7 @@ export function registerRequestMetrics(registry: Registry): ObserveRequest {
 export function registerThrottleMetric(registry: Registry): () => void {
   const counter = new Counter({
     name: 'http_unauthenticated_throttled_total',
-    help: 'Requests without a valid token that were answered 429 and not audited, because their network sent too many.',
+    help: 'Requests without a valid token that were answered 429 and not audited, because their address (IPv6: /64 network) sent too many.',
     registers: [registry],
   });
   return () => counter.inc();

@@ -52,5 +52,8 @@ export function notServed(allowed: readonly string[] | undefined): FhirFault {
       { code: 'not-supported' },
     );
   }
-  return fault('method', 'This server does not serve this method at this path. Allow lists those it serves.');
+  return fault(
+    'method',
+    'This server does not serve this method at this path. The Allow header lists the methods that it serves.',
+  );
 }

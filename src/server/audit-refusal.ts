@@ -3,8 +3,8 @@ import { recordRefusal } from '../interactions/audit/record-access.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
 
 /**
- * Builds the audit of a request that was refused before its interaction began. Resolves when the AuditEvent is durable;
- * rejects with the fault to respond with instead if it could not be written.
+ * Builds the audit of a request that was refused before its interaction began. Resolves when the AuditEvent is durable.
+ * If the AuditEvent cannot be written, rejects with the fault to send in place of the refusal.
  */
 export function buildRefusalAudit(
   ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl'>,

@@ -137,7 +137,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     onParked: (authority, auditId, reason) =>
       logger.warn(
         { event: 'delivery-parked', authority, auditId, reason },
-        'the endpoint rejects this event but accepts others: the event is parked and retried daily',
+        'this event keeps failing while its endpoint accepts others: it is parked, and retried every 10 to 15 minutes',
       ),
     onError,
   });

@@ -41,13 +41,14 @@ export interface OpenServerOptions {
   readonly onFatal: (error: Error) => void;
   /** Whether to wait for a database that cannot be reached yet; otherwise that is a StoreStartError. */
   readonly waitForStore?: boolean;
-  /** Wraps the store, for a caller that observes what is asked of it. */
+  /** Wraps the store so that a test can observe its calls or replace parts. */
   readonly aroundStore?: (store: Store) => Store;
 }
 
 /**
  * Opens the store, starts delivery and listens. Rejects if a setting, the registry, the store or the port does not allow
- * it; whatever was opened until then is closed.
+ * it; whatever was opened until then is closed. `close` closes the parts in
+ * the reverse of the order in which they were opened.
  */
 export async function openServer(settings: Settings, options: OpenServerOptions): Promise<RunningServer> {
   const { logger } = options;

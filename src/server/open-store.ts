@@ -17,7 +17,7 @@ export interface OpenStoreOptions {
   readonly onError: (error: unknown) => void;
   /** Whether to wait for a database that cannot be reached yet. */
   readonly waitForStore?: boolean;
-  /** Wraps the store, for a caller that observes what is asked of it. */
+  /** Wraps the store so that a test can observe its calls or replace parts. */
   readonly aroundStore?: (store: Store) => Store;
 }
 

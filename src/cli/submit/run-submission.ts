@@ -36,8 +36,8 @@ export async function* readCandidates(file: string, extract: Extract): AsyncGene
 }
 
 /**
- * Sends every record that has no result in the journal, in order. Rejects with CommandError if the server fails for
- * good.
+ * Sends every record that has no result in the journal, in order. Rejects with CommandError if the server
+ * still fails when the time for retries is over, or refuses a whole batch.
  */
 export async function runSubmission(options: SubmissionOptions): Promise<void> {
   const { file, extract, journal, batchSize, backOff, onProgress } = options;

@@ -77,7 +77,7 @@ interface Parts {
 
 function partsOf(parameter: unknown, at: string): Parts & { readonly names: readonly string[] } {
   if (!isJsonObject(parameter) || parameter['name'] !== 'operation' || !Array.isArray(parameter['part'])) {
-    throw malformed(at, 'has a parameter that is not an operation with parts');
+    throw malformed(at, 'has a parameter that is not named operation or has no parts');
   }
   if (Object.keys(parameter).length > 2) throw malformed(at, 'has an operation with members other than its parts');
   const found = new Map<string, { readonly part: Readonly<Record<string, unknown>>; readonly at: string }>();
@@ -104,11 +104,11 @@ function partsOf(parameter: unknown, at: string): Parts & { readonly names: read
     position(name) {
       const number = only(name, ['valueInteger']);
       if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number;
-      throw malformed(found.get(name)?.at ?? at, `must have a position of at least 0 as ${name}`);
+      throw malformed(found.get(name)?.at ?? at, `must give ${name} as an integer of 0 or more`);
     },
     value() {
       const { part, at: atPart } = found.get('value') ?? {};
-      if (part === undefined || atPart === undefined) throw malformed(at, 'must have a part value');
+      if (part === undefined || atPart === undefined) throw malformed(at, 'must have a part named value');
       return parseValue(part, atPart);
     },
   };
@@ -130,7 +130,7 @@ function parseOperation(parameter: unknown, index: number): PatchOperation {
   const path = parts.text('path', 'valueString');
   const find = compilePatchPath(path);
   if (find === undefined)
-    throw malformed(at, 'has a path that is not FHIRPath, or uses more of it than this server supports');
+    throw malformed(at, 'has a path that is not valid FHIRPath, or uses FHIRPath that this server does not support');
   switch (type) {
     case 'add': {
       const name = parts.text('name', 'valueString');

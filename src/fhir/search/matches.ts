@@ -21,7 +21,7 @@ export function matches(clauses: readonly SearchClause[], values: readonly Index
  * Returns whether a clause holds. It holds if at least one index value of its parameter and kind matches at least one
  * of its search values. In addition:
  * - token `negated`: holds if no index value matches, so also for a resource without the parameter.
- * - `missing`: true holds if the resource has no index value of the parameter of any kind, false if it has one. A value
+ * - `missing=true` holds if the resource has no index value of the parameter; `missing=false` holds if it has one. A value
  *   that cannot be indexed, such as a reference to another server, counts as missing.
  * - `id`: equal, case-sensitive. `label`: at least one label is equal; an empty list matches nothing.
  * - `last-updated`: as `date`, on the interval [lastUpdatedMs, lastUpdatedMs + 1).

@@ -23,7 +23,7 @@ export interface ParseSearchOptions extends LinkOptions {
   readonly includes: ReadonlySet<string>;
   /** Allowed values of `_revinclude`, such as `Flag:patient`. */
   readonly revincludes?: ReadonlySet<string>;
-  /** Further values allowed with `:iterate`, in both directions. */
+  /** Extra values allowed with `:iterate`, for `_include` and `_revinclude`. */
   readonly iterates?: ReadonlySet<string>;
   /** Sortable parameters, which may include `_id` and `_lastUpdated`. */
   readonly sorts: ReadonlySet<string>;

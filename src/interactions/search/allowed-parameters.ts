@@ -21,7 +21,7 @@ export interface AllowedParameters {
   readonly literals: ReadonlySet<string>;
   readonly includes: ReadonlySet<string>;
   readonly revincludes: ReadonlySet<string>;
-  /** Further includes that `:iterate` takes, in either direction. */
+  /** Extra values allowed with `:iterate`, for `_include` and `_revinclude`. */
   readonly iterates: ReadonlySet<string>;
   readonly chains: ReadonlyMap<string, LinkTarget>;
   /** Targets of `_has`. */

@@ -37,7 +37,7 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
       : openAlarmWebhook({
           url: webhookUrl,
           clock,
-          onError: (error) => logger.warn({ err: error }, 'The alarm webhook did not accept the alarm'),
+          onError: (error) => logger.warn({ err: error }, 'the alarm webhook did not accept the alarm'),
         });
 
   function onAlarm(alarm: Alarm): void {
@@ -45,10 +45,10 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     const queue = dispatcher.snapshot().queues.find((other) => other.authority === authority);
     const reason = queue?.lastFailure === undefined ? {} : { reason: queue.lastFailure };
     const facts = { event: 'delivery-alarm', authority, kind, hours, undelivered, ...reason };
-    if (hours === 0) logger.info(facts, 'Delivery to the authority has recovered');
+    if (hours === 0) logger.info(facts, 'delivery to the authority has recovered');
     else if (hours >= 12)
-      logger.error(facts, 'Delivery to the authority is far behind; check its endpoint and contact the authority');
-    else logger.warn(facts, 'Delivery to the authority is behind');
+      logger.error(facts, 'delivery to the authority is far behind: check its endpoint and contact the authority');
+    else logger.warn(facts, 'delivery to the authority is behind');
     webhook?.report(alarm);
   }
 
@@ -58,7 +58,7 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     if (isSkewed && !skewed) {
       logger.warn(
         { event: 'clock-skew', aheadMs: ms },
-        'The clock of the machine has jumped; the server follows it slowly',
+        'the clock of the machine has jumped: the server follows it slowly',
       );
     }
     skewed = isSkewed;
@@ -78,9 +78,9 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     onBreach: ({ authority, kind, undelivered }) => {
       breaches += 1;
       const facts = { event: 'delivery-breach', authority, kind, undelivered };
-      logger.error(facts, 'An authority was not notified within 24 hours; the breach has been recorded');
+      logger.error(facts, 'an authority was not notified within 24 hours: the breach has been recorded');
     },
-    onError: (error) => logger.error({ err: error }, 'The delivery backlog could not be read'),
+    onError: (error) => logger.error({ err: error }, 'the delivery backlog could not be read'),
   });
   registerDeliveryMetrics({
     register,

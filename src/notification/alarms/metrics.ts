@@ -62,7 +62,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_delivery_endpoint_failures',
-    help: 'Consecutive failures of the endpoint of an authority; 0 while it responds',
+    help: 'Highest number of consecutive failures of any endpoint of the authority; 0 if none is failing',
     labelNames: ['authority'],
     registers,
     collect() {
@@ -73,7 +73,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_delivery_alarm_hours',
-    help: 'Active alarms: hours (1, 4, 12, 20, 24) that a delivery is late, by authority and kind',
+    help: 'Alarm level by authority and kind (overdue, parked): age in hours of the oldest undelivered event (1, 4, 12, 20, 24)',
     labelNames: ['authority', 'kind'],
     registers,
     collect() {
@@ -92,7 +92,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_clock_ahead_seconds',
-    help: 'Seconds by which the clock of the server is ahead of the machine; it never goes back',
+    help: "Seconds by which the server's clock is ahead of the machine's. The server's clock never goes back",
     registers,
     collect() {
       this.set(aheadMs() / 1000);

@@ -31,7 +31,7 @@ export function openEventNumberRegression({ logger, register }: EventNumberRegre
     reported.add(subscriptionId);
     logger.error(
       { event: 'event-numbers-behind', authority, subscription: subscriptionId, last, known },
-      'A subscriber knows event numbers that this server has not given; check whether the store was restored from a backup',
+      'a subscriber knows event numbers that this server has not given: check whether the store was restored from a backup',
     );
   };
 }
