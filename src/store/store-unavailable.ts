@@ -7,3 +7,9 @@ export function storeUnavailable(detail: string): FhirFault {
     detail,
   });
 }
+
+/** Returns the fault for a write whose outcome the store does not know. `detail` is for the log: a short kind. */
+export function writeOutcomeUnknown(detail: string): FhirFault {
+  const text = 'A write may or may not have been stored. Wait for Retry-After, then repeat the same request.';
+  return fault('transient', text, { retryAfterS: 1, detail });
+}

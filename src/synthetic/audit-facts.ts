@@ -10,7 +10,7 @@ export function requestIdOf(event: AuditEvent): string | undefined {
   return event.entity?.find((entity) => entity.type?.code === 'XrequestId')?.what?.identifier?.value;
 }
 
-/** Returns the Organization.id of each authority that holds a plan on the child, or owns the written resource. */
+/** Returns the custodians: the authorities with a visible plan on the child, or the owner of the written resource. */
 export function custodiansOf(event: AuditEvent): string[] {
   return agentOf(event, 'custodian').map((agent) => (agent.who?.reference ?? '').slice('Organization/'.length));
 }

@@ -28,8 +28,9 @@ export interface SyntheticPlan {
   readonly end?: string;
   /** The expected date of delivery, of an unborn child's plan. */
   readonly dueDate?: string;
-  /** The authority's reference of the plan, and its namespace. */
+  /** The authority's reference of the plan. */
   readonly reference: string;
+  /** The namespace of `reference`. */
   readonly referenceSystem: string;
 }
 

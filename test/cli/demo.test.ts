@@ -63,7 +63,7 @@ async function isListening(origin: string): Promise<boolean> {
 
 const originIn = (output: string): string => /http:\/\/127\.0\.0\.1:\d+(?=\/FHIR\/R4)/.exec(output)?.[0] ?? '';
 
-t.test('demo --exit shows that every fact held, in plain text when piped, and leaves nothing behind', async (t) => {
+t.test('demo --exit shows that every check passed, in plain text when piped, and leaves nothing behind', async (t) => {
   const demo = startDemo(t, ['--exit']);
   t.equal(await demo.ended, 0, 'exit code');
   const output = demo.output();

@@ -10,16 +10,16 @@ two care providers, checks every fact that it shows, then keeps the server runni
 
   --exit  stop at the end instead of keeping the server running
 
-Exit status: 0 every fact held, 1 a fact did not hold or a step failed, 2 wrong usage, 130 interrupted.
+Exit status: 0 every check passed, 1 a check or a step failed, 2 wrong usage, 130 interrupted.
 `;
 
 const interrupted = 130;
 
-/** Prints how many facts held. Returns the exit code. */
+/** Prints how many checks passed. Returns the exit code. */
 function conclude({ facts, durationMs }: DemoReport, screen: Screen): number {
   const held = facts.filter((fact) => fact.held).length;
   screen.line();
-  screen.line(`${held} of ${facts.length} facts held, in ${(durationMs / 1000).toFixed(1)} s`);
+  screen.line(`${held} of ${facts.length} checks passed, in ${(durationMs / 1000).toFixed(1)} s`);
   return held === facts.length ? 0 : 1;
 }
 

@@ -6,7 +6,8 @@ import type { FhirRequest } from '../port/interaction.ts';
 /** Maximum patients recorded; the stored request contains the others. */
 const maxPatients = 50;
 
-/** Returns the NHS numbers by which the URL, the criteria or the body name patients. Invalid numbers are left out. */
+/** Returns the NHS numbers by which the URL, the criteria or the body name patients. Leaves out invalid numbers
+ * and those over the limit. */
 export function findRefusedPatients(request: Pick<FhirRequest, 'raw' | 'body'>): readonly string[] {
   const found = new Set<string>();
   const add = (text: string): void => {

@@ -2,7 +2,7 @@ import { londonDate } from '../../cpis/london-date.ts';
 import type { VisibilityRule } from '../../cpis/visibility.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 
-/** Returns the rule of which plans are visible to the NHS at this moment. */
+/** Returns today's London date and the visible period, which decide which plans the NHS sees. */
 export function visibilityRule(ports: InteractionPorts): VisibilityRule {
   return { today: londonDate(ports.clock()), endedPlanVisibleDays: ports.endedPlanVisibleDays };
 }

@@ -46,6 +46,11 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     const reason = queue?.lastFailure === undefined ? {} : { reason: queue.lastFailure };
     const facts = { event: 'delivery-alarm', authority, kind, hours, undelivered, ...reason };
     if (hours === 0) logger.info(facts, 'delivery to the authority has recovered');
+    else if (kind === 'parked')
+      logger[hours >= 12 ? 'error' : 'warn'](
+        facts,
+        'parked events have not been delivered: ask the authority why its endpoint refuses them',
+      );
     else if (hours >= 12)
       logger.error(facts, 'delivery to the authority is far behind: check its endpoint and contact the authority');
     else logger.warn(facts, 'delivery to the authority is behind');

@@ -199,7 +199,7 @@ export class AuthorityQueue {
     this.#feed(event);
   }
 
-  /** Marks events that no Subscription matches as unmatched: that needs no endpoint. */
+  /** Returns all claimed deliveries to the store: released, or unmatched if no Subscription matches. */
   #release(): void {
     const usable = this.#state.halted ? [] : this.#context.subscriptions.usable(this.authority);
     for (const delivery of this.#claimed.takeAll()) {

@@ -32,7 +32,7 @@ export type QueueEvent =
   | { readonly kind: 'restarted' }
   | { readonly kind: 'recheck-requested' }
   | { readonly kind: 'endpoint-recovered' }
-  /** An endpoint that deliveries were held back from may be probed. */
+  /** The server may now probe an endpoint for which it held deliveries back. */
   | { readonly kind: 'held-back-due' }
   /** A requeue ended, whether or not the store took it. */
   | { readonly kind: 'requeued' }
@@ -45,7 +45,7 @@ export type QueueEvent =
       readonly stop: SendStop;
       readonly admission: Admission;
     }
-  /** A delivery was settled. `isLate`: it was sent before a change that should have tried it again at once. */
+  /** A delivery was settled. `isLate`: the attempt began before the endpoints restarted or recovered, so retry it at once. */
   | {
       readonly kind: 'settled';
       readonly settlement: Settlement['kind'];

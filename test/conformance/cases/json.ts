@@ -50,7 +50,7 @@ conforms(`${spec}/json.html`, 'depth and size are bounded before anything is par
 
 conforms(
   `${spec}/validation.html`,
-  'unknown elements, wrong types, bad codes, formats and cardinalities are told at their place',
+  'unknown elements, wrong types, bad codes, formats and cardinalities are each reported at their element',
   async (t) => {
     const cases: [object, string, string][] = [
       [{ zzz: 1 }, 'structure', 'Flag.zzz'],
@@ -74,7 +74,7 @@ conforms(
   },
 );
 
-conforms(`${spec}/validation.html`, 'all that is wrong is told at once', async (t) => {
+conforms(`${spec}/validation.html`, 'all errors are reported together', async (t) => {
   const { json } = await create(flag({ status: 'bad', zzz: 1, period: {} }));
   t.ok(json.issue.length >= 3);
 });

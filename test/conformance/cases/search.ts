@@ -51,7 +51,7 @@ conforms(
   },
 );
 
-conforms(`${spec}#errors`, 'an unknown parameter is told of, or refused under Prefer: handling=strict', async (t) => {
+conforms(`${spec}#errors`, 'an unknown parameter is reported, or refused under Prefer: handling=strict', async (t) => {
   const lenient = await asLa('GET', `Flag?${mine}&nothing=1`);
   t.equal(lenient.status, 200);
   t.notMatch(lenient.json.link[0].url, 'nothing', 'it is not in self');

@@ -6,7 +6,7 @@ import type { FhirClient } from '../../../synthetic/fhir-client.ts';
 export interface LoadCounts {
   /** X-Request-ID of every request sent -> whether its response was a 200 and received completely. */
   readonly sent: ReadonlyMap<string, boolean>;
-  /** Number of responses with another status than 200. */
+  /** Number of responses with a status other than 200. */
   readonly refused: number;
 }
 

@@ -113,7 +113,7 @@ export async function crash(stage: Stage, children: DemoChildren): Promise<Crash
   const cut = sent.size - counts.acknowledgedReads - refused;
   screen.table([
     ['requests sent', String(sent.size), `${cut} without a complete response, because of the kill`],
-    ['reads acknowledged', String(counts.acknowledgedReads), `${refused} with another status than 200`],
+    ['reads acknowledged', String(counts.acknowledgedReads), `${refused} with a status other than 200`],
     [
       'AuditEvents in the store',
       String(counts.auditEvents),

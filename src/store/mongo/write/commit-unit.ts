@@ -1,7 +1,7 @@
 /** Commits units over several documents, each in one transaction. */
 import { type ClientSession, type MongoClient, MongoError, type TransactionOptions } from 'mongodb';
 import type { AuditWrite, CommitResult, WriteUnit } from '../../store.ts';
-import { storeUnavailable } from '../../store-unavailable.ts';
+import { storeUnavailable, writeOutcomeUnknown } from '../../store-unavailable.ts';
 import { mongoFailure } from '../connection/mongo-failure.ts';
 import type { AuditDocument, Collections } from '../encoding/documents.ts';
 import { applyResources, isTransient } from './apply-unit.ts';
@@ -98,7 +98,7 @@ async function commitSession(session: ClientSession, pause: () => Promise<boolea
       return { kind: 'committed' };
     } catch (error) {
       if (isUnknownCommit(error)) {
-        if (!(await pause())) throw storeUnavailable('mongo-outcome-unknown');
+        if (!(await pause())) throw writeOutcomeUnknown('mongo-outcome-unknown');
       } else if (isTransient(error)) return 'conflict';
       else throw error;
     }

@@ -1,6 +1,6 @@
 /**
- * The search keys of an AuditEvent. Each reference is a key (`id/Type`, so that an id of any type is a range), with a bit for
- * each search parameter that has it. Each access label is a key. All events share one key, whose rows are in order of time.
+ * The search keys of an AuditEvent. Each reference is a key (`id/Type`, so that an id of any type is a range), and
+ * the row has one bit for each search parameter that contains the reference. Each access label is a key. All events share one key, whose rows are in order of time.
  */
 import type { AuditWrite } from '../../audit-write.ts';
 
@@ -22,7 +22,10 @@ export function labelKey(label: string): string {
   return `${labelPrefix}${label}`;
 }
 
-/** Whether the rows of a key have the codes of the event: those of labels and of the shared key do. */
+/**
+ * Returns whether index rows of this key repeat the event's type, subtype, action and outcome. Rows of labels and of the
+ * shared key do.
+ */
 export function carriesCodes(key: string): boolean {
   return !key.startsWith('r:');
 }
