@@ -118,7 +118,10 @@ function report(): void {
 function listFiles(path: string): readonly string[] {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   const found = globSync(isFolder ? join(path, '**/*.test.ts') : path).map((file) => file.replaceAll('\\', '/'));
-  if (found.length === 0) throw new Error(`no test file is at ${path}`);
+  if (found.length === 0) {
+    console.error(`There is no test file at ${path}. Name a test file or a folder that has some.`);
+    process.exit(2);
+  }
   return found;
 }
 
