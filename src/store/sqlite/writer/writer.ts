@@ -4,7 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { fault } from '../../../fhir/fault.ts';
-import { storeUnavailable } from '../../store-unavailable.ts';
+import { storeUnavailable, writeOutcomeUnknown } from '../../store-unavailable.ts';
 import type { ConnectionOptions } from '../connection/connection.ts';
 import type { OpFailure, OpResult, WriteOp, WriterReply, WriterRequest } from './write-op.ts';
 
@@ -82,7 +82,7 @@ export function openWriter(
     state = 'ended';
     const abandoned = [...inFlight.flat(), ...waiting];
     waiting = [];
-    for (const { reject } of abandoned) reject(storeUnavailable('store-lost'));
+    for (const { reject } of abandoned) reject(writeOutcomeUnknown('store-lost'));
     void worker.terminate();
     closed.resolve();
     if (wasOpening) opened.reject(error);
