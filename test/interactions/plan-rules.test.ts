@@ -113,3 +113,16 @@ t.test('a withdrawn plan is not revived by its reference', async (t) => {
   t.equal(revived.status, 200, 'by id and version');
   t.strictSame(await shown(plan.nhsNumber), ['active']);
 });
+
+t.test('a plan that has ended does not stand in the way of a corrected birth date', async (t) => {
+  const plan = freshPlan({ birthDate: '2018-05-01', start: '2019-01-10', end: addDays(today, -10) });
+  await submit(la, plan);
+  const corrected = { ...plan, birthDate: '2019-05-01' };
+  const answer = await la.request('PUT', `Patient/${plan.nhsNumber}`, buildPatient(corrected), { 'if-match': 'W/"1"' });
+  t.equal(answer.status, 200);
+  const open = freshPlan({ birthDate: '2018-05-01', start: '2019-01-10' });
+  await submit(la, open);
+  const impossible = buildPatient({ ...open, birthDate: '2019-05-01' });
+  const refused = await la.request('PUT', `Patient/${open.nhsNumber}`, impossible, { 'if-match': 'W/"1"' });
+  t.equal(refused.status, 422, 'an open plan that would start before the birth does');
+});

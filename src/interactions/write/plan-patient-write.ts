@@ -115,11 +115,12 @@ function match(
   return [birthDateCorrected, ...warnings];
 }
 
-/** Throws for a birth date in the future, and for one that breaks a rule of the plans on the Patient. */
+/** Throws for a birth date that cannot be, and for one that breaks a rule of an open plan on the Patient. */
 function refuseBirthDate(patient: Patient, plans: readonly Plan[], today: string): void {
   const birthDate = patient.birthDate ?? '';
   refuseErrors(checkBirthDate(birthDate, today));
-  const issues = plans.flatMap((plan) => checkPlan(plan, birthDate, today));
+  const open = plans.filter(({ end }) => end === undefined);
+  const issues = open.flatMap((plan) => checkPlan(plan, birthDate, today));
   refuseErrors(issues.map((issue) => ({ ...issue, expression: ['Patient.birthDate'] })));
 }
 
