@@ -78,6 +78,9 @@ t.test('a client cannot be told "not modified" of a plan that has ended by age',
   const [id = ''] = await submit(la, freshPlan({ birthDate: yearsAgo(18), start: yearsAgo(3) }));
   const answer = await epr.request<Flag>('GET', `Flag/${id}`, undefined, { 'if-none-match': 'W/"1"' });
   t.match(answer, { status: 200, body: { status: 'inactive' } });
+  t.equal(answer.headers.get('etag'), null, 'what is not the stored version has no ETag');
+  t.equal(answer.headers.get('last-modified'), null);
+  t.equal(answer.body.meta, undefined);
 });
 
 t.test('a corrected birth date changes what is shown, at once', async (t) => {

@@ -180,3 +180,15 @@ t.test('NHS staff see the NHS number of a Patient and nothing else', async (t) =
   }
   t.match((await la.request<Patient>('GET', `Patient/${patient}`)).body, { birthDate: plan.birthDate, name: [{}] });
 });
+
+t.test('the modifier missing hides no plan', async (t) => {
+  for (const query of ['patient:missing=true', 'subject:missing=true', 'patient:missing=false']) {
+    for (const [method, path] of [
+      ['GET', `Flag?patient=${patient}&${query}`],
+      ['GET', `Patient/${patient}/Flag?${query}`],
+      ['GET', `AuditEvent?patient=${patient}&${query}`],
+    ] as const) {
+      t.equal((await epr.request(method, path)).status, 400, path);
+    }
+  }
+});

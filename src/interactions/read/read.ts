@@ -18,7 +18,7 @@ import { parseReadOptions } from './read-options.ts';
 interface Readable {
   readonly resource: StoredResource;
   readonly access: Access;
-  /** The life cycle changed it since this version was stored, so that a client cannot have it already. */
+  /** It differs from the stored version, so that it has no ETag and no Last-Modified. */
   readonly isDerived?: boolean;
 }
 
@@ -78,5 +78,11 @@ export async function read(request: FhirRequest, context: AccessContext, ports: 
   const options = parseReadOptions(request, context);
   const { resource, access, isDerived = false } = await findReadable(request, context, storeView(ports.store), ports);
   await recordAccess(request, context, access, ports);
-  return answerRead(resource, context.caller, isDerived ? { ...options, isModified: () => true } : options, ports);
+  if (!isDerived) return answerRead(resource, context.caller, options, ports);
+  const {
+    versionId: _,
+    lastUpdatedMs: __,
+    ...answer
+  } = answerRead(resource, context.caller, { ...options, isModified: () => true }, ports);
+  return answer;
 }

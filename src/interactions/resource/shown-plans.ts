@@ -20,7 +20,8 @@ export function showFlag(flag: StoredResource, rule: VisibilityRule): StoredReso
   const shown = showPlan(plan, rule);
   if (shown === undefined) return undefined;
   if (shown.end === plan.end && plan.dueDate === undefined) return flag;
-  const { extension = [], ...stored } = JSON.parse(flag.body) as Flag;
+  // Without its version, because this is not the content of that version, and a client must not validate against it.
+  const { extension = [], meta: _, ...stored } = JSON.parse(flag.body) as Flag;
   const others = extension.filter(({ url }) => url !== dueDateExtension);
   const body: Flag = {
     ...stored,

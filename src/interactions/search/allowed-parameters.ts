@@ -194,6 +194,16 @@ export function parseCriteriaSearch(
   return { ...query, clauses: resolveClauses(type, query.clauses, ports) };
 }
 
+/** Throws if a care provider asks for what lacks a value: it names one patient, and every plan has the rest. */
+export function refuseMissing(clauses: readonly SearchClause[]): void {
+  for (const clause of clauses) {
+    if (clause.kind !== 'missing') continue;
+    throw fault('not-supported', 'A care provider may not use the modifier missing. Leave it out.', {
+      expression: [`${clause.param}:missing`],
+    });
+  }
+}
+
 /** Returns the one patient that a search names with `patient` or `subject`; undefined for none or several. */
 export function namedPatient(clauses: readonly SearchClause[]): string | undefined {
   let named: string | undefined;

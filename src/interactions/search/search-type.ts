@@ -18,7 +18,7 @@ import { showResource } from '../resource/present-resource.ts';
 import { findShownFlags, searchShownFlags } from '../resource/shown-plans.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { mapYielding } from '../yielding/map-yielding.ts';
-import { parseCallerSearch, requirePatient } from './allowed-parameters.ts';
+import { parseCallerSearch, refuseMissing, requirePatient } from './allowed-parameters.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
 import { resolveLinked } from './resolve-linked.ts';
@@ -110,7 +110,10 @@ function parseRequest(request: FhirRequest, context: AccessContext, ports: Inter
   const query = shaped.length === 0 ? understood : { ...understood, applied: [...understood.applied, ...shaped] };
   refuseIncludedText(query, shape);
   refuseCountWithWarning(query, caller);
-  if (caller.role === 'care-provider' && directoryOf(type, ports) === undefined) requirePatient(query.clauses);
+  if (caller.role === 'care-provider' && directoryOf(type, ports) === undefined) {
+    refuseMissing(query.clauses);
+    requirePatient(query.clauses);
+  }
   return { query, shape };
 }
 
