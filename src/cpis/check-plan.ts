@@ -7,6 +7,10 @@ const adultAgeYears = 18;
 /** The least age of a mother at the start of an unborn child's plan. */
 const minMotherAgeYears = 10;
 const maxDaysAhead = 30;
+/** How long before its start an unborn child's plan may have been due. */
+const maxOverdueDays = 28;
+/** How long after its start an unborn child's plan may be due. */
+const maxDueDays = 44 * 7;
 const firstBirthDate = '1900-01-01';
 
 const refuse = (diagnostics: string, expression: string): Issue => ({
@@ -39,6 +43,13 @@ export function checkPlan(plan: Plan, birthDate: string | undefined, today: stri
   if (start > addDays(today, maxDaysAhead)) {
     const text = `period.start is more than ${maxDaysAhead} days ahead (Europe/London). Submit the plan nearer to its start.`;
     issues.push(refuse(text, 'Flag.period.start'));
+  }
+  const { dueDate } = plan;
+  if (dueDate !== undefined && (dueDate < addDays(start, -maxOverdueDays) || dueDate > addDays(start, maxDueDays))) {
+    const text =
+      'The expected date of delivery must be between 28 days before and 44 weeks after period.start. Correct one of the ' +
+      'two dates.';
+    issues.push(refuse(text, 'Flag.extension'));
   }
   const age = ageInYears(birthDate, start);
   if (kind === unbornKind && age < minMotherAgeYears) {

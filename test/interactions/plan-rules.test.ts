@@ -126,3 +126,38 @@ t.test('a plan that has ended does not stand in the way of a corrected birth dat
   const refused = await la.request('PUT', `Patient/${open.nhsNumber}`, impossible, { 'if-match': 'W/"1"' });
   t.equal(refused.status, 422, 'an open plan that would start before the birth does');
 });
+
+t.test('an expected date of delivery that cannot be is refused', async (t) => {
+  const start = addDays(today, -20);
+  for (const [dueDate, status] of [
+    ['0001-01-01', /^422/],
+    ['9999-12-31', /^422/],
+    [addDays(start, -29), /^422/],
+    [addDays(start, -28), /^201/],
+    [addDays(start, 308), /^201/],
+    [addDays(start, 309), /^422/],
+  ] as const) {
+    const plan = freshPlan({ kind: kindOf('UCPP'), birthDate: '1996-01-01', start, dueDate });
+    t.match((await submitted(plan)).statuses[1], status, dueDate);
+  }
+});
+
+t.test('a record whose Patient is refused ends or withdraws a plan and does nothing else', async (t) => {
+  const plan = freshPlan();
+  const [id = ''] = await submit(la, plan);
+  await submit(world.otherLa, { ...plan, kind: kindOf('LAC') });
+  const differing = { ...plan, birthDate: '2018-01-01', family: 'Elsewhere' };
+  const send = async (over: Partial<SyntheticPlan>) =>
+    statusesOf(await postBundle(la, 'batch', buildRecord({ ...differing, ...over })));
+  const stored = async () => (await la.request<Flag>('GET', `Flag/${id}`)).body;
+  for (const over of [
+    { end: today, start: '2025-02-01' },
+    { end: today, kind: kindOf('LAC') },
+    { start: '2025-02-01' },
+  ]) {
+    t.strictSame(await send(over), ['409 Conflict', '422 Unprocessable Entity'], JSON.stringify(over));
+    t.match(await stored(), { status: 'active', period: { start: plan.start } });
+  }
+  t.strictSame(await send({ end: today }), ['409 Conflict', '200 OK'], 'an end is taken');
+  t.match(await stored(), { status: 'inactive', period: { start: plan.start, end: today } });
+});

@@ -33,7 +33,7 @@ command is interrupted, run it again: it continues where it stopped.
   --ignore-unknown-columns  ignore columns that are not known
 
 Columns: reference, nhs_number, family_name, given_names, birth_date, plan_type (CPP, LAC or UCPP), start_date,
-end_date, withdrawn. See docs/command-line.md.
+end_date, due_date, withdrawn. See docs/command-line.md.
 
 Exit status:
   0    all records are loaded

@@ -3,7 +3,7 @@ import { FhirFault, fault } from '../../fhir/fault.ts';
 import { recordRefusal } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { patientRefused } from '../write/update.ts';
+import { patientRefused } from '../write/plan-flag-write.ts';
 import { runGroups } from '../yielding/run-groups.ts';
 import { budgetReads } from './budget-reads.ts';
 import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefusedEntry } from './bundle-entry.ts';

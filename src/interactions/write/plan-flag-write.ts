@@ -6,7 +6,7 @@ import { patientLabels, submittersOf } from '../../cpis/labels.ts';
 import { planLabels } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
 import { endsPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
-import { fault } from '../../fhir/fault.ts';
+import { type FhirFault, fault } from '../../fhir/fault.ts';
 import type { ReadResult, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
@@ -21,6 +21,8 @@ export interface FlagSubmission {
   readonly id: string;
   /** Version to amend, owned by the caller; undefined for a new plan. */
   readonly current: StoredResource | undefined;
+  /** Whether only an end or a withdrawal is accepted, because the Patient of the record was refused. */
+  readonly onlyEnds?: boolean;
   /** Whether the request names the plan by id and version, and may therefore revive a withdrawn one. */
   readonly mayRevive: boolean;
 }
@@ -148,6 +150,18 @@ export function checkSubmittedFlag(submission: FlagSubmission, caller: Caller, p
   refuseErrors(checkPlan(plan, undefined, visibilityRule(ports).today));
 }
 
+/** Returns the fault of a plan that is refused because its Patient was. */
+export function patientRefused(): FhirFault {
+  return fault(
+    'unprocessable',
+    'The plan was refused because the Patient of the same record was refused. Correct the Patient, then submit both.',
+    {
+      code: 'business-rule',
+      expression: ['Flag.subject'],
+    },
+  );
+}
+
 /** Returns the plans that the authority of `plan` holds besides it. */
 function othersOf(plan: Plan, plans: readonly Plan[]): readonly Plan[] {
   return plans.filter(({ id, authorityId }) => id !== plan.id && authorityId === plan.authorityId);
@@ -180,6 +194,7 @@ export async function planFlagWrite(
   const ends = known !== undefined && endsPlan(plan, extractPlan(known));
   const patient = refuseUnmatched(subject, caller, plans, ends);
   const { birthDate, gender } = JSON.parse(patient.body) as Patient;
+  if (submission.onlyEnds === true && !ends) throw patientRefused();
   refuseRevival(submission, plan);
   // A plan ends whatever birth date is recorded.
   refuseErrors(checkPlan(plan, ends ? undefined : (birthDate ?? ''), visibilityRule(ports).today));

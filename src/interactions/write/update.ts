@@ -1,6 +1,6 @@
 import type { Flag, Patient, Subscription } from 'fhir/r4.js';
 import { authorise } from '../../cpis/access-policy.ts';
-import { type FhirFault, fault } from '../../fhir/fault.ts';
+import { fault } from '../../fhir/fault.ts';
 import type { AccessContext, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notCreatedByUpdate, visibleToAuthority } from '../resource/find-resource.ts';
@@ -9,7 +9,7 @@ import { checkResource } from './check-resource.ts';
 import { findOne, planCriteria } from './conditional.ts';
 import { planNew } from './create.ts';
 import { checkIfMatch } from './etag.ts';
-import { planFlagWrite } from './plan-flag-write.ts';
+import { patientRefused, planFlagWrite } from './plan-flag-write.ts';
 import { planPatientWrite } from './plan-patient-write.ts';
 import { planSubscriptionWrite } from './plan-subscription-write.ts';
 import type { PlannedWrite } from './planned-write.ts';
@@ -23,18 +23,6 @@ export function refuseOtherId(body: unknown, id: string, type: string, isRequire
   throw fault('invalid', 'The id in the body must be the id of the resource that is updated.', {
     expression: [`${type}.id`],
   });
-}
-
-/** Returns the fault of a plan that is refused because its Patient was. */
-export function patientRefused(): FhirFault {
-  return fault(
-    'unprocessable',
-    'The plan was refused because the Patient of the same record was refused. Correct the Patient, then submit both.',
-    {
-      code: 'business-rule',
-      expression: ['Flag.subject'],
-    },
-  );
 }
 
 /** Returns true if the request names a resource by its id and its version, not by a reference. */
@@ -69,7 +57,7 @@ export async function planReplacement(
   refuseOtherId(request.body, id, type, request.id !== undefined);
   if (type === 'Flag') {
     const flag = checkResource<Flag>(request.body, type, ports);
-    return planFlagWrite({ flag, id, current, mayRevive }, caller, view, ports);
+    return planFlagWrite({ flag, id, current, mayRevive, onlyEnds: request.amendsOnly === true }, caller, view, ports);
   }
   const subscription = checkResource<Subscription>(request.body, 'Subscription', ports);
   return planSubscriptionWrite({ subscription, id, current }, caller, ports);

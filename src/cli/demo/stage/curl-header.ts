@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DemoWorld } from './demo-world.ts';
 
-const renewEveryMs = 60_000;
+/** Shorter than the 30 s before its end in which a token is renewed, so that no header ends before the next is written. */
+const renewEveryMs = 15_000;
 
 /**
  * Writes the Authorization header of an EPR to a file that only its owner can read, for `curl -H @file`. Renews it
