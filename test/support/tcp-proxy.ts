@@ -7,7 +7,7 @@ import type { Teardown } from './running-server.ts';
  */
 type ProxyMode = 'pass' | 'lose-answers' | 'hold' | 'cut' | 'slow';
 
-const slowMs = 300;
+const slowMs = 2_000;
 
 export interface TcpProxy {
   readonly port: number;
