@@ -162,6 +162,14 @@ t.test('for every role a value outside a required value set is refused', async (
   }
 });
 
+t.test("NHS England's code finds plans of all kinds through _has too", async (t) => {
+  const number = `identifier=https://fhir.nhs.uk/Id/nhs-number|${patient}`;
+  for (const code of [...nhsCodes, kindCodes.CPP]) {
+    const { body } = await la.request<Bundle>('GET', `Patient?${number}&_has:Flag:patient:code=${code}`);
+    t.equal(body.total, 1, code);
+  }
+});
+
 t.test('_summary=count with a parameter that would be ignored is refused', async (t) => {
   const answer = await la.request<OperationOutcome>('GET', 'Flag?nonsense=1&_summary=count');
   t.match(answer, { status: 400, body: { issue: [{ expression: ['nonsense'] }] } });

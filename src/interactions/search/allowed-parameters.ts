@@ -124,6 +124,8 @@ function allowedFor(type: string, caller: Caller): AllowedParameters {
   return allowedParameters[type] ?? nothing;
 }
 
+const anyKind: SearchClause = { kind: 'missing', param: 'code', missing: false };
+
 /** Resolves identifiers and codes of criteria, and throws for values that nothing can have. */
 function resolveClauses(
   type: string,
@@ -144,7 +146,6 @@ export function parseCallerSearch(
 ): SearchQuery {
   const served = allowedFor(type, caller);
   if (served === careProviderFlagParameters) refuseNarrowing(params);
-  const registry = ports.registry();
   const query = parseSearch(type, params, {
     allowed: served.parameters,
     sorts: served.sorts,
@@ -163,13 +164,13 @@ export function parseCallerSearch(
     defaultCount: type === 'AuditEvent' ? accessHistoryCount : ports.searchDefaultCount,
     maxCount: ports.searchMaxCount,
   });
-  for (const { target, clause } of query.linked) resolveClauses(target, [clause], ports);
   return {
     ...query,
     clauses: resolveClauses(type, query.clauses, ports),
     linked: query.linked.map((linked) => ({
       ...linked,
-      clause: resolveIdentifiers(linked.target, [linked.clause], registry)[0] ?? linked.clause,
+      // A code for all kinds of plan is left out of the clauses: the linked plan may then be of any kind.
+      clause: resolveClauses(linked.target, [linked.clause], ports)[0] ?? anyKind,
     })),
   };
 }
