@@ -3,7 +3,6 @@
  * (`YYYY-MM-DD`) in Europe/London.
  */
 
-import { dueDateLabel, lastDayLabel, ownerLabel } from './labels.ts';
 import { addDays } from './london-date.ts';
 import { type Plan, unbornKind } from './plan.ts';
 
@@ -27,13 +26,4 @@ export function lastDayUnder18(birthDate: string): string {
 export function lastDayOf(plan: Pick<Plan, 'kind' | 'start' | 'dueDate'>, birthDate: string): string {
   if (plan.kind !== unbornKind) return lastDayUnder18(birthDate);
   return plan.dueDate === undefined ? addDays(plan.start, maxUnbornDays) : addDays(plan.dueDate, unbornShownDays);
-}
-
-/** Returns the labels of the Flag of a plan. */
-export function planLabels(plan: Plan, birthDate: string): readonly string[] {
-  return [
-    ownerLabel(plan.authorityId),
-    lastDayLabel(lastDayOf(plan, birthDate)),
-    ...(plan.dueDate === undefined ? [] : [dueDateLabel]),
-  ];
 }

@@ -61,3 +61,8 @@ export function endsPlan(next: Plan, known: Plan): boolean {
   if (next.status === 'entered-in-error') return true;
   return isHeld(known) && next.status === 'inactive' && next.kind === known.kind && next.start === known.start;
 }
+
+/** Returns the keys of a plan that no other plan of its authority may have: one for each identifier. */
+export function planKeys({ identifier = [] }: Flag, authorityId: string): readonly string[] {
+  return identifier.map(({ system, value }) => JSON.stringify(['Flag', authorityId, system, value]));
+}

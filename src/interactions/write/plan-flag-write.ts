@@ -3,9 +3,9 @@ import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { checkPlan, warnOfPlan } from '../../cpis/check-plan.ts';
 import { patientLabels, submittersOf } from '../../cpis/labels.ts';
-import { planLabels } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
-import { endsPlan, extractPlan, isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
+import { endsPlan, extractPlan, isHeld, type Plan, parsePlan, planKeys } from '../../cpis/plan.ts';
+import { confirmedOn, markConfirmed, planLabels } from '../../cpis/plan-labels.ts';
 import { type FhirFault, fault } from '../../fhir/fault.ts';
 import type { ReadResult, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -13,7 +13,7 @@ import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { refuseErrors } from './check-resource.ts';
 import type { PlannedWrite } from './planned-write.ts';
-import { answerWrite, buildDeletion, buildResourceWrite, contentOf } from './resource-write.ts';
+import { answerStored, answerWrite, buildDeletion, buildResourceWrite, contentOf, guardOf } from './resource-write.ts';
 
 export interface FlagSubmission {
   readonly flag: Flag;
@@ -196,22 +196,20 @@ export async function planFlagWrite(
   const { birthDate, gender } = JSON.parse(patient.body) as Patient;
   if (submission.onlyEnds === true && !ends) throw patientRefused();
   refuseRevival(submission, plan);
+  const { today } = visibilityRule(ports);
   // A plan ends whatever birth date is recorded.
-  refuseErrors(checkPlan(plan, ends ? undefined : (birthDate ?? ''), visibilityRule(ports).today));
+  refuseErrors(checkPlan(plan, ends ? undefined : (birthDate ?? ''), today));
   const access = describePlanAccess(caller, plan, plans, ports);
+  const labels = current?.labels ?? [];
+  const confirmed = markConfirmed(planLabels(plan, birthDate ?? '', labels), today);
   if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
-    const { version, lastUpdatedMs, body } = current;
+    // Only an open plan has to be confirmed, once a day.
+    const confirms = plan.status === 'active' && confirmedOn(labels) !== today;
     return {
       writes: [],
-      guards: [],
+      guards: confirms ? [{ ...guardOf(current), labels: confirmed }] : [],
       access: { ...access, notifyIds: [], custodianIds: [caller.organisation.id] },
-      answer: {
-        kind: 'ok',
-        body,
-        versionId: String(version),
-        lastUpdatedMs,
-        location: `Flag/${id}/_history/${version}`,
-      },
+      answer: answerStored(current),
     };
   }
   const write = buildResourceWrite(
@@ -220,16 +218,15 @@ export async function planFlagWrite(
     {
       version: (current?.version ?? 0) + 1,
       method: current === undefined ? 'POST' : 'PUT',
-      labels: planLabels(plan, birthDate ?? ''),
-      uniqueKeys: (flag.identifier ?? []).map((identifier) =>
-        JSON.stringify(['Flag', caller.organisation.id, identifier.system, identifier.value]),
-      ),
+      labels: confirmed,
+      uniqueKeys: planKeys(flag, caller.organisation.id),
     },
     ports,
   );
   return {
     writes: [write],
-    guards: [relabel(patient, plans, id, plan)],
+    // Without the guard of the Flag, marks that were set meanwhile would be lost.
+    guards: [relabel(patient, plans, id, plan), ...(current === undefined ? [] : [guardOf(current)])],
     access,
     answer: { ...answerWrite(write), warnings: warnOfPlan(plan, gender, othersOf(plan, plans)) },
   };

@@ -3,10 +3,10 @@ import { authorise, mayRead } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { checkBirthDate, checkPlan } from '../../cpis/check-plan.ts';
 import { patientLabels, submittersOf } from '../../cpis/labels.ts';
-import { planLabels } from '../../cpis/life-cycle.ts';
 import { invalidNhsNumber, isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
 import { matchPatient } from '../../cpis/patient-match.ts';
 import { isHeld, type Plan } from '../../cpis/plan.ts';
+import { planLabels } from '../../cpis/plan-labels.ts';
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import type { RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { FhirAnswer } from '../port/interaction.ts';
@@ -130,7 +130,7 @@ async function relabelPlans(plans: readonly Plan[], birthDate: string, view: Vie
   for (const plan of plans) {
     const stored = await view.read('Flag', plan.id);
     if (stored.kind !== 'found') continue;
-    const labels = planLabels(plan, birthDate);
+    const labels = planLabels(plan, birthDate, stored.resource.labels);
     if (labels.join() === stored.resource.labels.join()) continue;
     guards.push({ type: 'Flag', id: plan.id, expectRevision: stored.resource.revision, labels });
   }

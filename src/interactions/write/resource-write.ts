@@ -1,7 +1,7 @@
 import type { FhirResource } from 'fhir/r4.js';
 import { mayRead } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import type { ResourceWrite, StoredResource } from '../../store/store.ts';
+import type { ResourceWrite, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { FhirAnswer } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { describeOwnAccess, showResource } from '../resource/present-resource.ts';
@@ -84,6 +84,17 @@ export function answerWrite(write: ResourceWrite): FhirAnswer {
     lastUpdatedMs: write.lastUpdatedMs,
     location: `${write.type}/${write.id}/_history/${write.version}`,
   };
+}
+
+/** Builds the answer to a write that left the current version as it is. */
+export function answerStored({ type, id, version, lastUpdatedMs, body }: StoredResource): FhirAnswer {
+  const location = `${type}/${id}/_history/${version}`;
+  return { kind: 'ok', body, versionId: String(version), lastUpdatedMs, location };
+}
+
+/** Builds the guard that refuses a unit if the resource has been written or labelled since it was read. */
+export function guardOf({ type, id, revision }: StoredResource): RevisionGuard {
+  return { type, id, expectRevision: revision };
 }
 
 /**

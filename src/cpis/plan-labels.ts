@@ -1,0 +1,35 @@
+/**
+ * The labels of the Flag of a plan. Everything that labels a Flag calls this module, so that no writer drops the marks
+ * of another.
+ */
+
+import { dueDateLabel, lastDayLabel, ownerLabel } from './labels.ts';
+import { lastDayOf } from './life-cycle.ts';
+import type { Plan } from './plan.ts';
+
+const confirmedPrefix = 'confirmed:';
+const notifiedPrefix = 'notified:';
+const isMark = (label: string): boolean => label.startsWith(confirmedPrefix) || label.startsWith(notifiedPrefix);
+
+/**
+ * Returns the labels of the Flag of a plan. Those that follow from the plan are built again; marks among `known`, the
+ * labels that the Flag has so far, are kept.
+ */
+export function planLabels(plan: Plan, birthDate: string, known: readonly string[]): readonly string[] {
+  return [
+    ownerLabel(plan.authorityId),
+    lastDayLabel(lastDayOf(plan, birthDate)),
+    ...(plan.dueDate === undefined ? [] : [dueDateLabel]),
+    ...known.filter(isMark),
+  ];
+}
+
+/** Marks that the authority submitted the plan on a day, `YYYY-MM-DD` in Europe/London. */
+export function markConfirmed(labels: readonly string[], date: string): readonly string[] {
+  return [...labels.filter((label) => !label.startsWith(confirmedPrefix)), `${confirmedPrefix}${date}`];
+}
+
+/** Returns the day on which the authority last submitted the plan; undefined for one that was stored without the mark. */
+export function confirmedOn(labels: readonly string[]): string | undefined {
+  return labels.find((label) => label.startsWith(confirmedPrefix))?.slice(confirmedPrefix.length);
+}
