@@ -13,6 +13,12 @@ export interface LocalAuthority {
   readonly dfeCode: string;
   readonly officeHoursTelephone: string;
   readonly emergencyDutyTeamTelephone: string;
+  /** First day on which it holds plans, `YYYY-MM-DD` in Europe/London. */
+  readonly validFrom?: string;
+  /** Last day. On the next one, the vesting day, its successors take over. */
+  readonly validTo?: string;
+  /** Ids of its successors. */
+  readonly replacedBy?: readonly string[];
 }
 
 /** An organisation that is not a local authority: a care provider, or the operator of this server. `id` is its ODS code. */

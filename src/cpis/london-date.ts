@@ -18,6 +18,12 @@ export function londonDate(nowMs: number): string {
   return lastDate;
 }
 
+/** Returns when a date (`YYYY-MM-DD`) begins in London, in epoch milliseconds. The clock never changes at midnight there. */
+export function londonMidnightMs(date: string): number {
+  const utcMs = Date.parse(date);
+  return format.format(utcMs - 1) === date ? utcMs - 3_600_000 : utcMs;
+}
+
 /** Moves a date (`YYYY-MM-DD`) by whole months. A day that the target month lacks becomes its last day. */
 export function addMonths(date: string, months: number): string {
   const [year = 0, month = 1, day = 1] = date.split('-').map(Number);

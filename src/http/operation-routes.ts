@@ -18,10 +18,11 @@ export function addOperationRoutes(app: FastifyInstance, options: ServerOptions)
   app.get('/health/ready', (request, reply) => {
     request.exchange.route = { template: '/health/ready' };
     const ready = options.isReady();
+    const notes = options.notes();
     reply
       .code(ready ? 200 : 503)
       .header('content-type', json)
-      .send(JSON.stringify({ status: ready ? 'pass' : 'fail' }));
+      .send(JSON.stringify({ status: ready ? 'pass' : 'fail', ...(notes.length === 0 ? {} : { notes }) }));
   });
 
   app.get('/metrics', async (request, reply) => {

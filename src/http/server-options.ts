@@ -93,6 +93,8 @@ export interface ServerOptions {
   /** Resolves once the audit record of the refusal is durable. If it rejects, the response is 503. */
   readonly refusalAudit: (refused: RefusedRequest) => Promise<void>;
   readonly isReady: () => boolean;
+  /** Returns what operators should know, in words, for `/health/ready`. It is public: no NHS number, no count of plans. */
+  readonly notes: () => readonly string[];
   /** Registry of metrics, shared with the rest of the server. */
   readonly metrics: MetricRegistry;
   /** Returns true if the client of an Authorization header may read the metrics. Throws FhirFault `login`. */

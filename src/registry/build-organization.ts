@@ -16,22 +16,32 @@ const typeOf = {
 
 /**
  * Builds the R4 Organization of a registered organisation. Its version and time are the `revision` of the registry
- * snapshot, so they are the same for every reader until the next reload.
+ * snapshot, so they are the same for every reader until the next reload. `contacts` has the name and the telephones to
+ * show for it: those of its successor, if that has taken over.
  */
-export function buildOrganization(organisation: Organisation, revision: number) {
+export function buildOrganization(
+  organisation: Organisation,
+  revision: number,
+  { active, contacts }: { readonly active: boolean; readonly contacts: Organisation } = {
+    active: true,
+    contacts: organisation,
+  },
+) {
   const { code, display, text } = typeOf[organisation.kind];
   const base = {
     resourceType: 'Organization' as const,
     id: organisation.id,
     meta: { versionId: String(revision), lastUpdated: new Date(revision).toISOString() },
-    active: true,
+    active,
     type: [{ coding: [{ system: organizationTypeSystem, code, display }], text }],
-    name: organisation.name,
+    name: contacts.name,
   };
   const ods = { system: odsCodeSystem, value: organisation.odsCode };
-  if (organisation.kind !== 'local-authority') return { ...base, identifier: [ods] };
-  const office = organisation.officeHoursTelephone;
-  const emergency = organisation.emergencyDutyTeamTelephone;
+  if (organisation.kind !== 'local-authority' || contacts.kind !== 'local-authority') {
+    return { ...base, identifier: [ods] };
+  }
+  const office = contacts.officeHoursTelephone;
+  const emergency = contacts.emergencyDutyTeamTelephone;
   return {
     ...base,
     identifier: [

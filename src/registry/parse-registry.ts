@@ -2,6 +2,7 @@ import { Ajv } from 'ajv';
 import type { LocalAuthority, Organisation, Role } from '../cpis/caller.ts';
 import { describeProblem, formKeyword } from '../json-schema/describe-problem.ts';
 import { checkPublicKey } from './check-public-key.ts';
+import { checkTerm } from './check-terms.ts';
 import { parseWebhookSecret } from './parse-webhook-secret.ts';
 import type { Client, Registry } from './registry.ts';
 import { registrySchema } from './registry-schema.ts';
@@ -73,6 +74,11 @@ export function parseRegistry(json: unknown, revision: number, options: Registry
       authorities.set(id, Object.freeze({ ...record, id }));
     }
     organisations.set(id, authorities.get(id) ?? Object.freeze({ ...record, id }));
+  });
+  file.organisations.forEach((record, index) => {
+    const authority = record.kind === 'local-authority' ? authorities.get(record.gssCode) : undefined;
+    if (authority === undefined) return;
+    for (const problem of checkTerm(authority, authorities, `organisations[${index}]`)) problems.add(problem);
   });
   const clients = new Map<string, Client>();
   file.clients.forEach((record, index) => {

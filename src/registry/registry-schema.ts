@@ -16,6 +16,11 @@ const telephone = {
   [formKeyword]: 'a telephone number: 7 to 15 digits, with spaces, hyphens or brackets',
 };
 const id = { type: 'string' };
+const date = {
+  type: 'string',
+  pattern: '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])$',
+  [formKeyword]: 'a date, YYYY-MM-DD',
+};
 
 const localAuthority = {
   type: 'object',
@@ -30,6 +35,9 @@ const localAuthority = {
     dfeCode: { type: 'string', pattern: '^\\d{3}$', [formKeyword]: 'a DfE code: three digits' },
     officeHoursTelephone: telephone,
     emergencyDutyTeamTelephone: telephone,
+    validFrom: date,
+    validTo: date,
+    replacedBy: { type: 'array', minItems: 1, maxItems: 20, uniqueItems: true, items: { type: 'string' } },
   },
 };
 

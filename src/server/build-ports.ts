@@ -40,7 +40,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     ...model,
     store,
     registry: () => registry.current,
-    organizations: buildOrganizationDirectory(() => registry.current, model.extract),
+    organizations: buildOrganizationDirectory(() => registry.current, model.extract, systemClock.now),
     subscriptions: buildSubscriptionRules(options),
     clock: systemClock.now,
     newId: randomUUID,

@@ -16,6 +16,7 @@ import type { ParseSearch } from '../notification/subscriptions/criteria.ts';
 import type { Registry } from '../registry/registry.ts';
 import { resolvePublicBaseUrl, type Settings } from '../settings/settings.ts';
 import type { Store } from '../store/store.ts';
+import { logAnnouncedChanges, noteAnnouncedChanges } from './announce-changes.ts';
 import { buildRefusalAudit } from './audit-refusal.ts';
 import { buildInteractionPorts } from './build-ports.ts';
 import { loadFhirModel } from './load-fhir-model.ts';
@@ -63,6 +64,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const { registry, signingKey, notificationKeys, urls, verifier } = identity;
   const store = await openMeasuredStore(settings, { ...options, metrics, onError }, opened);
   await warnOfUnknownAuthorities(store, registry.current, logger);
+  logAnnouncedChanges(registry.current, logger, systemClock.now());
 
   const newAuditId = buildTimeOrderedIds();
   const parseCriteria: ParseSearch = (type, params) =>
@@ -99,6 +101,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     capabilityStatement: model.capabilityStatement,
     refusalAudit: buildRefusalAudit(ports),
     isReady: () => store.ready,
+    notes: () => noteAnnouncedChanges(registry.current, systemClock.now()),
     metrics,
     authorizeMetrics: buildMetricsAuthorization(settings.metricsToken, verifier.verify),
     logger,
@@ -115,8 +118,10 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     origin,
     reloadRegistry() {
       const problems = registry.reload();
-      if (problems.length === 0) void delivery.subscriptions.reload();
-      return problems;
+      if (problems.length > 0) return problems;
+      void delivery.subscriptions.reload();
+      logAnnouncedChanges(registry.current, logger, systemClock.now());
+      return [];
     },
     close: () => running.disposeAsync(),
   };

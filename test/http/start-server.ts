@@ -78,6 +78,7 @@ export async function startServer(overrides: StartOptions = {}): Promise<Started
       refused.push(refusal);
     },
     isReady: () => true,
+    notes: () => [],
     metrics,
     authorizeMetrics: (authorization) => {
       if (authorization === undefined) throw fault('login', 'A valid access token is needed.');

@@ -1,3 +1,5 @@
+import { londonDate } from '../../cpis/london-date.ts';
+import { refuseOutOfTerm } from '../../cpis/succession.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { CommitResult } from '../../store/store.ts';
 import { buildAudit } from '../audit/record-access.ts';
@@ -37,6 +39,7 @@ export function planWrite(
   // Check these before any read, so that the refusal does not disclose what is stored.
   parseIfMatch(request.ifMatch);
   refuseIfNoneMatch(request);
+  refuseOutOfTerm(context.caller, request.type ?? '', londonDate(ports.clock()));
   switch (request.interaction) {
     case 'create':
       return planCreate(request, context, view, ports, newId);
