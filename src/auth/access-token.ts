@@ -11,7 +11,7 @@ import {
   type JWSHeaderParameters,
 } from 'jose';
 import { type FhirFault, fault } from '../fhir/fault.ts';
-import { checkTimes, type JsonRecord, type ParsedJwt, parseJwt } from './jwt.ts';
+import { checkTimes, isRecord, type JsonRecord, type ParsedJwt, parseJwt } from './jwt.ts';
 import type { ServerUrls } from './server-urls.ts';
 import type { SigningKey } from './signing-key.ts';
 
@@ -21,6 +21,8 @@ export interface TrustedIssuer {
   readonly jwksUrl: string;
   readonly algorithms: readonly string[];
   readonly audience: string;
+  /** Accepted values of `typ`. Default: `at+jwt` (RFC 9068) only, so that an ID token is no access token. */
+  readonly tokenTypes?: readonly string[];
 }
 
 export interface IssuerOptions {
@@ -34,14 +36,19 @@ export interface IssuerOptions {
 /** The content of a verified access token, not yet checked against the registry. */
 export interface VerifiedToken {
   readonly issuer: string;
+  /** True if this server issued it. */
+  readonly isOwn: boolean;
   /** `jti`, or the SHA-256 of the token if a trusted issuer sets none. */
   readonly tokenId: string;
   readonly clientId: string;
   readonly claims: JsonRecord;
   readonly expiresAtMs: number;
+  /** SHA-256 thumbprint of the client certificate that the token is bound to (RFC 8705). */
+  readonly certificate?: string;
 }
 
 interface Issuer {
+  readonly isOwn: boolean;
   readonly algorithms: readonly string[];
   readonly audience: string;
   /** Allowed values of `typ`. */
@@ -50,6 +57,8 @@ interface Issuer {
   readonly getKey: (header: JWSHeaderParameters) => Promise<CryptoKey>;
 }
 
+/** Visible ASCII, because the `jti` is recorded as a URI in each AuditEvent. */
+const tokenIdForm = /^[!-~]{1,128}$/;
 const futureLeewayS = 10;
 const ownMaxLifetimeS = 300 + futureLeewayS;
 const trustedMaxLifetimeS = 3600;
@@ -57,11 +66,13 @@ const trustedMaxLifetimeS = 3600;
 /** Maps `iss` to the rules for its tokens. A trusted issuer cannot replace this server's own entry. */
 export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: IssuerOptions): ReadonlyMap<string, Issuer> {
   const issuers = new Map<string, Issuer>();
-  for (const { issuer, jwksUrl, algorithms, audience } of trustedIssuers) {
+  for (const { issuer, jwksUrl, algorithms, audience, tokenTypes = ['at+jwt'] } of trustedIssuers) {
     const getKey = createRemoteJWKSet(new URL(jwksUrl), fetch && { [customFetch]: fetch });
-    issuers.set(issuer, { algorithms, audience, types: ['at+jwt', 'jwt'], maxAheadS: trustedMaxLifetimeS, getKey });
+    const types = tokenTypes.map((type) => type.toLowerCase());
+    issuers.set(issuer, { isOwn: false, algorithms, audience, types, maxAheadS: trustedMaxLifetimeS, getKey });
   }
   issuers.set(urls.issuer, {
+    isOwn: true,
     algorithms: ['ES256'],
     audience: urls.baseUrl,
     types: ['at+jwt'],
@@ -93,14 +104,30 @@ export async function verifyAccessToken(
   if (!hasAudience(jwt.claims, issuer.audience)) return 'aud';
   const expS = checkTimes(jwt.claims, { nowMs, expiredLeewayS: 0, futureLeewayS, maxAheadS: issuer.maxAheadS });
   if (expS === undefined || iat === undefined) return 'time';
-  // A token with `cnf` is bound to a key (RFC 8705, RFC 9449). This server cannot check the binding, so it refuses the token.
-  if (Object.hasOwn(jwt.claims, 'cnf')) return 'cnf';
+  const certificate = certificateOf(jwt.claims);
+  if (certificate === 'unknown') return 'cnf';
   const clientId = clientIdOf(jwt.claims);
   if (clientId === undefined) return 'client';
-  if (jti !== undefined && (typeof jti !== 'string' || jti === '' || jti.length > 128)) return 'jti';
+  if (jti !== undefined && (typeof jti !== 'string' || !tokenIdForm.test(jti))) return 'jti';
   const key = await findKey(issuer, jwt);
   if (key === undefined || !(await isSignedBy(key, text, issuer))) return 'signature';
-  return { issuer: iss, tokenId: jti ?? hashOf(text), clientId, claims: jwt.claims, expiresAtMs: expS * 1000 };
+  const { isOwn } = issuer;
+  const tokenId = jti ?? hashOf(text);
+  return {
+    ...{ issuer: iss, isOwn, tokenId, clientId, claims: jwt.claims, expiresAtMs: expS * 1000 },
+    ...(certificate === 'none' ? {} : { certificate: certificate.thumbprint }),
+  };
+}
+
+/**
+ * Reads `cnf`, which binds a token to a key. Returns `unknown` for any binding but `x5t#S256` alone, because this server
+ * cannot check the others (RFC 9449, for example).
+ */
+function certificateOf({ cnf }: JsonRecord): { readonly thumbprint: string } | 'none' | 'unknown' {
+  if (cnf === undefined) return 'none';
+  if (!isRecord(cnf) || Object.keys(cnf).length !== 1) return 'unknown';
+  const thumbprint = cnf['x5t#S256'];
+  return typeof thumbprint === 'string' && /^[A-Za-z0-9_-]{43}$/.test(thumbprint) ? { thumbprint } : 'unknown';
 }
 
 function typeOf({ header }: ParsedJwt): string {

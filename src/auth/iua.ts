@@ -3,7 +3,8 @@
  * https://profiles.ihe.net/ITI/IUA/index.html#3714221-json-web-token-option
  */
 
-import type { Professional } from '../cpis/caller.ts';
+import type { Organisation, Professional } from '../cpis/caller.ts';
+import { hasHiddenCharacter, isSameName, parseShownName } from '../cpis/shown-name.ts';
 import { defined } from '../fhir/defined.ts';
 import { odsCodeSystem } from '../registry/build-organization.ts';
 import { isRecord } from './jwt.ts';
@@ -20,8 +21,9 @@ export interface IuaClaims {
 }
 
 /**
- * Reads the professional from the claims. Returns `absent` without IUA claims, and `invalid` if they are incomplete,
- * too long or hold control characters. Does not compare the organisation with the registry.
+ * Reads the professional from the claims. Returns `absent` without IUA claims, and `invalid` if they are incomplete or
+ * too long, or if a name has no letter or a character that does not show. Does not compare the organisation with the
+ * registry.
  */
 export function parseIua(claims: Readonly<Record<string, unknown>>): Professional | 'absent' | 'invalid' {
   const extensions = claims['extensions'];
@@ -30,9 +32,9 @@ export function parseIua(claims: Readonly<Record<string, unknown>>): Professiona
   const iua = extensions['ihe_iua'];
   if (iua === undefined) return 'absent';
   if (!isRecord(iua)) return 'invalid';
-  const name = textOf(iua['subject_name']);
+  const name = parseShownName(iua['subject_name']);
   const role = roleOf(iua['subject_role']);
-  const organisationName = textOf(iua['subject_organization']);
+  const organisationName = parseShownName(iua['subject_organization']);
   const organisationId = organisationIdOf(iua['subject_organization_id']);
   const id = iua['subject_id'] === undefined ? undefined : idOf(iua['subject_id']);
   if (name === undefined || role === undefined || organisationName === undefined || organisationId === undefined) {
@@ -40,6 +42,16 @@ export function parseIua(claims: Readonly<Record<string, unknown>>): Professiona
   }
   if (iua['subject_id'] !== undefined && id === undefined) return 'invalid';
   return { ...defined({ id }), name, role, organisationName, organisationId };
+}
+
+/**
+ * Returns the professional under the registered name of the organisation, or undefined if the claims name another
+ * organisation, by its code or by its name.
+ */
+export function placeProfessional(professional: Professional, organisation: Organisation): Professional | undefined {
+  if (professional.organisationId !== organisation.odsCode) return undefined;
+  if (!isSameName(professional.organisationName, organisation.name)) return undefined;
+  return { ...professional, organisationName: organisation.name };
 }
 
 /** Formats a professional as normalised claims. */
@@ -56,24 +68,21 @@ export function formatIua(professional: Professional): IuaClaims {
   };
 }
 
-/**
- * Accepts text of 1 to 200 characters, without control or bidirectional formatting characters and surrounding blanks.
- */
+/** Accepts an identifier or a code of 1 to 200 characters, without hidden characters and surrounding blanks. */
 function textOf(value: unknown): string | undefined {
   if (typeof value !== 'string' || value === '' || value.length > maxLength) return undefined;
-  if (value !== value.trim() || /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value)) return undefined;
-  return value;
+  return value !== value.trim() || hasHiddenCharacter(value) ? undefined : value;
 }
 
 function roleOf(value: unknown): Professional['role'] | undefined {
   if (Array.isArray(value)) return value.length > 5 || Array.isArray(value[0]) ? undefined : roleOf(value[0]);
   if (!isRecord(value)) {
-    const text = textOf(value);
+    const text = parseShownName(value);
     return text === undefined ? undefined : { text };
   }
   const code = textOf(value['code']);
   const system = value['system'] === undefined ? undefined : textOf(value['system']);
-  const display = value['display'] === undefined ? code : textOf(value['display']);
+  const display = parseShownName(value['display'] === undefined ? code : value['display']);
   if (code === undefined || display === undefined || (value['system'] !== undefined && system === undefined)) {
     return undefined;
   }

@@ -7,10 +7,12 @@ import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import type { Professional } from '../cpis/caller.ts';
 import { defined } from '../fhir/defined.ts';
+import { keyThumbprint } from '../registry/key-thumbprint.ts';
 import type { Client, Registry } from '../registry/registry.ts';
 import type { Store } from '../store/store.ts';
 import { clientAssertionType } from './client-assertion.ts';
-import { formatIua, parseIua } from './iua.ts';
+import { clientKeyClaim } from './derive-caller.ts';
+import { formatIua, parseIua, placeProfessional } from './iua.ts';
 import type { JsonRecord } from './jwt.ts';
 import type { ServerUrls } from './server-urls.ts';
 import type { SigningKey } from './signing-key.ts';
@@ -25,6 +27,8 @@ export interface TokenRequestContext {
   readonly urls: ServerUrls;
   /** Lifetime of an access token in seconds, maximum 300. */
   readonly lifetimeS: number;
+  /** SHA-256 thumbprint of the client certificate of the connection. The token is bound to it (RFC 8705). */
+  readonly certificate?: string | undefined;
 }
 
 export interface TokenResponse {
@@ -87,21 +91,23 @@ export async function issueToken(form: URLSearchParams, context: TokenRequestCon
       ? refuse('temporarily_unavailable', 'The server cannot issue a token at the moment. Try again later.', 'store')
       : refuse('invalid_client', 'The client could not be authenticated.', authenticated.reason);
   }
-  const { client, claims } = authenticated;
+  const { client, claims, key } = authenticated;
+  const { certificate } = context;
   if (form.has('client_id') && form.get('client_id') !== client.clientId) {
     return refuse('invalid_client', 'The client could not be authenticated.', 'client-id');
   }
-  const professional = parseIua(claims);
-  const iuaProblem = checkProfessional(professional, client);
-  if (iuaProblem !== undefined) return refuse('invalid_grant', iuaProblem, 'iua');
+  if (client.certificateBoundTokens && certificate === undefined) {
+    return refuse('invalid_request', 'This client must connect with its TLS client certificate.', 'certificate');
+  }
+  const professional = readProfessional(claims, client);
+  if (typeof professional === 'string') return refuse('invalid_grant', professional, 'iua');
   const scope = formatGrants(intersectScopes(requested, client.scopes));
   if (scope === '') return refuse('invalid_scope', 'None of the requested scopes is registered for this client.');
-  const accessToken = await signAccessToken(
-    client,
-    scope,
-    typeof professional === 'string' ? undefined : professional,
-    context,
-  );
+  const bound = {
+    [clientKeyClaim]: keyThumbprint(key),
+    ...defined({ cnf: certificate && { 'x5t#S256': certificate } }),
+  };
+  const accessToken = await signAccessToken(client, scope, bound, professional, context);
   return {
     status: 200,
     headers,
@@ -122,25 +128,28 @@ async function authenticate(assertion: string, { registry, store, urls, nowMs }:
   }
 }
 
-/** Returns a description of the problem if the IUA claims do not suit the client. */
-function checkProfessional(professional: Professional | 'absent' | 'invalid', client: Client): string | undefined {
+/** Returns the professional under the registered name of the organisation, if any, or what is wrong with the claims. */
+function readProfessional(claims: JsonRecord, client: Client): Professional | undefined | string {
+  const professional = parseIua(claims);
   if (professional === 'absent') {
     return client.role === 'care-provider'
       ? 'The assertion of a care provider must name the professional in extensions.ihe_iua.'
       : undefined;
   }
   if (professional === 'invalid') {
-    return 'The extensions.ihe_iua must hold subject_name, subject_role, subject_organization and subject_organization_id.';
+    return 'The extensions.ihe_iua must hold subject_name, subject_role, subject_organization and subject_organization_id. A name needs a letter, and no characters that do not show.';
   }
-  return professional.organisationId === client.organisation.odsCode
-    ? undefined
-    : 'The subject_organization_id must be the ODS code of the organisation that the client is registered for.';
+  return (
+    placeProfessional(professional, client.organisation) ??
+    'The subject_organization_id and subject_organization must be the ODS code and the name of the organisation that the client is registered for.'
+  );
 }
 
 /** Signs an access token (RFC 9068). */
 function signAccessToken(
   client: Client,
   scope: string,
+  bound: JsonRecord,
   professional: Professional | undefined,
   { nowMs, signingKey, urls, lifetimeS }: TokenRequestContext,
 ): Promise<string> {
@@ -148,6 +157,7 @@ function signAccessToken(
   const claims: JsonRecord = {
     client_id: client.clientId,
     scope,
+    ...bound,
     ...defined({ extensions: professional && { ihe_iua: formatIua(professional) } }),
   };
   return new SignJWT({ ...claims })

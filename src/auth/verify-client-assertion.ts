@@ -15,7 +15,12 @@ interface AssertionRule {
 
 /** `reason` is for the log only. The response is the same for every reason. */
 type AssertionResult =
-  | { readonly kind: 'verified'; readonly client: Client; readonly claims: JsonRecord }
+  | {
+      readonly kind: 'verified';
+      readonly client: Client;
+      readonly claims: JsonRecord;
+      readonly key: JsonWebKeyRecord;
+    }
   | { readonly kind: 'refused'; readonly reason: string };
 
 /** Maximum difference between the clocks of client and server. */
@@ -53,7 +58,7 @@ export async function verifyClientAssertion(assertion: string, rule: AssertionRu
   // Kept a minute longer than the assertion is accepted, in case the clock is set back a little.
   const forgetAtMs = Math.ceil((expS + leewayS + 60) * 1000);
   if (!(await rule.useOnce(replayKey(client.clientId, jti), forgetAtMs, rule.nowMs))) return refused('replayed');
-  return { kind: 'verified', client, claims: jwt.claims };
+  return { kind: 'verified', client, claims: jwt.claims, key };
 }
 
 function refused(reason: string): AssertionResult {

@@ -18,10 +18,13 @@ export interface TokenVerifier {
    * Verifies an `Authorization` header and returns the caller. Rejects with a fault `login`, or `transient` if the keys
    * of a trusted issuer cannot be loaded.
    */
-  verify(authorization: string | undefined): Promise<Caller>;
+  verify(authorization: string | undefined, certificate?: PresentedCertificate): Promise<Caller>;
   /** Returns the caller at once if this header was verified before and is still valid, else undefined. */
-  peek(authorization: string | undefined): Caller | undefined;
+  peek(authorization: string | undefined, certificate?: PresentedCertificate): Caller | undefined;
 }
+
+/** Returns the SHA-256 thumbprint of the client certificate of the connection, if it has one. */
+export type PresentedCertificate = () => string | undefined;
 
 interface CacheEntry {
   /** The complete header, because the key of the cache is only its end. */
@@ -38,7 +41,7 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
   const issuers = buildIssuers(options);
   const cache = new TokenCache<CacheEntry>(options.cacheSize ?? 10_000);
 
-  function peek(authorization: string | undefined): Caller | undefined {
+  function peek(authorization: string | undefined, certificate?: PresentedCertificate): Caller | undefined {
     if (authorization === undefined) return undefined;
     const key = signatureOf(authorization);
     const entry = cache.get(key);
@@ -47,6 +50,7 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
       cache.delete(key);
       return undefined;
     }
+    if (entry.token.certificate !== undefined && entry.token.certificate !== certificate?.()) return undefined;
     const snapshot = registry();
     if (entry.revision === snapshot.revision) return entry.caller;
     const caller = deriveCaller(entry.token, snapshot);
@@ -56,13 +60,14 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
     return caller;
   }
 
-  async function verify(authorization: string | undefined): Promise<Caller> {
-    const known = peek(authorization);
+  async function verify(authorization: string | undefined, certificate?: PresentedCertificate): Promise<Caller> {
+    const known = peek(authorization, certificate);
     if (known !== undefined) return known;
     if (authorization === undefined || !/^bearer /i.test(authorization)) throw loginRequired();
     const [, text] = bearer.exec(authorization) ?? [];
     const token = text === undefined ? 'malformed' : await verifyAccessToken(text, issuers, nowMs());
     if (typeof token === 'string') throw invalidToken(token);
+    if (token.certificate !== undefined && token.certificate !== certificate?.()) throw invalidToken('certificate');
     const snapshot = registry();
     const caller = deriveCaller(token, snapshot);
     if (typeof caller === 'string') throw invalidToken(caller);

@@ -1,20 +1,27 @@
-import type { AuditEvent } from 'fhir/r4.js';
-import { subsetted } from './audit-codes.ts';
+import type { AuditEvent, CodeableConcept, Reference } from 'fhir/r4.js';
+import { odsSystem, subsetted } from './audit-codes.ts';
 
 const shownAgents = new Set(['IRCP', 'PROV']);
 
+const codeOf = (type: CodeableConcept | undefined): string => type?.coding?.[0]?.code ?? '';
+
+/** Keeps the ODS code of the organisation. The identifier of a professional is not shown. */
+function odsCodeOf(type: CodeableConcept | undefined, { identifier }: Reference): Pick<Reference, 'identifier'> {
+  return codeOf(type) === 'PROV' && identifier?.system === odsSystem ? { identifier } : {};
+}
+
 /**
- * Builds what NHS staff see of an AuditEvent: when, the professional's name, role and organisation, and which patient.
- * Network addresses, the query, tokens and ids are left out. So are the custodian authorities and the interaction, because
+ * Builds what NHS staff see of an AuditEvent: when, the professional's name and role, the organisation with its ODS code,
+ * and which patient. Network addresses, the query, tokens and ids are left out. So are the custodian authorities and the interaction, because
  * a custodian, or a read that found something, would disclose a plan that has since been withdrawn. Marked SUBSETTED.
  */
 export function buildAccessHistoryEntry(event: AuditEvent): AuditEvent {
   const agents = event.agent
-    .filter((agent) => shownAgents.has(agent.type?.coding?.[0]?.code ?? ''))
+    .filter((agent) => shownAgents.has(codeOf(agent.type)))
     .map(({ type, role, who, name, requestor }) => ({
       ...(type === undefined ? {} : { type }),
       ...(role === undefined ? {} : { role }),
-      ...(who?.display === undefined ? {} : { who: { display: who.display } }),
+      ...(who?.display === undefined ? {} : { who: { ...odsCodeOf(type, who), display: who.display } }),
       ...(name === undefined ? {} : { name }),
       requestor,
     }));

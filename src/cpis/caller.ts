@@ -39,7 +39,7 @@ export interface Professional {
   readonly name: string;
   /** `subject_role`: the coding where one was given; `text` always. */
   readonly role: { readonly system?: string; readonly code?: string; readonly text: string };
-  /** `subject_organization` */
+  /** The name of the organisation: in a Caller the registered one, whatever `subject_organization` says. */
   readonly organisationName: string;
   /** `subject_organization_id`: the ODS code, equal to that of the registered organisation. */
   readonly organisationId: string;

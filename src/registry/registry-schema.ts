@@ -1,4 +1,5 @@
 /** The JSON Schema of the registry file. parse-registry.ts checks what a schema cannot express. */
+import { shownNamePattern } from '../cpis/shown-name.ts';
 import { formKeyword } from '../json-schema/describe-problem.ts';
 
 /** Form of a registered scope. src/auth/smart-scope.ts parses it; a test compares the two. */
@@ -6,8 +7,8 @@ export const registeredScopePattern = '^system/(\\*|[A-Z][A-Za-z]{1,63})\\.((?=[
 
 const name = {
   type: 'string',
-  pattern: '^[^\\p{Cc}\\s]([^\\p{Cc}]{0,198}[^\\p{Cc}\\s])?$',
-  [formKeyword]: 'a name of 1 to 200 characters',
+  pattern: shownNamePattern,
+  [formKeyword]: 'a name of 1 to 200 characters with a letter, single spaces, and no character that does not show',
 };
 const odsCode = { type: 'string', pattern: '^[A-Z0-9]{3,10}$', [formKeyword]: 'an ODS code: 3 to 10 of A-Z and 0-9' };
 const telephone = {
@@ -93,6 +94,14 @@ const client = {
         [formKeyword]: 'a SMART scope such as system/Flag.rs',
       },
     },
+    issuers: {
+      type: 'array',
+      maxItems: 20,
+      uniqueItems: true,
+      items: { type: 'string', pattern: '^[!-~]{1,1000}$', [formKeyword]: 'the exact iss of a trusted issuer' },
+      default: [],
+    },
+    certificateBoundTokens: { type: 'boolean', default: false },
     subscriptionOrigins: { type: 'array', maxItems: 20, uniqueItems: true, items: { type: 'string' }, default: [] },
     silentReads: { type: 'boolean', default: false },
     notificationMethod: { enum: ['PUT', 'POST'], default: 'PUT' },

@@ -10,6 +10,10 @@ export interface Client {
   readonly role: Role;
   /** Public keys (RFC 7517), each with `kid`. */
   readonly jwks: { readonly keys: readonly JsonWebKeyRecord[] };
+  /** `iss` of the trusted issuers whose tokens may name this client. Tokens of this server always may. */
+  readonly issuers: readonly string[];
+  /** True if each of its tokens must be bound to its client certificate (RFC 8705). */
+  readonly certificateBoundTokens: boolean;
   /** SMART scopes that the client may request. */
   readonly scopes: readonly string[];
   readonly subscriptionOrigins: readonly string[];

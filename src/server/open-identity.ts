@@ -3,7 +3,7 @@ import { openSigningKey, type SigningKey } from '../auth/signing-key.ts';
 import { buildTokenVerifier, type TokenVerifier } from '../auth/verify-token.ts';
 import { type NotificationKeys, openNotificationKeys } from '../notification/outbound-http/notification-keys.ts';
 import { openRegistry, type RegistryHolder } from '../registry/open-registry.ts';
-import type { Settings } from '../settings/settings.ts';
+import { type Settings, SettingsError } from '../settings/settings.ts';
 
 /** Who may call, and the keys that this server signs with. */
 export interface Identity {
@@ -14,12 +14,15 @@ export interface Identity {
   readonly verifier: TokenVerifier;
 }
 
-/** Reads the registry and the key files. Throws RegistryError, or Error if a key file cannot be used. */
+/** Reads the registry and the key files. Throws RegistryError, SettingsError, or Error if a key file cannot be used. */
 export async function openIdentity(settings: Settings, baseUrl: string, nowMs: () => number): Promise<Identity> {
   const registry = openRegistry(settings.registryFile, { nowMs, allowLoopback: settings.allowLoopbackEndpoints });
   const signingKey = await openSigningKey(settings.signingKeyFile);
   const notificationKeys = await openNotificationKeys(settings.notificationKeysFile);
   const urls = buildServerUrls(baseUrl, settings.basePath);
+  if (settings.trustedIssuers.some(({ issuer }) => issuer === urls.issuer)) {
+    throw new SettingsError([`CPIS_TRUSTED_ISSUERS: ${urls.issuer} is this server itself; remove it`]);
+  }
   const verifier = buildTokenVerifier({
     signingKey,
     urls,

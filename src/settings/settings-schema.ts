@@ -103,6 +103,7 @@ const trustedIssuerSchema = {
       },
     },
     audience: url,
+    tokenTypes: { type: 'array', minItems: 1, uniqueItems: true, items: { enum: ['at+jwt', 'JWT'] } },
   },
 } as const;
 

@@ -211,6 +211,9 @@ function readTrustedIssuers(
     if (issuers.findIndex((other) => other.issuer === issuer.issuer) !== index) {
       problems.push(`${name}: [${index}].issuer: must be unique; another entry has this value`);
     }
+    if (issuers.findIndex((other) => other.jwksUrl === issuer.jwksUrl) !== index) {
+      problems.push(`${name}: [${index}].jwksUrl: must be unique, so that no issuer can sign for another`);
+    }
   });
   return issuers;
 }

@@ -287,6 +287,7 @@ test('accepts tokens of a trusted issuer', async (t) => {
     jwksUrl: 'https://id.example.org/jwks',
     algorithms: ['RS512'],
     audience: 'https://cpis.example.org',
+    tokenTypes: ['at+jwt', 'JWT'],
   };
   const fetched: string[] = [];
   let answer: () => Response = () => Response.json(jwks);
@@ -294,7 +295,8 @@ test('accepts tokens of a trusted issuer', async (t) => {
     fetched.push(`${url} ${redirect}`);
     return answer();
   };
-  const own = setup({ trustedIssuers: [trusted], fetch });
+  const fromTrusted = makeRegistry(1, { issuers: [trusted.issuer] });
+  const own = setup({ trustedIssuers: [trusted], fetch, registry: () => fromTrusted });
   const sign = (change: object, typ = 'JWT', kid = 'ext-1', key = pair.privateKey) =>
     new SignJWT({
       iss: trusted.issuer,
