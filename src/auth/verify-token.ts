@@ -24,7 +24,7 @@ export interface TokenVerifier {
 }
 
 /** Returns the SHA-256 thumbprint of the client certificate of the connection, if it has one. */
-export type PresentedCertificate = () => string | undefined;
+type PresentedCertificate = () => string | undefined;
 
 interface CacheEntry {
   /** The complete header, because the key of the cache is only its end. */
