@@ -48,10 +48,14 @@ export async function serve(args: readonly string[], { stdout, stderr }: Command
       waitForStore: values.wait,
     });
     logger.info({ listening: server.origin, baseUrl: server.baseUrl }, 'ready');
-    process.on('SIGHUP', () => {
-      const problems = server.reloadRegistry();
-      if (problems.length === 0) logger.info('registry reloaded');
-      else logger.error({ problems }, 'the registry file has problems: the server keeps the registry it has');
+    process.on('SIGHUP', async () => {
+      try {
+        const problems = await server.reloadRegistry();
+        if (problems.length === 0) logger.info('registry reloaded');
+        else logger.error({ problems }, 'the registry file has problems: the server keeps the registry it has');
+      } catch (error) {
+        logger.error({ err: error }, 'the registry could not be checked: the server keeps the registry it has');
+      }
     });
     // By default close-with-grace also ends the process on SIGHUP, which here reloads the registry.
     closeWithGrace({ delay: closeTimeoutMs, logger: false, skip: ['SIGHUP'] }, async ({ err }) => {

@@ -7,10 +7,10 @@ export interface RegistryHolder {
   /** The current snapshot. Read it at each use, because a reload replaces it. */
   readonly current: Registry;
   /**
-   * Reads the file again and returns its problems. If there are any, the current snapshot stays. A local authority must
-   * not be removed, because its plans may still be shown and its telephone numbers are only in the registry.
+   * Reads the file again and returns its problems and those that `check` finds. If there are any, the current snapshot
+   * stays. Reloads run one after another.
    */
-  reload(): readonly string[];
+  reload(check: (next: Registry) => Promise<readonly string[]>): Promise<readonly string[]>;
 }
 
 interface OpenRegistryOptions extends RegistryOptions {
@@ -21,27 +21,28 @@ interface OpenRegistryOptions extends RegistryOptions {
 /** Reads the registry file. Throws RegistryError if the file has problems. */
 export function openRegistry(file: string, options: OpenRegistryOptions): RegistryHolder {
   let current = loadRegistry(file, options.nowMs(), options);
+  let last: Promise<readonly string[]> = Promise.resolve([]);
+  async function reload(check: Parameters<RegistryHolder['reload']>[0]): Promise<readonly string[]> {
+    let next: Registry;
+    try {
+      next = loadRegistry(file, Math.max(options.nowMs(), current.revision + 1), options);
+    } catch (error) {
+      if (error instanceof RegistryError) return error.problems;
+      throw error;
+    }
+    const problems = await check(next);
+    if (problems.length > 0) return problems;
+    current = next;
+    options.onReload?.(current);
+    return [];
+  }
   return {
     get current() {
       return current;
     },
-    reload() {
-      let next: Registry;
-      try {
-        next = loadRegistry(file, Math.max(options.nowMs(), current.revision + 1), options);
-      } catch (error) {
-        if (error instanceof RegistryError) return error.problems;
-        throw error;
-      }
-      const gone = [...current.authorities.keys()].filter((id) => !next.authorities.has(id));
-      if (gone.length > 0) {
-        return gone.map(
-          (id) => `organisations: local authority ${id} is missing; add it again, because its plans may still be shown`,
-        );
-      }
-      current = next;
-      options.onReload?.(current);
-      return [];
+    reload(check) {
+      last = last.catch(() => []).then(() => reload(check));
+      return last;
     },
   };
 }

@@ -13,12 +13,14 @@ import { buildPerform } from '../interactions/perform.ts';
 import { parseCriteriaSearch } from '../interactions/search/allowed-parameters.ts';
 import { findFreePort } from '../net/find-free-port.ts';
 import type { ParseSearch } from '../notification/subscriptions/criteria.ts';
+import { RegistryError } from '../registry/parse-registry.ts';
 import type { Registry } from '../registry/registry.ts';
 import { resolvePublicBaseUrl, type Settings } from '../settings/settings.ts';
 import type { Store } from '../store/store.ts';
 import { logAnnouncedChanges, noteAnnouncedChanges } from './announce-changes.ts';
 import { buildRefusalAudit } from './audit-refusal.ts';
 import { buildInteractionPorts } from './build-ports.ts';
+import { findMissingAuthorities } from './find-missing-authorities.ts';
 import { loadFhirModel } from './load-fhir-model.ts';
 import { openDelivery } from './open-delivery.ts';
 import { openIdentity } from './open-identity.ts';
@@ -31,8 +33,8 @@ export interface RunningServer {
   readonly baseUrl: string;
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   readonly origin: string;
-  /** Reads the registry file again. Returns its problems; if there are any, the registry in force stays. */
-  reloadRegistry(): readonly string[];
+  /** Reads the registry file again. Resolves to its problems; if there are any, the registry in force stays. */
+  reloadRegistry(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -63,7 +65,9 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const identity = await openIdentity(settings, baseUrl, systemClock.now);
   const { registry, signingKey, notificationKeys, urls, verifier } = identity;
   const store = await openMeasuredStore(settings, { ...options, metrics, onError }, opened);
-  await warnOfUnknownAuthorities(store, registry.current, logger);
+  const findMissing = (next: Registry) => findMissingAuthorities(store, next);
+  const missing = await findMissing(registry.current);
+  if (missing.length > 0) throw new RegistryError(missing);
   logAnnouncedChanges(registry.current, logger, systemClock.now());
 
   const newAuditId = buildTimeOrderedIds();
@@ -116,8 +120,8 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   return {
     baseUrl,
     origin,
-    reloadRegistry() {
-      const problems = registry.reload();
+    async reloadRegistry() {
+      const problems = await registry.reload(findMissing);
       if (problems.length > 0) return problems;
       void delivery.subscriptions.reload();
       logAnnouncedChanges(registry.current, logger, systemClock.now());
@@ -131,18 +135,4 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
 function listServed(): ServedInteractions {
   const types = Object.entries(accessTable).map(([type, row]) => [type, [...new Set(Object.values(row).flat())]]);
   return { types: Object.fromEntries(types), system: ['batch', 'transaction', 'history-system'] };
-}
-
-async function warnOfUnknownAuthorities(
-  store: Pick<Store, 'deliveries'>,
-  { authorities }: Registry,
-  logger: Logger,
-): Promise<void> {
-  for (const { authority, undelivered } of await store.deliveries.backlog()) {
-    if (authorities.has(authority)) continue;
-    logger.warn(
-      { authority, undelivered },
-      'the store has notifications for an authority that the registry lacks: add the authority to the registry file',
-    );
-  }
 }

@@ -58,6 +58,11 @@ export interface Store {
   /** Searches one type. AuditEvent has its own parameters, sorts by `date` or `_lastUpdated`, and defaults to newest first. */
   search(plan: SearchPlan): Promise<SearchResult>;
   history(plan: HistoryPlan): Promise<HistoryResult>;
+  /**
+   * Returns each label with this prefix that a resource of the type has, deleted ones left out. Reads an index, at a cost
+   * that grows with the number of labels, not of resources.
+   */
+  listLabels(type: string, prefix: string): Promise<readonly string[]>;
   /** Records a single-use key durably. Returns false if it was used before. It may be forgotten after `expiresAtMs`. */
   useOnce(key: string, expiresAtMs: number, nowMs: number): Promise<boolean>;
   readonly deliveries: DeliveryQueue;

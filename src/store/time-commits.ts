@@ -15,6 +15,7 @@ export function timeCommits(store: Store, observe: (seconds: number) => void): S
     readVersion: (type, id, version) => store.readVersion(type, id, version),
     search: (plan) => store.search(plan),
     history: (plan) => store.history(plan),
+    listLabels: (type, prefix) => store.listLabels(type, prefix),
     useOnce: (key, expiresAtMs, nowMs) => store.useOnce(key, expiresAtMs, nowMs),
     deliveries: store.deliveries,
     ...(store.watchResources === undefined ? {} : { watchResources: store.watchResources }),

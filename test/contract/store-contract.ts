@@ -5,6 +5,7 @@ import { conditionTests } from './condition-contract.ts';
 import type { ContractTest, OpenedStore } from './contract-test.ts';
 import { deliveryTests } from './delivery-contract.ts';
 import { historyTests } from './history-contract.ts';
+import { labelsTests } from './labels-contract.ts';
 import { modelTests } from './model-contract.ts';
 import { searchTests } from './search-contract.ts';
 import { subscriptionEventsTests } from './subscription-events-contract.ts';
@@ -23,6 +24,7 @@ const tests: readonly ContractTest[] = [
   ...conditionTests,
   ...searchTests,
   ...historyTests,
+  ...labelsTests,
   ...modelTests,
   ...auditTests,
   ...deliveryTests,

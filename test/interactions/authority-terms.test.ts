@@ -14,9 +14,9 @@ const health = async () => (await fetch(`${server.origin}/health/ready`)).json()
 t.test('an authority past its last day reads its records and submits nothing', async (t) => {
   const plan = freshPlan();
   const [id] = await submit(la, plan);
-  setTerms(world, { [ownId]: { validTo: today } });
+  await setTerms(world, { [ownId]: { validTo: today } });
   t.match(statusesOf(await postBundle(la, 'batch', buildRecord(freshPlan()))), [/^201/, /^201/], 'its last day');
-  setTerms(world, { [ownId]: { validTo: addDays(today, -1), replacedBy: [otherId] } });
+  await setTerms(world, { [ownId]: { validTo: addDays(today, -1), replacedBy: [otherId] } });
   const refused = await postBundle(la, 'batch', buildRecord({ ...plan, end: addDays(today, -1) }));
   t.match(statusesOf(refused), [/^403/, /^403/]);
   t.match(outcomeOf(refused.body.entry?.[1]).issue, [
@@ -41,7 +41,7 @@ t.test('an authority past its last day reads its records and submits nothing', a
 });
 
 t.test('NHS staff see the plan with the telephones of the only successor from the vesting day on', async (t) => {
-  setTerms(world, {});
+  await setTerms(world, {});
   const plan = freshPlan();
   await submit(la, plan);
   const shown = async () => {
@@ -52,9 +52,9 @@ t.test('NHS staff see the plan with the telephones of the only successor from th
     holders.map(({ telecom }) => telecom?.map(({ value }) => value));
   const before = await shown();
   t.strictSame(telephonesOf(before), [['01632 960019', '01632 960010']]);
-  setTerms(world, { [ownId]: { validTo: today, replacedBy: [otherId] } });
+  await setTerms(world, { [ownId]: { validTo: today, replacedBy: [otherId] } });
   t.strictSame(telephonesOf(await shown()), telephonesOf(before), 'not before the day');
-  setTerms(world, { [ownId]: { validTo: addDays(today, -1), replacedBy: [otherId] } });
+  await setTerms(world, { [ownId]: { validTo: addDays(today, -1), replacedBy: [otherId] } });
   const after = await shown();
   t.strictSame(after.plans, before.plans, 'the plan itself is the same');
   t.strictSame(telephonesOf(after), [['01632 960029', '01632 960020']]);
@@ -62,7 +62,7 @@ t.test('NHS staff see the plan with the telephones of the only successor from th
 });
 
 t.test('an authority that has not begun prepares Subscriptions and submits nothing', async (t) => {
-  setTerms(world, { [otherId]: { validFrom: addDays(today, 1) } });
+  await setTerms(world, { [otherId]: { validFrom: addDays(today, 1) } });
   const refused = await postBundle(otherLa, 'batch', buildRecord(freshPlan()));
   t.match(statusesOf(refused), [/^403/, /^403/]);
   t.match(outcomeOf(refused.body.entry?.[0]).issue?.[0]?.diagnostics, new RegExp(`from ${addDays(today, 1)} on`));
@@ -74,15 +74,15 @@ t.test('an authority that has not begun prepares Subscriptions and submits nothi
     channel: { type: 'rest-hook', endpoint: 'http://127.0.0.1:1/' },
   });
   t.not(created.status, 403, 'its endpoint can be prepared');
-  setTerms(world, { [otherId]: { validFrom: today } });
+  await setTerms(world, { [otherId]: { validFrom: today } });
   t.match(statusesOf(await postBundle(otherLa, 'batch', buildRecord(freshPlan()))), [/^201/, /^201/]);
 });
 
 t.test('announced changes are in the log and in the notes of /health/ready', async (t) => {
-  setTerms(world, {});
+  await setTerms(world, {});
   t.strictSame(await health(), { status: 'pass' });
   const lastDay = addDays(today, 30);
-  setTerms(world, { [ownId]: { validTo: lastDay, replacedBy: [otherId] } });
+  await setTerms(world, { [ownId]: { validTo: lastDay, replacedBy: [otherId] } });
   const note = `the last day of ${ownId} is ${lastDay}; ${otherId} takes over on ${addDays(lastDay, 1)}`;
   t.strictSame(await health(), { status: 'pass', notes: [note] });
   t.match(world.log(), note);

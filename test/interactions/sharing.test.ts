@@ -113,7 +113,7 @@ t.test('silence is for registered clients only', async (t) => {
   const write = (): void => writeFileSync(`${world.folder}/registry.json`, JSON.stringify(world.registry.json));
   entry.silentReads = false;
   write();
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
   const client = openFhirClient(baseUrl, registered);
   const loud = await audited(client, 'GET', `Flag?patient=${plan.nhsNumber}`, undefined, {
     IsUnscheduledAccessEvent: 'false',
@@ -122,7 +122,7 @@ t.test('silence is for registered clients only', async (t) => {
   t.ok(loud[0]?.labels.includes('access-history'));
   entry.silentReads = true;
   write();
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
 });
 
 t.test('the access history: professionals only, newest first, 25 by default, trimmed', async (t) => {

@@ -379,14 +379,14 @@ t.test('a client that has left the authority is told nothing more, and its token
   for (const client of moved.clients)
     if (client.clientId === own?.clientId) client.organisation = other?.organisationId;
   writeFileSync(file, JSON.stringify(moved));
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
   t.equal(await bound.closed, 1008, 'the open connection ends');
   const late = await connect(t, unused.url);
   late.send(`bind-with-token ${unused.token}`);
   t.equal(await late.closed, 1008);
   t.strictSame(late.messages, []);
   writeFileSync(file, before);
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
   await la.request('DELETE', `Subscription/${id}`);
 });
 
@@ -416,7 +416,7 @@ t.test(
     for (const client of registry.clients)
       if (client.clientId === own?.clientId) client.subscriptionOrigins.push(silent.origin);
     writeFileSync(file, JSON.stringify(registry));
-    t.strictSame(world.server.reloadRegistry(), []);
+    t.strictSame(await world.server.reloadRegistry(), []);
     const healthy = await subscribe(la, { channel: { endpoint: `${receiver.origin}/healthy` } });
     const created = await la.request(
       'POST',
@@ -439,7 +439,7 @@ t.test(
     await waitUntil('what waited for it', () => told() === 3);
     for (const each of [healthy, waiting]) await la.request('DELETE', `Subscription/${each}`);
     writeFileSync(file, before);
-    t.strictSame(world.server.reloadRegistry(), []);
+    t.strictSame(await world.server.reloadRegistry(), []);
   },
 );
 

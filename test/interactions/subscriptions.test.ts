@@ -240,7 +240,7 @@ t.test('a client that moves to another authority is sent nothing of the one that
   for (const client of moved.clients)
     if (client.clientId === own?.clientId) client.organisation = other?.organisationId;
   writeFileSync(file, JSON.stringify(moved));
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
   const ofOther = freshPlan();
   await submit(otherLa, ofOther);
   await drained(otherId);
@@ -251,7 +251,7 @@ t.test('a client that moves to another authority is sent nothing of the one that
   await drained(otherId);
   t.strictSame([receiver.received.length, otherReceiver.received.length], silence, 'nothing is sent');
   writeFileSync(file, before);
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
   await receiver.waitFor(atFirst + 2);
   t.pass('what was owed is delivered to the authority that it is owed to, once its client is back');
   t.equal((await la.request('DELETE', `Subscription/${id}`)).status, 204);
@@ -267,10 +267,10 @@ t.test('what the server makes of a Subscription by itself, error and off, is aud
   const without = JSON.parse(before);
   for (const client of without.clients) client.subscriptionOrigins = [];
   writeFileSync(file, JSON.stringify(without));
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
   const inError = await untilStatus(la, id, 'error');
   writeFileSync(file, before);
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
   const end = new Date(Date.now() + 1000).toISOString();
   const asked = await la.request('PUT', `Subscription/${id}`, { ...active, status: 'requested', end });
   t.equal(asked.status, 200, JSON.stringify(asked.body));

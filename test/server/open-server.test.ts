@@ -6,8 +6,9 @@ import { buildLogger } from '../../src/server/logger.ts';
 import { type OpenServerOptions, openServer } from '../../src/server/open-server.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
 import type { Store } from '../../src/store/store.ts';
-import { openFhirClient } from '../../src/synthetic/fhir-client.ts';
+import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { makeSyntheticRegistry } from '../../src/synthetic/synthetic-registry.ts';
+import { freshPlan, submit } from '../support/submissions.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 
 const options: OpenServerOptions = {
@@ -40,6 +41,7 @@ async function openHome(t: { teardown(close: () => unknown): unknown }) {
   const registry = await makeSyntheticRegistry({
     authorityNames: ['Northmoor (synthetic)'],
     careProviderNames: ['Northmoor General (synthetic)'],
+    subscriptionOrigins: ['https://la.example.org'],
   });
   writeFileSync(join(folder, 'registry.json'), JSON.stringify(registry.json));
   const settings = (more: Readonly<Record<string, string>> = {}) =>
@@ -88,3 +90,56 @@ t.test('a second close resolves and does nothing', async (t) => {
   await server.close();
   await t.resolves(server.close());
 });
+
+const subscription = {
+  ...{ resourceType: 'Subscription', status: 'off', reason: 'x', criteria: 'AuditEvent' },
+  channel: { type: 'rest-hook', endpoint: 'https://la.example.org/hook', payload: 'application/fhir+json' },
+};
+
+/** Everything that an authority can have in the store, each alone. */
+const possessions: Readonly<Record<string, (la: FhirClient) => Promise<() => Promise<void>>>> = {
+  plans: async (la) => {
+    const [id = ''] = await submit(la, freshPlan());
+    return async () => void (await la.request('DELETE', `Flag/${id}`));
+  },
+  Subscriptions: async (la) => {
+    const { status, body } = await la.request<{ id: string }>('POST', 'Subscription', subscription);
+    if (status !== 201) throw new Error(JSON.stringify(body));
+    return async () => void (await la.request('DELETE', `Subscription/${body.id}`));
+  },
+};
+
+for (const [held, hold] of Object.entries(possessions)) {
+  t.test(`an authority with ${held} cannot be left out of the registry, at a start or a reload`, async (t) => {
+    const home = await openHome(t);
+    const file = home.settings().registryFile;
+    const full = JSON.stringify(home.registry.json);
+    const [authority] = home.registry.authorities;
+    if (authority === undefined) throw new Error('there is one');
+    const json = home.registry.json as unknown as {
+      organisations: { gssCode?: string }[];
+      clients: { organisation: string }[];
+    };
+    const without = JSON.stringify({
+      organisations: json.organisations.filter(({ gssCode }) => gssCode !== authority.organisationId),
+      clients: json.clients.filter(({ organisation }) => organisation !== authority.organisationId),
+    });
+    const problem = `organisations: local authority ${authority.organisationId} is missing, and the store has ${held} of it; add it again, with its name and telephones`;
+
+    let server = await openServer(home.settings(), options);
+    const la = openFhirClient(server.baseUrl, authority);
+    const release = await hold(la);
+    writeFileSync(file, without);
+    t.same(await server.reloadRegistry(), [problem]);
+    await server.close();
+    await t.rejects(openServer(home.settings(), options), { name: 'RegistryError', problems: [problem] });
+
+    writeFileSync(file, full);
+    server = await openServer(home.settings({ CPIS_PORT: new URL(server.origin).port }), options);
+    await release();
+    writeFileSync(file, without);
+    t.same(await server.reloadRegistry(), [], 'it can go when nothing of it is left');
+    await server.close();
+    await (await openServer(home.settings(), options)).close();
+  });
+}

@@ -9,10 +9,10 @@ interface Term {
 }
 
 /** Writes terms of authorities, by id, into the registry file of a world, and reloads it. Others lose theirs. */
-export function setTerms(
+export async function setTerms(
   { folder, server }: Pick<RunningWorld, 'folder' | 'server'>,
   terms: Record<string, Term>,
-): void {
+): Promise<void> {
   const file = join(folder, 'registry.json');
   const { organisations, clients } = JSON.parse(readFileSync(file, 'utf8')) as {
     organisations: { gssCode?: string }[];
@@ -23,6 +23,6 @@ export function setTerms(
     return { ...rest, ...terms[rest.gssCode ?? ''] };
   });
   writeFileSync(file, JSON.stringify({ organisations: changed, clients }));
-  const problems = server.reloadRegistry();
+  const problems = await server.reloadRegistry();
   if (problems.length > 0) throw new Error(problems.join('; '));
 }

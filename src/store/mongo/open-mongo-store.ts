@@ -16,6 +16,7 @@ import { readBacklog, readOwed } from './delivery/read-backlog.ts';
 import { openSubscriptionEvents } from './delivery/subscription-events.ts';
 import { type Collections, openCollections } from './encoding/documents.ts';
 import { encodeAudit } from './encoding/encode-unit.ts';
+import { listLabels } from './read/list-labels.ts';
 import { readResource, readResourceVersion } from './read/read-resource.ts';
 import { watchResources } from './read/resource-watch.ts';
 import { runHistory } from './search/run-history.ts';
@@ -81,6 +82,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
       readVersion: (type, id, version) => whileOpen(() => readResourceVersion(collections, type, id, version)),
       search: (plan) => whileOpen(() => runSearch(collections, plan, timeLimitMs)),
       history: (plan) => whileOpen(() => runHistory(collections, plan, timeLimitMs)),
+      listLabels: (type, prefix) => whileOpen(() => listLabels(collections, type, prefix, timeLimitMs)),
       useOnce: (
         (use) => (key, expiresAtMs, atMs) =>
           whileOpen(() => use(key, expiresAtMs, atMs))

@@ -15,6 +15,7 @@ import { openStatements, type Statements } from './connection/statements.ts';
 import { openTextEncoder, type TextRow } from './encoding/audit-text.ts';
 import { openTexts } from './encoding/read-text.ts';
 import { guardReads } from './read/guard-reads.ts';
+import { listLabels } from './read/list-labels.ts';
 import { readResource, readResourceVersion } from './read/read-resource.ts';
 import { readsFew } from './search/compile-search.ts';
 import { openPatientRecords } from './search/patient-records.ts';
@@ -116,6 +117,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
         if (plan.id !== undefined && !plan.total) return read(() => runHistory(statements, plan));
         return ready ? searches.history(plan) : Promise.reject(storeUnavailable('store-closed'));
       },
+      listLabels: (type, prefix) => read(() => listLabels(statements, type, prefix)),
       useOnce: (key, expiresAtMs, nowMs) => submitFlag(writer, ['once', key, expiresAtMs, nowMs]),
       deliveries: buildDeliveryQueue(writer, statements, read, queueing),
       subscriptionEvents: buildSubscriptionEvents(writer, statements, read),

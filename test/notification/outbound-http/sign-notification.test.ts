@@ -47,7 +47,7 @@ t.test('notifications are verified by another library, by the documented code an
   const [client] = world.registry.json.clients as [{ webhookSecrets?: string[] }];
   client.webhookSecrets = [old, next];
   writeFileSync(join(world.folder, 'registry.json'), JSON.stringify(world.registry.json));
-  t.strictSame(world.server.reloadRegistry(), []);
+  t.strictSame(await world.server.reloadRegistry(), []);
 
   const [la] = world.authorities;
   const [epr] = world.careProviders;

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Bundle, Flag } from 'fhir/r4.js';
@@ -122,6 +123,29 @@ await t.test('two servers: one delivers by a Subscription that was made at the o
   test.equal(seen.length, 1);
   await receiver.waitFor(1);
   test.match(receiver.received.at(-1)?.body, '"AuditEvent"');
+});
+
+await t.test('a second server is not started with a registry that lacks an authority with plans', async (test) => {
+  const settings = { CPIS_MONGODB_URL: mongo.newDatabaseUrl() };
+  const world = await openWorld(test, { settings });
+  await submit(world.la, freshPlan());
+  const json = world.registry.json as unknown as Record<'organisations' | 'clients', Record<string, unknown>[]>;
+  const registryFile = join(world.folder, 'registry-2.json');
+  const lacking = {
+    organisations: json.organisations.filter(({ gssCode }) => gssCode !== world.ownId),
+    clients: json.clients.filter(({ organisation }) => organisation !== world.ownId),
+  };
+  writeFileSync(registryFile, JSON.stringify(lacking));
+  const second = loadSettings({
+    CPIS_PORT: '0',
+    CPIS_DATA_FOLDER: join(world.folder, 'data-2'),
+    CPIS_REGISTRY_FILE: registryFile,
+    ...settings,
+  });
+  const options = { logger: buildLogger({ level: 'silent' }), onFatal: (error: Error) => test.error(error) };
+  await test.rejects(openServer(second, options), {
+    message: new RegExp(`authority ${world.ownId} is missing, and the store has plans of it`),
+  });
 });
 
 await t.test('serve: an unreachable database is reported in words with status 2; --wait waits for it', async (test) => {
