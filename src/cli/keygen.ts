@@ -47,8 +47,8 @@ export async function keygen(args: readonly string[], { stdout, stderr }: Comman
   return 0;
 }
 
-/** Writes a new private key to `file`. Throws CommandError if the file exists. */
-async function makeClientKey(file: string, alg: string, kid: string | undefined) {
+/** Writes a new private key to `file` and returns the public key. Throws CommandError if the file exists. */
+export async function makeClientKey(file: string, alg: string, kid: string | undefined) {
   if (!clientAlgorithms.some((each) => each === alg))
     throw new UsageError(`--alg must be one of ${clientAlgorithms.join(', ')}.`);
   if (kid !== undefined && !/^[!-~]{1,128}$/.test(kid))

@@ -5,6 +5,7 @@ const usage = `Usage: cpis <command> [options]
   serve                start the server
   migrate              copy a data folder into a MongoDB database
   demo                 show the whole product on this machine, with synthetic data
+  stand-in-pds         run a stand-in for the Personal Demographics Service on this machine
 
 For local authorities:
   keygen               create a key for a client and print its public key for the registry
@@ -24,6 +25,8 @@ async function run(command: string | undefined, args: readonly string[], io: Com
       return (await import('./migrate.ts')).migrate(args, io);
     case 'demo':
       return (await import('./demo/demo.ts')).demo(args, io);
+    case 'stand-in-pds':
+      return (await import('./stand-in-pds.ts')).standInPds(args, io);
     case 'keygen':
       return (await import('./keygen.ts')).keygen(args, io);
     case 'submit':
@@ -42,7 +45,7 @@ async function run(command: string | undefined, args: readonly string[], io: Com
   }
 }
 
-const commandNames = ['serve', 'migrate', 'demo', 'keygen', 'submit', 'receive', 'verify-notification'];
+const commandNames = ['serve', 'migrate', 'demo', 'stand-in-pds', 'keygen', 'submit', 'receive', 'verify-notification'];
 
 /** Runs one command and returns its exit code: 2 for wrong usage or settings. Rejects on an unexpected error. */
 export async function runCommand([command, ...args]: readonly string[], io: CommandIo): Promise<number> {

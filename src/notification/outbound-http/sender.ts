@@ -104,7 +104,7 @@ export function openSender(options: SenderOptions): Sender {
 }
 
 /** Settles as the request does, or rejects on abort: undici itself does not end a request that is still connecting. */
-function untilAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+export function untilAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   return Promise.race([pending, aborted]);
@@ -123,7 +123,8 @@ function single(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value;
 }
 
-function classOf(error: unknown): string {
+/** Returns the class of an error of a request: `timeout`, `dns`, `tls`, `connection` or `refused-address`. */
+export function classOf(error: unknown): string {
   const code = codeOf(error);
   if (code === 'CPIS_REFUSED_ADDRESS') return 'refused-address';
   if (/TIMEOUT|^ETIMEDOUT$/.test(code)) return 'timeout';

@@ -1,0 +1,7 @@
+import type { Demographics } from './demographics.ts';
+
+/** The default: there is no demographics service, and nothing is checked. */
+export const noDemographics: Demographics = {
+  trace: async () => undefined,
+  match: async () => ({ kind: 'unchecked' }),
+};
