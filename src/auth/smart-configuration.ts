@@ -4,7 +4,7 @@ import type { ServerUrls } from './server-urls.ts';
 import type { SigningKey } from './signing-key.ts';
 
 /** Builds `[base]/.well-known/smart-configuration`. https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html */
-export function buildSmartConfiguration(urls: ServerUrls) {
+export function buildSmartConfiguration(urls: ServerUrls, asksForCertificates = false) {
   return {
     issuer: urls.issuer,
     jwks_uri: urls.jwksUrl,
@@ -19,6 +19,7 @@ export function buildSmartConfiguration(urls: ServerUrls) {
       'system/AuditEvent.rs',
       'system/Subscription.cruds',
     ],
+    tls_client_certificate_bound_access_tokens: asksForCertificates,
     code_challenge_methods_supported: ['S256'],
     capabilities: ['client-confidential-asymmetric', 'permission-v1', 'permission-v2'],
   };

@@ -8,8 +8,8 @@ import { type CommandIo, readArguments } from './terminal/command-line.ts';
 
 const usage = `Usage: cpis serve [--wait]
 
-Starts the server and runs until SIGINT or SIGTERM. SIGHUP reloads the registry. Settings come from CPIS_ environment
-variables (docs/settings.md).
+Starts the server and runs until SIGINT or SIGTERM. SIGHUP reloads the registry and the TLS files. Settings come from CPIS_
+environment variables (docs/settings.md).
 
   --wait  wait for a database that cannot be reached yet
 
@@ -49,6 +49,10 @@ export async function serve(args: readonly string[], { stdout, stderr }: Command
     });
     logger.info({ listening: server.origin, baseUrl: server.baseUrl }, 'ready');
     process.on('SIGHUP', async () => {
+      const tlsProblems = server.reloadTls();
+      if (tlsProblems.length > 0) {
+        logger.error({ problems: tlsProblems }, 'the TLS files have problems: the server keeps those it has');
+      }
       try {
         const problems = await server.reloadRegistry();
         if (problems.length === 0) logger.info('registry reloaded');

@@ -5,6 +5,7 @@ import { fault } from '../fhir/fault.ts';
 import type { ServedRoute } from './exchange.ts';
 import { checkContentHeaders } from './media-type.ts';
 import type { ServerOptions } from './server-options.ts';
+import { certificateOf } from './tls.ts';
 
 /** Kind of body that a route accepts. */
 export type BodyContent = 'json' | 'form' | 'patch';
@@ -32,7 +33,7 @@ export function beginFhir(
       checkHeaders(request, content);
     };
     try {
-      const caller = options.authenticate(request.headers.authorization);
+      const caller = options.authenticate(request.headers.authorization, () => certificateOf(request.raw.socket));
       if (caller instanceof Promise) {
         caller.then(proceed).then(() => done(), done);
         return;

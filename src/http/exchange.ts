@@ -47,9 +47,9 @@ export class Exchange {
   /**
    * Reads the identifiers of the request from its headers, and replaces a missing or invalid request id by `newId()`.
    */
-  constructor(request: FastifyRequest, newId: () => string) {
+  constructor(request: FastifyRequest, clientAddress: string, newId: () => string) {
     const { headers } = request;
-    this.clientAddress = request.ip;
+    this.clientAddress = clientAddress;
     const requestId = headers['x-request-id'];
     const validId = typeof requestId === 'string' && uuid.test(requestId);
     this.requestId = validId ? requestId : newId();

@@ -10,6 +10,7 @@ import { parseQuery } from './query.ts';
 import { buildFaultHeaders } from './reply.ts';
 import { toFault } from './request-fault.ts';
 import type { HttpLimits, ServerOptions } from './server-options.ts';
+import { certificateOf } from './tls.ts';
 
 const json = 'application/json; charset=utf-8';
 
@@ -42,7 +43,7 @@ export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, lim
     const form = new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value]));
     if (new Set(form.keys()).size !== pairs.length)
       throw fault('invalid', 'A parameter is repeated. Send each parameter once.');
-    const { status, body, headers } = await options.issueToken(form);
+    const { status, body, headers } = await options.issueToken(form, certificateOf(request.raw.socket));
     return reply
       .code(status)
       .headers({ 'content-type': json, pragma: 'no-cache', ...headers })

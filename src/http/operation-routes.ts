@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 import type { ServerOptions } from './server-options.ts';
+import { certificateOf } from './tls.ts';
 
 const json = 'application/json; charset=utf-8';
 
@@ -27,7 +28,8 @@ export function addOperationRoutes(app: FastifyInstance, options: ServerOptions)
 
   app.get('/metrics', async (request, reply) => {
     request.exchange.route = { template: '/metrics' };
-    if (!(await options.authorizeMetrics(request.headers.authorization))) {
+    const certificate = () => certificateOf(request.raw.socket);
+    if (!(await options.authorizeMetrics(request.headers.authorization, certificate))) {
       throw fault('forbidden', 'Only operators may read the metrics.');
     }
     return reply.header('content-type', options.metrics.contentType).send(await options.metrics.metrics());

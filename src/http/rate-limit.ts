@@ -1,3 +1,5 @@
+import { networkOf } from '../net/address.ts';
+
 interface RateLimitOptions {
   /** Tokens that each network gets back per second. */
   readonly perSecond: number;
@@ -52,16 +54,4 @@ export function buildRateLimit(options: RateLimitOptions): RateLimit {
       return left >= 1;
     },
   };
-}
-
-/** Returns the 64-bit prefix of an IPv6 address; an IPv4 address, mapped into IPv6 or not, as it is. */
-function networkOf(address: string): string {
-  if (!address.includes(':')) return address;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  const [head = '', tail] = address.toLowerCase().split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = new Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0');
-  return [...left, ...(tail === undefined ? [] : zeros), ...right].slice(0, 4).join(':');
 }

@@ -5,7 +5,9 @@ import type { Caller } from '../cpis/caller.ts';
 import type { InteractionCode, SystemInteraction, TypeInteraction } from '../cpis/interaction-table.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import type { Perform } from '../interactions/port/interaction.ts';
+import type { ForwardingOptions } from './client-address.ts';
 import type { OpenedSocket } from './opened-socket.ts';
+import type { TlsOptions } from './tls.ts';
 
 /** Interactions that are served. Those not listed have no route. */
 export interface ServedInteractions {
@@ -79,9 +81,15 @@ export interface ServerOptions {
   readonly publicBaseUrl: string;
   readonly interactions: ServedInteractions;
   readonly perform: Perform;
-  /** Authenticates the client of an Authorization header. Throws FhirFault `login`. */
-  readonly authenticate: (authorization: string | undefined) => Caller | Promise<Caller>;
-  readonly issueToken: (form: URLSearchParams) => Promise<TokenResponse>;
+  /**
+   * Authenticates the client of an Authorization header. `certificate` returns the thumbprint of the client certificate of
+   * the connection. Throws FhirFault `login`.
+   */
+  readonly authenticate: (
+    authorization: string | undefined,
+    certificate: () => string | undefined,
+  ) => Caller | Promise<Caller>;
+  readonly issueToken: (form: URLSearchParams, certificate: string | undefined) => Promise<TokenResponse>;
   readonly smartConfiguration: () => unknown;
   readonly jwks: () => unknown;
   /** Public keys that verify notifications, a JWK Set. */
@@ -98,12 +106,17 @@ export interface ServerOptions {
   /** Registry of metrics, shared with the rest of the server. */
   readonly metrics: MetricRegistry;
   /** Returns true if the client of an Authorization header may read the metrics. Throws FhirFault `login`. */
-  readonly authorizeMetrics: (authorization: string | undefined) => boolean | Promise<boolean>;
+  readonly authorizeMetrics: (
+    authorization: string | undefined,
+    certificate: () => string | undefined,
+  ) => boolean | Promise<boolean>;
   /** From `buildLogger`. */
   readonly logger: Logger;
   /** Returns a new UUID. */
   readonly newId: () => string;
   readonly limits?: Partial<HttpLimits>;
-  /** Addresses or CIDR blocks of proxies whose X-Forwarded-For is trusted; none by default. */
-  readonly trustedProxies?: readonly string[];
+  /** Plain HTTP without it. */
+  readonly tls?: TlsOptions | undefined;
+  /** Proxies that name their clients in X-Forwarded-For or Forwarded; none by default. */
+  readonly forwarding?: ForwardingOptions;
 }

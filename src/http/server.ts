@@ -10,6 +10,7 @@ import {
 import type { InteractionCode } from '../cpis/interaction-table.ts';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
 import { beginFhir } from './begin-fhir.ts';
+import { buildClientAddress } from './client-address.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
 import { registerRequestMetrics, registerThrottleMetric } from './metrics.ts';
@@ -23,6 +24,7 @@ import { checkSingleHeaders, checkTarget, pathBelow } from './request-target.ts'
 import { buildServedPaths, notServed } from './served-paths.ts';
 import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
+import { buildHttpsOptions, cutUnverified } from './tls.ts';
 import { addWebsocketRoutes } from './websocket-routes.ts';
 
 /** Maximum networks that the rate limit keeps apart. */
@@ -54,8 +56,18 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     return admitted;
   };
   const served = buildServedPaths();
+  const clientAddress = buildClientAddress(options.forwarding ?? { trustedProxies: [] });
 
+  const http = {
+    maxHeaderSize: limits.headerLimitBytes,
+    // Node swaps the two if the headers timeout is the longer one.
+    headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
+    connectionsCheckingInterval: Math.min(1_000, limits.requestTimeoutMs / 4),
+  };
+  const https = options.tls && { ...http, ...buildHttpsOptions(options.tls, limits.headersTimeoutMs) };
   const app = fastify({
+    // The types of Fastify differ for HTTPS; nothing here depends on the difference.
+    ...((https === undefined ? { http } : { https }) as { readonly http: typeof http }),
     loggerInstance: options.logger as FastifyBaseLogger,
     childLoggerFactory: (logger) => logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -65,17 +77,10 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     return503OnClosing: false,
-    trustProxy: options.trustedProxies === undefined ? false : [...options.trustedProxies],
     routerOptions: { querystringParser: () => noQuery, maxParamLength: 256 },
-    http: {
-      maxHeaderSize: limits.headerLimitBytes,
-      // Node swaps the two if the headers timeout is the longer one.
-      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
-      connectionsCheckingInterval: Math.min(1_000, limits.requestTimeoutMs / 4),
-    },
     clientErrorHandler: buildSocketErrorHandler(options.logger),
     frameworkErrors: (error, request, reply) => {
-      const exchange = openExchange(request, reply, options.newId);
+      const exchange = openExchange(request, reply, clientAddress(request.raw), options.newId);
       const refused = toFault(error);
       exchange.category = refused.category;
       sendFault(reply, refused);
@@ -83,6 +88,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     },
   });
   app.server.maxConnections = limits.maxConnections;
+  cutUnverified(app.server);
   app.removeAllContentTypeParsers();
   app.decorateRequest('exchange');
 
@@ -110,7 +116,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   const batchRequests = buildRequestBatching();
   const beginUnmatched = beginFhir(options, unmatchedRoute, undefined);
   app.addHook('onRequest', (request, reply, done) => {
-    openExchange(request, reply, options.newId);
+    openExchange(request, reply, clientAddress(request.raw), options.newId);
     const target = request.raw.url ?? '';
     try {
       checkTarget(target);
@@ -159,8 +165,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   return app;
 }
 
-function openExchange(request: FastifyRequest, reply: FastifyReply, newId: () => string): Exchange {
-  const exchange = new Exchange(request, newId);
+function openExchange(request: FastifyRequest, reply: FastifyReply, address: string, newId: () => string): Exchange {
+  const exchange = new Exchange(request, address, newId);
   request.exchange = exchange;
   setCommonHeaders(reply, exchange);
   return exchange;

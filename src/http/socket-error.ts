@@ -33,7 +33,7 @@ export function buildSocketErrorHandler(logger: Logger): NonNullable<FastifyServ
           ? headersTooLarge
           : malformed;
     logger.info({ category: refusal.fault.category, detail: error.code }, 'connection refused');
-    if (!socket.writable || answerHasBegun(socket)) {
+    if (!socket.writable || answerHasBegun(socket) || /^ERR_(SSL|TLS)_/.test(error.code ?? '')) {
       socket.destroy();
       return;
     }

@@ -9,13 +9,14 @@ import { accessTable } from '../cpis/access-policy.ts';
 import { buildMetricsAuthorization } from '../http/authorize-metrics.ts';
 import { buildServer } from '../http/server.ts';
 import type { ServedInteractions } from '../http/server-options.ts';
+import { replaceTls } from '../http/tls.ts';
 import { buildPerform } from '../interactions/perform.ts';
 import { parseCriteriaSearch } from '../interactions/search/allowed-parameters.ts';
 import { findFreePort } from '../net/find-free-port.ts';
 import type { ParseSearch } from '../notification/subscriptions/criteria.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
 import type { Registry } from '../registry/registry.ts';
-import { resolvePublicBaseUrl, type Settings } from '../settings/settings.ts';
+import { resolvePublicBaseUrl, type Settings, SettingsError } from '../settings/settings.ts';
 import type { Store } from '../store/store.ts';
 import { logAnnouncedChanges, noteAnnouncedChanges } from './announce-changes.ts';
 import { buildRefusalAudit } from './audit-refusal.ts';
@@ -25,6 +26,7 @@ import { loadFhirModel } from './load-fhir-model.ts';
 import { openDelivery } from './open-delivery.ts';
 import { openIdentity } from './open-identity.ts';
 import { openMeasuredStore } from './open-store.ts';
+import { readTls } from './read-tls.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
 /** A server that listens. */
@@ -35,6 +37,8 @@ export interface RunningServer {
   readonly origin: string;
   /** Reads the registry file again. Resolves to its problems; if there are any, the registry in force stays. */
   reloadRegistry(): Promise<readonly string[]>;
+  /** Reads the TLS files again for new connections. Returns their problems; if there are any, those in force stay. */
+  reloadTls(): readonly string[];
   close(): Promise<void>;
 }
 
@@ -61,6 +65,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const metrics = new MetricRegistry();
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed and will be retried');
 
+  const tls = settings.tls && readTls(settings.tls);
   const model = loadFhirModel(baseUrl);
   const identity = await openIdentity(settings, baseUrl, systemClock.now);
   const { registry, signingKey, notificationKeys, urls, verifier } = identity;
@@ -81,15 +86,16 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const delivery = await openDelivery({ ...parts, onError }, opened);
   const ports = buildInteractionPorts({ ...parts, delivery });
 
-  const smartConfiguration = buildSmartConfiguration(urls);
+  const smartConfiguration = buildSmartConfiguration(urls, settings.tls?.clientCaFile !== undefined);
   const jwks = buildJwks(signingKey);
   const app = buildServer({
     basePath: settings.basePath,
     publicBaseUrl: baseUrl,
     interactions: listServed(),
     perform: buildPerform(ports),
-    authenticate: (authorization) => verifier.peek(authorization) ?? verifier.verify(authorization),
-    issueToken: (form) =>
+    authenticate: (authorization, certificate) =>
+      verifier.peek(authorization, certificate) ?? verifier.verify(authorization, certificate),
+    issueToken: (form, certificate) =>
       issueToken(form, {
         nowMs: Date.now(),
         registry: registry.current,
@@ -97,6 +103,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
         signingKey,
         urls,
         lifetimeS: settings.tokenLifetimeS,
+        certificate,
       }),
     smartConfiguration: () => smartConfiguration,
     jwks: () => jwks,
@@ -110,7 +117,8 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     authorizeMetrics: buildMetricsAuthorization(settings.metricsToken, verifier.verify),
     logger,
     newId: randomUUID,
-    ...(settings.trustedProxies.length === 0 ? {} : { trustedProxies: settings.trustedProxies }),
+    tls,
+    forwarding: { trustedProxies: settings.trustedProxies, header: settings.forwardedHeader },
     limits: { bodyLimitBytes: settings.bodyLimitBytes, requestTimeoutMs: settings.requestTimeoutMs },
   });
   opened.defer(() => app.close());
@@ -126,6 +134,16 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
       void delivery.subscriptions.reload();
       logAnnouncedChanges(registry.current, logger, systemClock.now());
       return [];
+    },
+    reloadTls() {
+      if (settings.tls === undefined) return [];
+      try {
+        replaceTls(app.server, readTls(settings.tls));
+        return [];
+      } catch (error) {
+        if (error instanceof SettingsError) return error.problems;
+        throw error;
+      }
     },
     close: () => running.disposeAsync(),
   };

@@ -57,6 +57,11 @@ export const settingsSchema = {
       pattern: '^[0-9A-Fa-f.:]+(/[0-9]{1,3})?(,[0-9A-Fa-f.:]+(/[0-9]{1,3})?)*$',
       [formKeyword]: 'addresses or CIDR blocks, separated by commas',
     },
+    CPIS_FORWARDED_HEADER: { type: 'string', enum: ['x-forwarded-for', 'forwarded'] },
+    CPIS_TLS_CERT_FILE: file,
+    CPIS_TLS_KEY_FILE: file,
+    CPIS_TLS_CLIENT_CA_FILE: file,
+    CPIS_DANGEROUSLY_ALLOW_PLAIN_HTTP: { type: 'boolean', default: false },
     CPIS_LOG_LEVEL: {
       type: 'string',
       enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],

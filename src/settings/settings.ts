@@ -5,15 +5,12 @@ import { Ajv } from 'ajv';
 import type { TrustedIssuer } from '../auth/access-token.ts';
 import { describeProblem, formKeyword } from '../json-schema/describe-problem.ts';
 import { type EndpointTlsMap, readEndpointTls } from '../notification/outbound-http/endpoint-tls.ts';
-import { type SettingName, settingsSchema, trustedIssuersSchema } from './settings-schema.ts';
+import { checkUrl } from './check-url.ts';
+import { checkListener, type ListenerSettings, type TlsFiles } from './listener.ts';
+import { type SettingName, settingsSchema } from './settings-schema.ts';
+import { readTrustedIssuers } from './trusted-issuers.ts';
 
-export interface Settings {
-  readonly basePath: string;
-  readonly host: string;
-  /** 0 selects a free port. */
-  readonly port: number;
-  /** Undefined if not set; `resolvePublicBaseUrl` then derives it from host and port. */
-  readonly publicBaseUrl: string | undefined;
+export interface Settings extends ListenerSettings {
   readonly dataFolder: string;
   /** Undefined for the embedded store in the data folder. */
   readonly mongodb: MongodbSettings | undefined;
@@ -29,8 +26,6 @@ export interface Settings {
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly metricsToken: string | undefined;
-  /** Addresses or CIDR blocks of proxies whose X-Forwarded-For is trusted. */
-  readonly trustedProxies: readonly string[];
   readonly logLevel: string;
   readonly allowLoopbackEndpoints: boolean;
   readonly notificationTimeoutMs: number;
@@ -61,8 +56,6 @@ export class SettingsError extends Error {
 const ajv = new Ajv({ allErrors: true, useDefaults: true, verbose: true });
 ajv.addVocabulary([formKeyword, 'x-unit']);
 const validateSettings = ajv.compile<Readonly<Record<SettingName, unknown>>>(settingsSchema);
-const validateTrustedIssuers = ajv.compile<readonly TrustedIssuer[]>(trustedIssuersSchema);
-const loopbackHost = /^(127(\.\d{1,3}){3}|localhost|::1|\[::1\])$/;
 const settingNames = Object.keys(settingsSchema.properties);
 
 /**
@@ -107,6 +100,9 @@ export function loadSettings(
     searchMaxCount: number('CPIS_SEARCH_MAX_COUNT'),
     metricsToken: text('CPIS_METRICS_TOKEN'),
     trustedProxies: text('CPIS_TRUSTED_PROXIES')?.split(',') ?? [],
+    forwardedHeader: values['CPIS_FORWARDED_HEADER'] as Settings['forwardedHeader'],
+    tls: tlsOf(text, problems),
+    allowPlainHttp: values['CPIS_DANGEROUSLY_ALLOW_PLAIN_HTTP'] === true,
     logLevel: text('CPIS_LOG_LEVEL') ?? '',
     allowLoopbackEndpoints,
     notificationTimeoutMs: number('CPIS_NOTIFICATION_TIMEOUT_MS'),
@@ -124,7 +120,8 @@ export function loadSettings(
 /** Returns the absolute URL of the FHIR base as clients see it, without a trailing slash. */
 export function resolvePublicBaseUrl(settings: Settings, boundPort: number): string {
   const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
-  return settings.publicBaseUrl ?? `http://${host}:${boundPort}${settings.basePath}`;
+  const scheme = settings.tls === undefined ? 'http' : 'https';
+  return settings.publicBaseUrl ?? `${scheme}://${host}:${boundPort}${settings.basePath}`;
 }
 
 /** Converts text to the type of the setting. Leaves malformed text as it is, so that the schema rejects it. */
@@ -145,6 +142,19 @@ function mongodbOf(url: string | undefined, values: Readonly<Record<string, unkn
   };
 }
 
+function tlsOf(text: (name: SettingName) => string | undefined, problems: string[]): TlsFiles | undefined {
+  const certFile = text('CPIS_TLS_CERT_FILE');
+  const keyFile = text('CPIS_TLS_KEY_FILE');
+  const clientCaFile = text('CPIS_TLS_CLIENT_CA_FILE');
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile, clientCaFile };
+  if (certFile !== undefined || keyFile !== undefined) {
+    problems.push('CPIS_TLS_CERT_FILE and CPIS_TLS_KEY_FILE: set both or none of them');
+  } else if (clientCaFile !== undefined) {
+    problems.push('CPIS_TLS_CLIENT_CA_FILE: needs CPIS_TLS_CERT_FILE and CPIS_TLS_KEY_FILE');
+  }
+  return undefined;
+}
+
 function stringOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
@@ -163,73 +173,5 @@ function checkTogether(settings: Settings): string[] {
   if (settings.searchDefaultCount > settings.searchMaxCount) {
     problems.push('CPIS_SEARCH_DEFAULT_COUNT: must not be greater than CPIS_SEARCH_MAX_COUNT');
   }
-  if (settings.publicBaseUrl === undefined) {
-    if (!loopbackHost.test(settings.host)) {
-      problems.push('CPIS_PUBLIC_BASE_URL: is required because CPIS_HOST is not a loopback address');
-    }
-    return problems;
-  }
-  const problem = checkUrl(settings.publicBaseUrl, true);
-  if (problem !== undefined) problems.push(`CPIS_PUBLIC_BASE_URL: ${problem}`);
-  else if (new URL(settings.publicBaseUrl).href !== settings.publicBaseUrl) {
-    problems.push('CPIS_PUBLIC_BASE_URL: must be a normalised URL: lower-case host, no default port, no ./ or ../');
-  }
-  if (!settings.publicBaseUrl.endsWith(settings.basePath)) {
-    problems.push('CPIS_PUBLIC_BASE_URL: must end with CPIS_BASE_PATH');
-  }
-  return problems;
-}
-
-function readTrustedIssuers(
-  text: (name: SettingName) => string | undefined,
-  readText: (path: string) => string,
-  allowLoopback: boolean,
-  problems: string[],
-): readonly TrustedIssuer[] {
-  const inline = text('CPIS_TRUSTED_ISSUERS');
-  const file = text('CPIS_TRUSTED_ISSUERS_FILE');
-  const name = file === undefined ? 'CPIS_TRUSTED_ISSUERS' : 'CPIS_TRUSTED_ISSUERS_FILE';
-  if (inline !== undefined && file !== undefined) {
-    problems.push('CPIS_TRUSTED_ISSUERS and CPIS_TRUSTED_ISSUERS_FILE: set only one of them');
-    return [];
-  }
-  if (inline === undefined && file === undefined) return [];
-  let issuers: unknown;
-  try {
-    issuers = JSON.parse(file === undefined ? (inline ?? '') : readText(file));
-  } catch (error) {
-    problems.push(`${name}: ${error instanceof SyntaxError ? 'is not valid JSON' : 'cannot read the file'}`);
-    return [];
-  }
-  if (!validateTrustedIssuers(issuers)) {
-    problems.push(...(validateTrustedIssuers.errors ?? []).map((error) => `${name}: ${describeProblem(error)}`));
-    return [];
-  }
-  issuers.forEach((issuer, index) => {
-    const problem = checkUrl(issuer.jwksUrl, allowLoopback);
-    if (problem !== undefined) problems.push(`${name}: [${index}].jwksUrl: ${problem}`);
-    if (issuers.findIndex((other) => other.issuer === issuer.issuer) !== index) {
-      problems.push(`${name}: [${index}].issuer: must be unique; another entry has this value`);
-    }
-    if (issuers.findIndex((other) => other.jwksUrl === issuer.jwksUrl) !== index) {
-      problems.push(`${name}: [${index}].jwksUrl: must be unique, so that no issuer can sign for another`);
-    }
-  });
-  return issuers;
-}
-
-/**
- * Describes what is wrong with an absolute https URL; undefined if nothing is. Http is allowed on loopback if so asked.
- */
-function checkUrl(text: string, allowLoopbackHttp: boolean): string | undefined {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined) return 'must be an absolute URL';
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    return 'must not have a user, query or fragment';
-  }
-  const loopback = loopbackHost.test(url.hostname);
-  if (url.protocol === 'https:' || (url.protocol === 'http:' && loopback && allowLoopbackHttp)) return undefined;
-  return allowLoopbackHttp
-    ? 'must be an https URL (http is allowed only for a loopback address)'
-    : 'must be an https URL';
+  return [...problems, ...checkListener(settings)];
 }

@@ -22,6 +22,8 @@ const issuer = {
   audience: 'https://cpis.example.org/FHIR/R4',
 };
 
+const tls = { CPIS_TLS_CERT_FILE: 'a.pem', CPIS_TLS_KEY_FILE: 'a.key' };
+
 test('has defaults', async (t) => {
   const settings = loadSettings({ PATH: '/bin', HOME: '/root' });
   t.match(settings, {
@@ -40,6 +42,7 @@ test('has defaults', async (t) => {
   });
   for (const [name, value] of Object.entries(settings)) t.notOk(Number.isNaN(value), name);
   t.equal(resolvePublicBaseUrl(settings, 4711), 'http://127.0.0.1:4711/FHIR/R4');
+  t.equal(resolvePublicBaseUrl(loadSettings(tls), 4711), 'https://127.0.0.1:4711/FHIR/R4');
   t.equal(resolvePublicBaseUrl(loadSettings({ CPIS_HOST: '::1' }), 80), 'http://[::1]:80/FHIR/R4');
 });
 
@@ -47,6 +50,9 @@ test('reads values as their type', async (t) => {
   const settings = loadSettings({
     CPIS_BASE_PATH: '/cpis/FHIR/R4',
     CPIS_HOST: '0.0.0.0',
+    CPIS_DANGEROUSLY_ALLOW_PLAIN_HTTP: 'true',
+    CPIS_TRUSTED_PROXIES: '10.0.0.0/8,2001:db8::1',
+    CPIS_FORWARDED_HEADER: 'forwarded',
     CPIS_PORT: '0',
     CPIS_PUBLIC_BASE_URL: 'https://cpis.example.org/cpis/FHIR/R4',
     CPIS_DATA_FOLDER: '/var/lib/cpis',
@@ -56,6 +62,9 @@ test('reads values as their type', async (t) => {
   });
   t.match(settings, {
     port: 0,
+    trustedProxies: ['10.0.0.0/8', '2001:db8::1'],
+    forwardedHeader: 'forwarded',
+    tls: undefined,
     allowLoopbackEndpoints: true,
     signingKeyFile: '/var/lib/cpis/signing-key.json',
     metricsToken: 'a-metrics-token-of-length',
@@ -86,6 +95,27 @@ test('describes each problem without its value', async (t) => {
     [{ CPIS_SEARCH_DEFAULT_COUNT: '300' }, /^CPIS_SEARCH_DEFAULT_COUNT: must not be greater/],
     [{ CPIS_HOST: '0.0.0.0' }, /^CPIS_PUBLIC_BASE_URL: is required/],
     [{ CPIS_HOST: '192.0.2.1' }, /^CPIS_PUBLIC_BASE_URL: is required/],
+    [{ CPIS_HOST: '192.0.2.1' }, /^CPIS_HOST: is not a loopback address.*CPIS_DANGEROUSLY_ALLOW_PLAIN_HTTP/],
+    [{ CPIS_HOST: '::' }, /^CPIS_HOST: is not a loopback address/],
+    [{ CPIS_HOST: 'cpis.local' }, /^CPIS_HOST: is not a loopback address/],
+    [{ CPIS_TLS_CERT_FILE: 'a.pem' }, /^CPIS_TLS_CERT_FILE and CPIS_TLS_KEY_FILE: set both or none/],
+    [{ CPIS_TLS_KEY_FILE: 'a.key' }, /^CPIS_TLS_CERT_FILE and CPIS_TLS_KEY_FILE: set both or none/],
+    [{ CPIS_TLS_CLIENT_CA_FILE: 'ca.pem' }, /^CPIS_TLS_CLIENT_CA_FILE: needs CPIS_TLS_CERT_FILE/],
+    [
+      { ...tls, CPIS_PUBLIC_BASE_URL: 'http://127.0.0.1/FHIR/R4' },
+      /^CPIS_PUBLIC_BASE_URL: must be an https URL because/,
+    ],
+    [{ CPIS_TRUSTED_PROXIES: '10.0.0.0/33' }, /^CPIS_TRUSTED_PROXIES: \[0\]: must be an IP address or a CIDR block$/],
+    [{ CPIS_TRUSTED_PROXIES: '10.0.0.1,999.0.0.1' }, /^CPIS_TRUSTED_PROXIES: \[1\]: must be an IP address/],
+    [{ CPIS_TRUSTED_PROXIES: '2001:db8::/129' }, /^CPIS_TRUSTED_PROXIES: \[0\]: must be an IP address/],
+    [
+      { CPIS_TRUSTED_ISSUERS: JSON.stringify([issuer, { ...issuer, issuer: 'https://other.example.org' }]) },
+      /\[1\]\.jwksUrl: must be unique, so that no issuer can sign for another$/,
+    ],
+    [
+      { CPIS_TRUSTED_ISSUERS: JSON.stringify([{ ...issuer, tokenTypes: ['id'] }]) },
+      /tokenTypes\[0\]: must be one of at\+jwt, JWT$/,
+    ],
     [{ CPIS_PUBLIC_BASE_URL: 'cpis.example.org/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be/],
     [{ CPIS_PUBLIC_BASE_URL: 'http://cpis.example.org/FHIR/R4' }, /^CPIS_PUBLIC_BASE_URL: must be an https URL/],
     [{ CPIS_PUBLIC_BASE_URL: 'https://cpis.example.org/' }, /^CPIS_PUBLIC_BASE_URL: must end with/],
@@ -125,7 +155,7 @@ test('describes each problem without its value', async (t) => {
 
 test('lists all problems at once', async (t) => {
   const env = { CPIS_PORT: 'x', CPIS_LOG_LEVEL: 'y', CPIS_HOTS: 'z', CPIS_HOST: '::', CPIS_TRUSTED_ISSUERS: '{' };
-  t.equal(problemsOf(env).length, 5);
+  t.equal(problemsOf(env).length, 6);
   t.throws(() => loadSettings(env), { name: 'SettingsError', message: /- CPIS_PORT: must be a whole number\n/ });
 });
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock/clock.ts';
 import { renderNotification } from '../../fhir/subscription/notification-bundle.ts';
+import { networkOf } from '../../net/address.ts';
 import type { SubscriptionEvents } from '../../store/store.ts';
 import type { EventReader } from '../events/event-reader.ts';
 import type { UsableSubscription } from '../subscriptions/usable-subscription.ts';
@@ -40,6 +41,8 @@ interface Bound {
  * subscriber delays only itself and nothing piles up here.
  */
 export class SocketSession {
+  /** The network of the other side, as limits count it. */
+  readonly network: string;
   readonly #channel: SocketChannel;
   readonly #context: SessionContext;
   readonly #bound = new Map<string, Bound>();
@@ -50,10 +53,7 @@ export class SocketSession {
   constructor(channel: SocketChannel, context: SessionContext) {
     this.#channel = channel;
     this.#context = context;
-  }
-
-  get address(): string {
-    return this.#channel.address;
+    this.network = networkOf(channel.address);
   }
 
   /** The authority that it is bound to; undefined: not bound yet. */

@@ -39,8 +39,8 @@ const goingAway = 1001;
 /** How long a connection may stay unbound before it is closed. */
 const bindWithinMs = 10_000;
 const maxUnbound = 1_000;
-/** Maximum unbound connections of one address. */
-const maxUnboundOfAddress = 20;
+/** Maximum unbound connections of one network. */
+const maxUnboundOfNetwork = 20;
 /** A new Subscription is in use only a moment after it was written: look again after this. */
 const lookAgainMs = 250;
 const maxLooks = 8;
@@ -139,9 +139,9 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
   return {
     accept(channel) {
       const unbound = [...sessions].filter(({ owner }) => owner === undefined);
-      const ofAddress = unbound.filter(({ address }) => address === channel.address);
       const session = new SocketSession(channel, options);
-      if (closed || unbound.length >= maxUnbound || ofAddress.length >= maxUnboundOfAddress) {
+      const ofNetwork = unbound.filter(({ network }) => network === session.network);
+      if (closed || unbound.length >= maxUnbound || ofNetwork.length >= maxUnboundOfNetwork) {
         session.close(tryAgainLater, 'too many connections');
         return;
       }
