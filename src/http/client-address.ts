@@ -4,7 +4,7 @@ import { BlockList } from 'node:net';
 import { parseAddress } from '../net/address.ts';
 
 /** The header in which the trusted proxies name their clients. */
-export type ForwardedHeader = 'x-forwarded-for' | 'forwarded';
+type ForwardedHeader = 'x-forwarded-for' | 'forwarded';
 
 export interface ForwardingOptions {
   /** Addresses or CIDR blocks of the proxies. */
