@@ -1,10 +1,12 @@
 import t from 'tap';
 import type { Store } from '../../src/store/store.ts';
+import { storeUnavailable } from '../../src/store/store-unavailable.ts';
 import { buildRecord } from '../../src/synthetic/synthetic-plan.ts';
 import { openWorld } from '../support/running-server.ts';
 import { freshPlan, outcomeOf, postBundle, statusesOf } from '../support/submissions.ts';
 
 let failures = 0;
+let failsReads = false;
 
 /** Fails the next `failures` commits that write a Patient. */
 function failingStore(store: Store): Store {
@@ -18,6 +20,7 @@ function failingStore(store: Store): Store {
   return new Proxy(store, {
     get: (target, name) => {
       if (name === 'commit') return commit;
+      if (name === 'read' && failsReads) return () => Promise.reject(storeUnavailable('test'));
       const value = target[name as keyof Store];
       return typeof value === 'function' ? value.bind(target) : value;
     },
@@ -45,4 +48,14 @@ t.test('a plan whose Patient failed in passing is a passing fault too, and both 
 t.test('a refused Patient still refuses its plan', async (t) => {
   const answer = await postBundle(la, 'batch', buildRecord(freshPlan({ birthDate: '2018-99-99' })));
   t.match(statusesOf(answer)[1], /^422/);
+});
+
+t.test('a transaction with a bad entry is a passing fault while the store fails', async (t) => {
+  const entries = [{ request: { method: 'DELETE', url: 'Observation/abc' } }, ...buildRecord(freshPlan())];
+  failsReads = true;
+  const answer = await postBundle(la, 'transaction', entries);
+  failsReads = false;
+  t.equal(answer.status, 503);
+  t.match(answer.body, { issue: [{ code: 'transient' }] });
+  t.equal((await postBundle(la, 'transaction', entries)).status, 404);
 });

@@ -1,6 +1,7 @@
 import { createHook } from 'node:async_hooks';
-import type { Bundle, Flag, Patient } from 'fhir/r4.js';
+import type { Bundle, Flag, OperationOutcome, Patient } from 'fhir/r4.js';
 import t from 'tap';
+import { nhsNumberSystem } from '../../src/cpis/nhs-number.ts';
 import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
 import { buildFlag, buildPatient, buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
@@ -328,6 +329,119 @@ t.test('transaction: an identifier that is taken is told of at its entry', async
   ]);
   t.equal(answer.status, 409);
   t.match(answer.body, { issue: [{ code: 'duplicate', expression: ['Bundle.entry[2].resource.identifier'] }] });
+});
+
+t.test('transaction: all bad entries are reported at once, and nothing is stored', async (t) => {
+  const [good, future, foreign] = [freshPlan(), freshPlan({ end: daysFromNow(3) }), freshPlan()];
+  const author = { reference: `Organization/${world.otherId}` };
+  const badFlag = { ...buildFlag(foreign), author, status: 'unheard-of' };
+  const { id, headers } = namedRequest();
+  const answer = await postBundle(
+    la,
+    'transaction',
+    [
+      ...buildRecord(good),
+      ...buildRecord(future),
+      ...buildRecord(freshPlan({ birthDate: '1899-01-01' })),
+      post(buildPatient(foreign)),
+      post(badFlag),
+      { request: { method: 'DELETE', url: 'Observation/abc' } },
+      { resource: buildPatient(freshPlan()), request: { method: 'PUT', url: `Patient/${good.nhsNumber}` } },
+      { request: { method: 'GET', url: 'Flag?unknown-parameter=x&_count=-1' } },
+      { request: { method: 'GET', url: 'Task/abc' } },
+    ],
+    headers,
+  );
+  t.equal(answer.status, 422, 'they do not agree on a status');
+  const at = (answer.body as unknown as OperationOutcome).issue.map(({ expression }) => expression?.[0]);
+  t.strictSame(at.sort(), [
+    'Bundle.entry[10].request',
+    'Bundle.entry[11].request',
+    'Bundle.entry[3].resource.period.end',
+    'Bundle.entry[4].resource.birthDate',
+    'Bundle.entry[7].resource.status',
+    'Bundle.entry[8].request',
+    'Bundle.entry[9].resource.id',
+  ]);
+  t.strictSame(
+    trail.of(id).map((audit) => [audit.subtype, audit.outcome]),
+    [['transaction', '4']],
+    'one refusal is audited and no write',
+  );
+  for (const { nhsNumber } of [good, future, foreign]) {
+    t.equal((await la.request('GET', `Patient/${nhsNumber}`)).status, 404, 'nothing stored');
+  }
+});
+
+t.test(
+  'transaction: what depends on a bad entry is no fault of its own, but its own faults are reported',
+  async (t) => {
+    const fullUrl = 'urn:uuid:7b1f3c9e-5b0e-4b5f-9a0b-1c2d3e4f5a6b';
+    const plan = freshPlan({ birthDate: '1899-01-01' });
+    const toFullUrl = { ...buildFlag(plan), subject: { reference: fullUrl } };
+    const conditional = `Patient?identifier=${encodeURIComponent(`${nhsNumberSystem}|${plan.nhsNumber}`)}`;
+    const answer = await postBundle(la, 'transaction', [
+      post(buildPatient(plan), fullUrl),
+      post(toFullUrl),
+      post(buildFlag(freshPlan({ nhsNumber: plan.nhsNumber }))),
+      post({ ...buildFlag(freshPlan()), subject: { reference: conditional } } as Flag),
+      post({ ...buildFlag(freshPlan({ end: daysFromNow(3) })), subject: { reference: fullUrl } } as Flag),
+      { request: { method: 'GET', url: `Patient/${plan.nhsNumber}` } },
+      // Nor is one that refers to an entry that cannot be read.
+      {
+        fullUrl: 'urn:uuid:8c1f3c9e-5b0e-4b5f-9a0b-1c2d3e4f5a6b',
+        resource: buildPatient(freshPlan()),
+        request: { method: 'POST', url: 'Patient?x=1' },
+      },
+      post({
+        ...buildFlag(freshPlan()),
+        subject: { reference: 'urn:uuid:8c1f3c9e-5b0e-4b5f-9a0b-1c2d3e4f5a6b' },
+      } as Flag),
+    ]);
+    t.equal(answer.status, 422);
+    const at = (answer.body as unknown as OperationOutcome).issue.map(({ expression }) => expression?.[0]);
+    t.strictSame(at.sort(), [
+      'Bundle.entry[0].resource.birthDate',
+      'Bundle.entry[4].resource.period.end',
+      'Bundle.entry[6].request',
+    ]);
+  },
+);
+
+t.test('transaction: the status that all bad entries share, at most 100 issues, every taken identifier', async (t) => {
+  const missing = Array.from({ length: 3 }, (_, at) => ({ request: { method: 'DELETE', url: `Flag/none-${at}` } }));
+  const notFound = await postBundle(la, 'transaction', missing);
+  t.equal(notFound.status, 404);
+  t.match(notFound.body, { issue: { length: 3 } });
+
+  const plan = freshPlan();
+  const faulty = {
+    ...buildFlag(plan),
+    status: 'x',
+    code: { coding: [{ code: 'y' }] },
+    period: { start: 'z', end: 'z' },
+  };
+  const many = await postBundle(la, 'transaction', [
+    post(buildPatient(plan)),
+    ...Array.from({ length: 39 }, () => post(faulty)),
+  ]);
+  t.equal(many.status, 422);
+  t.match(many.body, { issue: { length: 100 } });
+
+  const known = [freshPlan(), freshPlan()];
+  await submit(la, ...known);
+  const taken = await postBundle(
+    la,
+    'transaction',
+    known.flatMap(({ nhsNumber, reference }) => [
+      post(buildFlag(freshPlan({ nhsNumber, kind: kindOf('LAC') }))),
+      post(buildFlag(freshPlan({ nhsNumber, kind: kindOf('LAC'), start: '2020-01-01', end: '2020-02-01', reference }))),
+    ]),
+  );
+  t.equal(taken.status, 409);
+  t.match(taken.body, {
+    issue: [1, 3].map((index) => ({ code: 'duplicate', expression: [`Bundle.entry[${index}].resource.identifier`] })),
+  });
 });
 
 t.test('transaction: the same thing twice is refused', async (t) => {

@@ -1,4 +1,4 @@
-import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
+import { membersOf } from '../../fhir/any-json.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
 import { recordRefusal } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
@@ -7,11 +7,11 @@ import { patientRefused } from '../write/plan-flag-write.ts';
 import { runGroups } from '../yielding/run-groups.ts';
 import { budgetReads } from './budget-reads.ts';
 import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefusedEntry } from './bundle-entry.ts';
+import { patientKeyOf } from './patient-key.ts';
+import { isRefusal } from './refusals.ts';
 
 /** Maximum patients of one batch that are worked on at the same time; their commits share an fsync. */
 const maxConcurrentGroups = 64;
-
-const patientReference = /(?:^|\/)(Patient\/[^/]+)$/;
 
 /** Returns true if the request updates a plan to one that is ended or withdrawn. */
 function endsByUpdate({ interaction, body }: FhirRequest): boolean {
@@ -20,11 +20,8 @@ function endsByUpdate({ interaction, body }: FhirRequest): boolean {
 }
 
 /** Returns a key that the entries about the same patient have in common. */
-function groupOf({ index, request: { type, id, body } }: BundleEntry): string {
-  const { subject, identifier } = membersOf(body);
-  const numberOf = (): string => textOf(membersOf(itemsOf(identifier)[0])['value']) ?? '';
-  const reference = type === 'Patient' ? `Patient/${id ?? numberOf()}` : membersOf(subject)['reference'];
-  return patientReference.exec(textOf(reference) ?? '')?.[1] ?? `#${index}`;
+function groupOf({ index, request }: BundleEntry): string {
+  return patientKeyOf(request) ?? `#${index}`;
 }
 
 /**
@@ -100,11 +97,6 @@ export async function batch(
     answerWith(({ request }) => performRead(request, context)),
   );
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
-}
-
-/** Returns true if the request itself was refused, false if the server failed or was too busy. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof FhirFault && !error.isServerFailure && error.category !== 'throttled';
 }
 
 /** Returns the fault of a plan that was not tried because its Patient failed in passing. */

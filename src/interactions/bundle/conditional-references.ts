@@ -5,18 +5,11 @@ import { searchAnywhere } from '../directory/directory.ts';
 import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { planCriteria } from '../write/conditional.ts';
+import { findReferences } from './replace-references.ts';
 
 /** Maximum conditional references in one resource. The resources of this server have a subject and an author. */
 const maxReferences = 4;
 const conditionalReference = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
-
-function findReferences(value: unknown, found: Set<string>): void {
-  if (typeof value !== 'object' || value === null) return;
-  for (const [key, member] of Object.entries(value)) {
-    if (key === 'reference' && typeof member === 'string' && conditionalReference.test(member)) found.add(member);
-    else findReferences(member, found);
-  }
-}
 
 /**
  * Returns the NHS number if the criteria consist of it. It is the id of the Patient, recorded or not, so that it
@@ -60,8 +53,7 @@ export async function resolveConditionalReferences(
   context: AccessContext,
   ports: InteractionPorts,
 ): Promise<ReadonlyMap<string, string>> {
-  const found = new Set<string>();
-  findReferences(body, found);
+  const found = new Set(findReferences(body).filter((reference) => conditionalReference.test(reference)));
   if (found.size > maxReferences) {
     throw fault(
       'unprocessable',

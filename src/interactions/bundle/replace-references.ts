@@ -11,3 +11,11 @@ export function replaceReferences(value: unknown, locations: ReadonlyMap<string,
     ]),
   );
 }
+
+/** Returns every `reference` in a resource. */
+export function findReferences(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, member]) =>
+    key === 'reference' && typeof member === 'string' ? member : findReferences(member),
+  );
+}

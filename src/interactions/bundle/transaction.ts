@@ -1,27 +1,19 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { authorise } from '../../cpis/access-policy.ts';
 import { isTypeInteraction } from '../../cpis/interaction-table.ts';
-import { FhirFault, fault } from '../../fhir/fault.ts';
+import { membersOf, textOf } from '../../fhir/any-json.ts';
+import { defined } from '../../fhir/defined.ts';
+import { fault } from '../../fhir/fault.ts';
 import type { AuditWrite, ResourceWrite, RevisionGuard } from '../../store/store.ts';
 import { buildAudit } from '../audit/record-access.ts';
-import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
+import type { AccessContext, FhirAnswer, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { overlayView, storeView } from '../resource/view.ts';
-import { checkRefusal, contended, maxPlans, planWrite } from '../write/commit-write.ts';
-import type { PlannedWrite } from '../write/planned-write.ts';
+import { checkRefusal, contended, maxPlans } from '../write/commit-write.ts';
 import { renderResponseBundle } from './batch.ts';
 import { budgetReads } from './budget-reads.ts';
-import {
-  type BundleEntry,
-  isRead,
-  issuesInBundle,
-  parseEntry,
-  performEntry,
-  renderAnsweredEntry,
-} from './bundle-entry.ts';
-import { checkRead } from './check-read.ts';
-import { resolveConditionalReferences } from './conditional-references.ts';
-import { replaceReferences } from './replace-references.ts';
+import { type BundleEntry, isRead, parseEntry, performEntry, renderAnsweredEntry } from './bundle-entry.ts';
+import { inEntry, type PlannedEntry, planEntries } from './plan-entries.ts';
+import { openRefusals, type Refusals, type UndoneEntry } from './refusals.ts';
+import { refuseTakenIdentifiers } from './refuse-taken-identifiers.ts';
 
 /**
  * Returns the order in which entries are processed: DELETE, then Patients because plans refer to them, then POST, PUT
@@ -34,115 +26,46 @@ function rank(entry: BundleEntry): number {
   return entry.method === 'POST' ? 2 : 3;
 }
 
-function inEntry<T>(entry: BundleEntry, act: () => T): T {
-  const move = (error: unknown): unknown =>
-    error instanceof FhirFault ? error.withIssues(issuesInBundle(error.issues, entry)) : error;
-  try {
-    const result = act();
-    return result instanceof Promise ? (result.catch((error) => Promise.reject(move(error))) as T) : result;
-  } catch (error) {
-    throw move(error);
-  }
+/** Returns what an entry that could not be parsed was to write. */
+function describeUnparsed(entry: unknown): UndoneEntry {
+  const { fullUrl, resource } = membersOf(entry);
+  const { resourceType, id } = membersOf(resource);
+  return { fullUrl: textOf(fullUrl), request: defined({ type: textOf(resourceType), id: textOf(id), body: resource }) };
 }
 
-function parseEntries(entries: readonly unknown[], context: AccessContext, baseUrl: string): BundleEntry[] {
-  const parsed = entries.map((entry, index) => parseEntry(entry, index, baseUrl));
+/** Parses the entries, in the order in which they are processed. Those that are refused are left out. */
+function parseEntries(
+  entries: readonly unknown[],
+  refusals: Refusals,
+  context: AccessContext,
+  baseUrl: string,
+): BundleEntry[] {
+  const parsed: BundleEntry[] = [];
   const fullUrls = new Set<string>();
-  for (const entry of parsed) {
-    if (entry.fullUrl !== undefined && fullUrls.has(entry.fullUrl)) {
+  const parse = (raw: unknown, index: number): BundleEntry => {
+    const entry = parseEntry(raw, index, baseUrl);
+    const { fullUrl, request } = entry;
+    if (fullUrl !== undefined && fullUrls.has(fullUrl)) {
       throw fault('invalid', 'This entry has the same fullUrl as another entry. Give each entry its own.', {
-        expression: [`Bundle.entry[${entry.index}].fullUrl`],
+        expression: [`Bundle.entry[${index}].fullUrl`],
       });
     }
-    if (entry.fullUrl !== undefined) fullUrls.add(entry.fullUrl);
-    const { interaction, type = '' } = entry.request;
+    if (fullUrl !== undefined) fullUrls.add(fullUrl);
+    const { interaction, type = '' } = request;
     if (isRead(entry) && isTypeInteraction(interaction)) {
       inEntry(entry, () => authorise(context.caller, type, interaction));
     }
+    return entry;
+  };
+  for (const [index, raw] of entries.entries()) {
+    try {
+      parsed.push(parse(raw, index));
+    } catch (error) {
+      refusals.add(error);
+      refusals.leaveUndone(describeUnparsed(raw));
+    }
   }
   return parsed.sort((a, b) => rank(a) - rank(b) || a.index - b.index);
-}
-
-/** Maximum entries that are planned before yielding to other requests. */
-const entriesBetweenYields = 20;
-
-interface PlannedEntry {
-  readonly entry: BundleEntry;
-  readonly planned: PlannedWrite;
-}
-
-/**
- * Returns the resources that an entry writes, or would write if it changed anything. A POST that found an existing
- * resource has none.
- */
-function identitiesOf(request: FhirRequest, { writes, answer }: PlannedWrite): ReadonlySet<string> {
-  const identities = new Set(writes.map(({ type, id }) => `${type}/${id}`));
-  if (request.interaction === 'create') return identities;
-  if (request.id !== undefined) identities.add(`${request.type}/${request.id}`);
-  const location = locationOf(answer);
-  if (location !== undefined) identities.add(location);
-  return identities;
-}
-
-function locationOf({ location }: FhirAnswer): string | undefined {
-  return location?.split('/_history/')[0];
-}
-
-/** Plans all writes, and checks that no read would fail after them, because one failing entry fails the transaction. */
-async function planAll(
-  entries: readonly BundleEntry[],
-  reads: readonly BundleEntry[],
-  newIds: ReadonlyMap<number, string>,
-  context: AccessContext,
-  ports: InteractionPorts,
-): Promise<PlannedEntry[]> {
-  const view = overlayView(storeView(ports.store));
-  const locations = new Map<string, string>();
-  const written = new Set<string>();
-  const conditions = new Set<string>();
-  const done: PlannedEntry[] = [];
-  for (const entry of entries) {
-    if (done.length % entriesBetweenYields === entriesBetweenYields - 1) await nextTurn();
-    const conditional = await inEntry(entry, () => resolveConditionalReferences(entry.request.body, context, ports));
-    const body = replaceReferences(entry.request.body, new Map([...locations, ...conditional]));
-    const request = body === undefined ? entry.request : { ...entry.request, body };
-    const newId = newIds.get(entry.index) ?? '';
-    const planned = await inEntry(entry, () => planWrite(request, context, view, ports, newId));
-    for (const identity of identitiesOf(request, planned)) {
-      if (written.has(identity)) {
-        throw fault(
-          'invalid',
-          'This entry writes the same resource as another entry. Send one of them in another Bundle.',
-          {
-            expression: [`Bundle.entry[${entry.index}]`],
-          },
-        );
-      }
-      written.add(identity);
-    }
-    for (const { type, ifNoneExist } of planned.writes) {
-      const condition = ifNoneExist === undefined ? undefined : JSON.stringify([type, ifNoneExist.clauses]);
-      if (condition !== undefined && conditions.has(condition)) {
-        throw fault(
-          'invalid',
-          'This entry is created under the same condition as another entry. Create the resource once.',
-          {
-            expression: [`Bundle.entry[${entry.index}].request`],
-          },
-        );
-      }
-      if (condition !== undefined) conditions.add(condition);
-    }
-    view.add(planned.writes, planned.guards);
-    const location = locationOf(planned.answer);
-    if (entry.fullUrl !== undefined && location !== undefined) locations.set(entry.fullUrl, location);
-    done.push({ entry, planned });
-  }
-  for (const [count, entry] of reads.entries()) {
-    if (count % entriesBetweenYields === entriesBetweenYields - 1) await nextTurn();
-    await inEntry(entry, () => checkRead(entry.request, context, view, ports));
-  }
-  return done;
 }
 
 /**
@@ -171,12 +94,14 @@ function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[];
 async function commitAll(
   writes: readonly BundleEntry[],
   reads: readonly BundleEntry[],
+  refusals: Refusals,
   context: AccessContext,
   ports: InteractionPorts,
 ): Promise<readonly PlannedEntry[]> {
   const newIds = new Map(writes.map((entry) => [entry.index, ports.newId()]));
   for (let round = 0; round < maxPlans; round += 1) {
-    const planned = await planAll(writes, reads, newIds, context, ports);
+    const planned = await planEntries(writes, reads, newIds, refusals, context, ports);
+    refusals.throwIfAny();
     if (planned.length === 0) return [];
     const audits: AuditWrite[] = planned.map((done) =>
       buildAudit(done.entry.request, context, done.planned.access, ports),
@@ -186,6 +111,10 @@ async function commitAll(
       ports.committed(audits);
       for (const done of planned) done.planned.committed?.();
       return planned;
+    }
+    if (result.reason === 'duplicate-key') {
+      await refuseTakenIdentifiers(planned, refusals, context, ports);
+      refusals.throwIfAny();
     }
     const refused = planned.find(({ planned: { writes } }) =>
       writes.some(({ type, id }) => type === result.type && id === result.id),
@@ -198,7 +127,7 @@ async function commitAll(
 
 /**
  * Performs a transaction: all writes or none, in one durable unit with an AuditEvent for each. The reads run afterwards
- * and see the writes. A read that would fail refuses the whole. https://hl7.org/fhir/R4/http.html#transaction
+ * and see the writes. A read that would fail refuses the whole; the fault has the issues of all entries that are refused. https://hl7.org/fhir/R4/http.html#transaction
  */
 export async function transaction(
   entries: readonly unknown[],
@@ -206,11 +135,12 @@ export async function transaction(
   perform: Perform,
   ports: InteractionPorts,
 ): Promise<FhirAnswer> {
-  const parsed = parseEntries(entries, context, ports.baseUrl);
+  const refusals = openRefusals(ports.baseUrl);
+  const parsed = parseEntries(entries, refusals, context, ports.baseUrl);
   const responses: string[] = new Array(entries.length);
   const writes = parsed.filter((entry) => !isRead(entry));
   const reads = parsed.filter(isRead);
-  for (const { entry, planned } of await commitAll(writes, reads, context, ports)) {
+  for (const { entry, planned } of await commitAll(writes, reads, refusals, context, ports)) {
     responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
   }
   // A read can still fail if another client has changed the resource since, or if it exceeds the budget. The writes
