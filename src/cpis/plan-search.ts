@@ -85,10 +85,25 @@ export function hidesPlan(clauses: readonly SearchClause[], visible: readonly Pi
   return visible.some(({ kind }) => kinds.some(({ any }) => !any.some(({ code }) => code === kind)));
 }
 
-/** The warning that further plans are recorded. */
-export const furtherPlans: Issue = {
+/** Returns the warning that plans of other kinds are recorded. `showsAny` is false if the answer has no plan. */
+export function furtherPlans(showsAny: boolean): Issue {
+  return {
+    severity: 'warning',
+    code: 'informational',
+    diagnostics: showsAny
+      ? 'Further plans of other kinds are recorded for this patient. Search without code to see all of them.'
+      : 'No plan of this kind is shown for this patient, but plans of other kinds are recorded. Search without code to see ' +
+        'all of them.',
+    expression: ['code'],
+  };
+}
+
+/** The warning that an answer lacks the authority of one of its plans. */
+export const unknownAuthority: Issue = {
   severity: 'warning',
-  code: 'informational',
-  diagnostics: 'Further plans of other kinds are recorded for this patient. Search without code to see all of them.',
-  expression: ['code'],
+  code: 'not-found',
+  diagnostics:
+    'This server does not know the authority of a plan in this answer, so its name and telephones are missing. Its code is ' +
+    'in Flag.author. Report this to the operator of the server.',
+  expression: ['Flag.author'],
 };

@@ -1,6 +1,6 @@
 import { isSilent, notifiedOfRead } from '../../cpis/audience.ts';
 import { ownerOf } from '../../cpis/labels.ts';
-import type { SearchPlan, SearchQuery } from '../../fhir/search/ast.ts';
+import type { SearchQuery } from '../../fhir/search/ast.ts';
 import type { SearchResult, StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess } from '../audit/record-access.ts';
 import { directoryOf } from '../directory/directory.ts';
@@ -20,20 +20,6 @@ function ownersOf(flags: readonly StoredResource[]): string[] {
   return [...owners].sort();
 }
 
-/**
- * Returns true if the result has every visible plan on the patient, so that no second search is needed for their
- * owners.
- */
-function isComplete(query: SearchQuery, plan: SearchPlan, result: SearchResult): boolean {
-  return (
-    query.type === 'Flag' &&
-    query.clauses.length === 1 &&
-    plan.after === undefined &&
-    plan.limit > 0 &&
-    result.next === undefined
-  );
-}
-
 async function disclosedPatients(query: SearchQuery, shown: readonly StoredResource[]): Promise<string[]> {
   const patients = new Set<string>();
   const named = namedPatient(query.clauses);
@@ -50,12 +36,13 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
 
 /**
  * Describes the access of a search. A care provider's search concerns its one patient, and each authority with a
- * visible plan on it is a custodian, even if further criteria narrowed the result. An authority's search concerns each
+ * visible plan on it is a custodian, even if further criteria narrowed the result; `visible` has these plans if the search
+ * has read them. An authority's search concerns each
  * patient that it disclosed, in included resources too.
  */
 export async function describeSearchAccess(
   query: SearchQuery,
-  plan: SearchPlan,
+  visible: readonly StoredResource[] | undefined,
   result: SearchResult,
   included: readonly StoredResource[],
   context: AccessContext,
@@ -71,8 +58,7 @@ export async function describeSearchAccess(
     };
   }
   const patientId = namedPatient(query.clauses) ?? '';
-  const flags = isComplete(query, plan, result) ? result.matches : await findShownFlags(patientId, ports);
-  const holders = ownersOf(flags);
+  const holders = ownersOf(visible ?? (await findShownFlags(patientId, ports)));
   const readsPlans = query.type === 'Flag';
   return {
     patientIds: [patientId],

@@ -1,7 +1,6 @@
 import { authorise, narrow } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { parsePlan } from '../../cpis/plan.ts';
-import { furtherPlans, hidesPlan, narrowsKinds } from '../../cpis/plan-search.ts';
+import { narrowsKinds } from '../../cpis/plan-search.ts';
 import { renderSearchset, type SearchsetEntry } from '../../fhir/bundle/searchset.ts';
 import { fault } from '../../fhir/fault.ts';
 import { renderOperationOutcome } from '../../fhir/operation-outcome.ts';
@@ -15,12 +14,13 @@ import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction
 import type { InteractionPorts } from '../port/ports.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { showResource } from '../resource/present-resource.ts';
-import { findShownFlags, searchShownFlags } from '../resource/shown-plans.ts';
+import { type ShownPlans, searchShownFlags } from '../resource/shown-plans.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { mapYielding } from '../yielding/map-yielding.ts';
 import { parseCallerSearch, refuseMissing, requirePatient } from './allowed-parameters.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
+import { looksUpPlans, warnOfPlans } from './plan-warnings.ts';
 import { resolveLinked } from './resolve-linked.ts';
 import { describeSearchAccess } from './search-access.ts';
 
@@ -40,23 +40,26 @@ function planSearch(query: SearchQuery, context: AccessContext, ports: Interacti
   return after === undefined ? plan : { ...plan, after };
 }
 
-async function find(
-  plan: SearchPlan,
-  mode: TotalMode | undefined,
-  caller: Caller,
-  ports: InteractionPorts,
-): Promise<SearchResult> {
-  const showsPlans = plan.type === 'Flag' && caller.role === 'care-provider';
-  const search = (wanted: SearchPlan) => (showsPlans ? searchShownFlags(wanted, ports) : searchAnywhere(wanted, ports));
+async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: InteractionPorts): Promise<SearchResult> {
   // Counting all AuditEvents of an authority would cost more than the page, so that `Bundle.total` has to be asked for.
   const counts = mode === undefined ? plan.type !== 'AuditEvent' : mode !== 'none';
-  if (plan.total || plan.after !== undefined) return search(counts ? { ...plan, total: true } : plan);
-  const result = await search(plan);
+  if (plan.total || plan.after !== undefined) return searchAnywhere(counts ? { ...plan, total: true } : plan, ports);
+  const result = await searchAnywhere(plan, ports);
   if (mode === 'none') return result;
   if (result.next === undefined) return { ...result, total: result.matches.length };
   if (!counts) return result;
-  const { total } = await search({ ...plan, limit: 0, total: true });
+  const { total } = await searchAnywhere({ ...plan, limit: 0, total: true }, ports);
   return { ...result, total };
+}
+
+/** Finds plans for NHS staff. Their total is known with the page. */
+async function findShown(
+  plan: SearchPlan,
+  { clauses, total, summary }: SearchQuery,
+  ports: InteractionPorts,
+): Promise<ShownPlans> {
+  const { result, visible } = await searchShownFlags(plan, requirePatient(clauses), ports);
+  return { result: total === 'none' && summary !== 'count' ? { ...result, total: undefined } : result, visible };
 }
 
 /** Included resources have no narrative to return. https://hl7.org/fhir/R4/search.html#summary */
@@ -79,25 +82,13 @@ function refuseCountWithWarning({ type, summary, ignored, clauses }: SearchQuery
       },
     );
   }
-  if (type === 'Flag' && caller.role === 'care-provider' && narrowsKinds(clauses)) {
+  if (looksUpPlans({ type }, caller) && narrowsKinds(clauses)) {
     throw fault(
       'invalid',
       '_summary=count with code could hide plans of other kinds, because it cannot carry a warning. Leave out code.',
       { expression: ['_summary'] },
     );
   }
-}
-
-/** Returns the warning that a care provider's `code` leaves out further plans; undefined if it leaves out none. */
-async function warnOfFurtherPlans(
-  { type, clauses }: SearchQuery,
-  caller: Caller,
-  ports: InteractionPorts,
-): Promise<SearchsetEntry | undefined> {
-  if (type !== 'Flag' || caller.role !== 'care-provider' || !narrowsKinds(clauses)) return undefined;
-  const visible = await findShownFlags(requirePatient(clauses), ports);
-  if (!hidesPlan(clauses, visible.map(parsePlan))) return undefined;
-  return { body: renderOperationOutcome([furtherPlans]), mode: 'outcome' };
 }
 
 /** Parses and authorises a search, before any read. */
@@ -135,30 +126,31 @@ export async function searchType(
   const { query: parsed, shape } = parseRequest(request, context, ports);
   const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
   const plan = planSearch(query, context, ports);
-  const result = await find(plan, query.total, caller, ports);
-  const furtherPlansWarning = await warnOfFurtherPlans(query, caller, ports);
+  const shown = looksUpPlans(query, caller) ? await findShown(plan, query, ports) : undefined;
+  const result = shown?.result ?? (await find(plan, query.total, ports));
   const included = await findIncluded(query, result.matches, caller, ports);
   await recordAccess(
     request,
     context,
-    await describeSearchAccess(query, plan, result, included, context, ports),
+    await describeSearchAccess(query, shown?.visible, result, included, context, ports),
     ports,
   );
   const matches = new Set(result.matches);
   const entries = await mapYielding(
     [...result.matches, ...included],
     (resource): SearchsetEntry => {
-      const shown = showResource(caller, resource, ports);
+      const text = showResource(caller, resource, ports);
       return {
         fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`,
-        body: shape === undefined ? shown : ports.shape(shown, shape),
+        body: shape === undefined ? text : ports.shape(text, shape),
         mode: matches.has(resource) ? 'match' : 'include',
       };
     },
     ({ body }) => body.length,
   );
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
-  if (furtherPlansWarning !== undefined) entries.push(furtherPlansWarning);
+  const warnings = shown === undefined ? [] : warnOfPlans(query, shown, ports);
+  if (warnings.length > 0) entries.push({ body: renderOperationOutcome(warnings), mode: 'outcome' });
   return {
     kind: 'ok',
     body: renderSearchset({
