@@ -1,4 +1,4 @@
-import type { Bundle, Flag, OperationOutcome } from 'fhir/r4.js';
+import type { Bundle, Flag, OperationOutcome, Patient } from 'fhir/r4.js';
 import t from 'tap';
 import { addDays, londonDate } from '../../src/cpis/london-date.ts';
 import { buildFlag, buildPatient, buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
@@ -126,6 +126,29 @@ t.test('a plan that has ended does not stand in the way of a corrected birth dat
   const refused = await la.request('PUT', `Patient/${open.nhsNumber}`, impossible, { 'if-match': 'W/"1"' });
   t.equal(refused.status, 422, 'an open plan that would start before the birth does');
 });
+
+for (const type of ['batch', 'transaction'] as const) {
+  t.test(`a birth date and the start of a plan are corrected in one ${type}, both ways`, async (t) => {
+    const plan = freshPlan({ birthDate: '2018-05-01', start: '2018-06-10' });
+    await submit(la, plan);
+    const later = { ...plan, birthDate: '2019-05-01', start: '2019-06-10' };
+    for (const corrected of [later, plan, { ...later, kind: kindOf('LAC') }]) {
+      const answer = await postBundle(la, type, buildRecord(corrected));
+      t.strictSame(statusesOf(answer), ['200 OK', '200 OK'], JSON.stringify(answer.body));
+      const { birthDate, start, kind } = corrected;
+      t.match((await la.request<Patient>('GET', `Patient/${plan.nhsNumber}`)).body, { birthDate });
+      const seen = await epr.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`);
+      t.match(resourcesOf<Flag>(seen), [{ period: { start }, code: { coding: [{ code: kind.code }] } }]);
+    }
+    const impossible = { ...plan, birthDate: '2020-05-01', start: '2020-04-30' };
+    const refused = await postBundle(la, type, buildRecord(impossible));
+    const statuses = type === 'batch' ? statusesOf(refused) : [String(refused.status)];
+    for (const status of statuses) t.match(status, /^422/);
+    t.match((await la.request<Patient>('GET', `Patient/${plan.nhsNumber}`)).body, { birthDate: later.birthDate });
+    const alone = await postBundle(la, type, buildRecord({ ...later, birthDate: '2020-05-01' }).slice(0, 1));
+    t.match(type === 'batch' ? statusesOf(alone)[0] : String(alone.status), /^422/, 'the Patient alone');
+  });
+}
 
 t.test('an expected date of delivery that cannot be is refused', async (t) => {
   const start = addDays(today, -20);

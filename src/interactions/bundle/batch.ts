@@ -3,12 +3,22 @@ import { FhirFault, fault } from '../../fhir/fault.ts';
 import { recordRefusal } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { commitWrite } from '../write/commit-write.ts';
 import { patientRefused } from '../write/plan-flag-write.ts';
 import { runGroups } from '../yielding/run-groups.ts';
 import { budgetReads } from './budget-reads.ts';
-import { type BundleEntry, isRead, parseEntry, performEntry, rawOf, renderRefusedEntry } from './bundle-entry.ts';
+import {
+  type BundleEntry,
+  isRead,
+  parseEntry,
+  performEntry,
+  rawOf,
+  renderRefusedEntry,
+  renderResponseBundle,
+} from './bundle-entry.ts';
+import { commitEntries } from './commit-entries.ts';
 import { patientKeyOf } from './patient-key.ts';
-import { isRefusal } from './refusals.ts';
+import { isRefusal, openRefusals } from './refusals.ts';
 
 /** Maximum patients of one batch that are worked on at the same time; their commits share an fsync. */
 const maxConcurrentGroups = 64;
@@ -50,8 +60,33 @@ export async function batch(
   const refusedPatients = new Set<string>();
   /** Groups whose Patient failed in passing; their plans are not tried, so that the client repeats both. */
   const failedPatients = new Map<string, unknown>();
+  /** Answers of records whose Patient and plans could only be stored together. */
+  const together = new Map<BundleEntry, FhirAnswer>();
+  const plansBeside = (patient: BundleEntry): BundleEntry[] =>
+    parsed.filter((entry) => entry.request.type === 'Flag' && !isRead(entry) && groupOf(entry) === groupOf(patient));
+  /** Stores a Patient. If it is refused, its plans are tried with it: they may correct what stood against it. */
+  const performPatient = async (entry: BundleEntry): Promise<FhirAnswer> => {
+    try {
+      return await commitWrite(entry.request, context, ports);
+    } catch (error) {
+      const record = isRefusal(error) && error.category === 'unprocessable' ? [entry, ...plansBeside(entry)] : [];
+      if (record.length > 1) {
+        try {
+          const done = await commitEntries(record, [], openRefusals(ports.baseUrl), context, ports);
+          for (const { entry: each, planned } of done) together.set(each, planned.answer);
+        } catch (other) {
+          if (!isRefusal(other)) throw await recordRefusal(other, entry.request, context, ports);
+        }
+      }
+      const answer = together.get(entry);
+      if (answer !== undefined) return answer;
+      throw await recordRefusal(error, entry.request, context, ports);
+    }
+  };
   const performWrite = async (entry: BundleEntry): Promise<FhirAnswer> => {
     const { request } = entry;
+    const done = together.get(entry);
+    if (done !== undefined) return done;
     if (request.type === 'Flag' && failedPatients.has(groupOf(entry))) {
       throw patientFailed(failedPatients.get(groupOf(entry)));
     }
@@ -60,7 +95,7 @@ export async function batch(
       return perform({ ...request, amendsOnly: true }, context);
     }
     try {
-      return await perform(request, context);
+      return request.type === 'Patient' ? await performPatient(entry) : await perform(request, context);
     } catch (error) {
       const isForbidden = error instanceof FhirFault && error.category === 'forbidden';
       if (request.type === 'Patient' && !isRefusal(error)) failedPatients.set(groupOf(entry), error);
@@ -111,13 +146,4 @@ function patientFailed(cause: unknown): FhirFault {
       cause,
     },
   );
-}
-
-/** Renders a response Bundle from rendered entries. */
-export function renderResponseBundle(
-  type: 'batch-response' | 'transaction-response',
-  entries: readonly string[],
-): string {
-  const list = entries.length === 0 ? '' : `,"entry":[${entries.join(',')}]`;
-  return `{"resourceType":"Bundle","type":"${type}"${list}}`;
 }

@@ -188,3 +188,12 @@ export function renderRefusedEntry(entry: Pick<BundleEntry, 'index' | 'request'>
   const outcome = renderOperationOutcome(issuesInBundle(refused.issues, entry), spineCodingFor(refused.category));
   return `{"response":{"status":${status},"outcome":${outcome}}}`;
 }
+
+/** Renders a response Bundle from rendered entries. */
+export function renderResponseBundle(
+  type: 'batch-response' | 'transaction-response',
+  entries: readonly string[],
+): string {
+  const list = entries.length === 0 ? '' : `,"entry":[${entries.join(',')}]`;
+  return `{"resourceType":"Bundle","type":"${type}"${list}}`;
+}

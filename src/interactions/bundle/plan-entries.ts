@@ -143,5 +143,15 @@ export async function planEntries(
       refusals.add(error);
     }
   }
+  for (const { entry, planned: done } of planned) {
+    if (refusals.isFull) break;
+    // What a refused entry leaves undone may be what the check needs.
+    if (done.check === undefined || refusals.hasPatientOf(entry.request)) continue;
+    try {
+      await inEntry(entry, () => done.check?.(view));
+    } catch (error) {
+      refusals.add(error);
+    }
+  }
   return planned;
 }

@@ -3,17 +3,20 @@ import { isTypeInteraction } from '../../cpis/interaction-table.ts';
 import { membersOf, textOf } from '../../fhir/any-json.ts';
 import { defined } from '../../fhir/defined.ts';
 import { fault } from '../../fhir/fault.ts';
-import type { AuditWrite, ResourceWrite, RevisionGuard } from '../../store/store.ts';
-import { buildAudit } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { checkRefusal, contended, maxPlans } from '../write/commit-write.ts';
-import { renderResponseBundle } from './batch.ts';
 import { budgetReads } from './budget-reads.ts';
-import { type BundleEntry, isRead, parseEntry, performEntry, renderAnsweredEntry } from './bundle-entry.ts';
-import { inEntry, type PlannedEntry, planEntries } from './plan-entries.ts';
+import {
+  type BundleEntry,
+  isRead,
+  parseEntry,
+  performEntry,
+  renderAnsweredEntry,
+  renderResponseBundle,
+} from './bundle-entry.ts';
+import { commitEntries } from './commit-entries.ts';
+import { inEntry } from './plan-entries.ts';
 import { openRefusals, type Refusals, type UndoneEntry } from './refusals.ts';
-import { refuseTakenIdentifiers } from './refuse-taken-identifiers.ts';
 
 /**
  * Returns the order in which entries are processed: DELETE, then Patients because plans refer to them, then POST, PUT
@@ -69,65 +72,9 @@ function parseEntries(
 }
 
 /**
- * Merges the planned writes to one unit, with one guard for each resource: the revision of its first guard, and the labels
- * that the last entry gave it, by a write or by a guard.
- */
-function mergeUnit(planned: readonly PlannedEntry[]): { writes: ResourceWrite[]; guards: RevisionGuard[] } {
-  const keyOf = ({ type, id }: ResourceWrite | RevisionGuard): string => `${type}/${id}`;
-  const labels = new Map<string, readonly string[]>();
-  const guards = new Map<string, RevisionGuard>();
-  for (const { planned: entry } of planned) {
-    for (const write of entry.writes) labels.set(keyOf(write), write.labels);
-    for (const guard of entry.guards) {
-      if (guard.labels !== undefined) labels.set(keyOf(guard), guard.labels);
-      if (!guards.has(keyOf(guard))) guards.set(keyOf(guard), guard);
-    }
-  }
-  const withLabels = <T extends ResourceWrite | RevisionGuard>(part: T): T => {
-    const last = labels.get(keyOf(part));
-    return last === undefined ? part : { ...part, labels: last };
-  };
-  const writes = planned.flatMap(({ planned: entry }) => entry.writes).map(withLabels);
-  return { writes, guards: [...guards.values()].map(withLabels) };
-}
-
-async function commitAll(
-  writes: readonly BundleEntry[],
-  reads: readonly BundleEntry[],
-  refusals: Refusals,
-  context: AccessContext,
-  ports: InteractionPorts,
-): Promise<readonly PlannedEntry[]> {
-  const newIds = new Map(writes.map((entry) => [entry.index, ports.newId()]));
-  for (let round = 0; round < maxPlans; round += 1) {
-    const planned = await planEntries(writes, reads, newIds, refusals, context, ports);
-    refusals.throwIfAny();
-    if (planned.length === 0) return [];
-    const audits: AuditWrite[] = planned.map((done) =>
-      buildAudit(done.entry.request, context, done.planned.access, ports),
-    );
-    const result = await ports.store.commit({ ...mergeUnit(planned), audits });
-    if (result.kind === 'committed') {
-      ports.committed(audits);
-      for (const done of planned) done.planned.committed?.();
-      return planned;
-    }
-    if (result.reason === 'duplicate-key') {
-      await refuseTakenIdentifiers(planned, refusals, context, ports);
-      refusals.throwIfAny();
-    }
-    const refused = planned.find(({ planned: { writes } }) =>
-      writes.some(({ type, id }) => type === result.type && id === result.id),
-    );
-    if (refused === undefined) checkRefusal(result);
-    else inEntry(refused.entry, () => checkRefusal(result));
-  }
-  throw contended();
-}
-
-/**
  * Performs a transaction: all writes or none, in one durable unit with an AuditEvent for each. The reads run afterwards
- * and see the writes. A read that would fail refuses the whole; the fault has the issues of all entries that are refused. https://hl7.org/fhir/R4/http.html#transaction
+ * and see the writes. A read that would fail refuses the whole; the fault has the issues of all entries
+ * that are refused. https://hl7.org/fhir/R4/http.html#transaction
  */
 export async function transaction(
   entries: readonly unknown[],
@@ -140,7 +87,7 @@ export async function transaction(
   const responses: string[] = new Array(entries.length);
   const writes = parsed.filter((entry) => !isRead(entry));
   const reads = parsed.filter(isRead);
-  for (const { entry, planned } of await commitAll(writes, reads, refusals, context, ports)) {
+  for (const { entry, planned } of await commitEntries(writes, reads, refusals, context, ports)) {
     responses[entry.index] = renderAnsweredEntry(entry, planned.answer, context, ports.baseUrl);
   }
   // A read can still fail if another client has changed the resource since, or if it exceeds the budget. The writes

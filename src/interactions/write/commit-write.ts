@@ -5,7 +5,7 @@ import type { CommitResult } from '../../store/store.ts';
 import { buildAudit } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { storeView, type View } from '../resource/view.ts';
+import { overlayView, storeView, type View } from '../resource/view.ts';
 import { planCreate } from './create.ts';
 import { planDelete } from './delete.ts';
 import { parseIfMatch } from './etag.ts';
@@ -88,10 +88,12 @@ export async function commitWrite(
   context: AccessContext,
   ports: InteractionPorts,
 ): Promise<FhirAnswer> {
-  const view = storeView(ports.store);
   const newId = ports.newId();
   for (let round = 0; round < maxPlans; round += 1) {
+    const view = overlayView(storeView(ports.store));
     const planned = await planWrite(request, context, view, ports, newId);
+    view.add(planned.writes, planned.guards);
+    await planned.check?.(view);
     const audits = [buildAudit(request, context, planned.access, ports)];
     const { writes, guards } = planned;
     const result = await ports.store.commit({ writes, guards, audits });

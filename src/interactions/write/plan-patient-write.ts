@@ -203,7 +203,7 @@ export async function planPatientWrite(
     if (known.patient.birthDate !== patient.birthDate) matched = [];
   } else checkIfMatch(ifMatch, 0);
   authorise(caller, 'Patient', current === undefined ? 'create' : 'update');
-  refuseBirthDate(patient, plans, visibilityRule(ports).today);
+  refuseBirthDate(patient, [], visibilityRule(ports).today);
   const labels = patientLabels(holders, [...matched, own]);
   const method = requestedId === undefined ? 'POST' : 'PUT';
   const version = (current?.version ?? 0) + 1;
@@ -216,5 +216,10 @@ export async function planPatientWrite(
     // A patch is audited as a patch.
     access: { ...access, ...(patches ? {} : { interaction: effect }) },
     answer: { ...answerWrite(write), warnings },
+    // The unit may correct the plans together with the birth date.
+    async check(unit) {
+      const plansThen = (await unit.plansOf(id)).filter(isHeld);
+      refuseBirthDate(patient, plansThen, visibilityRule(ports).today);
+    },
   };
 }
