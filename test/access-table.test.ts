@@ -13,7 +13,7 @@ import { buildFlag, buildPatient } from '../src/synthetic/synthetic-plan.ts';
 import type { SyntheticClient } from '../src/synthetic/synthetic-registry.ts';
 import { namedRequest, openAuditTrail } from './support/audit-trail.ts';
 import { openWorld } from './support/running-server.ts';
-import { freshPlan, idIn, postBundle, statusesOf, submit } from './support/submissions.ts';
+import { freshPlan, idIn, kindOf, postBundle, statusesOf, submit } from './support/submissions.ts';
 
 const origin = 'https://subscriber.example.org';
 const world = await openWorld(t, { subscriptionOrigins: [origin] });
@@ -91,7 +91,7 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
     case 'history-type':
       return { method: 'GET', path: `${type}/_history` };
     case 'create':
-      // The same plan under another reference: a second Flag of this authority.
+      // A second Flag of this authority.
       return {
         method: 'POST',
         path: type,
@@ -116,7 +116,7 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
   }
 }
 
-const freshPlanOn = (nhsNumber: string) => freshPlan({ nhsNumber });
+const freshPlanOn = (nhsNumber: string) => freshPlan({ nhsNumber, kind: kindOf('LAC') });
 
 const types = ['Flag', 'Patient', 'Organization', 'AuditEvent', 'Subscription', ...definitionTypes];
 const unknownTypes = ['Observation', 'Task', 'Encounter', 'Bundle', 'Binary', 'Provenance'];

@@ -19,6 +19,8 @@ export interface LocalAuthority {
   readonly validTo?: string;
   /** Ids of its successors. */
   readonly replacedBy?: readonly string[];
+  /** Systems that the references of its plans may have; undefined: any. */
+  readonly referenceSystems?: readonly string[];
 }
 
 /** An organisation that is not a local authority: a care provider, or the operator of this server. `id` is its ODS code. */

@@ -39,6 +39,18 @@ const localAuthority = {
     validFrom: date,
     validTo: date,
     replacedBy: { type: 'array', minItems: 1, maxItems: 20, uniqueItems: true, items: { type: 'string' } },
+    referenceSystems: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 20,
+      uniqueItems: true,
+      items: {
+        type: 'string',
+        maxLength: 255,
+        pattern: '^[A-Za-z][A-Za-z0-9+.-]*:[^\\s|]+$',
+        [formKeyword]: 'a URL or URN of at most 255 characters',
+      },
+    },
   },
 };
 

@@ -12,12 +12,15 @@ export interface ResourceWrite {
   readonly id: string;
   readonly version: number;
   readonly lastUpdatedMs: number;
-  /** The JSON text, or null for a deletion. The tombstone keeps `labels` and loses its index values and unique keys. */
+  /** The JSON text, or null for a deletion. The tombstone keeps `labels` and loses its index values. */
   readonly body: string | null;
   readonly method: WriteMethod;
   readonly labels: readonly string[];
   readonly index: readonly IndexValue[];
-  /** Keys that only this resource may hold, across all types. If another resource holds one, the unit is refused. */
+  /**
+   * Keys that only this resource may hold, across all types. If another resource holds one, the unit is refused. A resource
+   * keeps its keys for good: later versions without them, and its deletion, do not give them up.
+   */
   readonly uniqueKeys: readonly string[];
   /** If-None-Exist: the unit is refused with `exists` (one match) or `multiple-matches` if a current resource matches. */
   readonly ifNoneExist?: SearchPlan;

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import type { Bundle, Flag } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
@@ -211,6 +212,61 @@ t.test('a record ends and withdraws its plan although the details of the child a
   }
   const statuses = (await flagsOf(desk)).map(({ status }) => status).sort();
   t.strictSame(statuses, ['entered-in-error', 'inactive']);
+});
+
+t.test('a plan that overlaps is not loaded, and the held reference is named', async (t) => {
+  const desk = await openDesk(t);
+  const nhs_number = freshNhsNumber();
+  const send = async (name: string, text: string, options: readonly string[] = desk.options()) => {
+    const file = desk.write(name, text);
+    await runCommandHere(['submit', file, ...options]);
+    return desk.results(`${file}.results.csv`);
+  };
+  await send('first.csv', extractOf(cellsOf('C-1', { nhs_number })));
+  const otherSystem = desk.options().with(-1, 'https://northmoor.example.org/new-system');
+  const again = await send('again.csv', extractOf(cellsOf('C-1', { nhs_number })), otherSystem);
+  t.match(again, [{ result: 'refused', nhs_response: 'CPR07', explanation: new RegExp(`${system}\\|C-1`) }]);
+  const moved = extractOf(
+    cellsOf('C-2', { nhs_number, start_date: daysFromNow(-3) }),
+    cellsOf('C-1', { nhs_number, end_date: daysFromNow(-5) }),
+  );
+  t.match(await send('moved.csv', moved), [{ result: 'created' }, { result: 'up to date', version: '2' }]);
+  const withdrawn = await send('withdrawn.csv', extractOf(cellsOf('C-2', { nhs_number, withdrawn: 'yes' })));
+  t.match(withdrawn, [{ result: 'up to date' }]);
+  const revived = await send('revived.csv', extractOf(cellsOf('C-2', { nhs_number, start_date: daysFromNow(-3) })));
+  t.match(revived, [{ nhs_response: 'CPR07', explanation: /stays withdrawn.*new reference/ }]);
+});
+
+t.test('--check finds plans that overlap, and a reference system that the registry does not list', async (t) => {
+  const folder = makeTempFolder(t);
+  const file = join(folder, 'plans.csv');
+  const nhs_number = freshNhsNumber();
+  const mother = { nhs_number: freshNhsNumber(), plan_type: 'UCPP', birth_date: '1996-01-01' };
+  const rows = [
+    cellsOf('D-1', { nhs_number }),
+    cellsOf('D-2', { nhs_number, start_date: '2025-06-01' }),
+    cellsOf('D-3', { nhs_number, start_date: '2024-06-01', end_date: '2025-01-30' }),
+    cellsOf('D-4', { nhs_number, withdrawn: 'yes' }),
+    cellsOf('D-5', { nhs_number, plan_type: 'LAC' }),
+    cellsOf('D-6', mother),
+    cellsOf('D-7', mother),
+  ];
+  writeFileSync(file, extractOf(...rows));
+  t.match(await runCommandHere(['submit', file, '--check']), {
+    code: 1,
+    out: /^record 2: the child has another plan .*in record 1\n7 records, 1 with problems/,
+  });
+  writeFileSync(file, extractOf(...rows.toSpliced(1, 1)));
+  const sample = fileURLToPath(new URL('../../registry.sample.json', import.meta.url));
+  const check = (referenceSystem: string, client = 'sample-northmoor-case-system') =>
+    runCommandHere([
+      ...['submit', file, '--check', '--registry', sample],
+      ...['--client-id', client, '--reference-system', referenceSystem],
+    ]);
+  t.match(await check(system), { code: 0 });
+  t.match(await check('urn:other'), { code: 2, err: /does not list this --reference-system.*case-reference/ });
+  t.match(await check(system, 'nobody'), { code: 2, err: /no client has the id/ });
+  t.match(await runCommandHere(['submit', file, '--registry', sample, '--reference-system', system]), { code: 2 });
 });
 
 t.test('retries while the server is unreachable, throttles or fails', async (t) => {

@@ -9,6 +9,7 @@ import { openWorld } from '../support/running-server.ts';
 import {
   codesOf,
   daysFromNow,
+  endedPlan,
   freshNhsNumber,
   freshPlan,
   idIn,
@@ -19,6 +20,7 @@ import {
   resourcesOf,
   statusesOf,
   submit,
+  unbornPlan,
 } from '../support/submissions.ts';
 
 const world = await openWorld(t, { settings: { CPIS_MAX_BUNDLE_ENTRIES: '40' } });
@@ -321,11 +323,11 @@ t.test('a refusal names the patients that the request named, for a caller that i
 t.test('transaction: an identifier that is taken is told of at its entry', async (t) => {
   const known = freshPlan();
   await submit(la, known);
-  const fresh = freshPlan({ nhsNumber: known.nhsNumber, kind: kindOf('LAC') });
+  const fresh = freshPlan({ nhsNumber: known.nhsNumber, kind: kindOf('LAC'), start: daysFromNow(-20) });
   const answer = await postBundle(la, 'transaction', [
     post(buildFlag(fresh)),
     { request: { method: 'GET', url: `Patient/${known.nhsNumber}` } },
-    post(buildFlag({ ...fresh, reference: known.reference })),
+    post(buildFlag({ ...endedPlan(0), nhsNumber: known.nhsNumber, kind: kindOf('LAC'), reference: known.reference })),
   ]);
   t.equal(answer.status, 409);
   t.match(answer.body, { issue: [{ code: 'duplicate', expression: ['Bundle.entry[2].resource.identifier'] }] });
@@ -486,7 +488,7 @@ t.test('transaction: deletes, amends and creates on one child together; parallel
   const nhsNumber = freshNhsNumber();
   const rounds = await Promise.all(
     Array.from({ length: 8 }, () => {
-      const plan = freshPlan({ nhsNumber });
+      const plan = unbornPlan({ nhsNumber });
       return postBundle(la, 'transaction', [post(buildPatient(plan)), post(buildFlag(plan))]);
     }),
   );
@@ -511,7 +513,7 @@ t.test('transaction: a thousand plans on one child leave other requests their tu
   const large = await openWorld(t, { settings: { CPIS_MAX_BUNDLE_ENTRIES: '1000' } });
   const [submitter] = large.authorities as [FhirClient];
   const nhsNumber = freshNhsNumber();
-  const plans = Array.from({ length: 999 }, () => freshPlan({ nhsNumber }));
+  const plans = Array.from({ length: 999 }, () => unbornPlan({ nhsNumber }));
   const [first] = plans as [SyntheticPlan];
   await submitter.request('GET', `Patient/${nhsNumber}`);
   const entries = [post(buildPatient(first)), ...plans.map((plan) => post(buildFlag(plan)))];

@@ -4,7 +4,7 @@ import t from 'tap';
 import type { FhirResponse } from '../../src/synthetic/fhir-client.ts';
 import { buildRecord } from '../../src/synthetic/synthetic-plan.ts';
 import { openWorld } from '../support/running-server.ts';
-import { freshPlan, postBundle, resourcesOf, submit } from '../support/submissions.ts';
+import { postBundle, resourcesOf, submit, unbornPlan } from '../support/submissions.ts';
 
 const overlapMs = 120_000;
 
@@ -14,7 +14,7 @@ t.test(
     const world = await openWorld(t);
     const [la, otherLa] = world.authorities;
     if (la === undefined || otherLa === undefined) throw new Error('the registry is incomplete');
-    const plans = Array.from({ length: 8 }, () => freshPlan());
+    const plans = Array.from({ length: 8 }, () => unbornPlan());
     await submit(la, ...plans);
     const startMs = Date.now() - 1_000;
     let writing = true;
@@ -22,7 +22,7 @@ t.test(
     const readers = world.careProviders.flatMap((epr) =>
       [0, 1].map(async () => {
         for (let round = 0; round < 60; round += 1) {
-          const { nhsNumber } = plans[round % plans.length] ?? freshPlan();
+          const { nhsNumber } = plans[round % plans.length] ?? unbornPlan();
           const { status } = await epr.request('GET', `Flag?patient=${nhsNumber}`);
           if (status !== 200) throw new Error(`the look-up was answered ${status}`);
         }

@@ -7,6 +7,7 @@ import { openWorld } from '../support/running-server.ts';
 import {
   freshNhsNumber,
   freshPlan,
+  kindOf,
   outcomeOf,
   postBundle,
   resourcesOf,
@@ -280,7 +281,7 @@ t.test('conditional delete: one match is deleted, several are refused, none leav
   t.equal((await la.request('DELETE', criteria, undefined, { 'if-match': 'garbage' })).status, 400);
 
   const nhsNumber = freshNhsNumber();
-  const two = await submit(la, freshPlan({ nhsNumber }), freshPlan({ nhsNumber }));
+  const two = await submit(la, freshPlan({ nhsNumber }), freshPlan({ nhsNumber, kind: kindOf('LAC') }));
   const several = await la.request<OperationOutcome>('DELETE', `Flag?patient=${nhsNumber}`);
   t.match(several, { status: 412, body: { issue: [{ code: 'multiple-matches' }] } });
   for (const kept of two) t.equal((await get(la, `Flag/${kept}`)).status, 200);

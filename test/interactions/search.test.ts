@@ -6,6 +6,7 @@ import { buildPatient } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
 import {
+  endedPlan,
   freshNhsNumber,
   freshPlan,
   kindCodes,
@@ -302,7 +303,7 @@ t.test('each parameter narrows', async (t) => {
 
 t.test('_summary=count and _count=0: a number, no resource, audited and notified', async (t) => {
   const plan = freshPlan();
-  await submit(la, plan, { ...freshPlan(), nhsNumber: plan.nhsNumber });
+  await submit(la, plan, freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC') }));
   for (const query of ['_summary=count', '_count=0']) {
     const { id, headers } = namedRequest();
     const answer = await search(epr, `Flag?patient=${plan.nhsNumber}&${query}`, headers);
@@ -317,15 +318,11 @@ t.test('_summary=count and _count=0: a number, no resource, audited and notified
 
 t.test('paging: stable under inserts, audited page by page, cursors bound to their client', async (t) => {
   const nhsNumber = freshNhsNumber();
-  const plans = Array.from({ length: 7 }, (_, index) => freshPlan({ nhsNumber, start: `2025-02-0${index + 1}` }));
+  const plans = Array.from({ length: 7 }, (_, index) => endedPlan(index + 1, { nhsNumber }));
   const ids = await submit(la, ...plans);
   const first = await search(epr, `Flag?patient=${nhsNumber}&_sort=date&_count=3`);
   t.strictSame([idsOf(first), first.body.total], [ids.slice(0, 3), 7]);
-  const [early = '', late = ''] = await submit(
-    la,
-    freshPlan({ nhsNumber, start: '2025-01-01' }),
-    freshPlan({ nhsNumber, start: '2025-03-01' }),
-  );
+  const [early = '', late = ''] = await submit(la, endedPlan(0, { nhsNumber }), endedPlan(8, { nhsNumber }));
   const next = pathOf(linkOf(first, 'next'));
   const page = namedRequest();
   const second = await search(epr, next, page.headers);

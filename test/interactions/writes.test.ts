@@ -184,14 +184,14 @@ t.test('an adult: no child protection plan, but a plan for an unborn child', asy
   t.equal(unborn.status, 201);
 });
 
-t.test('identifiers: unique for one authority, free for another, free again after withdrawal', async (t) => {
+t.test('identifiers: unique for one authority, free for another, kept after withdrawal', async (t) => {
   const plan = freshPlan();
   const [id] = await submit(la, plan);
   const twice = await la.request('POST', 'Flag', buildFlag(plan));
   t.strictSame([twice.status, codesOf(twice)], [409, ['duplicate']]);
   await submit(otherLa, plan);
   t.equal((await seenByNhs(plan.nhsNumber)).length, 2, 'two authorities, the same reference');
-  const second = freshPlan({ nhsNumber: plan.nhsNumber });
+  const second = freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC') });
   const [secondId] = await submit(la, second);
   const stolen = await la.request('PUT', `Flag/${secondId}`, {
     ...buildFlag(second),
@@ -201,7 +201,7 @@ t.test('identifiers: unique for one authority, free for another, free again afte
   t.equal(stolen.status, 409, 'an amendment cannot take it either');
   t.equal((await la.request('DELETE', `Flag/${id}`)).status, 204);
   t.equal((await la.request('DELETE', `Flag/${id}`)).status, 204, 'again is as good as once');
-  t.equal((await la.request('POST', 'Flag', buildFlag(plan))).status, 201);
+  t.equal((await la.request('POST', 'Flag', buildFlag(plan))).status, 422);
 });
 
 t.test('conditional update and create: none, one, several, and a match that is hidden', async (t) => {
@@ -213,7 +213,7 @@ t.test('conditional update and create: none, one, several, and a match that is h
   const ended = amended(plan, { status: 'inactive', period: { start: plan.start, end: '2026-01-05' } });
   const one = await la.request<Flag>('PUT', `Flag?${criteria(plan.reference)}`, ended);
   t.match(one, { status: 200, body: { id, status: 'inactive', meta: { versionId: '2' } } });
-  await submit(la, freshPlan({ nhsNumber: plan.nhsNumber }));
+  await submit(la, freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC') }));
   const several = await la.request('PUT', `Flag?patient=${plan.nhsNumber}`, ended);
   t.strictSame([several.status, codesOf(several)], [412, ['multiple-matches']]);
   const created = await la.request('POST', 'Flag', ended, { 'if-none-exist': criteria(plan.reference) });
@@ -228,7 +228,7 @@ t.test('conditional update and create: none, one, several, and a match that is h
   const theirs = await otherLa.request('PUT', `Flag?${criteria(plan.reference)}`, buildFlag(plan));
   t.equal(theirs.status, 201, "another authority's plan is no match");
   t.not(idIn(theirs.headers.get('location')), id);
-  const third = { ...buildFlag(freshPlan({ nhsNumber: plan.nhsNumber })) };
+  const third = { ...buildFlag(freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC') })) };
   const byId = await otherLa.request('POST', 'Flag', third, { 'if-none-exist': `_id=${id}` });
   t.equal(byId.status, 201, 'not even by its id');
 

@@ -39,6 +39,17 @@ export function freshPlan(over: Partial<SyntheticPlan> = {}): SyntheticPlan {
   };
 }
 
+/** An open unborn child's plan on a mother nobody else has. A mother can have several. */
+export function unbornPlan(over: Partial<SyntheticPlan> = {}): SyntheticPlan {
+  const dates = { birthDate: '1996-01-01', start: daysFromNow(-20), dueDate: daysFromNow(100) };
+  return freshPlan({ kind: kindOf('UCPP'), ...dates, ...over });
+}
+
+/** An ended plan that NHS staff still see. Those of different places (0 to 29) do not overlap, and start in their order. */
+export function endedPlan(place: number, over: Partial<SyntheticPlan> = {}): SyntheticPlan {
+  return freshPlan({ start: daysFromNow(10 * place - 300), end: daysFromNow(10 * place - 295), ...over });
+}
+
 export function postBundle(
   client: FhirClient,
   type: 'batch' | 'transaction',

@@ -88,6 +88,8 @@ function contradicts({ plan }: Candidate, batch: readonly Candidate[]): boolean 
   );
 }
 
+const isOpen = ({ end, withdrawn }: ExtractedPlan): boolean => end === undefined && !withdrawn;
+
 async function submitBatch(batch: readonly Candidate[], options: SubmissionOptions): Promise<RecordResult[]> {
   const results = new Map<number, RecordResult>();
   const open = new Map<number, { readonly place: Candidate['place']; readonly plan: ExtractedPlan }>();
@@ -101,7 +103,8 @@ async function submitBatch(batch: readonly Candidate[], options: SubmissionOptio
 
   /** Sends the open records once. A record with a transient failure stays open. */
   async function sendOpen(): Promise<{ readonly done: true } | Failure> {
-    const sent = [...open.values()];
+    // A plan that ends makes room for the next one of the same kind on the child.
+    const sent = [...open.values()].sort((a, b) => Number(isOpen(a.plan)) - Number(isOpen(b.plan)));
     const bundle = await post(
       sent.map(({ plan }) => plan),
       options,

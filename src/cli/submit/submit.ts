@@ -11,11 +11,12 @@ import {
   wholeNumber,
 } from '../terminal/command-line.ts';
 import { readPrivateKey } from '../terminal/read-file.ts';
+import { checkExtract, checkReferenceSystem } from './check-extract.ts';
 import { openJournal } from './journal.ts';
-import { type Extract, inspectExtract } from './open-extract.ts';
+import { inspectExtract } from './open-extract.ts';
 import { fileResponse } from './record-response.ts';
 import { countLoaded, openProgress, renderResults } from './report.ts';
-import { readCandidates, runSubmission } from './run-submission.ts';
+import { runSubmission } from './run-submission.ts';
 
 const usage = `Usage: cpis submit PLANS.CSV --server URL --client-id ID --key FILE --reference-system URL [options]
 
@@ -30,6 +31,7 @@ command is interrupted, run it again: it continues where it stopped.
   --batch-size N            records in one request, 1 to 500 (default 100)
   --give-up-after-s N       how long to retry while the server fails, in seconds (default 900)
   --check                   check the extract and send nothing
+  --registry FILE           with --check: the registry of the operator, in which to look up --reference-system
   --ignore-unknown-columns  ignore columns that are not known
 
 Columns: reference, nhs_number, family_name, given_names, birth_date, plan_type (CPP, LAC or UCPP), start_date,
@@ -59,6 +61,7 @@ export async function submit(args: readonly string[], { stdout, stderr }: Comman
       'batch-size': { type: 'string' },
       'give-up-after-s': { type: 'string' },
       check: { type: 'boolean', default: false },
+      registry: { type: 'string' },
       'ignore-unknown-columns': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -70,14 +73,19 @@ export async function submit(args: readonly string[], { stdout, stderr }: Comman
   }
   const file = required(positionals[0], 'PLANS.CSV');
   const resultsFile = values.results ?? `${file}.results.csv`;
-  const referenceSystem = values.check
+  const isSystemUnused = values.check && values.registry === undefined;
+  const referenceSystem = isSystemUnused
     ? 'urn:check'
     : systemOf(required(values['reference-system'], '--reference-system'));
   const batchSize = wholeNumber(values['batch-size'], '--batch-size', 1, 500, 100);
   const giveUpAfterMs = 1000 * wholeNumber(values['give-up-after-s'], '--give-up-after-s', 1, 86_400, 900);
   const connection = values.check ? undefined : readConnection(values.server, values['client-id'], values.key);
   const extract = await inspectExtract(file, values['ignore-unknown-columns']);
-  if (connection === undefined) return check(file, extract, stdout);
+  if (values.registry !== undefined) {
+    if (!values.check) throw new UsageError('--registry needs --check.');
+    checkReferenceSystem(values.registry, required(values['client-id'], '--client-id'), referenceSystem);
+  }
+  if (connection === undefined) return checkExtract(file, extract, stdout);
 
   const { baseUrl, clientId, privateJwk } = connection;
   const identity = JSON.stringify([extract.fingerprint, baseUrl, clientId, referenceSystem]);
@@ -120,18 +128,6 @@ export async function submit(args: readonly string[], { stdout, stderr }: Comman
   stdout.write(`${loaded} of ${all} records loaded. ${fileResponse(loaded, all)}.\n`);
   stdout.write(`The result of each record is in ${resultsFile}\n`);
   return loaded < all ? 1 : 0;
-}
-
-/** Prints every record that cannot be sent. Returns the exit code, 1 if there is one. */
-async function check(file: string, extract: Extract, stdout: CommandIo['stdout']): Promise<number> {
-  let unfit = 0;
-  for await (const { place, plan } of readCandidates(file, extract)) {
-    if (!('reason' in plan)) continue;
-    unfit += 1;
-    stdout.write(`record ${place.record}: ${plan.reason}\n`);
-  }
-  stdout.write(`${extract.records} records, ${unfit} with problems. Nothing was sent.\n`);
-  return unfit > 0 ? 1 : 0;
 }
 
 function readConnection(server: string | undefined, clientId: string | undefined, key: string | undefined) {

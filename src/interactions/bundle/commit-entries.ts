@@ -57,14 +57,14 @@ export async function commitEntries(
       return planned;
     }
     if (result.reason === 'duplicate-key') {
-      await refuseTakenIdentifiers(planned, refusals, context, ports);
+      await refuseTakenIdentifiers(planned, result, refusals, context, ports);
       refusals.throwIfAny();
     }
     const refused = planned.find(({ planned: { writes } }) =>
       writes.some(({ type, id }) => type === result.type && id === result.id),
     );
-    if (refused === undefined) checkRefusal(result);
-    else inEntry(refused.entry, () => checkRefusal(result));
+    const check = () => checkRefusal(result, context.caller, ports);
+    await (refused === undefined ? check() : inEntry(refused.entry, check));
   }
   throw contended();
 }

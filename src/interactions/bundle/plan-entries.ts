@@ -131,27 +131,24 @@ export async function planEntries(
     }
   }
 
-  for (const [count, entry] of [...entries, ...reads].entries()) {
-    if (refusals.isFull) break;
-    if (count % entriesBetweenYields === entriesBetweenYields - 1) await nextTurn();
-    try {
-      if (count < entries.length) await planEntry(entry);
-      else if (!refusals.isNeededBy(entry.request)) {
-        await inEntry(entry, () => checkRead(entry.request, context, view, ports));
-      }
-    } catch (error) {
-      refusals.add(error);
+  /** Acts on each, and collects the refusals. */
+  async function each<T>(list: readonly T[], act: (one: T) => Promise<void>): Promise<void> {
+    for (const [count, one] of list.entries()) {
+      if (refusals.isFull) return;
+      if (count % entriesBetweenYields === entriesBetweenYields - 1) await nextTurn();
+      await act(one).catch((error: unknown) => refusals.add(error));
     }
   }
-  for (const { entry, planned: done } of planned) {
-    if (refusals.isFull) break;
+
+  await each(entries, planEntry);
+  await each(planned, async ({ entry, planned: { check } }) => {
     // What a refused entry leaves undone may be what the check needs.
-    if (done.check === undefined || refusals.hasPatientOf(entry.request)) continue;
-    try {
-      await inEntry(entry, () => done.check?.(view));
-    } catch (error) {
-      refusals.add(error);
+    if (check !== undefined && !refusals.hasPatientOf(entry.request)) await inEntry(entry, () => check(view));
+  });
+  await each(reads, async (entry) => {
+    if (!refusals.isNeededBy(entry.request)) {
+      await inEntry(entry, () => checkRead(entry.request, context, view, ports));
     }
-  }
+  });
   return planned;
 }

@@ -11,8 +11,8 @@ import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, visibleToAuthority } from '../resource/find-resource.ts';
 import { describeOwnAccess, showResource } from '../resource/present-resource.ts';
-import { checkSubmittedFlag } from '../write/plan-flag-write.ts';
 import { checkSubmittedPatient } from '../write/plan-patient-write.ts';
+import { checkSubmittedFlag } from '../write/submitted-flag.ts';
 import { refuseOtherId } from '../write/update.ts';
 import { parseValidation, type Validation } from './validation-request.ts';
 

@@ -1,3 +1,4 @@
+import type { Caller } from '../../cpis/caller.ts';
 import { londonDate } from '../../cpis/london-date.ts';
 import { refuseOutOfTerm } from '../../cpis/succession.ts';
 import { fault } from '../../fhir/fault.ts';
@@ -10,6 +11,7 @@ import { planCreate } from './create.ts';
 import { planDelete } from './delete.ts';
 import { parseIfMatch } from './etag.ts';
 import { planPatch } from './patch.ts';
+import { referenceTaken } from './plan-references.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import { planUpdate } from './update.ts';
 
@@ -52,18 +54,13 @@ export function planWrite(
   }
 }
 
-/** Throws if the refusal is final; returns if the write should be planned again. */
-export function checkRefusal(result: Extract<CommitResult, { kind: 'refused' }>): void {
-  if (result.reason === 'duplicate-key') {
-    throw fault(
-      'conflict',
-      'This authority has another plan with the same identifier. Amend that plan, or use another identifier.',
-      {
-        code: 'duplicate',
-        expression: ['Flag.identifier'],
-      },
-    );
-  }
+/** Rejects if the refusal is final; resolves if the write should be planned again. */
+export async function checkRefusal(
+  result: Extract<CommitResult, { kind: 'refused' }>,
+  caller: Caller,
+  ports: InteractionPorts,
+): Promise<void> {
+  if (result.reason === 'duplicate-key') throw await referenceTaken(result.existingId, caller, ports);
   if (result.reason === 'multiple-matches') {
     throw fault('precondition', 'The criteria match more than one resource. Narrow them.', {
       code: 'multiple-matches',
@@ -102,7 +99,7 @@ export async function commitWrite(
       planned.committed?.();
       return planned.answer;
     }
-    checkRefusal(result);
+    await checkRefusal(result, context.caller, ports);
   }
   throw contended();
 }

@@ -1,10 +1,12 @@
 import type { FhirResource } from 'fhir/r4.js';
 import { mayRead } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
+import { isHeld, parsePlan } from '../../cpis/plan.ts';
 import type { ResourceWrite, RevisionGuard, StoredResource } from '../../store/store.ts';
 import type { FhirAnswer } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { describeOwnAccess, showResource } from '../resource/present-resource.ts';
+import { foundWithdrawn } from './plan-references.ts';
 import type { PlannedWrite } from './planned-write.ts';
 
 /** Returns the content of a resource without its meta, as text that is equal if nothing has changed. */
@@ -114,6 +116,7 @@ export function answerExisting(existing: StoredResource, caller: Caller, ports: 
       versionId: String(version),
       lastUpdatedMs,
       location: `${type}/${id}/_history/${version}`,
+      ...(type === 'Flag' && !isHeld(parsePlan(existing)) ? { warnings: [foundWithdrawn] } : {}),
     },
   };
 }

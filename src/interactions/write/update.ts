@@ -11,6 +11,7 @@ import { planNew } from './create.ts';
 import { checkIfMatch } from './etag.ts';
 import { patientRefused, planFlagWrite } from './plan-flag-write.ts';
 import { planPatientWrite } from './plan-patient-write.ts';
+import { readDeletedPlan } from './plan-references.ts';
 import { planSubscriptionWrite } from './plan-subscription-write.ts';
 import type { PlannedWrite } from './planned-write.ts';
 
@@ -52,7 +53,9 @@ export async function planReplacement(
     return planPatientWrite(submission, caller, view, ports);
   }
   // The server chooses the ids, so that an absent resource is not created. The fault is the same as for a hidden one.
-  const current = visibleToAuthority(await view.read(type, id), type, caller, notCreatedByUpdate);
+  const found = await view.read(type, id);
+  const revived = mayRevive && type === 'Flag' ? await readDeletedPlan(request.body, id, found, ports) : undefined;
+  const current = visibleToAuthority(revived ?? found, type, caller, notCreatedByUpdate);
   checkIfMatch(request.ifMatch, current.version);
   refuseOtherId(request.body, id, type, request.id !== undefined);
   if (type === 'Flag') {

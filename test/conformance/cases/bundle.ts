@@ -1,6 +1,6 @@
 /** https://hl7.org/fhir/R4/http.html#transaction and https://hl7.org/fhir/R4/bundle.html */
 import { buildFlag, buildPatient } from '../../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../../support/submissions.ts';
+import { freshPlan, submit, unbornPlan } from '../../support/submissions.ts';
 import { conforms, openConformanceWorld, type RawResponse } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
@@ -24,7 +24,7 @@ conforms(
   `${spec}/http.html#transaction-response`,
   'each entry is answered in the order of the request, with status, location, etag',
   async (t) => {
-    const plan = freshPlan();
+    const plan = unbornPlan();
     for (const type of ['batch', 'transaction']) {
       const answer = await send(type, [putPatient(plan), postFlag({ ...plan, reference: type })]);
       t.equal(answer.status, 200);
@@ -81,7 +81,7 @@ conforms(
   `${spec}/http.html#trules`,
   'transaction: conditional references become the resource that is found',
   async (t) => {
-    const plan = freshPlan();
+    const plan = unbornPlan();
     await submit(la, plan);
     const subject = { reference: `Patient?identifier=https://fhir.nhs.uk/Id/nhs-number|${plan.nhsNumber}` };
     const answer = await send('transaction', [postFlag({ ...plan, reference: 'conditional' }, { subject })]);
@@ -102,7 +102,7 @@ conforms(
     const [id = ''] = await submit(la, plan);
     const answer = await send('transaction', [
       { request: { method: 'GET', url: `Flag?patient=${plan.nhsNumber}` } },
-      { resource: buildFlag(plan), request: { method: 'POST', url: 'Flag' } },
+      postFlag(freshPlan({ nhsNumber: plan.nhsNumber })),
       { request: { method: 'DELETE', url: `Flag/${id}` } },
     ]);
     t.strictSame(statuses(answer), ['200', '201', '204']);
@@ -143,7 +143,7 @@ conforms(`${spec}/http.html#transaction`, 'entries read, search, and have their 
 });
 
 conforms(`${spec}/http.html#transaction`, 'Prefer: return holds for the entries', async (t) => {
-  const plan = freshPlan();
+  const plan = unbornPlan();
   await submit(la, plan);
   const entry = (reference: string) => [postFlag({ ...plan, reference })];
   const whole = await send('transaction', entry('p1'), { prefer: 'return=representation' });

@@ -36,7 +36,9 @@ conforms('https://hl7.org/fhir/R4/http.html', 'fhir-kit-client submits, reads, a
   t.match(await kit.search({ resourceType: 'Flag', searchParams }), { type: 'searchset', total: 1 });
   await kit.delete({ resourceType: 'Flag', id });
   t.match(await refusalOf(kit.read({ resourceType: 'Flag', id })), { response: { status: 410 } });
-  const conditional = await kit.update({ resourceType: 'Flag', searchParams, body: { ...buildFlag(plan) } });
+  const next = buildFlag({ ...plan, reference: `${plan.reference}-2` });
+  const nextParams = { identifier: `${searchParams.identifier}-2` };
+  const conditional = await kit.update({ resourceType: 'Flag', searchParams: nextParams, body: { ...next } });
   t.match(conditional, { meta: { versionId: '1' } });
 });
 

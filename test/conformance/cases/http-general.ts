@@ -1,6 +1,6 @@
 /** https://hl7.org/fhir/R4/http.html: what holds for every interaction. */
 import { buildFlag } from '../../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, submit } from '../../support/submissions.ts';
+import { daysFromNow, endedPlan, freshPlan, kindOf, submit } from '../../support/submissions.ts';
 import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
@@ -48,7 +48,7 @@ conforms(`${spec}/http.html#mime-type`, 'what cannot be answered in is 406, what
 conforms(`${spec}/http.html#version-parameter`, 'a body that says fhirVersion=4.0 is taken', async (t) => {
   const answer = await asLa('POST', 'Flag', {
     headers: { 'content-type': 'application/fhir+json; fhirVersion=4.0' },
-    body: buildFlag({ ...plan, reference: 'fhir-version' }),
+    body: buildFlag({ ...plan, kind: kindOf('LAC'), start: daysFromNow(-10), reference: 'fhir-version' }),
   });
   t.equal(answer.status, 201);
 });
@@ -149,8 +149,10 @@ conforms(
 );
 
 conforms(`${spec}/http.html#ops`, 'Prefer: return says what a write answers with', async (t) => {
-  const body = () => buildFlag(freshPlan({ nhsNumber: plan.nhsNumber }));
-  const write = (prefer: string) => asLa('POST', 'Flag', { body: body(), headers: { prefer } });
+  const bodies = [1, 2, 3].map((place) =>
+    buildFlag(endedPlan(place, { nhsNumber: plan.nhsNumber, kind: kindOf('LAC') })),
+  );
+  const write = (prefer: string) => asLa('POST', 'Flag', { body: bodies.pop(), headers: { prefer } });
   t.match(await write('return=representation'), { status: 201, json: { resourceType: 'Flag' } });
   t.match(await write('return=OperationOutcome'), { status: 201, json: { resourceType: 'OperationOutcome' } });
   const minimal = await write('return=minimal');

@@ -1,6 +1,6 @@
 /** https://hl7.org/fhir/R4/http.html#create, #update, #delete and their conditional forms. */
 import { buildFlag, buildPatient } from '../../../src/synthetic/synthetic-plan.ts';
-import { freshPlan, idIn, submit } from '../../support/submissions.ts';
+import { freshPlan, idIn, kindOf, submit } from '../../support/submissions.ts';
 import { conforms, openConformanceWorld } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
@@ -11,7 +11,7 @@ const { la, asLa, asEpr } = world;
 async function planOnKnownChild(): Promise<ReturnType<typeof freshPlan>> {
   const plan = freshPlan();
   await submit(la, plan);
-  return freshPlan({ nhsNumber: plan.nhsNumber });
+  return freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC') });
 }
 const criteriaOf = ({ referenceSystem, reference }: ReturnType<typeof freshPlan>) =>
   `identifier=${encodeURIComponent(`${referenceSystem}|${reference}`)}`;
@@ -145,7 +145,7 @@ conforms(
   async (t) => {
     const plan = freshPlan();
     const [id = ''] = await submit(la, plan);
-    await submit(la, freshPlan({ nhsNumber: plan.nhsNumber }));
+    await submit(la, freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC') }));
     t.match(await asLa('DELETE', `Flag?patient=${plan.nhsNumber}`), { status: 412 });
     t.equal((await asLa('DELETE', `Flag?${criteriaOf(plan)}`)).status, 204);
     t.equal((await asLa('GET', `Flag/${id}`)).status, 410);

@@ -1,5 +1,5 @@
 /** https://hl7.org/fhir/R4/http.html#patch and https://hl7.org/fhir/R4/fhirpatch.html */
-import { freshPlan, submit } from '../../support/submissions.ts';
+import { freshPlan, kindOf, submit } from '../../support/submissions.ts';
 import { conforms, openConformanceWorld, openKitClient, openMedplumClient } from '../conformance.ts';
 
 const spec = 'https://hl7.org/fhir/R4';
@@ -114,7 +114,7 @@ conforms(
     const criteria = `identifier=${encodeURIComponent(`${plan.referenceSystem}|${plan.reference}`)}`;
     t.match(await patch(criteria), { status: 200, json: { id, meta: { versionId: '2' } } });
     t.equal((await patch('identifier=nobody|nothing')).status, 404);
-    await submit(la, freshPlan({ nhsNumber: plan.nhsNumber }));
+    await submit(la, freshPlan({ nhsNumber: plan.nhsNumber, kind: kindOf('LAC') }));
     t.equal((await patch(`patient=${plan.nhsNumber}`)).status, 412);
   },
 );

@@ -31,46 +31,23 @@ export async function applyResources(target: UnitTarget, unit: WriteUnit, state:
     const guards = new Map(unit.guards.map((guard) => [resourceKey(guard.type, guard.id), guard]));
     for (const [key, guard] of guards) if (!written.has(key)) await applyGuard(target, key, guard, state);
     for (const write of unit.writes) await applyWrite(target, write, state);
-    await giveUpKeys(target, unit.writes, state);
   } catch (error) {
     if (isDuplicateKey(error)) throw new UnitConflict();
     throw error;
   }
 }
 
-/** Inserts new keys, and hands over those that change hands within the unit. */
+/** Inserts the keys that nobody held. A resource keeps its keys for good. */
 async function takeKeys(
   { collections: { uniqueKey }, session }: UnitTarget,
   writes: readonly ResourceWrite[],
   state: UnitState,
 ): Promise<void> {
-  for (const { type, id, uniqueKeys, body } of writes) {
-    if (body === null) continue;
+  for (const { type, id, uniqueKeys } of writes) {
     const holder = resourceKey(type, id);
     for (const key of new Set(uniqueKeys)) {
-      const before = state.holders.get(key);
-      if (before === holder) continue;
-      if (before === undefined) {
-        await uniqueKey.insertOne({ _id: key, holder }, { session });
-        continue;
-      }
-      const theirs = { _id: { $eq: key }, holder: { $eq: before } };
-      expectChange(await uniqueKey.updateOne(theirs, { $set: { holder } }, { session }));
+      if (!state.holders.has(key)) await uniqueKey.insertOne({ _id: key, holder }, { session });
     }
-  }
-}
-
-/** Deletes the keys that a resource held and no longer has. A key that was handed over has another holder by now. */
-async function giveUpKeys(
-  { collections: { uniqueKey }, session }: UnitTarget,
-  writes: readonly ResourceWrite[],
-  state: UnitState,
-): Promise<void> {
-  for (const { type, id, uniqueKeys, body } of writes) {
-    const holder = resourceKey(type, id);
-    const kept = new Set(body === null ? [] : uniqueKeys);
-    const given = [...state.holders].filter(([key, held]) => held === holder && !kept.has(key)).map(([key]) => key);
-    if (given.length > 0) await uniqueKey.deleteMany({ _id: { $in: given }, holder: { $eq: holder } }, { session });
   }
 }
 

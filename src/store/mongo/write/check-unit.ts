@@ -61,8 +61,7 @@ export async function checkUnit(
       if (other !== undefined && other !== id) return duplicate(type, id, other);
       claimed.set(key, id);
       const holder = holders.get(key);
-      // A resource that the unit writes too gives up its old keys in this unit.
-      if (holder !== undefined && !written.has(holder))
+      if (holder !== undefined && holder !== resourceKey(type, id))
         return duplicate(type, id, holder.slice(holder.indexOf('/') + 1));
     }
   }
@@ -104,13 +103,8 @@ async function readHolders(
   session: ClientSession,
 ): Promise<ReadonlyMap<string, string>> {
   const keys = [...new Set(writes.flatMap(({ uniqueKeys }) => uniqueKeys))];
-  const ofWritten = writes.filter(({ version }) => version > 1).map(({ type, id }) => resourceKey(type, id));
-  const alternatives = [
-    ...(keys.length === 0 ? [] : [{ _id: { $in: keys } }]),
-    ...(ofWritten.length === 0 ? [] : [{ holder: { $in: ofWritten } }]),
-  ];
-  if (alternatives.length === 0) return new Map();
-  const found = await uniqueKey.find({ $or: alternatives }, { session }).toArray();
+  if (keys.length === 0) return new Map();
+  const found = await uniqueKey.find({ _id: { $in: keys } }, { session }).toArray();
   return new Map(found.map(({ _id, holder }) => [_id, holder]));
 }
 

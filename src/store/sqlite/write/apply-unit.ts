@@ -47,7 +47,6 @@ function applyWrites(
   for (const { type, id, version } of writes) {
     if (version === 1) continue;
     statements.run('DELETE FROM index_value WHERE type = ? AND id = ?', type, id);
-    statements.run('DELETE FROM unique_key WHERE type = ? AND id = ?', type, id);
   }
   for (const write of writes) insertVersion(statements, write, revisions.get(resourceKey(write.type, write.id)) ?? 0);
 }
@@ -83,7 +82,7 @@ function insertVersion(statements: Statements, write: WriteRow, revision: number
   }
   insertLabels(statements, type, id, write.labels);
   for (const key of new Set(write.uniqueKeys)) {
-    statements.run('INSERT INTO unique_key VALUES (?, ?, ?)', key, type, id);
+    statements.run('INSERT OR IGNORE INTO unique_key VALUES (?, ?, ?)', key, type, id);
   }
 }
 

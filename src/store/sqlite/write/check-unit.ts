@@ -40,7 +40,7 @@ export function checkUnit(
     const refusal = checkNoneExists(statements, write);
     if (refusal !== undefined) return { kind: 'refused', refusal };
   }
-  const refusal = checkUniqueKeys(statements, writes, revisions) ?? checkAuditIds(statements, audits);
+  const refusal = checkUniqueKeys(statements, writes) ?? checkAuditIds(statements, audits);
   return refusal === undefined ? { kind: 'holds', revisions } : { kind: 'refused', refusal };
 }
 
@@ -72,11 +72,7 @@ function checkNoneExists(statements: Statements, { type, id, ifNoneExist }: Writ
   return { kind: 'refused', reason: 'exists', type, id, existingId: textAt(first, 0) };
 }
 
-function checkUniqueKeys(
-  statements: Statements,
-  writes: readonly WriteRow[],
-  written: ReadonlyMap<string, number>,
-): Refusal | undefined {
+function checkUniqueKeys(statements: Statements, writes: readonly WriteRow[]): Refusal | undefined {
   const claimed = new Map<string, string>();
   for (const { type, id, uniqueKeys } of writes) {
     for (const key of uniqueKeys) {
@@ -85,9 +81,8 @@ function checkUniqueKeys(
       claimed.set(key, id);
       const holder = statements.row('SELECT type, id FROM unique_key WHERE key = ?', key);
       if (holder === undefined) continue;
-      // If the unit also writes the holder, the holder gives up its old keys.
-      if (!written.has(resourceKey(textAt(holder, 0), textAt(holder, 1))))
-        return duplicate(type, id, textAt(holder, 1));
+      const holderId = textAt(holder, 1);
+      if (textAt(holder, 0) !== type || holderId !== id) return duplicate(type, id, holderId);
     }
   }
   return undefined;
