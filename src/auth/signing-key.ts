@@ -1,6 +1,7 @@
 import { generateKeyPairSync, hkdfSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose';
+import { requirePrivate } from '../files/exposure.ts';
 import { createPrivateFile } from '../files/private-file.ts';
 
 /** The server's ES256 key for access tokens. */
@@ -24,6 +25,7 @@ export interface SigningKey {
 export async function openSigningKey(file: string): Promise<SigningKey> {
   let text: string;
   try {
+    requirePrivate(file);
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;

@@ -1,3 +1,4 @@
+import { ExposedFileError } from '../files/exposure.ts';
 import { CommandError, type CommandIo, UsageError } from './terminal/command-line.ts';
 
 const usage = `Usage: cpis <command> [options]
@@ -57,6 +58,10 @@ export async function runCommand([command, ...args]: readonly string[], io: Comm
       io.stderr.write(`${error.message}\nRun "${help}" for usage.\n`);
       return 2;
     }
+    if (error instanceof ExposedFileError) {
+      io.stderr.write(`${error.message}\n`);
+      return 2;
+    }
     if (error instanceof CommandError) {
       io.stderr.write(`${error.message}\n`);
       return error.exitCode;
@@ -72,6 +77,8 @@ export async function runCommand([command, ...args]: readonly string[], io: Comm
 
 /** Runs one command in this process and sets its exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
+  // Whatever a command creates, only its owner may read.
+  process.umask(0o077);
   const exitCode = await runCommand(argv, process);
   if (exitCode !== 0) process.exitCode = exitCode;
 }

@@ -1,4 +1,5 @@
 import { defined } from '../fhir/defined.ts';
+import { requirePrivate } from '../files/exposure.ts';
 import type { MigrationProgress } from '../migration/migrate-store.ts';
 import { loadSettings, SettingsError } from '../settings/settings.ts';
 import { type CopyKind, copyKinds } from '../store/store-copy.ts';
@@ -48,6 +49,7 @@ export async function migrate(args: readonly string[], { stdout, stderr }: Comma
   const from = required(values.from, '--from');
   const pageRecords = wholeNumber(values.page, '--page', 1, 5_000, 500);
   const mongodb = readDatabase(values.to);
+  requirePrivate(from);
   const { migrateFolder } = await import('../migration/migrate-folder.ts');
   let differing: readonly CopyKind[];
   try {

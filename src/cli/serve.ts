@@ -1,4 +1,5 @@
 import closeWithGrace from 'close-with-grace';
+import { ExposedFileError } from '../files/exposure.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
 import { buildLogger } from '../server/logger.ts';
 import { openServer } from '../server/open-server.ts';
@@ -8,12 +9,12 @@ import { type CommandIo, readArguments } from './terminal/command-line.ts';
 
 const usage = `Usage: cpis serve [--wait]
 
-Starts the server and runs until SIGINT or SIGTERM. SIGHUP reloads the registry and the TLS files. Settings come from CPIS_
-environment variables (docs/settings.md).
+Starts the server and runs until SIGINT or SIGTERM. SIGHUP reloads the registry and the TLS files. Settings come from
+CPIS_ environment variables (docs/settings.md).
 
   --wait  wait for a database that cannot be reached yet
 
-Exit status: 0 stopped, 1 failed, 2 wrong usage, settings or registry, or the store cannot be opened.
+Exit status: 0 stopped, 1 failed, 2 wrong usage, settings or registry, or a file cannot be used.
 `;
 
 /** How long open requests and sends may take to end after SIGTERM. */
@@ -68,7 +69,10 @@ export async function serve(args: readonly string[], { stdout, stderr }: Command
     });
   } catch (error) {
     const isSetupError =
-      error instanceof SettingsError || error instanceof RegistryError || error instanceof StoreStartError;
+      error instanceof SettingsError ||
+      error instanceof RegistryError ||
+      error instanceof StoreStartError ||
+      error instanceof ExposedFileError;
     if (!isSetupError) throw error;
     stderr.write(`${error.message}\n`);
     return 2;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseJson } from '../fhir/json.ts';
+import { describeExposure } from '../files/exposure.ts';
 import { parseRegistry, RegistryError, type RegistryOptions } from './parse-registry.ts';
 import type { Registry } from './registry.ts';
 
@@ -54,7 +55,11 @@ function loadRegistry(file: string, revision: number, options: RegistryOptions):
   } catch (error) {
     throw new RegistryError([describeReadError(error)]);
   }
-  return parseRegistry(json, revision, options);
+  const registry = parseRegistry(json, revision, options);
+  const holdsSecrets = [...registry.clients.values()].some(({ webhookSecrets }) => webhookSecrets.length > 0);
+  const exposed = holdsSecrets ? describeExposure(file) : undefined;
+  if (exposed !== undefined) throw new RegistryError([`webhookSecrets: ${exposed}`]);
+  return registry;
 }
 
 function describeReadError(error: unknown): string {

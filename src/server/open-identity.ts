@@ -1,6 +1,7 @@
 import { buildServerUrls, type ServerUrls } from '../auth/server-urls.ts';
 import { openSigningKey, type SigningKey } from '../auth/signing-key.ts';
 import { buildTokenVerifier, type TokenVerifier } from '../auth/verify-token.ts';
+import { requirePrivate } from '../files/exposure.ts';
 import { type NotificationKeys, openNotificationKeys } from '../notification/outbound-http/notification-keys.ts';
 import { openRegistry, type RegistryHolder } from '../registry/open-registry.ts';
 import { type Settings, SettingsError } from '../settings/settings.ts';
@@ -14,8 +15,12 @@ export interface Identity {
   readonly verifier: TokenVerifier;
 }
 
-/** Reads the registry and the key files. Throws RegistryError, SettingsError, or Error if a key file cannot be used. */
+/**
+ * Reads the registry and the key files. Throws RegistryError, SettingsError, ExposedFileError,
+ * or Error if a key file cannot be used.
+ */
 export async function openIdentity(settings: Settings, baseUrl: string, nowMs: () => number): Promise<Identity> {
+  requirePrivate(settings.dataFolder);
   const registry = openRegistry(settings.registryFile, { nowMs, allowLoopback: settings.allowLoopbackEndpoints });
   const signingKey = await openSigningKey(settings.signingKeyFile);
   const notificationKeys = await openNotificationKeys(settings.notificationKeysFile);

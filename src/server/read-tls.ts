@@ -1,11 +1,16 @@
 import { readFileSync } from 'node:fs';
+import { requirePrivate } from '../files/exposure.ts';
 import { checkTls, type TlsOptions } from '../http/tls.ts';
 import type { TlsFiles } from '../settings/listener.ts';
 import { SettingsError } from '../settings/settings.ts';
 
-/** Reads the PEM files of the listener. Throws SettingsError if one cannot be read, or if they do not belong together. */
+/**
+ * Reads the PEM files of the listener. Throws SettingsError if one cannot be read, or if they do not
+ * belong together, and ExposedFileError if others can read the key.
+ */
 export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsOptions {
   const cert = read('CPIS_TLS_CERT_FILE', certFile);
+  requirePrivate(keyFile);
   const key = read('CPIS_TLS_KEY_FILE', keyFile);
   const options = {
     cert,

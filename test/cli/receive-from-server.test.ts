@@ -59,7 +59,7 @@ t.test('an inbox restored from a backup fetches missing events from the real ser
   writeFileSync(join(desk.folder, 'keys.json'), await keys.text());
   const keyFile = join(desk.folder, 'client.json');
   const [client] = world.registry.authorities;
-  writeFileSync(keyFile, JSON.stringify(client?.privateJwk));
+  writeFileSync(keyFile, JSON.stringify(client?.privateJwk), { mode: 0o600 });
   const args = [
     ...['--port', String(port), '--format', 'ndjson', '--server', world.server.baseUrl],
     ...['--client-id', client?.clientId ?? '', '--key', keyFile],

@@ -224,7 +224,7 @@ t.test('fetches gaps in the event numbers, also after a crash, and content that 
   const desk = openDesk(t);
   const source = await openSource(t, (number) => (number === 4 ? undefined : `e-${number}`));
   const keyFile = join(desk.folder, 'client.json');
-  writeFileSync(keyFile, JSON.stringify((await makeClientKeys('k')).privateJwk));
+  writeFileSync(keyFile, JSON.stringify((await makeClientKeys('k')).privateJwk), { mode: 0o600 });
   const args = ['--format', 'ndjson', '--server', source.baseUrl, '--client-id', 'la', '--key', keyFile];
   /** Returns the lines without those repeated after a crash. */
   const idsIn = (lines: readonly string[]): string[] => [...new Set(lines.map((line) => JSON.parse(line).id))].sort();

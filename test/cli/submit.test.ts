@@ -49,7 +49,7 @@ async function openDesk(t: Test): Promise<Desk> {
   const folder = makeTempFolder(t);
   const client = world.registry.authorities[0];
   const key = join(folder, 'key.json');
-  writeFileSync(key, JSON.stringify(client?.privateJwk));
+  writeFileSync(key, JSON.stringify(client?.privateJwk), { mode: 0o600 });
   return {
     world,
     folder,

@@ -23,7 +23,7 @@ const availability: boolean[] = [];
 test('open the stand-in', async (t) => {
   const keyFile = join(folder, 'key.json');
   const { privateJwk } = await makeClientKeys('test', 'RS512');
-  writeFileSync(keyFile, JSON.stringify(privateJwk));
+  writeFileSync(keyFile, JSON.stringify(privateJwk), { mode: 0o600 });
   pds = await startStandInPds(keyFile);
   process.once('exit', pds.killNow);
   store = await openSqliteStore({ folder: join(folder, 'data'), onFatal: t.threw });

@@ -1,5 +1,5 @@
 /** Faults of delivery with real processes and sockets, by the numbers under which they are known. */
-import { cpSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -167,6 +167,7 @@ t.test(
     const before = different(endpoint);
     rmSync(data, { recursive: true });
     cpSync(copy, data, { recursive: true });
+    chmodSync(data, 0o700);
     const sentBefore = endpoint.received.length;
     server = await startServerProcess(home);
     await untilDelivered(scene, 5);

@@ -65,7 +65,7 @@ t.test(
   async (t) => {
     if (disk === undefined) return;
     const dataFolder = join(disk, 'data');
-    mkdirSync(dataFolder);
+    mkdirSync(dataFolder, { mode: 0o700 });
     const home = await makeServerHome({ dataFolder, settings: { CPIS_LOG_LEVEL: 'warn' } });
     t.teardown(() => home.remove());
     const server = await startServerProcess(home);

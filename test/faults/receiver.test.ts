@@ -1,6 +1,6 @@
 /** I3 and I4 with the reference receiver: both sides are killed with kill -9, and each access is told once in the end. */
 import { randomUUID } from 'node:crypto';
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent, Subscription } from 'fhir/r4.js';
@@ -120,7 +120,7 @@ t.test(
     let server = await startServerProcess(home);
     t.teardown(() => server.killNow());
     const [output, keyFile] = [join(home.folder, 'accesses.ndjson'), join(home.folder, 'client.json')];
-    writeFileSync(keyFile, JSON.stringify(authority.privateJwk));
+    writeFileSync(keyFile, JSON.stringify(authority.privateJwk), { mode: 0o600 });
     const asClient = ['--server', home.baseUrl, '--client-id', authority.clientId, '--key', keyFile];
     const receiver = await startReceiver({
       ...{ folder: home.folder, name: 'la', authorization: 'Bearer a', port, args: ['--output', output, ...asClient] },
@@ -161,6 +161,7 @@ t.test(
 
     rmSync(data, { recursive: true });
     cpSync(backup, data, { recursive: true });
+    chmodSync(data, 0o700);
     server = await startServerProcess(home);
     await lookUp();
     await waitUntil('the event is in the output: it is new, its number is not', () => toldIds().length === 4);

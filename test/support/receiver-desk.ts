@@ -26,7 +26,7 @@ export interface Desk {
 /** Opens a desk; its folder goes with the test, and its receivers do. */
 export function openDesk(t: Teardown): Desk {
   const folder = makeTempFolder(t);
-  writeFileSync(join(folder, 'authorization'), `${receiverAuthorization}\n`);
+  writeFileSync(join(folder, 'authorization'), `${receiverAuthorization}\n`, { mode: 0o600 });
   const desk: Desk = {
     folder,
     signing: generateKeyPairSync('ed25519').privateKey,

@@ -49,7 +49,7 @@ export async function openWorld(t: Teardown, options: WorldOptions = {}): Promis
     ...(options.subscriptionOrigins === undefined ? {} : { subscriptionOrigins: options.subscriptionOrigins }),
   });
   const registryFile = join(folder, 'registry.json');
-  writeFileSync(registryFile, JSON.stringify(registry.json));
+  writeFileSync(registryFile, JSON.stringify(registry.json), { mode: 0o600 });
   const settings = loadSettings({
     CPIS_PORT: '0',
     CPIS_DATA_FOLDER: join(folder, 'data'),

@@ -55,7 +55,7 @@ export async function makeServerHome(
     ...options,
   });
   const registryFile = join(folder, 'registry.json');
-  writeFileSync(registryFile, JSON.stringify(registry.json));
+  writeFileSync(registryFile, JSON.stringify(registry.json), { mode: 0o600 });
   const port = await findFreePort();
   const origin = `http://127.0.0.1:${port}`;
   return {

@@ -1,5 +1,5 @@
-import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { ensurePrivateFile, takeFromOthers } from '../../files/exposure.ts';
 import type { Notification, NotifiedEvent } from './read-notification.ts';
 
 /** A notification that was received, or a response to a request of the receiver's own. */
@@ -82,8 +82,8 @@ INSERT OR IGNORE INTO output VALUES (1, 0, 0);
  * content has been fetched; otherwise it is stored without.
  */
 export function openInbox(file: string, { fetches }: { readonly fetches: boolean }): Inbox {
-  closeSync(openSync(file, 'a', 0o600));
-  chmodSync(file, 0o600);
+  ensurePrivateFile(file);
+  for (const log of ['-wal', '-shm']) takeFromOthers(`${file}${log}`);
   const db = new DatabaseSync(file);
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;');
   db.exec(schema);

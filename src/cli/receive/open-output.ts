@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { defuseCell, renderCsvRow } from '../terminal/render-csv.ts';
 import { type Access, describeAccess, renderAccessLine } from './describe-access.ts';
 import type { Inbox, StoredEvent } from './inbox.ts';
@@ -41,6 +41,7 @@ function render(event: StoredEvent, format: OutputFormat): string {
 export function openOutput(inbox: Inbox, format: OutputFormat, file: string | undefined): Output {
   const header = format === 'csv' ? renderCsvRow(csvHeader) : '';
   const handle = file === undefined ? 1 : openSync(file, 'a', 0o600);
+  if (file !== undefined && fstatSync(handle).isFile()) fchmodSync(handle, 0o600);
   if (file !== undefined) {
     const { bytes } = inbox.output;
     if (fstatSync(handle).size < bytes) inbox.output = { seq: 0, bytes: 0 };

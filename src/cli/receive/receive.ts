@@ -10,7 +10,7 @@ import {
   UsageError,
   wholeNumber,
 } from '../terminal/command-line.ts';
-import { readFileOf, readPrivateKey, readWebhookSecrets } from '../terminal/read-file.ts';
+import { readPrivateKey, readSecretFileOf, readWebhookSecrets } from '../terminal/read-file.ts';
 import { groupCommits } from './group-commit.ts';
 import { type Inbox, openInbox } from './inbox.ts';
 import { openKeyring, type VerifyNotification } from './keyring.ts';
@@ -72,7 +72,7 @@ export async function receive(args: readonly string[], { stdout, stderr }: Comma
     values.authorization === undefined
       ? undefined
       : required(
-          readFileOf('--authorization', values.authorization).toString('latin1').trim(),
+          readSecretFileOf('--authorization', values.authorization).toString('latin1').trim(),
           'A header in --authorization',
         );
   if (authorization === undefined && values.keys !== undefined) {

@@ -1,4 +1,5 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { takeFromOthers } from '../../files/exposure.ts';
 import type { RecordResult } from './record-response.ts';
 
 /** The durable results so far, from which an interrupted run continues. */
@@ -17,6 +18,7 @@ export interface Journal {
 export function openJournal(file: string, identity: string): Journal {
   const head = `${JSON.stringify({ submission: identity })}\n`;
   const { results, bytes } = readJournal(file, head);
+  takeFromOthers(file);
   const handle = openSync(file, bytes === 0 ? 'w' : 'r+', 0o600);
   ftruncateSync(handle, bytes);
   let end = bytes;

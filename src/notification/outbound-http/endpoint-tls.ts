@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { Ajv } from 'ajv';
+import { describeExposure } from '../../files/exposure.ts';
 
 /** PEM texts. */
 interface EndpointTls {
@@ -40,7 +41,7 @@ const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).
 
 /**
  * Reads the JSON file that names, for each https origin, `certFile` with `keyFile`, `caFile`, or all three. Paths are
- * relative to it. `problems` are texts without any value; use the map only if there are none.
+ * relative to it. `problems` name files and no other value; use the map only if there are none.
  */
 export function readEndpointTls(
   path: string,
@@ -63,6 +64,8 @@ export function readEndpointTls(
     try {
       const read = (name: string | undefined) =>
         name === undefined ? undefined : readText(resolve(dirname(path), name));
+      const exposed = files.keyFile && describeExposure(resolve(dirname(path), files.keyFile));
+      if (exposed) problems.push(`${place}: ${exposed}`);
       const [cert, key, ca] = [read(files.certFile), read(files.keyFile), read(files.caFile)];
       const texts = {
         ...(cert === undefined ? {} : { cert }),

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { requirePrivate } from '../../files/exposure.ts';
 import { createPrivateFile, replacePrivateFile } from '../../files/private-file.ts';
 
 /** The Ed25519 keys that sign notifications: one, or several during a rotation. */
@@ -54,6 +55,7 @@ function renderJwks(keys: readonly JWK[]): string {
 function readJwks(file: string): JWK[] | undefined {
   let text: string;
   try {
+    requirePrivate(file);
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;

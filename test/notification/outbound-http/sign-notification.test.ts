@@ -103,7 +103,7 @@ t.test('notifications are verified by another library, by the documented code an
   t.equal(isGenuine({}, body, keys), false);
 
   const file = (name: string, content: string): string => {
-    writeFileSync(join(folder, name), content);
+    writeFileSync(join(folder, name), content, { mode: 0o600 });
     return join(folder, name);
   };
   const lines = `PUT /in HTTP/1.1\r\n${Object.entries(headersOf(second))

@@ -70,7 +70,7 @@ export async function openDemoWorld(): Promise<DemoWorld> {
     subscriptionOrigins: receivers.map(({ origin }) => origin),
   });
   const registryFile = join(folder, 'registry.json');
-  writeFileSync(registryFile, JSON.stringify(registry.json));
+  writeFileSync(registryFile, JSON.stringify(registry.json), { mode: 0o600 });
   const baseUrl = `${origin}/FHIR/R4`;
   const logFile = join(folder, 'server.log');
   const server = buildServerProcess({

@@ -1,5 +1,6 @@
 /** Opens connections to the database file and asserts that they are durable. https://www.sqlite.org/pragma.html */
 import { DatabaseSync } from 'node:sqlite';
+import { ensurePrivateFile, takeFromOthers } from '../../../files/exposure.ts';
 
 export interface ConnectionOptions {
   readonly file: string;
@@ -16,6 +17,7 @@ const checkpointPages = 2_000;
 
 /** Opens one connection. Throws if SQLite does not accept the journal mode or the sync level. */
 export function openConnection({ file, use, maxPages }: ConnectionOptions): DatabaseSync {
+  if (use === 'write') keepPrivate(file);
   const db = new DatabaseSync(file, { readOnly: use === 'read', timeout: busyTimeoutMs });
   try {
     if (use === 'write') {
@@ -32,6 +34,12 @@ export function openConnection({ file, use, maxPages }: ConnectionOptions): Data
     db.close();
     throw error;
   }
+}
+
+/** SQLite creates a file by the umask, and its log with the rights of the file. */
+function keepPrivate(file: string): void {
+  ensurePrivateFile(file);
+  for (const suffix of ['-wal', '-shm', '-journal']) takeFromOthers(`${file}${suffix}`);
 }
 
 /**
