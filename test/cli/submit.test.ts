@@ -254,7 +254,7 @@ t.test('--check finds plans that overlap, and a reference system that the regist
   writeFileSync(file, extractOf(...rows));
   t.match(await runCommandHere(['submit', file, '--check']), {
     code: 1,
-    out: /^record 2: the child has another plan .*in record 1\n7 records, 1 with problems/,
+    out: /^record 2: the child has another plan .*in record 1\nrecord 6: warning[\s\S]*7 records, 1 with problems/,
   });
   writeFileSync(file, extractOf(...rows.toSpliced(1, 1)));
   const sample = fileURLToPath(new URL('../../registry.sample.json', import.meta.url));
@@ -379,6 +379,30 @@ t.test(
     t.match(await runCommandHere(['submit', good, '--check']), { code: 0, out: /^1 records, 0 with problems/ });
     const unfit = desk.write('unfit.csv', extractOf(cellsOf('D-2', { birth_date: 'x' })));
     t.match(await runCommandHere(['submit', unfit, '--check']), { code: 1, out: /record 1: birth_date/ });
+    const mother = {
+      nhs_number: freshNhsNumber(),
+      plan_type: 'UCPP',
+      birth_date: '1996-01-01',
+      start_date: daysFromNow(-20),
+    };
+    const doubtful = desk.write(
+      'doubtful.csv',
+      extractOf(
+        cellsOf('D-3', mother),
+        cellsOf('D-4', { ...mother, due_date: daysFromNow(60) }),
+        cellsOf('D-3', { start_date: '2010-01-01', end_date: '2009-01-01', birth_date: '2012-01-01' }),
+        cellsOf('D-5', { start_date: '2010-01-01', birth_date: '2012-01-01' }),
+      ),
+    );
+    const { code, out } = await runCommandHere(['submit', doubtful, '--check']);
+    t.equal(code, 1);
+    const lines = out.split('\n');
+    t.match(lines[0], /^record 1: warning: due_date: This unborn child's plan has no .*in the column due_date/);
+    t.match(lines[1], /^record 2: warning: nhs_number: .*right for twins/);
+    t.match(lines[2], /^record 3: the reference is also that of record 1; end_date is before start_date/);
+    t.match(lines[3], /^record 4: start_date is before the birth of the subject/);
+    t.match(lines[4], /^4 records, 2 with problems, 2 with warnings\. Nothing was sent\./);
+    t.notMatch(out, /period\.|Flag|extension/, 'in the terms of the extract');
     t.match(await runCommandHere(['submit', '--help']), { code: 0, out: /^Usage: cpis submit/ });
     t.equal((await flagsOf(desk)).length, 0);
     t.match(await runCommandHere(['nothing']), { code: 2 });

@@ -1,24 +1,23 @@
 /** Checks an extract without a server. */
-import { lastDayOf } from '../../cpis/life-cycle.ts';
+import { warnOfPlan } from '../../cpis/check-plan.ts';
 import type { Plan } from '../../cpis/plan.ts';
 import { findOverlap, isExclusive } from '../../cpis/plan-overlap.ts';
 import { referenceSystemsOf } from '../../cpis/reference-systems.ts';
 import { openRegistry } from '../../registry/open-registry.ts';
 import { RegistryError } from '../../registry/parse-registry.ts';
 import { type CommandIo, UsageError } from '../terminal/command-line.ts';
+import { nameColumns } from './name-columns.ts';
 import type { Extract } from './open-extract.ts';
-import type { ExtractedPlan } from './read-plan.ts';
+import { planOf } from './read-plan.ts';
 import { readCandidates } from './run-submission.ts';
 
-function planOf({ nhsNumber, kind, start, end, dueDate, birthDate, withdrawn }: ExtractedPlan, record: number): Plan {
-  const lastDay = lastDayOf({ kind, start, dueDate }, birthDate);
-  const status = withdrawn ? 'entered-in-error' : end === undefined ? 'active' : 'inactive';
-  return { id: String(record), patientId: nhsNumber, authorityId: '', kind, status, start, end, dueDate, lastDay };
-}
-
-/** Prints every record that the server would refuse. Returns the exit code, 1 if there is one. */
+/**
+ * Prints every record that the server would refuse, and the warnings about others. Returns the exit code, 1 if one would be
+ * refused.
+ */
 export async function checkExtract(file: string, extract: Extract, stdout: CommandIo['stdout']): Promise<number> {
   let unfit = 0;
+  let doubtful = 0;
   const report = (record: number, problem: string): void => {
     unfit += 1;
     stdout.write(`record ${record}: ${problem}\n`);
@@ -29,18 +28,24 @@ export async function checkExtract(file: string, extract: Extract, stdout: Comma
       report(place.record, extracted.reason);
       continue;
     }
-    const plan = planOf(extracted, place.record);
-    if (!isExclusive(plan)) continue;
+    const plan = planOf(extracted, String(place.record));
     const earlier = plans.get(plan.patientId) ?? [];
-    const other = findOverlap(plan, undefined, earlier);
     plans.set(plan.patientId, [...earlier, plan]);
-    if (other === undefined) continue;
-    report(
-      place.record,
-      `the child has another plan of this plan_type for an overlapping period, in record ${other.id}`,
-    );
+    const other = isExclusive(plan) ? findOverlap(plan, undefined, earlier) : undefined;
+    if (other !== undefined) {
+      report(
+        place.record,
+        `the child has another plan of this plan_type for an overlapping period, in record ${other.id}`,
+      );
+      continue;
+    }
+    const warnings = warnOfPlan(plan, undefined, earlier).map((issue) => nameColumns(issue, 'Flag'));
+    if (warnings.length === 0) continue;
+    doubtful += 1;
+    stdout.write(`record ${place.record}: warning: ${warnings.join('; ')}\n`);
   }
-  stdout.write(`${extract.records} records, ${unfit} with problems. Nothing was sent.\n`);
+  const warned = doubtful === 0 ? '' : `, ${doubtful} with warnings`;
+  stdout.write(`${extract.records} records, ${unfit} with problems${warned}. Nothing was sent.\n`);
   return unfit > 0 ? 1 : 0;
 }
 

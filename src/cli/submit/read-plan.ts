@@ -1,6 +1,8 @@
 import { checkBirthDate, checkPlan } from '../../cpis/check-plan.ts';
+import { lastDayOf } from '../../cpis/life-cycle.ts';
 import { isNhsNumber } from '../../cpis/nhs-number.ts';
-import { planKinds, unbornKind } from '../../cpis/plan.ts';
+import { type Plan, planKinds, unbornKind } from '../../cpis/plan.ts';
+import { nameColumns } from './name-columns.ts';
 import type { ColumnPlaces, PlanColumn } from './plan-columns.ts';
 import type { RecordResponse } from './record-response.ts';
 
@@ -40,6 +42,33 @@ function isDate(text: string): boolean {
   return !Number.isNaN(date.getTime()) && date.toISOString().slice(0, 10) === text;
 }
 
+/** Returns the plan that the rules are applied to. */
+export function planOf(
+  {
+    nhsNumber,
+    kind,
+    start,
+    end,
+    dueDate,
+    withdrawn,
+    birthDate,
+  }: Omit<ExtractedPlan, 'reference' | 'familyName' | 'givenNames'>,
+  id: string,
+): Plan {
+  const status = withdrawn ? 'entered-in-error' : end === undefined ? 'active' : 'inactive';
+  return {
+    id,
+    patientId: nhsNumber,
+    authorityId: '',
+    kind,
+    status,
+    start,
+    end,
+    dueDate,
+    lastDay: lastDayOf({ kind, start, dueDate }, birthDate),
+  };
+}
+
 /**
  * Reads one record and checks its form and the rules of plans. Lists all problems. `today` is the date in
  * Europe/London.
@@ -73,21 +102,11 @@ export function readPlan(cells: readonly string[], places: ColumnPlaces, today: 
     problems.push('due_date must be empty unless plan_type is UCPP');
   }
   if (problems.length === 0 && kind !== undefined) {
-    problems.push(...checkBirthDate(birthDate, today).map(({ diagnostics }) => diagnostics));
-    const plan = {
-      id: '',
-      patientId: '',
-      authorityId: '',
-      kind,
-      status: 'active',
-      start,
-      end,
-      dueDate,
-      lastDay: undefined,
-    } as const;
+    problems.push(...checkBirthDate(birthDate, today).map((issue) => nameColumns(issue, 'Patient')));
+    const plan = planOf({ nhsNumber: '', kind, start, end, dueDate, withdrawn, birthDate }, '');
     // A recorded plan ends whatever the birth date is; the server knows which plans are recorded.
     const ends = end !== undefined || withdrawn;
-    problems.push(...checkPlan(plan, ends ? undefined : birthDate, today).map(({ diagnostics }) => diagnostics));
+    problems.push(...checkPlan(plan, ends ? undefined : birthDate, today).map((issue) => nameColumns(issue, 'Flag')));
   }
   const nhsNumber = textOf('nhs_number').replaceAll(/[ -]/g, '');
   const isOldStyle = !/^\d{10}$/.test(nhsNumber);

@@ -1,4 +1,5 @@
 import type { BundleEntry, OperationOutcome } from 'fhir/r4.js';
+import { nameColumns } from './name-columns.ts';
 
 /** NHS England's responses to the records of an upload (CP-IS Domain Message Specification, vocabulary ...17.473). */
 export const recordResponses = {
@@ -40,8 +41,11 @@ function hasSpineCode(entry: BundleEntry | undefined, code: string): boolean {
   return issuesOf(entry).some(({ details }) => details?.coding?.some((coding) => coding.code === code) === true);
 }
 
-function explain(entries: readonly (BundleEntry | undefined)[]): string {
-  const texts = entries.flatMap(issuesOf).map(({ diagnostics }) => diagnostics ?? '');
+function explain(patient: BundleEntry | undefined, flag: BundleEntry | undefined): string {
+  const texts = [
+    ...issuesOf(patient).map((issue) => nameColumns(issue, 'Patient')),
+    ...issuesOf(flag).map((issue) => nameColumns(issue, 'Flag')),
+  ];
   return [...new Set(texts.filter(Boolean))].join(' ');
 }
 
@@ -59,7 +63,7 @@ export function readRecordResponse(patient: BundleEntry | undefined, flag: Bundl
     return Number.isNaN(status) || status === 0 || status === 408 || status === 429 || status >= 500;
   });
   if (isTransient) return 'again';
-  const explanation = explain([patient, flag]);
+  const explanation = explain(patient, flag);
   const [, id = '', version = ''] = /Flag\/([^/]+)\/_history\/([^/]+)$/.exec(flag?.response?.location ?? '') ?? [];
   if (!isLoaded(flag)) return { response: codeOf(patient), action: 'refused', explanation, flag: '', version: '' };
   if (!isLoaded(patient)) {

@@ -57,17 +57,34 @@ export async function runSubmission(options: SubmissionOptions): Promise<void> {
   if (batch.length > 0) await flush();
 }
 
-/** Reads one record. `seen` maps references to records, because a repeated reference would overwrite the first plan. */
+/**
+ * Reads one record, with everything that is wrong with it. `seen` maps references to records, because a repeated reference
+ * would overwrite the first plan.
+ */
 function readCandidate(row: readonly string[], record: number, extract: Extract, seen: Map<string, number>): Candidate {
   const plan = readPlan(row, extract.places, londonDate(Date.now()));
   const { reference } = plan;
   const place = { record, reference };
-  const unfit = (reason: string): Candidate => ({ place, plan: { reference, response: 'CPR07', reason } });
+  const response = 'reason' in plan ? plan.response : 'CPR07';
+  const unfit = (reasons: readonly string[]): Candidate => ({
+    place,
+    plan: { reference, response, reason: reasons.join('; ') },
+  });
+  // Its cells may be in other columns, so nothing else is said of it.
   if (row.length !== extract.width) {
-    return unfit(`the record has ${row.length} fields but the header has ${extract.width}`);
+    return {
+      place,
+      plan: {
+        reference,
+        response: 'CPR07',
+        reason: `the record has ${row.length} fields but the header has ${extract.width}`,
+      },
+    };
   }
   const first = seen.get(reference);
-  if (first !== undefined && reference !== '') return unfit(`the reference is also that of record ${first}`);
+  if (first !== undefined && reference !== '') {
+    return unfit([`the reference is also that of record ${first}`, ...('reason' in plan ? [plan.reason] : [])]);
+  }
   seen.set(reference, record);
   return { place, plan };
 }
