@@ -140,12 +140,7 @@ export function narrow(caller: Caller, type: string, rule: VisibilityRule): read
   const nothing: readonly SearchClause[] = [{ kind: 'label', any: [] }];
   if (type === 'Organization' || definitionTypes.has(type)) return [];
   if (caller.role === 'authority') {
-    if (type === 'Flag' || type === 'Subscription')
-      return [{ kind: 'label', any: [ownerLabel(caller.organisation.id)] }];
-    if (type === 'Patient' || type === 'AuditEvent') {
-      return [{ kind: 'label', any: [viewerLabel(caller.organisation.id)] }];
-    }
-    return nothing;
+    return [{ kind: 'label', any: [labelFor(type, caller.organisation.id)] }];
   }
   if (caller.role === 'care-provider') {
     if (type === 'Flag') return visibilityClauses(rule);
@@ -157,6 +152,10 @@ export function narrow(caller: Caller, type: string, rule: VisibilityRule): read
 /** Returns true if the labels of a resource show it to this authority, when it reads the resource by id. */
 export function bearsLabelFor(caller: Caller, type: string, labels: readonly string[]): boolean {
   if (caller.role !== 'authority') return false;
-  const id = caller.organisation.id;
-  return labels.includes(type === 'Flag' || type === 'Subscription' ? ownerLabel(id) : viewerLabel(id));
+  return labels.includes(labelFor(type, caller.organisation.id));
+}
+
+/** Returns the label that shows a resource to an authority: its own, except for AuditEvents, which several may see. */
+function labelFor(type: string, authorityId: string): string {
+  return type === 'AuditEvent' ? viewerLabel(authorityId) : ownerLabel(authorityId);
 }

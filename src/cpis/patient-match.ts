@@ -2,12 +2,11 @@ import type { Patient } from 'fhir/r4.js';
 import type { Issue } from '../fhir/fault.ts';
 import { normaliseText } from '../fhir/search/normalise-text.ts';
 
-/** Result of comparing a submitted Patient with the recorded one. */
+/** How a submitted Patient differs from what the same authority stated before. */
 export interface PatientMatch {
-  /** Set if the birth date differs: the number is most likely another child's. */
-  readonly wrongChild: Issue | undefined;
-  /** Set if no name agrees (first given and family name, ignoring case and accents). */
-  readonly nameWarning: Issue | undefined;
+  readonly birthDateDiffers: boolean;
+  /** No name agrees (first given and family name, ignoring case and accents). */
+  readonly nameDiffers: boolean;
 }
 
 function names(patient: Patient): Set<string> {
@@ -18,28 +17,39 @@ function names(patient: Patient): Set<string> {
   return found;
 }
 
-/** Compares a submitted Patient with the one stored under the same NHS number. */
+/** Compares two Patients with the same NHS number. A Patient without a name agrees with every name. */
 export function matchPatient(submitted: Patient, known: Patient): PatientMatch {
   const knownNames = names(known);
-  const agrees = [...names(submitted)].some((name) => knownNames.has(name));
   return {
-    wrongChild: submitted.birthDate === known.birthDate ? undefined : wrongChild,
-    nameWarning: agrees ? undefined : differingName,
+    birthDateDiffers: submitted.birthDate !== known.birthDate,
+    nameDiffers: knownNames.size > 0 && ![...names(submitted)].some((name) => knownNames.has(name)),
   };
 }
 
-const wrongChild: Issue = {
+/** Returns the warnings about a correction. */
+export function warnOfCorrection({ birthDateDiffers, nameDiffers }: PatientMatch): readonly Issue[] {
+  return [...(birthDateDiffers ? [correctedBirthDate] : []), ...(nameDiffers ? [correctedName] : [])];
+}
+
+/** The issue of a correction of both, which is most likely another child. */
+export const wrongChild: Issue = {
   severity: 'error',
   code: 'conflict',
   diagnostics:
-    'Wrong child: a different birth date is recorded for this NHS number. The details were not stored. Check the ' +
-    'number against PDS, then submit the record again.',
+    'Wrong child: this authority stated another birth date and another name for this NHS number, and holds a plan on it. ' +
+    'The details were not stored. Check the number against PDS. If it is the same child, update the Patient with If-Match.',
   expression: ['Patient.birthDate'],
 };
-const differingName: Issue = {
+const correctedBirthDate: Issue = {
+  severity: 'warning',
+  code: 'business-rule',
+  diagnostics: 'This authority stated another birth date for this NHS number before. It has been corrected.',
+  expression: ['Patient.birthDate'],
+};
+const correctedName: Issue = {
   severity: 'warning',
   code: 'business-rule',
   diagnostics:
-    'The name differs from the one recorded for this NHS number and birth date. Check that it is the same child.',
+    'This authority stated another name for this NHS number before. It has been corrected. Check that it is the same child.',
   expression: ['Patient.name'],
 };

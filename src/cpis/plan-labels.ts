@@ -3,7 +3,7 @@
  * of another.
  */
 
-import { dueDateLabel, lastDayLabel, ownerLabel } from './labels.ts';
+import { dueDateLabel, lastDayLabel, lastDayLabelled, ownerLabel } from './labels.ts';
 import { lastDayOf } from './life-cycle.ts';
 import type { Plan } from './plan.ts';
 
@@ -13,12 +13,13 @@ const isMark = (label: string): boolean => label.startsWith(confirmedPrefix) || 
 
 /**
  * Returns the labels of the Flag of a plan. Those that follow from the plan are built again; marks among `known`, the
- * labels that the Flag has so far, are kept.
+ * labels that the Flag has so far, are kept. So is the last day, if the authority has stated no birth date.
  */
-export function planLabels(plan: Plan, birthDate: string, known: readonly string[]): readonly string[] {
+export function planLabels(plan: Plan, birthDate: string | undefined, known: readonly string[]): readonly string[] {
+  const lastDay = birthDate === undefined ? lastDayLabelled(known) : lastDayOf(plan, birthDate);
   return [
     ownerLabel(plan.authorityId),
-    lastDayLabel(lastDayOf(plan, birthDate)),
+    ...(lastDay === undefined ? [] : [lastDayLabel(lastDay)]),
     ...(plan.dueDate === undefined ? [] : [dueDateLabel]),
     ...known.filter(isMark),
   ];

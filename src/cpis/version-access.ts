@@ -1,5 +1,5 @@
 import type { Caller } from './caller.ts';
-import { ownerLabel, submitterLabel, viewerLabel } from './labels.ts';
+import { ownerLabel, statedLabel } from './labels.ts';
 
 /**
  * Labels that decide which versions of a type are disclosed. The current resource must have a label of `now`. A version
@@ -13,14 +13,11 @@ export interface VersionAccess {
 const none: VersionAccess = { now: [], written: [] };
 
 /**
- * Returns which versions a caller may see by vread and history. An authority sees all versions of its own Flags and
- * Subscriptions. Of a Patient that it holds a plan on, it sees the current version and those written while it held or
- * submitted it, so that details which others recorded before are not disclosed. Other roles see none.
+ * Returns which versions a caller may see by vread and history. An authority sees all versions of its own resources, and those
+ * of its own Patients while it holds a plan on the child. Other roles see none.
  */
-export function versionAccess(caller: Caller, type: string): VersionAccess {
+export function versionAccess(caller: Caller): VersionAccess {
   if (caller.role !== 'authority') return none;
-  const own = caller.organisation.id;
-  if (type === 'Flag' || type === 'Subscription') return { now: [ownerLabel(own)], written: [ownerLabel(own)] };
-  if (type === 'Patient') return { now: [viewerLabel(own)], written: [viewerLabel(own), submitterLabel(own)] };
-  return none;
+  const own = ownerLabel(caller.organisation.id);
+  return { now: [own], written: [own, statedLabel] };
 }

@@ -1,4 +1,6 @@
+import type { Caller } from '../cpis/caller.ts';
 import type { InteractionCode } from '../cpis/interaction-table.ts';
+import { patientTypeFor } from '../cpis/statement.ts';
 import { fault } from '../fhir/fault.ts';
 import { plainAccess, recordAccess, recordRefusal } from './audit/record-access.ts';
 import { batch } from './bundle/batch.ts';
@@ -14,6 +16,7 @@ import type { InteractionPorts } from './port/ports.ts';
 import { history } from './read/history.ts';
 import { read } from './read/read.ts';
 import { vread } from './read/vread.ts';
+import { callerStore } from './resource/caller-store.ts';
 import { searchType } from './search/search-type.ts';
 import { refuseErrors } from './write/check-resource.ts';
 import { commitWrite } from './write/commit-write.ts';
@@ -44,9 +47,21 @@ async function performEntries(
   return type === 'transaction' ? transaction(entry, context, perform, ports) : batch(entry, context, perform, ports);
 }
 
+/** Returns a function that gives each caller the ports with the store as it may see it. */
+function buildCallerPorts(ports: InteractionPorts): (caller: Caller) => InteractionPorts {
+  const known = new Map<string, InteractionPorts>();
+  return (caller) => {
+    const type = patientTypeFor(caller);
+    const own = known.get(type) ?? { ...ports, store: callerStore(ports.store, caller) };
+    known.set(type, own);
+    return own;
+  };
+}
+
 /** Builds the one way into the interactions: performs each request, and audits each refusal before it is answered. */
 export function buildPerform(ports: InteractionPorts): Perform {
-  const performBundle: Interaction = (request, context) => performEntries(request, context, perform, ports);
+  const performBundle: Interaction = (request, context, own) => performEntries(request, context, perform, own);
+  const portsOf = buildCallerPorts(ports);
   const performers: Readonly<Record<InteractionCode, Interaction>> = {
     read,
     vread,
@@ -69,7 +84,7 @@ export function buildPerform(ports: InteractionPorts): Perform {
 
   async function perform(request: FhirRequest, context: AccessContext): Promise<FhirAnswer> {
     try {
-      return await performers[request.interaction](request, context, ports);
+      return await performers[request.interaction](request, context, portsOf(context.caller));
     } catch (error) {
       throw await recordRefusal(error, request, context, ports);
     }

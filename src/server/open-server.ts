@@ -27,6 +27,7 @@ import { openDelivery } from './open-delivery.ts';
 import { openIdentity } from './open-identity.ts';
 import { openMeasuredStore } from './open-store.ts';
 import { readTls } from './read-tls.ts';
+import { separateStatements } from './separate-statements.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
 /** A server that listens. */
@@ -73,6 +74,8 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const findMissing = (next: Registry) => findMissingAuthorities(store, next);
   const missing = await findMissing(registry.current);
   if (missing.length > 0) throw new RegistryError(missing);
+  const separated = await separateStatements({ store, extract: model.extract, clock: systemClock.now });
+  if (separated > 0) logger.info({ patients: separated }, 'each authority now has its own Patients (ADR 0029)');
   logAnnouncedChanges(registry.current, logger, systemClock.now());
 
   const newAuditId = buildTimeOrderedIds();

@@ -6,15 +6,7 @@ import { buildAccessHistoryEntry } from '../../src/cpis/access-history.ts';
 import { buildAccessRecord } from '../../src/cpis/access-record.ts';
 import { isSilent, notifiedOfRead, notifiedOfWrite, visibleHolders } from '../../src/cpis/audience.ts';
 import type { Caller } from '../../src/cpis/caller.ts';
-import {
-  accessHistoryLabel,
-  clientOf,
-  ownerLabel,
-  ownerOf,
-  patientLabels,
-  submittersOf,
-  viewerLabel,
-} from '../../src/cpis/labels.ts';
+import { accessHistoryLabel, clientOf, ownerLabel, ownerOf, viewerLabel } from '../../src/cpis/labels.ts';
 import type { Plan } from '../../src/cpis/plan.ts';
 import { loadDefinitions } from '../../src/fhir/definitions/load-definitions.ts';
 import { loadProfiles } from '../../src/fhir/definitions/load-profiles.ts';
@@ -265,12 +257,8 @@ test('notified are the holders of visible plans, never the acting authority, and
   t.equal(isSilent(careProvider, undefined), false);
 });
 
-test('owners, clients and submitters are read back from labels', async (t) => {
+test('owners and clients are read back from labels', async (t) => {
   t.equal(ownerOf([viewerLabel('x'), ownerLabel('E99000001')]), 'E99000001');
   t.equal(ownerOf([viewerLabel('x')]), undefined);
   t.equal(clientOf(['client:case-system-1']), 'case-system-1');
-  const held = patientLabels(['b', 'a', 'a'], ['c', 'a']);
-  t.strictSame(held, ['viewer:a', 'viewer:b', 'submitter:a', 'submitter:c'], 'holders see it');
-  t.strictSame(patientLabels([], ['c', 'a']), ['submitter:a', 'submitter:c'], 'a submission alone shows nothing');
-  t.strictSame(submittersOf(held), ['a', 'c']);
 });

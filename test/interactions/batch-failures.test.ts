@@ -11,7 +11,7 @@ let failsReads = false;
 /** Fails the next `failures` commits that write a Patient. */
 function failingStore(store: Store): Store {
   const commit: Store['commit'] = async (unit) => {
-    if (failures > 0 && unit.writes.some(({ type }) => type === 'Patient')) {
+    if (failures > 0 && unit.writes.some(({ type }) => type.startsWith('Patient'))) {
       failures -= 1;
       throw new Error('disk full');
     }

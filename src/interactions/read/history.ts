@@ -50,7 +50,7 @@ function planHistory(
 ): HistoryPlan {
   const { sinceMs, at, count, countOnly } = query;
   return {
-    scopes: types.map((type) => ({ type, ...versionAccess(caller, type) })),
+    scopes: types.map((type) => ({ type, ...versionAccess(caller) })),
     limit: countOnly ? 0 : count,
     total: countOnly || count === 0,
     ...(id === undefined ? {} : { id }),

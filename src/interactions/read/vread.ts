@@ -37,7 +37,7 @@ export async function findVersion(
   // A version that only the view has is planned and not stored yet.
   const version = stored.kind === 'absent' && isCurrent ? current : stored;
   if (version.kind === 'deleted') throw fault('gone', 'This version deleted the resource. Read an earlier version.');
-  const { written } = versionAccess(caller, type);
+  const { written } = versionAccess(caller);
   if (version.kind === 'absent' || !written.some((label) => version.resource.labels.includes(label))) throw notFound();
   return version.resource;
 }

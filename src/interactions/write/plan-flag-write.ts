@@ -2,37 +2,24 @@ import type { Patient } from 'fhir/r4.js';
 import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { checkPlan, warnOfPlan } from '../../cpis/check-plan.ts';
-import { lastDayLabelled, patientLabels, submittersOf } from '../../cpis/labels.ts';
+import { lastDayLabelled } from '../../cpis/labels.ts';
 import { isHeld, type Plan, parsePlan, planKeys } from '../../cpis/plan.ts';
 import { confirmedOn, markConfirmed, planLabels } from '../../cpis/plan-labels.ts';
 import { type FhirFault, fault } from '../../fhir/fault.ts';
-import type { ReadResult, RevisionGuard, StoredResource } from '../../store/store.ts';
+import type { ReadResult, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { refuseErrors } from './check-resource.ts';
+import { guardChild, readChild, relabelStatement } from './child-record.ts';
 import { refuseOverlap, staysWithdrawn } from './plan-references.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import { answerStored, answerWrite, buildDeletion, buildResourceWrite, contentOf, guardOf } from './resource-write.ts';
 import { type FlagSubmission, submitFlag } from './submitted-flag.ts';
 
-/**
- * Builds the guard that gives a Patient its labels after `changed` has replaced the plan with its id; undefined removes
- * the plan.
- */
-function relabel(
-  patient: StoredResource,
-  plans: readonly Plan[],
-  changedId: string,
-  changed: Plan | undefined,
-): RevisionGuard {
-  const remaining = plans.filter((plan) => plan.id !== changedId);
-  const holders = [...remaining, ...(changed === undefined ? [] : [changed])].filter(isHeld);
-  const labels = patientLabels(
-    holders.map((plan) => plan.authorityId),
-    submittersOf(patient.labels),
-  );
-  return { type: 'Patient', id: patient.id, expectRevision: patient.revision, labels };
+/** Returns the plans after `changed` has replaced the plan with this id; undefined removes it. */
+function replacePlan(plans: readonly Plan[], id: string, changed?: Plan): readonly Plan[] {
+  return [...plans.filter((plan) => plan.id !== id), ...(changed === undefined ? [] : [changed])];
 }
 
 function describePlanAccess(
@@ -54,25 +41,16 @@ function describePlanAccess(
   };
 }
 
-/**
- * Returns the Patient of a plan. Throws unless the caller has matched it by its birth date, or ends a plan of its own.
- */
-function refuseUnmatched(result: ReadResult, caller: Caller, plans: readonly Plan[], ends: boolean): StoredResource {
-  const own = caller.organisation.id;
-  const matched =
-    result.kind === 'found' &&
-    (ends ||
-      submittersOf(result.resource.labels).includes(own) ||
-      plans.some((plan) => plan.authorityId === own && isHeld(plan)));
-  if (result.kind !== 'found' || !matched) {
-    throw fault(
-      'unprocessable',
-      'This authority has not submitted the Patient of this plan. Submit the Patient, with the birth date, ' +
-        'before the Flag or together with it.',
-      { code: 'business-rule', expression: ['Flag.subject'] },
-    );
-  }
-  return result.resource;
+/** Returns what the caller stated of the child. Throws if it stated nothing, unless it ends a plan of its own. */
+function statedBy(result: ReadResult, ends: boolean): Patient | undefined {
+  if (result.kind === 'found') return JSON.parse(result.resource.body) as Patient;
+  if (ends) return undefined;
+  throw fault(
+    'unprocessable',
+    'This authority has not submitted the Patient of this plan. Submit the Patient, with the birth date, ' +
+      'before the Flag or together with it.',
+    { code: 'business-rule', expression: ['Flag.subject'] },
+  );
 }
 
 /** Returns the fault of a plan that is refused because its Patient was. */
@@ -108,19 +86,18 @@ export async function planFlagWrite(
   const { current, id } = submission;
   const { flag, known, plan, ends, issues } = submitFlag(submission, caller, ports);
   const { patientId } = plan;
-  // The Patient is read before its plans, so that its revision guards decisions on them.
+  const child = await readChild(view, patientId);
   const subject = await view.read('Patient', patientId);
   const plans = await view.plansOf(patientId);
-  const patient = refuseUnmatched(subject, caller, plans, ends);
-  const { birthDate, gender } = JSON.parse(patient.body) as Patient;
+  const { birthDate, gender } = statedBy(subject, ends) ?? {};
   if (submission.onlyEnds === true && !ends) throw patientRefused();
   refuseRevival(submission, plan);
   const { today } = visibilityRule(ports);
-  // A plan ends whatever birth date is recorded.
+  // A plan ends whatever birth date is stated.
   refuseErrors([...issues, ...checkPlan(plan, ends ? undefined : (birthDate ?? ''), today)]);
   const access = describePlanAccess(caller, plan, plans, ports);
   const labels = current?.labels ?? [];
-  const confirmed = markConfirmed(planLabels(plan, birthDate ?? '', labels), today);
+  const confirmed = markConfirmed(planLabels(plan, birthDate, labels), today);
   if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
     // Only an open plan has to be confirmed, once a day.
     const confirms = plan.status === 'active' && confirmedOn(labels) !== today;
@@ -146,7 +123,11 @@ export async function planFlagWrite(
   return {
     writes: [write],
     // Without the guard of the Flag, marks that were set meanwhile would be lost.
-    guards: [relabel(patient, plans, id, plan), ...(current === undefined ? [] : [guardOf(current)])],
+    guards: [
+      guardChild(child),
+      ...relabelStatement(subject, caller.organisation.id, replacePlan(plans, id, plan)),
+      ...(current === undefined ? [] : [guardOf(current)]),
+    ],
     access,
     answer: { ...answerWrite(write), warnings: warnOfPlan(plan, gender, othersOf(plan, plans)) },
     check: (unit) => refuseOverlap({ ...plan, lastDay: lastDayLabelled(confirmed) }, recorded, unit),
@@ -161,12 +142,12 @@ export async function planFlagDeletion(
   ports: InteractionPorts,
 ): Promise<PlannedWrite> {
   const plan = parsePlan(current);
-  const patient = await view.read('Patient', plan.patientId);
+  const child = await readChild(view, plan.patientId);
+  const statement = await view.read('Patient', plan.patientId);
   const plans = await view.plansOf(plan.patientId);
-  if (patient.kind !== 'found') throw fault('exception', 'The Patient of this plan is missing.');
   return {
     writes: [buildDeletion(current, ports)],
-    guards: [relabel(patient.resource, plans, current.id, undefined)],
+    guards: [guardChild(child), ...relabelStatement(statement, caller.organisation.id, replacePlan(plans, plan.id))],
     access: describePlanAccess(caller, plan, plans, ports),
     answer: { kind: 'deleted', versionId: String(current.version + 1) },
   };

@@ -37,7 +37,7 @@ export function buildResourceWrite(
   resource: FhirResource,
   id: string,
   next: NewVersion,
-  ports: InteractionPorts,
+  ports: Pick<InteractionPorts, 'clock' | 'extract'>,
 ): ResourceWrite {
   const lastUpdatedMs = ports.clock();
   const { resourceType, id: _, meta: _sent, ...content } = resource;
@@ -63,7 +63,7 @@ export function buildResourceWrite(
 /**
  * Builds the tombstone that follows the current version. It keeps the labels, so that the owner gets 410 and not 404.
  */
-export function buildDeletion(current: StoredResource, ports: InteractionPorts): ResourceWrite {
+export function buildDeletion(current: StoredResource, ports: Pick<InteractionPorts, 'clock'>): ResourceWrite {
   return {
     type: current.type,
     id: current.id,

@@ -119,7 +119,7 @@ notServed(
 notServed(
   `${spec}/http.html#delete`,
   'Delete of Patients',
-  'A Patient is shared by the authorities that hold plans on it; it stands as long as there are plans.',
+  'A Patient is what an authority states of a child; it stands as long as the plans that depend on it.',
   async (t) => {
     t.equal(refusedWith(await asLa('DELETE', `Patient/${plan.nhsNumber}`)), '405 error');
   },

@@ -68,7 +68,7 @@ export function makeDemoChildren(today: string): DemoChildren {
   records[1]?.push(shared);
   const wrongChild: SyntheticPlan = {
     ...at(6),
-    birthDate: addMonths(at(6).birthDate, -7),
+    birthDate: addMonths(today, 7),
     reference: 'CASE-0102',
     referenceSystem: systemOf(2),
   };

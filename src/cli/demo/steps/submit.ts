@@ -33,7 +33,7 @@ function countStatuses(bundle: Bundle): string {
   return [...counts].map(([status, count]) => `${count} × ${status}`).join(', ');
 }
 
-/** Submits the plans of the authorities in batches. One record has the NHS number of another child. */
+/** Submits the plans of the authorities in batches. One record has a birth date in the future. */
 export async function submit({ world, screen, check }: Stage, children: DemoChildren): Promise<void> {
   const rows: string[][] = [];
   const refusals: Refusal[] = [];
@@ -73,7 +73,7 @@ export async function submit({ world, screen, check }: Stage, children: DemoChil
   const onlyWrong =
     refusals.length === 2 && refusals.every(({ reference }) => reference === children.wrongChild.reference);
   check(
-    'only the record with the wrong birth date was refused, with the reason',
-    onlyWrong && patient?.status.startsWith('409') === true && flag?.status.startsWith('422') === true,
+    'only the record with the birth date in the future was refused, with the reason',
+    onlyWrong && patient?.status.startsWith('422') === true && flag?.status.startsWith('422') === true,
   );
 }
