@@ -5,6 +5,12 @@ export interface JsonLimits {
   readonly maxDepth?: number;
   /** Maximum number of property names in the text. Default 250,000. */
   readonly maxKeys?: number;
+  /** Maximum number of different property names. Default: no limit. */
+  readonly maxNames?: number;
+  /** Maximum number of values: objects, arrays and plain values. Default 1,000,000. */
+  readonly maxValues?: number;
+  /** Maximum length of a string as it is written. Default: no limit. */
+  readonly maxStringLength?: number;
   /** Maximum length of a number, in characters. Default 32. */
   readonly maxNumberLength?: number;
 }
@@ -13,52 +19,137 @@ export interface JsonLimits {
 const forbiddenNames = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype']);
 /** Number of names from which an object's names are kept in a Set. */
 const linearNames = 12;
+/** Maximum white space in a row. It bounds the work between two values. */
+const maxSpace = 65_536;
 const [quote, backslash, comma, minus, closeBracket, closeBrace] = [0x22, 0x5c, 0x2c, 0x2d, 0x5d, 0x7d];
 
-/** Scans a JSON text once and throws a fault `structure` at the first error. */
+/** Scans a JSON text once, in one go or in parts. Throws a fault `structure` at the first error. */
 export class JsonScan {
   readonly #text: string;
-  readonly #maxDepth: number;
-  readonly #maxKeys: number;
-  readonly #maxNumberLength: number;
+  readonly #limits: Required<JsonLimits>;
+  /** The objects and arrays around the place: the names of an object so far, or null for an array. */
+  readonly #open: (string[] | Set<string> | null)[] = [];
+  readonly #known = new Set<string>();
   #at = 0;
   #keys = 0;
+  #values = 0;
 
   constructor(text: string, limits: JsonLimits) {
+    const unlimited = Number.POSITIVE_INFINITY;
+    const { maxDepth = 64, maxKeys = 250_000, maxNames = unlimited, maxValues = 1_000_000 } = limits;
+    const { maxStringLength = unlimited, maxNumberLength = 32 } = limits;
     this.#text = text;
-    this.#maxDepth = limits.maxDepth ?? 64;
-    this.#maxKeys = limits.maxKeys ?? 250_000;
-    this.#maxNumberLength = limits.maxNumberLength ?? 32;
+    this.#limits = { maxDepth, maxKeys, maxNames, maxValues, maxStringLength, maxNumberLength };
   }
 
-  whole(): void {
-    this.#value(this.#next(), 0);
-    if (!Number.isNaN(this.#next())) this.#refuse('the value must be the end of the text');
+  /** Scans about `length` characters further. Returns true once the whole text is scanned. */
+  advance(length = Number.POSITIVE_INFINITY): boolean {
+    const stop = this.#at + length;
+    while (this.#at < stop) {
+      if (!this.#value(this.#next()) && this.#close()) return true;
+    }
+    return false;
+  }
+
+  /** Scans a value. Returns true if it is an object or array whose first value is next. */
+  #value(code: number): boolean {
+    const { maxValues } = this.#limits;
+    if (++this.#values > maxValues) this.#refuse(`it has more than ${maxValues} values`);
+    if (code === quote) this.#string();
+    else if (code === 0x7b) return this.#enter([], closeBrace);
+    else if (code === 0x5b) return this.#enter(null, closeBracket);
+    else if (code === minus || isDigit(code)) this.#number();
+    else if (code === 0x74) this.#literal('true');
+    else if (code === 0x66) this.#literal('false');
+    else if (code === 0x6e) this.#literal('null');
+    else this.#refuse('a value was expected');
+    return false;
+  }
+
+  /** Enters an object or array. Returns false if it is empty, and then consumes it. */
+  #enter(names: string[] | null, closing: number): boolean {
+    const { maxDepth } = this.#limits;
+    if (this.#open.length >= maxDepth) this.#refuse(`it is nested deeper than ${maxDepth} levels`);
+    this.#at++;
+    const code = this.#next();
+    if (code === closing) {
+      this.#at++;
+      return false;
+    }
+    this.#open.push(names);
+    if (names !== null) this.#name(code);
+    return true;
+  }
+
+  /** Consumes what follows a value, up to the next one. Returns true at the end of the text. */
+  #close(): boolean {
+    while (true) {
+      const code = this.#next();
+      const around = this.#open.at(-1);
+      if (around === undefined) {
+        if (Number.isNaN(code)) return true;
+        this.#refuse('the value must be the end of the text');
+      }
+      if (code === comma) {
+        this.#at++;
+        if (around !== null) this.#name(this.#next());
+        return false;
+      }
+      if (code !== (around === null ? closeBracket : closeBrace)) {
+        this.#refuse(around === null ? "',' or ']' was expected" : "',' or '}' was expected");
+      }
+      this.#at++;
+      this.#open.pop();
+    }
+  }
+
+  /** Consumes a name and the colon after it. */
+  #name(code: number): void {
+    if (code !== quote) this.#refuse('a property name was expected');
+    const { maxKeys, maxNames } = this.#limits;
+    const start = this.#at;
+    if (++this.#keys > maxKeys) this.#refuse(`it has more than ${maxKeys} properties`);
+    const escaped = this.#string();
+    const name: string = escaped
+      ? JSON.parse(this.#text.slice(start, this.#at))
+      : this.#text.slice(start + 1, this.#at - 1);
+    if (!this.#known.has(name)) {
+      if (forbiddenNames.has(name)) this.#refuse('a property name is not allowed', start);
+      if (this.#known.size >= maxNames) this.#refuse(`it has more than ${maxNames} different property names`, start);
+      this.#known.add(name);
+    }
+    this.#addName(name, start);
+    if (this.#next() !== 0x3a) this.#refuse("':' was expected");
+    this.#at++;
+  }
+
+  #addName(name: string, start: number): void {
+    const names = this.#open.at(-1) ?? [];
+    if (Array.isArray(names) ? names.includes(name) : names.has(name)) {
+      this.#refuse('a property name occurs twice in one object', start);
+    }
+    if (!Array.isArray(names)) names.add(name);
+    else if (names.push(name) === linearNames) this.#open[this.#open.length - 1] = new Set(names);
   }
 
   #refuse(what: string, at = this.#at): never {
-    const line = this.#text.slice(0, at).split('\n').length;
-    const column = at - (at === 0 ? -1 : this.#text.lastIndexOf('\n', at - 1));
+    const text = this.#text;
+    let line = 1;
+    for (let index = 0; index < at; index++) if (text.charCodeAt(index) === 0x0a) line++;
+    const column = at - (at === 0 ? -1 : text.lastIndexOf('\n', at - 1));
     throw fault('structure', `The JSON is not valid: ${what} (line ${line}, column ${column}).`);
   }
 
   /** Skips white space. Returns the code of the next character without consuming it; NaN at the end. */
   #next(): number {
     const text = this.#text;
+    const start = this.#at;
     let code = text.charCodeAt(this.#at);
-    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++this.#at);
+    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) {
+      code = text.charCodeAt(++this.#at);
+      if (this.#at - start > maxSpace) this.#refuse(`it has more than ${maxSpace} characters of white space in a row`);
+    }
     return code;
-  }
-
-  #value(code: number, depth: number): void {
-    if (code === quote) this.#string();
-    else if (code === 0x7b) this.#object(depth + 1);
-    else if (code === 0x5b) this.#array(depth + 1);
-    else if (code === minus || isDigit(code)) this.#number();
-    else if (code === 0x74) this.#literal('true');
-    else if (code === 0x66) this.#literal('false');
-    else if (code === 0x6e) this.#literal('null');
-    else this.#refuse('a value was expected');
   }
 
   #literal(word: string): void {
@@ -66,81 +157,15 @@ export class JsonScan {
     this.#at += word.length;
   }
 
-  /** Consumes the opening bracket. Returns the code of the next character. */
-  #enter(depth: number): number {
-    if (depth > this.#maxDepth) this.#refuse(`it is nested deeper than ${this.#maxDepth} levels`);
-    this.#at++;
-    return this.#next();
-  }
-
-  #array(depth: number): void {
-    let code = this.#enter(depth);
-    if (code === closeBracket) {
-      this.#at++;
-      return;
-    }
-    while (true) {
-      this.#value(code, depth);
-      code = this.#next();
-      if (code === comma) {
-        this.#at++;
-        code = this.#next();
-      } else if (code === closeBracket) {
-        this.#at++;
-        return;
-      } else this.#refuse("',' or ']' was expected");
-    }
-  }
-
-  #object(depth: number): void {
-    let code = this.#enter(depth);
-    if (code === closeBrace) {
-      this.#at++;
-      return;
-    }
-    const names: string[] = [];
-    let many: Set<string> | undefined;
-    while (true) {
-      if (code !== quote) this.#refuse('a property name was expected');
-      const start = this.#at;
-      const name = this.#name();
-      if (many === undefined ? names.includes(name) : many.has(name)) {
-        this.#refuse('a property name occurs twice in one object', start);
-      }
-      if (many !== undefined) many.add(name);
-      else if (names.push(name) === linearNames) many = new Set(names);
-      if (this.#next() !== 0x3a) this.#refuse("':' was expected");
-      this.#at++;
-      this.#value(this.#next(), depth);
-      code = this.#next();
-      if (code === comma) {
-        this.#at++;
-        code = this.#next();
-      } else if (code === closeBrace) {
-        this.#at++;
-        return;
-      } else this.#refuse("',' or '}' was expected");
-    }
-  }
-
-  #name(): string {
-    const start = this.#at;
-    if (++this.#keys > this.#maxKeys) this.#refuse(`it has more than ${this.#maxKeys} properties`);
-    const escaped = this.#string();
-    const name: string = escaped
-      ? JSON.parse(this.#text.slice(start, this.#at))
-      : this.#text.slice(start + 1, this.#at - 1);
-    if (forbiddenNames.has(name)) this.#refuse('a property name is not allowed', start);
-    return name;
-  }
-
   /** Consumes a string. Returns whether it has an escape. */
   #string(): boolean {
     const text = this.#text;
     let escaped = false;
     let at = this.#at + 1;
+    const end = at + this.#limits.maxStringLength;
     while (true) {
       const code = text.charCodeAt(at);
+      if (at > end) this.#refuse(`a string is longer than ${this.#limits.maxStringLength} characters`);
       if (code === quote) {
         this.#at = at + 1;
         return escaped;
@@ -205,7 +230,7 @@ export class JsonScan {
       if (sign === minus || sign === 0x2b) this.#at++;
       this.#digits();
     }
-    if (this.#at - start > this.#maxNumberLength) this.#refuse('a number is too long', start);
+    if (this.#at - start > this.#limits.maxNumberLength) this.#refuse('a number is too long', start);
     if (exponent && !Number.isFinite(Number(text.slice(start, this.#at)))) this.#refuse('a number is too large', start);
   }
 

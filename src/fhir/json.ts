@@ -4,6 +4,10 @@
  */
 import { fault } from './fault.ts';
 import { type JsonLimits, JsonScan } from './json-scan.ts';
+import type { Steps } from './steps.ts';
+
+/** Characters that are scanned in one step. */
+const lengthOfPart = 500_000;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -16,13 +20,28 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * numbers that are too long or not finite, and text that exceeds the limits.
  */
 export function parseJson(input: Uint8Array | string, limits: JsonLimits = {}): unknown {
+  const text = readText(input);
+  new JsonScan(text, limits).advance();
+  return JSON.parse(text);
+}
+
+/** Does the same as `parseJson` in steps, for a long text. */
+export function* parseJsonInSteps(input: Uint8Array, limits: JsonLimits): Steps<unknown> {
+  const text = readText(input);
+  const scan = new JsonScan(text, limits);
+  do yield;
+  while (!scan.advance(lengthOfPart));
+  yield;
+  return JSON.parse(text);
+}
+
+function readText(input: Uint8Array | string): string {
   const text = typeof input === 'string' ? input : decodeUtf8(input);
   if (typeof input === 'string' && !text.isWellFormed())
     throw fault('structure', 'The JSON text is not valid Unicode.');
   if (text.charCodeAt(0) === 0xfeff)
     throw fault('structure', 'The JSON text starts with a byte order mark. Remove it.');
-  new JsonScan(text, limits).whole();
-  return JSON.parse(text);
+  return text;
 }
 
 function decodeUtf8(bytes: Uint8Array): string {

@@ -6,8 +6,13 @@ export const fhirJson = 'application/fhir+json; charset=utf-8';
 
 /** Returns the `Content-Type` of a response; it includes the FHIR version if Accept or `_format` asked for one. */
 export function answerType(accept: string | undefined, url: string): string {
-  const isVersioned = /;\s*fhirversion=/i.test(accept ?? '') || /[?&]_format=[^&]*fhirversion/i.test(url);
+  const isVersioned = /;\s*fhirversion=/i.test(accept ?? '') || asksVersion(url);
   return isVersioned ? `${fhirJson}; fhirVersion=4.0` : fhirJson;
+}
+
+function asksVersion(url: string): boolean {
+  if (!url.includes('_format=')) return false;
+  return url.split(/[?&]/).some((pair) => pair.startsWith('_format=') && /fhirversion/i.test(pair));
 }
 
 const accepted = new Set(['application/fhir+json', 'application/json', 'application/*', '*/*']);

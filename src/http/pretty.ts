@@ -1,6 +1,6 @@
 /** Renders JSON with line breaks and indentation for `_pretty`. https://hl7.org/fhir/R4/http.html#pretty */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fault } from '../fhir/fault.ts';
+import type { Steps } from '../fhir/steps.ts';
 import type { QueryPair } from './query.ts';
 
 /** Removes `_pretty` from the pairs. Returns true if it asks for line breaks and indentation. */
@@ -20,10 +20,11 @@ export function takePretty(pairs: QueryPair[]): boolean {
 
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 
-const tokensPerPart = 20_000;
+const tokensPerStep = 5_000;
 
-/** Indents JSON text, and yields it in parts. The text of each value stays the same: a number keeps its digits. */
-function* indentParts(text: string): Generator<string, void, undefined> {
+/** Returns JSON text with line breaks and indentation. The text of each value stays the same: a number keeps its digits. */
+export function* indentJson(text: string): Steps<string> {
+  const parts: string[] = [];
   let out = '';
   let depth = 0;
   let last = '';
@@ -38,25 +39,11 @@ function* indentParts(text: string): Generator<string, void, undefined> {
     out += token === ':' ? ': ' : token;
     if (isOpening) depth += 1;
     last = token;
-    if (++count % tokensPerPart === 0) {
-      yield out;
+    if (++count % tokensPerStep === 0) {
+      parts.push(out);
       out = '';
+      yield;
     }
   }
-  yield out;
-}
-
-/** Returns JSON text with line breaks and indentation. */
-export function indentJson(text: string): string {
-  return [...indentParts(text)].join('');
-}
-
-/** Does the same as `indentJson`, and yields to other requests between the parts of a long text. */
-export async function indentJsonYielding(text: string): Promise<string> {
-  const parts: string[] = [];
-  for (const part of indentParts(text)) {
-    if (parts.length > 0) await nextTurn();
-    parts.push(part);
-  }
-  return parts.join('');
+  return parts.join('') + out;
 }

@@ -4,11 +4,13 @@ import { spineCodingFor } from '../cpis/spine-code.ts';
 import type { FhirFault } from '../fhir/fault.ts';
 import { renderOperationOutcome } from '../fhir/operation-outcome.ts';
 import { answerStatus, faultStatus } from '../fhir/response-status.ts';
+import { finishSteps } from '../fhir/steps.ts';
 import type { AccessContext, FhirAnswer } from '../interactions/port/interaction.ts';
+import { inTurns } from '../interactions/yielding/in-turns.ts';
 import { patchTypes } from './begin-fhir.ts';
 import type { Exchange } from './exchange.ts';
 import { answerType } from './media-type.ts';
-import { indentJson, indentJsonYielding } from './pretty.ts';
+import { indentJson } from './pretty.ts';
 
 const defaultRetryAfterS = 5;
 
@@ -23,7 +25,7 @@ export function setCommonHeaders(reply: FastifyReply, exchange: Exchange): void 
 
 /** Sends FHIR JSON, with line breaks if the request asks for them. */
 export function sendJson(reply: FastifyReply, body: string): void {
-  sendText(reply, reply.request.exchange.pretty ? indentJson(body) : body);
+  sendText(reply, reply.request.exchange.pretty ? finishSteps(indentJson(body)) : body);
 }
 
 function sendText(reply: FastifyReply, text: string): void {
@@ -51,7 +53,7 @@ export async function sendAnswer(
     return;
   }
   reply.code(answer.kind === 'deleted' ? 200 : answerStatus[answer.kind].code);
-  sendText(reply, reply.request.exchange.pretty ? await indentJsonYielding(body) : body);
+  sendText(reply, reply.request.exchange.pretty ? await inTurns(indentJson(body)) : body);
 }
 
 function writeBody(answer: FhirAnswer, preferReturn: AccessContext['preferReturn']): string | undefined {

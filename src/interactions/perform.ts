@@ -20,6 +20,7 @@ import { callerStore } from './resource/caller-store.ts';
 import { searchType } from './search/search-type.ts';
 import { refuseErrors } from './write/check-resource.ts';
 import { commitWrite } from './write/commit-write.ts';
+import { inTurns } from './yielding/in-turns.ts';
 
 interface BatchOrTransaction {
   readonly type?: unknown;
@@ -34,7 +35,8 @@ async function performEntries(
   perform: Perform,
   ports: InteractionPorts,
 ): Promise<FhirAnswer> {
-  refuseErrors(ports.validate(request.body, 'Bundle'));
+  await inTurns(ports.prepareValidation());
+  refuseErrors(await inTurns(ports.validateBundle(request.body)));
   const { type, entry = [] } = request.body as BatchOrTransaction;
   if (entry.length > ports.maxBundleEntries) {
     throw fault('too-large', `The Bundle has more than ${ports.maxBundleEntries} entries. Send several Bundles.`, {

@@ -8,6 +8,7 @@ import { parsePatch } from '../fhir/patch/parse-patch.ts';
 import { extractIndexValues } from '../fhir/search/extract-index-values.ts';
 import { buildShapeResource } from '../fhir/shape/shape-resource.ts';
 import { loadValidator } from '../fhir/validation/load-validator.ts';
+import type { Validator } from '../fhir/validation/validator.ts';
 import { buildDefinitionDirectories, type Definition } from '../interactions/directory/definition-directories.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
 import { allowedParameters } from '../interactions/search/allowed-parameters.ts';
@@ -16,13 +17,23 @@ import { websocketUrl } from './websocket-url.ts';
 /** FHIR R4 with this server's profiles: the parts of the interaction ports that need neither store nor registry. */
 export type FhirModel = Pick<
   InteractionPorts,
-  'searchDefinitions' | 'validate' | 'validateBy' | 'parsePatch' | 'extract' | 'shape' | 'definitions'
+  | 'searchDefinitions'
+  | 'validate'
+  | 'validateBundle'
+  | 'prepareValidation'
+  | 'validateBy'
+  | 'parsePatch'
+  | 'extract'
+  | 'shape'
+  | 'definitions'
 > & {
   /** The CapabilityStatement, as JSON text with this server's base URL. */
   readonly capabilityStatement: string;
 };
 
 const root = new URL('../../', import.meta.url);
+/** Types with a profile that clients submit. */
+const submittedTypes = ['Bundle', 'Flag', 'Patient', 'Subscription'];
 const profileOf = (type: string): string =>
   `https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-${type.toLowerCase()}`;
 
@@ -42,6 +53,8 @@ export function loadFhirModel(baseUrl: string): FhirModel {
   return {
     searchDefinitions,
     validate: (resource, type) => validator.validate(resource, profileOf(type)),
+    validateBundle: (bundle) => validator.validateInSteps(bundle, profileOf('Bundle')),
+    prepareValidation: prepareOnce(validator),
     validateBy(resource, type, profile) {
       if (profile === `http://hl7.org/fhir/StructureDefinition/${type}`) return validator.validate(resource, type);
       return profiles.profiles.get(profile)?.type === type ? validator.validate(resource, profile) : undefined;
@@ -68,5 +81,15 @@ function readCapabilityStatement(baseUrl: string): Definition {
       rest: [{ ...rest, extension }],
     },
     lastUpdatedMs: Math.floor(statSync(file).mtimeMs),
+  };
+}
+
+/** Returns the steps that compile all that a client may have validated, until they have run to the end once. */
+function prepareOnce({ prepare }: Validator): FhirModel['prepareValidation'] {
+  let isPrepared = false;
+  return function* () {
+    if (isPrepared) return;
+    for (const type of submittedTypes) yield* prepare(profileOf(type));
+    isPrepared = true;
   };
 }

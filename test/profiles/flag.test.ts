@@ -41,7 +41,7 @@ const mutations: [path: string, value: unknown, ...expected: string[]][] = [
   ['language', 'en', 'Flag.language structure'],
   ['text', { status: 'generated', div: '<div>x</div>' }, 'Flag.text structure'],
   ['contained', [{ resourceType: 'Patient' }], 'Flag.contained structure'],
-  ['extension', [{ url: 'u', valueString: 'x' }], 'Flag invariant', 'Flag.extension[0].url extension'],
+  ['extension', [{ url: 'u', valueString: 'x' }], 'Flag.extension[0].url extension', 'Flag invariant'],
   ['extension', [{ url: dueDateExtension, valueDate: '2026-05-01' }], 'Flag invariant'],
   ['modifierExtension', [{ url: 'u', valueString: 'x' }], 'Flag.modifierExtension structure'],
   ['encounter', { reference: 'Encounter/1' }, 'Flag.encounter structure'],
@@ -81,12 +81,12 @@ const mutations: [path: string, value: unknown, ...expected: string[]][] = [
   ['subject', undefined, 'Flag.subject required'],
   ['subject.reference', undefined, 'Flag.subject.reference required'],
   ['subject.reference', 'Jane Doe', 'Flag.subject.reference value'],
-  ['subject.reference', '#p', 'Flag.subject.reference value', 'Flag.subject invariant'],
+  ['subject.reference', '#p', 'Flag.subject.reference value'],
   ['subject.reference', 'Group/1', 'Flag.subject.reference value', 'Flag.subject.reference value'],
   ['subject.display', 'x', 'Flag.subject.display structure'],
   ['subject.identifier', { value: 'x' }, 'Flag.subject.identifier structure'],
   ['subject.type', 'Group', 'Flag.subject.type value'],
-  ['period', undefined, 'Flag.period required', 'Flag invariant'],
+  ['period', undefined, 'Flag.period required'],
   ['period.start', undefined, 'Flag.period.start required'],
   ['period.start', '2025-01', 'Flag.period.start invariant'],
   ['period.start', '2025-01-31T10:00:00Z', 'Flag.period.start invariant'],
@@ -133,7 +133,7 @@ t.test('accepts ten identifiers, and refuses thousands without comparing them', 
   const nineAndOneAgain = [...manyIdentifiers(9), ...manyIdentifiers(1)];
   t.strictSame(outline(validateBy('flag', changed(sampleFlag, 'identifier', nineAndOneAgain))), ['Flag invariant']);
   let reads = 0;
-  const identifier = Array.from({ length: 6_500 }, (_, index) => ({
+  const identifier = Array.from({ length: 1_500 }, (_, index) => ({
     system: 'https://la.example.org/plan',
     get value() {
       reads += 1;
@@ -148,14 +148,15 @@ t.test('reports all issues at once, each with its rule', async (t) => {
   const issues = validateBy('flag', {
     ...sampleFlag,
     status: 'active',
-    text: { status: 'generated' },
     code: { coding: [{ system: 'http://snomed.info/sct', code: '1' }] },
   });
-  t.strictSame(outline(issues).sort(), [
-    'Flag invariant',
-    'Flag.code.coding[0].code code-invalid',
-    'Flag.text structure',
-  ]);
+  t.strictSame(outline(issues).sort(), ['Flag invariant', 'Flag.code.coding[0].code code-invalid']);
+  const malformed = { ...sampleFlag, status: 'active', text: { status: 'generated' } };
+  t.strictSame(
+    outline(validateBy('flag', malformed)),
+    ['Flag.text structure'],
+    'no rule where the structure is not valid',
+  );
   const invariant = issues.find(({ code }) => code === 'invariant');
   t.equal(invariant?.severity, 'error');
   t.match(invariant?.diagnostics, /^cpis-flag-1: /);

@@ -15,6 +15,11 @@ export function validateBy(name: string, resource: unknown): Issue[] {
   return validator.validate(resource, `${cpisRoot}/StructureDefinition/cpis-${name}`);
 }
 
+/** Validates by the R4 definition of the type. */
+export function validateBase(type: string, resource: unknown): Issue[] {
+  return validator.validate(resource, type);
+}
+
 /** Returns `expression code` of each issue. */
 export function outline(issues: readonly Issue[]): string[] {
   return issues.map(({ code, expression }) => `${expression?.join()} ${code}`);

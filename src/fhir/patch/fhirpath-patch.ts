@@ -2,6 +2,7 @@
 import type { Definitions } from '../definitions/definitions.ts';
 import type { ElementNode } from '../definitions/element-tree.ts';
 import { FhirFault } from '../fault.ts';
+import type { Steps } from '../steps.ts';
 import {
   buildWalk,
   capitalise,
@@ -144,13 +145,14 @@ function applyOne(walk: Walk, operation: PatchOperation, resource: JsonObject): 
 }
 
 /** Parses a Parameters resource as a patch. Throws a 400 fault unless all operations are well-formed. */
-export function parseFhirPathPatch(parameters: JsonObject, definitions: Definitions): ApplyPatch {
-  const operations = parseOperations(parameters);
-  return (resource) => {
+export function* parseFhirPathPatch(parameters: JsonObject, definitions: Definitions): Steps<ApplyPatch> {
+  const operations = yield* parseOperations(parameters);
+  return function* (resource) {
     const patched = structuredClone(resource);
     const type = String(patched['resourceType']);
     const walk = buildWalk(definitions, type);
     for (const operation of operations) {
+      yield;
       try {
         applyOne(walk, operation, patched);
         refuseExcess(patched);

@@ -35,6 +35,7 @@ function parseOperation(operation: unknown, index: number): Operation {
     case 'replace':
     case 'test':
       if (!Object.hasOwn(operation, 'value')) throw malformed(index, 'must have a value');
+      refuseExcess(operation['value']);
       return { op, path, value: operation['value'] };
     case 'remove':
       return { op, path };
@@ -56,9 +57,10 @@ export function parseJsonPatch(document: unknown): ApplyPatch {
     throw fault('structure', `A patch may have at most ${maxOperations} operations. Split it.`, { code: 'too-costly' });
   }
   const operations = document.map(parseOperation);
-  return (resource) => {
+  return function* (resource) {
     let patched: unknown = structuredClone(resource);
     for (const [index, operation] of operations.entries()) {
+      yield;
       patched = applyOne(patched, operation, index);
       refuseExcess(patched);
     }

@@ -1,5 +1,6 @@
 import type { Definitions } from '../definitions/definitions.ts';
 import { fault } from '../fault.ts';
+import type { Steps } from '../steps.ts';
 import { parseFhirPathPatch } from './fhirpath-patch.ts';
 import { parseJsonPatch } from './json-patch.ts';
 import { type ApplyPatch, cannotApply, isJsonObject, type JsonObject } from './patched.ts';
@@ -9,10 +10,10 @@ import { type ApplyPatch, cannotApply, isJsonObject, type JsonObject } from './p
  * malformed. The returned function applies it completely or throws a 422 fault, also if the patch changes one of the
  * elements `kept`. https://hl7.org/fhir/R4/http.html#patch
  */
-export function parsePatch(document: unknown, kept: readonly string[], definitions: Definitions): ApplyPatch {
-  const apply = readPatch(document, definitions);
-  return (resource) => {
-    const patched = apply(resource);
+export function* parsePatch(document: unknown, kept: readonly string[], definitions: Definitions): Steps<ApplyPatch> {
+  const apply = yield* readPatch(document, definitions);
+  return function* (resource) {
+    const patched = yield* apply(resource);
     const changed = kept.filter(
       (name) => !isSame(patched[name], resource[name]) || !isSame(patched[`_${name}`], resource[`_${name}`]),
     );
@@ -24,10 +25,10 @@ export function parsePatch(document: unknown, kept: readonly string[], definitio
   };
 }
 
-function readPatch(document: unknown, definitions: Definitions): ApplyPatch {
+function* readPatch(document: unknown, definitions: Definitions): Steps<ApplyPatch> {
   if (Array.isArray(document)) return parseJsonPatch(document);
   if (isJsonObject(document) && document['resourceType'] === 'Parameters') {
-    return parseFhirPathPatch(document, definitions);
+    return yield* parseFhirPathPatch(document, definitions);
   }
   throw fault(
     'structure',

@@ -1,8 +1,9 @@
 /** Parses the operations of a FHIRPath Patch in a Parameters resource. https://hl7.org/fhir/R4/fhirpatch.html */
 import { type FhirFault, fault } from '../fault.ts';
+import type { Steps } from '../steps.ts';
 import type { Item } from './element.ts';
 import { compilePatchPath, type FindElements } from './patch-path.ts';
-import { isJsonObject, maxOperations } from './patched.ts';
+import { isJsonObject, maxOperations, refuseExcess } from './patched.ts';
 
 /** A new value: a value of a type, or its members one by one if R4 has no name for the type. */
 export type PatchValue =
@@ -120,6 +121,7 @@ function isType(text: string): text is keyof typeof wanted {
 
 function parseOperation(parameter: unknown, index: number): PatchOperation {
   const at = `Parameters.parameter[${index}]`;
+  refuseExcess(parameter);
   const parts = partsOf(parameter, at);
   const type = parts.text('type', 'valueCode', 'valueString');
   if (!isType(type)) throw malformed(at, 'must have operations of type add, insert, delete, replace or move');
@@ -153,7 +155,7 @@ function parseOperation(parameter: unknown, index: number): PatchOperation {
 }
 
 /** Parses all operations. Throws a 400 fault that names the parameter if one is malformed. */
-export function parseOperations(parameters: Readonly<Record<string, unknown>>): PatchOperation[] {
+export function* parseOperations(parameters: Readonly<Record<string, unknown>>): Steps<PatchOperation[]> {
   const { parameter = [] } = parameters;
   if (!Array.isArray(parameter)) throw malformed('Parameters.parameter', 'must have a list of parameters');
   if (parameter.length > maxOperations) {
@@ -162,5 +164,11 @@ export function parseOperations(parameters: Readonly<Record<string, unknown>>): 
       expression: ['Parameters.parameter'],
     });
   }
-  return parameter.map(parseOperation);
+  const operations: PatchOperation[] = [];
+  for (const [index, each] of parameter.entries()) {
+    // Compiling a path is expensive.
+    yield;
+    operations.push(parseOperation(each, index));
+  }
+  return operations;
 }

@@ -1,10 +1,11 @@
 /** Shared by both kinds of patch. */
 import { type FaultOptions, type FhirFault, fault } from '../fault.ts';
+import type { Steps } from '../steps.ts';
 
 export type JsonObject = Record<string, unknown>;
 
 /** Returns the patched copy of a resource. Throws a 422 fault if the patch does not apply. */
-export type ApplyPatch = (resource: JsonObject) => JsonObject;
+export type ApplyPatch = (resource: JsonObject) => Steps<JsonObject>;
 
 /** Maximum number of operations in a patch. */
 export const maxOperations = 50;

@@ -3,7 +3,9 @@ import type { Issue } from '../fault.ts';
 /** A string in R4 has at most 1 MB. The other limits bound the work and the number of issues. */
 const maxTextLength = 1024 * 1024;
 const maxDepth = 40;
-const maxElements = 20_000;
+const maxElements = 5_000;
+/** A Bundle may have 10,000 entries, each with several elements. */
+const maxBundleElements = 100_000;
 
 /**
  * Returns an issue for a resource that is too deep, too large or has too long a text; it is not validated further. Does
@@ -11,6 +13,7 @@ const maxElements = 20_000;
  */
 export function findExcess(resource: Readonly<Record<string, unknown>>): Issue | undefined {
   const isBundle = resource['resourceType'] === 'Bundle';
+  const limit = isBundle ? maxBundleElements : maxElements;
   let elements = 0;
   const pending: [value: unknown, depth: number][] = [[resource, 0]];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -21,7 +24,7 @@ export function findExcess(resource: Readonly<Record<string, unknown>>): Issue |
     if (depth > maxDepth) return excess('structure', `more than ${maxDepth} levels`);
     const names = Object.keys(value);
     elements += names.length;
-    if (elements > maxElements) return excess('too-costly', `more than ${maxElements} elements`);
+    if (elements > limit) return excess('too-costly', `more than ${limit} elements`);
     for (const name of names) {
       if (isBundle && name === 'resource') continue;
       pending.push([(value as Readonly<Record<string, unknown>>)[name], depth + 1]);

@@ -1,5 +1,4 @@
-import { type Check, isObject } from './check.ts';
-import { type Compiled, collectFindings } from './collect-findings.ts';
+import { type Check, type Compiled, isObject } from './check.ts';
 
 /**
  * Builds the check that validates a contained resource by the R4 definition of its type, if this server has it. The
@@ -9,9 +8,6 @@ export function containedCheck(definitionOf: (type: string) => Compiled | undefi
   return (value, visit) => {
     if (!isObject(value) || typeof value['resourceType'] !== 'string') return;
     const definition = definitionOf(value['resourceType']);
-    if (definition === undefined) return;
-    for (const { code, diagnostics, path, severity } of collectFindings(value, definition, visit.resource)) {
-      visit.report(code, diagnostics, path, severity);
-    }
+    if (definition !== undefined) visit.checkBy(value, definition);
   };
 }

@@ -1,20 +1,7 @@
 import type { Definitions } from '../definitions/definitions.ts';
 import { buildTree, type ElementNode } from '../definitions/element-tree.ts';
-import type { Check } from './check.ts';
+import type { Check, ChildPlan, ElementPlan } from './check.ts';
 import { choiceName, hasSibling, isResource, prohibitsSibling } from './element-names.ts';
-
-/** The checks of an element beyond its JSON Schema, and the plans of its children. */
-export interface ElementPlan {
-  readonly checks: readonly Check[];
-  /** Plans by JSON name. Empty for primitives. */
-  readonly children: ReadonlyMap<string, ChildPlan>;
-}
-
-interface ChildPlan {
-  /** FHIRPath name: a choice without its type, a primitive without `_`. */
-  readonly name: string;
-  readonly plan: () => ElementPlan;
-}
 
 export interface PlanSources {
   readonly definitions: Definitions;

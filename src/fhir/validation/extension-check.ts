@@ -1,30 +1,26 @@
-import { type Check, isObject } from './check.ts';
-import { type Compiled, collectFindings } from './collect-findings.ts';
+import { type Check, type Compiled, isObject } from './check.ts';
 
 /**
  * Builds the check of an extension by its definition. An unknown extension may hold anything, but an unknown
  * modifierExtension is refused. https://hl7.org/fhir/R4/extensibility.html#modifierExtension
+ * @param base the definition of every extension.
  * @param allowed canonical URLs of the extensions that a profile allows here; undefined for any.
  */
 export function extensionCheck(
   definitionOf: (url: string) => Compiled | undefined,
+  base: () => Compiled,
   allowed: readonly string[] | undefined,
   isModifier: boolean,
 ): Check {
   return (value, visit) => {
-    if (!isObject(value) || typeof value['url'] !== 'string') return;
+    if (!isObject(value)) return;
     const { url } = value;
-    if (allowed !== undefined && !allowed.includes(url)) {
+    const definition = typeof url === 'string' ? definitionOf(url) : undefined;
+    if (allowed !== undefined && !allowed.some((each) => each === url)) {
       visit.report('extension', 'The profile does not allow this extension. Remove it.', ['url']);
-      return;
+    } else if (isModifier && definition === undefined) {
+      visit.report('extension', 'This modifierExtension is not supported.', ['url']);
     }
-    const definition = definitionOf(url);
-    if (definition === undefined) {
-      if (isModifier) visit.report('extension', 'This modifierExtension is not supported.', ['url']);
-      return;
-    }
-    for (const { code, diagnostics, path, severity } of collectFindings(value, definition, visit.resource)) {
-      visit.report(code, diagnostics, path, severity);
-    }
+    visit.checkBy(value, definition ?? base());
   };
 }

@@ -1,5 +1,5 @@
 import type { Definitions } from '../definitions/definitions.ts';
-import { buildTree, type ElementNode } from '../definitions/element-tree.ts';
+import type { ElementNode } from '../definitions/element-tree.ts';
 import { choiceName, hasSibling, isResource, prohibitsSibling } from './element-names.ts';
 
 export type JsonSchema = { [keyword: string]: unknown } | boolean;
@@ -23,6 +23,9 @@ const codeForms: Readonly<Record<string, string>> = {
   'http://hl7.org/fhir/ValueSet/currencies': '^[A-Z]{3}$',
 };
 
+/** The `$id` of the schema of the id and extensions of a primitive in an array, which is null if it has none. */
+export const elementOrNull = 'urn:cpis-fhir:element-or-null';
+
 /** Returns the `$id` of the schema of an R4 type. */
 export function schemaIdOf(typeName: string): string {
   return `http://hl7.org/fhir/StructureDefinition/${typeName}`;
@@ -33,7 +36,7 @@ export function schemaIdOf(typeName: string): string {
  * The checks of element-plan.ts cover what JSON Schema cannot express well: choices, `_name` objects, codings,
  * references and invariants. A `$comment` names the value set of an `enum`.
  */
-export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: string): JsonSchema {
+export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: string, mayBeNull = false): JsonSchema {
   const { definitions, codesOf } = sources;
   const defs: Record<string, JsonSchema> = {};
 
@@ -68,8 +71,9 @@ export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: s
 
   function siblingOf(node: ElementNode): JsonSchema {
     if (node.max === 0 || prohibitsSibling(node)) return false;
-    const element = node.children === undefined ? buildTree(definitions, 'Element') : node;
-    return repeated(node, { ...objectOf(element, node.repeats) });
+    if (node.children === undefined)
+      return repeated(node, { $ref: node.repeats ? elementOrNull : schemaIdOf('Element') });
+    return repeated(node, { ...objectOf(node, node.repeats) });
   }
 
   function contentOf(node: ElementNode, typeCode: string, nullable: boolean): JsonSchema {
@@ -79,6 +83,8 @@ export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: s
     if (isResource(definitions, typeCode)) {
       return { type: 'object', required: ['resourceType'], properties: { resourceType: { type: 'string' } } };
     }
+    // extension-check.ts checks these. Extension may hold any type, so a reference would make a circle of all schemas.
+    if (typeCode === 'Extension') return { type: 'object' };
     return { $ref: schemaIdOf(typeCode) };
   }
 
@@ -113,7 +119,7 @@ export function buildJsonSchema(sources: SchemaSources, root: ElementNode, id: s
     };
   }
 
-  const schema = objectOf(root);
+  const schema = objectOf(root, mayBeNull);
   if (definitions.types.get(root.name)?.kind === 'resource') {
     schema.properties['resourceType'] = { const: root.name };
     schema.required.push('resourceType');

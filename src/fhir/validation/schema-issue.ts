@@ -52,12 +52,13 @@ const words: Readonly<Record<string, Words>> = {
 
 /**
  * Describes the errors of ajv (run with `verbose`) in FHIR terms. For a value of the wrong JSON type, reports only
- * that.
+ * that. Returns `max` issues at most.
  */
-export function readSchemaErrors(errors: readonly ErrorObject[]): SchemaIssue[] {
+export function readSchemaErrors(errors: readonly ErrorObject[], max: number): SchemaIssue[] {
   const mistyped = new Set(errors.filter(({ keyword }) => keyword === 'type').map(({ instancePath }) => instancePath));
   return errors
     .filter(({ keyword, instancePath }) => keyword === 'type' || !mistyped.has(instancePath))
+    .slice(0, max)
     .map((error) => {
       const [code, diagnostics, below] = words[error.keyword]?.(error) ?? ['invalid', 'The element is not valid.'];
       return { code, diagnostics, steps: [...stepsOf(error.instancePath), ...(below === undefined ? [] : [below])] };

@@ -1,47 +1,47 @@
-import { Ajv } from 'ajv';
+import fhirpath from 'fhirpath';
 import type { Definitions } from '../definitions/definitions.ts';
 import { buildTree, type ElementNode } from '../definitions/element-tree.ts';
 import type { Profiles } from '../definitions/load-profiles.ts';
 import type { Issue } from '../fault.ts';
+import { finishSteps, type Steps } from '../steps.ts';
 import { findExcess } from './bounds.ts';
-import { type Check, isObject, type PathStep } from './check.ts';
+import { type Check, type Compiled, isObject, type PathStep } from './check.ts';
 import { codedCheck } from './coded-check.ts';
-import { type Compiled, collectFindings } from './collect-findings.ts';
+import { collectFindings, type Finding, maxIssues } from './collect-findings.ts';
+import { buildCompiler } from './compile-schema.ts';
 import { containedCheck } from './contained-check.ts';
 import { createPlanner } from './element-plan.ts';
 import { extensionCheck } from './extension-check.ts';
 import { invariantCheck } from './invariant-check.ts';
-import { buildJsonSchema, type SchemaSources, schemaIdOf } from './json-schema.ts';
 import { memberChecks } from './member-checks.ts';
 import { patternCheck } from './pattern-check.ts';
-import { primitiveFormats } from './primitive-formats.ts';
+import { buildR4Invariants, decideDistinct } from './r4-invariants.ts';
 import { referenceCheck } from './reference-check.ts';
 
 export interface Validator {
   /**
    * Returns all issues of a resource, each with its FHIRPath; empty if it is valid. Checks the resources in a Bundle
-   * only for a resourceType. Validates contained resources whose R4 definition this server has.
+   * only for a resourceType. Validates contained resources whose R4 definition this server has. Evaluates invariants
+   * only once the structure is valid, and a limited number of them.
    * @param profileUrlOrType canonical URL of a loaded profile, or the name of an R4 resource type.
    * @throws Error if the profile or type is unknown.
    */
   validate(resource: unknown, profileUrlOrType: string): Issue[];
+  /** Does the same in steps, for a Bundle with any number of entries. */
+  validateInSteps(resource: unknown, profileUrlOrType: string): Steps<Issue[]>;
+  /** Compiles a profile or type, with everything that it needs. */
+  prepare(profileUrlOrType: string): Steps<void>;
 }
 
-const maxIssues = 100;
+/** Maximum FHIRPath invariants of one resource: a Patient with all that people have needs fewer than 100. */
+const maxInvariants = 200;
 
 /** Builds a validator. Each profile or type is compiled when first used. */
 export function buildValidator(sources: { definitions: Definitions; profiles: Profiles }): Validator {
   const { definitions, profiles } = sources;
   const expansionOf = (url: string) => profiles.valueSets.get(url) ?? definitions.valueSets.get(url);
-  const schemaSources: SchemaSources = {
-    definitions,
-    codesOf(url) {
-      const expansion = expansionOf(url);
-      return expansion && [...expansion.values()].flatMap((codes) => [...codes.keys()]);
-    },
-  };
-  const ajv = new Ajv({ allErrors: true, verbose: true, strict: false, validateSchema: false, ownProperties: true });
-  for (const [name, test] of primitiveFormats(definitions)) ajv.addFormat(`fhir-${name}`, test);
+  const schemas = buildCompiler(definitions, expansionOf);
+  const decisions = buildR4Invariants(definitions);
 
   const planOf = createPlanner({
     definitions,
@@ -62,11 +62,22 @@ export function buildValidator(sources: { definitions: Definitions; profiles: Pr
     if (type?.targets !== undefined) checks.push(referenceCheck(type.targets));
     if (node.name === 'contained') checks.push(containedCheck(compiledResource));
     if (typeCode === 'Extension' && node.path !== 'Extension') {
-      checks.push(extensionCheck(compiledExtension, type?.profiles, node.name === 'modifierExtension'));
+      checks.push(
+        extensionCheck(
+          compiledExtension,
+          () => compile('Extension'),
+          type?.profiles,
+          node.name === 'modifierExtension',
+        ),
+      );
     }
     if (typeof node.fixed === 'object') checks.push(patternCheck(node.fixed, true));
     if (typeof node.pattern === 'object') checks.push(patternCheck(node.pattern, false));
-    for (const constraint of node.constraints) checks.push(invariantCheck(node.path, constraint));
+    for (const constraint of node.constraints) {
+      checks.push(
+        invariantCheck(node.path, constraint, decisions.get(constraint.key) ?? decideDistinct(constraint.expression)),
+      );
+    }
     return checks.filter((check) => check !== undefined);
   }
 
@@ -74,28 +85,46 @@ export function buildValidator(sources: { definitions: Definitions; profiles: Pr
   function compile(name: string): Compiled {
     const known = compiled.get(name);
     if (known !== undefined) return known;
-    if (compiled.size === 0) {
-      for (const [type, { kind }] of definitions.types) {
-        if (kind === 'resource') continue;
-        ajv.addSchema(Object(buildJsonSchema(schemaSources, buildTree(definitions, type), schemaIdOf(type))));
-      }
-    }
     const tree = profiles.profiles.get(name)?.tree ?? buildTree(definitions, name);
-    const id = profiles.profiles.has(name) ? name : schemaIdOf(name);
-    const matchesSchema = ajv.compile(Object(buildJsonSchema(schemaSources, tree, id)));
+    const isDataType = definitions.types.get(name)?.kind === 'complex-type';
+    const matchesSchema = isDataType
+      ? schemas.compileType(name)
+      : schemas.compile(tree, profiles.profiles.has(name) ? name : undefined);
     const made = { type: tree.name, matchesSchema, plan: planOf(tree) };
     compiled.set(name, made);
     return made;
   }
 
+  function* validateInSteps(resource: unknown, name: string): Steps<Issue[]> {
+    const checked = checkStructure(resource, compile(name));
+    if (Array.isArray(checked)) return checked;
+    for (const invariant of checked.invariants.slice(0, checked.max)) {
+      yield;
+      checked.evaluate(invariant);
+    }
+    return checked.issues();
+  }
+
   return {
-    validate(resource, profileUrlOrType) {
-      return collectIssues(resource, compile(profileUrlOrType));
+    validate: (resource, name) => finishSteps(validateInSteps(resource, name)),
+    validateInSteps,
+    *prepare(name) {
+      // Starts the parser of FHIRPath.
+      fhirpath.parse('true');
+      for (const type of schemas.types) {
+        yield;
+        schemas.compileType(type);
+      }
+      const extensions = [...profiles.profiles].filter(([, { type }]) => type === 'Extension').map(([url]) => url);
+      for (const each of [...extensions, name]) {
+        yield;
+        compile(each);
+      }
     },
   };
 }
 
-function collectIssues(resource: unknown, compiled: Compiled): Issue[] {
+function checkStructure(resource: unknown, compiled: Compiled) {
   const { type } = compiled;
   const refuse = (code: Issue['code'], diagnostics: string, path = type): Issue[] => [
     { severity: 'error', code, diagnostics, expression: [path] },
@@ -107,15 +136,28 @@ function collectIssues(resource: unknown, compiled: Compiled): Issue[] {
   }
   const excess = findExcess(resource);
   if (excess !== undefined) return [{ ...excess, expression: [type] }];
-  const issues = collectFindings(resource, compiled).map(({ path, ...issue }): Issue => {
-    return { ...issue, expression: [renderPath(type, path)] };
-  });
-  if (issues.length <= maxIssues) return issues;
-  const more = refuse(
-    'too-costly',
-    `The resource has more issues than these ${maxIssues}. Correct them and validate again.`,
-  );
-  return [...issues.slice(0, maxIssues), ...more];
+  const { findings, invariants } = collectFindings(resource, compiled);
+  // The entries of a Bundle are limited by their number.
+  const max = type === 'Bundle' ? invariants.length : maxInvariants;
+  return {
+    invariants,
+    max,
+    evaluate({ diagnostics, severity, path, holds }: (typeof invariants)[number]): void {
+      const isKnown = (finding: Finding) =>
+        finding.diagnostics === diagnostics && String(finding.path) === String(path);
+      if (!holds() && !findings.some(isKnown)) findings.push({ code: 'invariant', diagnostics, severity, path });
+    },
+    issues(): Issue[] {
+      const issues = findings.map(({ path, ...issue }): Issue => ({ ...issue, expression: [renderPath(type, path)] }));
+      const end =
+        invariants.length > max
+          ? refuse('too-costly', `The resource has more than ${maxInvariants} elements with rules.`)
+          : [];
+      if (issues.length <= maxIssues) return [...issues, ...end];
+      const more = `The resource has more issues than these ${maxIssues}. Correct them and validate again.`;
+      return [...issues.slice(0, maxIssues), ...refuse('too-costly', more)];
+    },
+  };
 }
 
 function renderPath(type: string, path: readonly PathStep[]): string {

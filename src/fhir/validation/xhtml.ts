@@ -14,6 +14,8 @@ const attributes = new Set(
 );
 const namespace = 'http://www.w3.org/1999/xhtml';
 const maxDepth = 100;
+/** A narrative is text for people. Each tag of it costs time. */
+const maxLength = 256 * 1024;
 
 const tag = /<(\/?)([a-z][a-z0-9]*)((?:\s+[A-Za-z:]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(\/?)>/y;
 const text = /[^<&]+|&(?:[A-Za-z][A-Za-z0-9]*|#[0-9]+|#x[0-9a-fA-F]+);/y;
@@ -37,6 +39,7 @@ function hasAllowedAttributes(name: string, written: string): boolean {
 
 /** Returns whether a text is a valid `div` of a Narrative. */
 export function isNarrative(value: string): boolean {
+  if (value.length > maxLength) return false;
   const open: string[] = [];
   let at = 0;
   let hasContent = false;

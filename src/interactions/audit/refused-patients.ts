@@ -5,6 +5,9 @@ import type { FhirRequest } from '../port/interaction.ts';
 
 /** Maximum patients recorded; the stored request contains the others. */
 const maxPatients = 50;
+/** Maximum references, identifiers and criteria of a body that are looked at, and maximum length of the URL of an entry. */
+const maxTexts = 5_000;
+const maxTargetLength = 500;
 
 /** Returns the NHS numbers by which the URL, the criteria or the body name patients. Leaves out invalid numbers
  * and those over the limit. */
@@ -17,8 +20,19 @@ export function findRefusedPatients(request: Pick<FhirRequest, 'raw' | 'body'>):
     if (found.size < maxPatients && isNhsNumber(number)) found.add(number);
   };
   for (const text of namedInTarget(request.raw.slice(request.raw.indexOf(' ') + 1))) add(text);
-  for (const text of namedInBody(request.body)) add(text);
+  for (const text of take(namedInBody(request.body), maxTexts)) {
+    if (found.size === maxPatients) break;
+    add(text);
+  }
   return [...found];
+}
+
+function* take<T>(items: Iterable<T>, max: number): Iterable<T> {
+  let count = 0;
+  for (const item of items) {
+    if (count++ === max) return;
+    yield item;
+  }
 }
 
 const patientParameter = /^(?:patient|subject)(?:[.:]|$)/;
@@ -43,7 +57,7 @@ function* namedInBody(body: unknown): Iterable<string> {
   if (type === 'Bundle') {
     for (const each of itemsOf(entry).map(membersOf)) {
       if (membersOf(each['resource'])['resourceType'] !== 'Bundle') yield* namedInBody(each['resource']);
-      yield* namedInTarget(textOf(membersOf(each['request'])['url']) ?? '');
+      yield* namedInTarget(textOf(membersOf(each['request'])['url'])?.slice(0, maxTargetLength) ?? '');
     }
   }
   if (type === 'Parameters') {

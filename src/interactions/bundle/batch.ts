@@ -5,6 +5,7 @@ import type { AccessContext, FhirAnswer, FhirRequest, Perform } from '../port/in
 import type { InteractionPorts } from '../port/ports.ts';
 import { commitWrite } from '../write/commit-write.ts';
 import { patientRefused } from '../write/plan-flag-write.ts';
+import { isTurnOver, nextTurn } from '../yielding/in-turns.ts';
 import { runGroups } from '../yielding/run-groups.ts';
 import { budgetReads } from './budget-reads.ts';
 import {
@@ -106,10 +107,12 @@ export async function batch(
   const answerWith =
     (performed: (entry: BundleEntry) => Promise<FhirAnswer>) =>
     async (entry: BundleEntry): Promise<void> => {
+      if (isTurnOver()) await nextTurn();
       responses[entry.index] = await performEntry(entry, context, () => performed(entry), ports.baseUrl);
     };
   const refused: { index: number; error: unknown; request: FhirRequest }[][] = [];
   for (const [index, entry] of entries.entries()) {
+    if (isTurnOver()) await nextTurn();
     try {
       parsed.push(parseEntry(entry, index, ports.baseUrl));
     } catch (error) {
@@ -117,6 +120,7 @@ export async function batch(
     }
   }
   await runGroups(refused, maxConcurrentGroups, async ({ index, error, request }) => {
+    if (isTurnOver()) await nextTurn();
     responses[index] = renderRefusedEntry({ index, request }, await recordRefusal(error, request, context, ports));
   });
   await runGroups(
@@ -124,14 +128,18 @@ export async function batch(
     maxConcurrentGroups,
     answerWith(performWrite),
   );
-  const reads = parsed.filter(isRead).map((entry) => [entry]);
-  const performRead = budgetReads(perform, ports);
-  await runGroups(
-    reads,
-    maxConcurrentGroups,
-    answerWith(({ request }) => performRead(request, context)),
-  );
+  const reads = parsed.filter(isRead);
+  const budgeted = budgetReads(perform, ports);
+  const performRead = answerWith(({ request }) => budgeted(request, context));
+  const short = reads.filter((entry) => !isLongRead(entry)).map((entry) => [entry]);
+  await runGroups(short, maxConcurrentGroups, performRead);
+  for (const entry of reads.filter(isLongRead)) await performRead(entry);
   return { kind: 'ok', body: renderResponseBundle('batch-response', responses) };
+}
+
+/** Returns true for a read that may answer with a long page. Several at once would hold the event loop. */
+function isLongRead({ request: { type, interaction } }: BundleEntry): boolean {
+  return type === 'AuditEvent' || interaction.startsWith('history-');
 }
 
 /** Returns the fault of a plan that was not tried because its Patient failed in passing. */

@@ -60,10 +60,15 @@ function interactionOf(method: string, path: readonly string[], hasQuery: boolea
   return method === 'DELETE' ? 'delete' : undefined;
 }
 
-/** Returns the method and URL of an entry, verbatim. */
+/** Maximum length of the URL of an entry. Outside a Bundle, the headers have a limit of that kind. */
+const maxUrlLength = 16_384;
+/** Maximum parameters of an entry, as in a URL outside a Bundle. */
+const maxParameters = 256;
+
+/** Returns the method and URL of an entry, verbatim up to the maximum length. */
 export function rawOf(entry: unknown): string {
   const { request } = (entry ?? {}) as RawEntry;
-  return `${request?.method ?? ''} ${request?.url ?? ''}`;
+  return `${request?.method ?? ''} ${(request?.url ?? '').slice(0, maxUrlLength)}`;
 }
 
 /**
@@ -81,6 +86,16 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
   const path = compartment === undefined ? asked : [compartment.type];
   const interaction = interactionOf(method, path, mark >= 0);
   const expression = [`Bundle.entry[${index}].request`];
+  if (url.length > maxUrlLength) {
+    throw fault('invalid', `The URL has more than ${maxUrlLength} characters. Shorten it.`, {
+      code: 'too-long',
+      expression,
+    });
+  }
+  const query = mark < 0 ? [] : [...new URLSearchParams(local.slice(mark + 1))];
+  if (query.length > maxParameters) {
+    throw fault('invalid', `The URL has more than ${maxParameters} parameters. Send fewer.`, { expression });
+  }
   if (interaction === undefined) {
     throw fault('not-supported', 'This server does not serve this method and URL in a Bundle.', { expression });
   }
@@ -97,10 +112,7 @@ export function parseEntry(entry: unknown, index: number, baseUrl: string): Bund
       ...(type === undefined ? {} : { type }),
       ...(id === undefined ? {} : { id }),
       ...(versionId === undefined ? {} : { versionId }),
-      query: [
-        ...(compartment === undefined ? [] : [compartment.criterion]),
-        ...(mark < 0 ? [] : new URLSearchParams(local.slice(mark + 1))),
-      ],
+      query: [...(compartment === undefined ? [] : [compartment.criterion]), ...query],
       raw: rawOf(entry),
       ...(body === undefined ? {} : { body }),
       ...(request?.ifMatch === undefined ? {} : { ifMatch: request.ifMatch }),

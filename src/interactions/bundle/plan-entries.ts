@@ -1,5 +1,4 @@
 /** Plans all writes of a transaction, and finds every entry that refuses it. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Flag } from 'fhir/r4.js';
 import { checkPlan } from '../../cpis/check-plan.ts';
 import { extractPlan } from '../../cpis/plan.ts';
@@ -11,14 +10,12 @@ import { visibilityRule } from '../resource/visibility-rule.ts';
 import { checkResource, refuseErrors } from '../write/check-resource.ts';
 import { planWrite } from '../write/commit-write.ts';
 import type { PlannedWrite } from '../write/planned-write.ts';
+import { isTurnOver, nextTurn } from '../yielding/in-turns.ts';
 import { type BundleEntry, issuesInBundle } from './bundle-entry.ts';
 import { checkRead } from './check-read.ts';
 import { resolveConditionalReferences } from './conditional-references.ts';
 import type { Refusals } from './refusals.ts';
 import { replaceReferences } from './replace-references.ts';
-
-/** Maximum entries that are planned before yielding to other requests. */
-const entriesBetweenYields = 20;
 
 export interface PlannedEntry {
   readonly entry: BundleEntry;
@@ -133,9 +130,9 @@ export async function planEntries(
 
   /** Acts on each, and collects the refusals. */
   async function each<T>(list: readonly T[], act: (one: T) => Promise<void>): Promise<void> {
-    for (const [count, one] of list.entries()) {
+    for (const one of list) {
       if (refusals.isFull) return;
-      if (count % entriesBetweenYields === entriesBetweenYields - 1) await nextTurn();
+      if (isTurnOver()) await nextTurn();
       await act(one).catch((error: unknown) => refusals.add(error));
     }
   }

@@ -5,6 +5,7 @@ import { defined } from '../../fhir/defined.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { AccessContext, FhirAnswer, Perform } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { isTurnOver, nextTurn } from '../yielding/in-turns.ts';
 import { budgetReads } from './budget-reads.ts';
 import {
   type BundleEntry,
@@ -37,12 +38,12 @@ function describeUnparsed(entry: unknown): UndoneEntry {
 }
 
 /** Parses the entries, in the order in which they are processed. Those that are refused are left out. */
-function parseEntries(
+async function parseEntries(
   entries: readonly unknown[],
   refusals: Refusals,
   context: AccessContext,
   baseUrl: string,
-): BundleEntry[] {
+): Promise<BundleEntry[]> {
   const parsed: BundleEntry[] = [];
   const fullUrls = new Set<string>();
   const parse = (raw: unknown, index: number): BundleEntry => {
@@ -61,6 +62,7 @@ function parseEntries(
     return entry;
   };
   for (const [index, raw] of entries.entries()) {
+    if (isTurnOver()) await nextTurn();
     try {
       parsed.push(parse(raw, index));
     } catch (error) {
@@ -83,7 +85,7 @@ export async function transaction(
   ports: InteractionPorts,
 ): Promise<FhirAnswer> {
   const refusals = openRefusals(ports.baseUrl);
-  const parsed = parseEntries(entries, refusals, context, ports.baseUrl);
+  const parsed = await parseEntries(entries, refusals, context, ports.baseUrl);
   const responses: string[] = new Array(entries.length);
   const writes = parsed.filter((entry) => !isRead(entry));
   const reads = parsed.filter(isRead);

@@ -4,6 +4,7 @@ import type { Issue } from '../../fhir/fault.ts';
 import type { ApplyPatch } from '../../fhir/patch/patched.ts';
 import type { IndexValue, SearchPlan } from '../../fhir/search/ast.ts';
 import type { ShapeResource } from '../../fhir/shape/shape-resource.ts';
+import type { Steps } from '../../fhir/steps.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { AuditWrite, SearchResult, Store, StoredResource } from '../../store/store.ts';
 
@@ -48,13 +49,17 @@ export interface InteractionPorts {
   readonly searchDefinitions: SearchParameterDefinitions;
   /** Returns all issues of a resource against this server's profile of its type. */
   readonly validate: (resource: unknown, type: string) => readonly Issue[];
+  /** Does the same for a Bundle. */
+  readonly validateBundle: (bundle: unknown) => Steps<readonly Issue[]>;
+  /** Prepares what the first write or validation needs, which takes long. Does nothing if that is done. */
+  readonly prepareValidation: () => Steps<void>;
   /**
    * Returns all issues against the R4 type or a profile on it, by canonical URL; undefined if this server does not hold
    * it.
    */
   readonly validateBy: (resource: unknown, type: string, profile: string) => readonly Issue[] | undefined;
   /** Parses a patch that must not change the `kept` elements. Throws if it is malformed. */
-  readonly parsePatch: (document: unknown, kept: readonly string[]) => ApplyPatch;
+  readonly parsePatch: (document: unknown, kept: readonly string[]) => Steps<ApplyPatch>;
   readonly extract: (resource: unknown) => readonly IndexValue[];
   readonly shape: ShapeResource;
   readonly organizations: Directory;

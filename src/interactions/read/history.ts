@@ -12,7 +12,7 @@ import { checkId, notFound } from '../resource/find-resource.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { patientsOf, showResource } from '../resource/present-resource.ts';
 import { storeView, type View } from '../resource/view.ts';
-import { mapYielding } from '../yielding/map-yielding.ts';
+import { mapInTurns } from '../yielding/in-turns.ts';
 
 /** Types whose versions are kept and disclosed. */
 const versioned = ['Flag', 'Patient', 'Subscription'];
@@ -126,7 +126,7 @@ export async function history(
   const result = await ports.store.history(plan);
   await recordAccess(request, context, describeHistoryAccess(request, subject, result.entries, caller), ports);
   const { shape } = query;
-  const entries = await mapYielding(result.entries, (entry) => {
+  const entries = await mapInTurns(result.entries, (entry) => {
     if (entry.body === null) return entry;
     const body = showResource(caller, { type: entry.type, body: entry.body }, ports);
     return { ...entry, body: shape === undefined ? body : ports.shape(body, shape) };

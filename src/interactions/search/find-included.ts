@@ -8,7 +8,7 @@ import type { StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { patientsOf, showEvent } from '../resource/present-resource.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { mapYielding } from '../yielding/map-yielding.ts';
+import { mapInTurns, nextTurn } from '../yielding/in-turns.ts';
 
 /** Maximum included resources of one page. */
 const maxIncluded = 2000;
@@ -111,24 +111,20 @@ async function readReferred(
   const wanted: { readonly type: string; readonly id: string }[] = [];
   for (const include of includes) {
     const types = targetsOf(include);
-    await mapYielding(
-      sources,
-      (resource) => {
-        if (resource.type !== include.source) return;
-        for (const text of referencesOf(resource, include.param, caller)) {
-          const reference = parseReference(text, ports.baseUrl);
-          if (reference === undefined || !types.includes(reference.type) || known.has(keyOf(reference))) continue;
-          known.add(keyOf(reference));
-          wanted.push(reference);
-        }
-      },
-      ({ body }) => body.length,
-    );
+    await mapInTurns(sources, (resource) => {
+      if (resource.type !== include.source) return;
+      for (const text of referencesOf(resource, include.param, caller)) {
+        const reference = parseReference(text, ports.baseUrl);
+        if (reference === undefined || !types.includes(reference.type) || known.has(keyOf(reference))) continue;
+        known.add(keyOf(reference));
+        wanted.push(reference);
+      }
+    });
   }
   if (wanted.length > maxIncluded) throw tooManyIncluded();
   const found: StoredResource[] = [];
   for (let at = 0; at < wanted.length; at += readAtOnce) {
-    if (at > 0) await new Promise(setImmediate);
+    if (at > 0) await nextTurn();
     const read = wanted.slice(at, at + readAtOnce).map(({ type, id }) => readVisible(type, id, caller, ports));
     for (const resource of await Promise.all(read)) if (resource !== undefined) found.push(resource);
   }

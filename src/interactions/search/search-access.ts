@@ -8,7 +8,7 @@ import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { patientsOf } from '../resource/present-resource.ts';
 import { findShownFlags } from '../resource/shown-plans.ts';
-import { mapYielding } from '../yielding/map-yielding.ts';
+import { mapInTurns } from '../yielding/in-turns.ts';
 import { namedPatient } from './allowed-parameters.ts';
 
 function ownersOf(flags: readonly StoredResource[]): string[] {
@@ -24,13 +24,9 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
   const patients = new Set<string>();
   const named = namedPatient(query.clauses);
   if (named !== undefined) patients.add(named);
-  await mapYielding(
-    shown,
-    (match) => {
-      for (const id of patientsOf(match)) patients.add(id);
-    },
-    ({ body }) => body.length,
-  );
+  await mapInTurns(shown, (match) => {
+    for (const id of patientsOf(match)) patients.add(id);
+  });
   return [...patients];
 }
 

@@ -16,7 +16,7 @@ import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { showResource } from '../resource/present-resource.ts';
 import { type ShownPlans, searchShownFlags } from '../resource/shown-plans.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { mapYielding } from '../yielding/map-yielding.ts';
+import { mapInTurns } from '../yielding/in-turns.ts';
 import { parseCallerSearch, refuseMissing, requirePatient } from './allowed-parameters.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
@@ -136,18 +136,14 @@ export async function searchType(
     ports,
   );
   const matches = new Set(result.matches);
-  const entries = await mapYielding(
-    [...result.matches, ...included],
-    (resource): SearchsetEntry => {
-      const text = showResource(caller, resource, ports);
-      return {
-        fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`,
-        body: shape === undefined ? text : ports.shape(text, shape),
-        mode: matches.has(resource) ? 'match' : 'include',
-      };
-    },
-    ({ body }) => body.length,
-  );
+  const entries = await mapInTurns([...result.matches, ...included], (resource): SearchsetEntry => {
+    const text = showResource(caller, resource, ports);
+    return {
+      fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`,
+      body: shape === undefined ? text : ports.shape(text, shape),
+      mode: matches.has(resource) ? 'match' : 'include',
+    };
+  });
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
   const warnings = shown === undefined ? [] : warnOfPlans(query, shown, ports);
   if (warnings.length > 0) entries.push({ body: renderOperationOutcome(warnings), mode: 'outcome' });

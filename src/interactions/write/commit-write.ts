@@ -7,6 +7,7 @@ import { buildAudit } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { overlayView, storeView, type View } from '../resource/view.ts';
+import { inTurns } from '../yielding/in-turns.ts';
 import { planCreate } from './create.ts';
 import { planDelete } from './delete.ts';
 import { parseIfMatch } from './etag.ts';
@@ -87,6 +88,7 @@ export async function commitWrite(
 ): Promise<FhirAnswer> {
   const newId = ports.newId();
   for (let round = 0; round < maxPlans; round += 1) {
+    await inTurns(ports.prepareValidation());
     const view = overlayView(storeView(ports.store));
     const planned = await planWrite(request, context, view, ports, newId);
     view.add(planned.writes, planned.guards);

@@ -4,7 +4,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
 import { showResource } from '../resource/present-resource.ts';
 import { overlayView, type View } from '../resource/view.ts';
-import { serializedYield } from '../yielding/serialized-yield.ts';
+import { inTurns } from '../yielding/in-turns.ts';
 import { findOne, planCriteria } from './conditional.ts';
 import { checkIfMatch } from './etag.ts';
 import type { PlannedWrite } from './planned-write.ts';
@@ -37,16 +37,14 @@ export async function planPatch(
   const type = request.type ?? '';
   const { caller } = context;
   authorise(caller, type, 'patch');
-  // Parsing the paths of a FHIRPath Patch is expensive.
-  await serializedYield();
-  const apply = ports.parsePatch(request.body, keptElements);
+  const apply = await inTurns(ports.parsePatch(request.body, keptElements));
   if (request.id !== undefined) checkId(type, request.id);
   const id = request.id ?? (await findId(request, context, ports));
   // The view pins the version that was patched, so that the update does not replace a younger one.
   const pinned = overlayView(view);
   const current = visibleToAuthority(await pinned.read(type, id), type, caller);
   checkIfMatch(request.ifMatch, current.version);
-  const body = apply(JSON.parse(showResource(caller, current, ports)));
+  const body = await inTurns(apply(JSON.parse(showResource(caller, current, ports))));
   const planned = await planReplacement({ ...request, id, body }, id, context, pinned, ports, namesVersion(request));
   if (mayRead(caller, type)) return planned;
   // The response would disclose elements that the patch did not name to a client that may not read.

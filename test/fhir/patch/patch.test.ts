@@ -4,13 +4,15 @@ import t from 'tap';
 import { loadDefinitions } from '../../../src/fhir/definitions/load-definitions.ts';
 import { FhirFault } from '../../../src/fhir/fault.ts';
 import { parsePatch } from '../../../src/fhir/patch/parse-patch.ts';
+import { finishSteps } from '../../../src/fhir/steps.ts';
 import { statusOf } from '../../support/status-of.ts';
 
 type Json = Record<string, unknown>;
 
 const definitions = loadDefinitions();
 const kept = ['resourceType', 'id', 'meta'];
-const patch = (resource: Json, document: unknown): Json => parsePatch(document, kept, definitions)(resource);
+const patch = (resource: Json, document: unknown): Json =>
+  finishSteps(finishSteps(parsePatch(document, kept, definitions))(resource));
 
 /** Returns the category and expression of the fault of a refused patch. */
 function refusal(resource: Json, document: unknown): { status: number | undefined; expression: readonly string[] } {

@@ -6,7 +6,9 @@ import { parseHistoryQuery } from '../../../src/fhir/history/history-query.ts';
 import { faultStatus } from '../../../src/fhir/response-status.ts';
 import { type Shape, takeShape } from '../../../src/fhir/shape/shape.ts';
 import { buildShapeResource } from '../../../src/fhir/shape/shape-resource.ts';
-import { indentJson, indentJsonYielding, takePretty } from '../../../src/http/pretty.ts';
+import { finishSteps } from '../../../src/fhir/steps.ts';
+import { indentJson as indentInSteps, takePretty } from '../../../src/http/pretty.ts';
+import { inTurns } from '../../../src/interactions/yielding/in-turns.ts';
 
 const shapeResource = buildShapeResource(loadDefinitions());
 const shaped = (resource: object, shape: Shape) => JSON.parse(shapeResource(JSON.stringify(resource), shape));
@@ -128,6 +130,8 @@ t.test('property: the parsers of parameters return a value or throw a 400 fault'
   );
 });
 
+const indentJson = (text: string): string => finishSteps(indentInSteps(text));
+
 t.test('_pretty: indents as JSON.stringify and keeps the text of each value', async (t) => {
   fc.assert(
     fc.property(fc.json({ noUnicodeString: false }), (text) => {
@@ -151,7 +155,7 @@ t.test('_pretty: indents as JSON.stringify and keeps the text of each value', as
     if (counting) setImmediate(count);
   };
   setImmediate(count);
-  t.equal(await indentJsonYielding(list), JSON.stringify(JSON.parse(list), null, 2));
+  t.equal(await inTurns(indentInSteps(list)), JSON.stringify(JSON.parse(list), null, 2));
   counting = false;
   t.ok(turns >= 5, 'others have their turn');
 });

@@ -213,8 +213,8 @@ const mutations: [resource: Json, ...expected: string[]][] = [
   [changed(patient, 'contact.0', { gender: 'female' }), 'Patient.contact[0] invariant'],
   [
     changed(patient, 'managingOrganization.reference', 'Patient/1'),
-    'Patient invariant',
     'Patient.managingOrganization.reference value',
+    'Patient invariant',
   ],
   [
     changed(patient, 'managingOrganization.reference', '#nobody'),

@@ -105,6 +105,8 @@ t.test('limits depth, length and number of elements', async (t) => {
     t.ok(validateBy('flag', changed(sampleFlag, path, long)).length > 0, path);
     t.ok(validateBy('flag', changed(sampleFlag, path, '/A'.repeat(500_000))).length > 0, path);
   }
+  const backtracking = `http://${'/Aa?'.repeat(250_000)} `;
+  t.ok(validateBy('flag', changed(sampleFlag, 'subject.reference', backtracking)).length > 0);
   let deep: unknown = {};
   for (let level = 0; level < 100_000; level++) deep = { extension: [deep] };
   t.strictSame(outline(validateBy('flag', { ...sampleFlag, extension: [deep] })), ['Flag structure']);
