@@ -1,4 +1,5 @@
 /** State of one request in the HTTP layer. */
+import type { ServerResponse } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../cpis/caller.ts';
 import type { InteractionCode } from '../cpis/interaction-table.ts';
@@ -31,6 +32,7 @@ export class Exchange {
   readonly clientAddress: string;
   readonly requestId: string;
   readonly correlationId: string | undefined;
+  readonly response: ServerResponse;
   /** The first header with an invalid value, if any. */
   readonly refusedHeader: string | undefined;
   route: ServedRoute = unmatchedRoute;
@@ -47,7 +49,8 @@ export class Exchange {
   /**
    * Reads the identifiers of the request from its headers, and replaces a missing or invalid request id by `newId()`.
    */
-  constructor(request: FastifyRequest, clientAddress: string, newId: () => string) {
+  constructor(request: FastifyRequest, response: ServerResponse, clientAddress: string, newId: () => string) {
+    this.response = response;
     const { headers } = request;
     this.clientAddress = clientAddress;
     const requestId = headers['x-request-id'];

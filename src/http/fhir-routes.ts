@@ -4,20 +4,26 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequestHookHandler } from 'fastify';
 import { isWrite } from '../cpis/interaction-table.ts';
-import { parseJson } from '../fhir/json.ts';
 import { compartmentTypes } from '../fhir/patient-compartment.ts';
 import { type BodyContent, beginFhir } from './begin-fhir.ts';
+import type { BodyBudget } from './body-budget.ts';
 import { buildConcurrencyLimit, type ConcurrencyLimit } from './concurrency-limit.ts';
 import type { ServedRoute } from './exchange.ts';
 import { buildRequest } from './fhir-request.ts';
 import { checkAccept, takeFormat } from './media-type.ts';
 import { takePretty } from './pretty.ts';
 import { parseQuery } from './query.ts';
+import { addBodyParsers } from './read-body.ts';
 import { sendAnswer, sendJson } from './reply.ts';
 import { pathBelow, queryOf } from './request-target.ts';
 import { routesOf } from './route-table.ts';
 import { isReserved, notServed, type ServedPaths } from './served-paths.ts';
 import type { HttpLimits, ServerOptions } from './server-options.ts';
+
+/** Maximum different property names in a body. FHIR has fewer, and objects of ever new shapes are expensive. */
+const maxJsonNames = 1_000;
+/** Maximum length of a string in a body, with its escapes. R4 allows 1 MB. */
+const maxJsonStringLength = 2 * 1024 * 1024;
 
 /** Adds the routes of the FHIR base to `app`, and the methods of each path to `served`. */
 export function addFhirRoutes(
@@ -25,6 +31,7 @@ export function addFhirRoutes(
   options: ServerOptions,
   limits: HttpLimits,
   served: ServedPaths,
+  bodies: BodyBudget,
 ): void {
   const base = options.basePath;
   const limit = buildConcurrencyLimit(limits.maxConcurrent);
@@ -42,19 +49,10 @@ export function addFhirRoutes(
     });
   };
 
-  app.addContentTypeParser(
-    ['application/fhir+json', 'application/json', 'application/json-patch+json'],
-    { parseAs: 'buffer' },
-    (_request, body: Buffer, done) => {
-      try {
-        done(null, parseJson(body));
-      } catch (error) {
-        done(error as Error);
-      }
-    },
-  );
-  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
-    done(null, body);
+  addBodyParsers(app, bodies, {
+    maxValues: limits.maxJsonValues,
+    maxNames: maxJsonNames,
+    maxStringLength: maxJsonStringLength,
   });
 
   for (const [type, interactions] of Object.entries(options.interactions.types)) {

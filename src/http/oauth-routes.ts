@@ -5,8 +5,10 @@
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
 import { faultStatus } from '../fhir/response-status.ts';
+import type { BodyBudget } from './body-budget.ts';
 import { checkContentHeaders } from './media-type.ts';
 import { parseQuery } from './query.ts';
+import { addFormParser } from './read-body.ts';
 import { buildFaultHeaders } from './reply.ts';
 import { toFault } from './request-fault.ts';
 import type { HttpLimits, ServerOptions } from './server-options.ts';
@@ -15,10 +17,13 @@ import { certificateOf } from './tls.ts';
 const json = 'application/json; charset=utf-8';
 
 /** Adds `/oauth2/token`, the JWKS, the notification keys and both paths of the SMART configuration. */
-export function addOauthRoutes(app: FastifyInstance, options: ServerOptions, limits: HttpLimits): void {
-  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
-    done(null, body);
-  });
+export function addOauthRoutes(
+  app: FastifyInstance,
+  options: ServerOptions,
+  limits: HttpLimits,
+  bodies: BodyBudget,
+): void {
+  addFormParser(app, bodies);
 
   app.setErrorHandler((error, request, reply) => {
     const refused = toFault(error);

@@ -17,6 +17,12 @@ export interface ServedInteractions {
 
 export interface HttpLimits {
   readonly bodyLimitBytes: number;
+  /** Maximum bytes of all bodies from their arrival until the response. Further ones are answered 503. */
+  readonly bodiesInFlightBytes: number;
+  /** Maximum of them that belong to one client. Further ones are answered 429. */
+  readonly bodiesInFlightPerClientBytes: number;
+  /** Maximum values in a JSON body. */
+  readonly maxJsonValues: number;
   /** Maximum length of forms: `_search` and the token endpoint. */
   readonly formLimitBytes: number;
   /** Maximum length of the request line and headers together. */
@@ -40,6 +46,9 @@ export interface HttpLimits {
 
 export const defaultHttpLimits: HttpLimits = {
   bodyLimitBytes: 5 * 1024 * 1024,
+  bodiesInFlightBytes: 64 * 1024 * 1024,
+  bodiesInFlightPerClientBytes: 20 * 1024 * 1024,
+  maxJsonValues: 100_000,
   formLimitBytes: 32 * 1024,
   headerLimitBytes: 16 * 1024,
   requestTimeoutMs: 30_000,

@@ -10,6 +10,7 @@ import {
 import type { InteractionCode } from '../cpis/interaction-table.ts';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
 import { beginFhir } from './begin-fhir.ts';
+import { buildBodyBudget } from './body-budget.ts';
 import { buildClientAddress } from './client-address.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
@@ -57,6 +58,10 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   };
   const served = buildServedPaths();
   const clientAddress = buildClientAddress(options.forwarding ?? { trustedProxies: [] });
+  const bodies = buildBodyBudget({
+    totalBytes: Math.max(limits.bodiesInFlightBytes, limits.bodyLimitBytes),
+    clientBytes: Math.max(limits.bodiesInFlightPerClientBytes, limits.bodyLimitBytes),
+  });
 
   const http = {
     maxHeaderSize: limits.headerLimitBytes,
@@ -158,15 +163,15 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     return reply;
   });
 
-  app.register(async (scope) => addFhirRoutes(scope, options, limits, served));
+  app.register(async (scope) => addFhirRoutes(scope, options, limits, served, bodies));
   app.register(async (scope) => addWebsocketRoutes(scope, options));
-  app.register(async (scope) => addOauthRoutes(scope, options, limits));
+  app.register(async (scope) => addOauthRoutes(scope, options, limits, bodies));
   app.register(async (scope) => addOperationRoutes(scope, options));
   return app;
 }
 
 function openExchange(request: FastifyRequest, reply: FastifyReply, address: string, newId: () => string): Exchange {
-  const exchange = new Exchange(request, address, newId);
+  const exchange = new Exchange(request, reply.raw, address, newId);
   request.exchange = exchange;
   setCommonHeaders(reply, exchange);
   return exchange;

@@ -30,6 +30,10 @@ import { readTls } from './read-tls.ts';
 import { separateStatements } from './separate-statements.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
+/** Maximum values in a JSON body for each entry that a Bundle may have. A full Patient has about 60. */
+const jsonValuesPerEntry = 100;
+const minJsonValues = 100_000;
+
 /** A server that listens. */
 export interface RunningServer {
   /** The FHIR base as clients know it. */
@@ -122,7 +126,13 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     newId: randomUUID,
     tls,
     forwarding: { trustedProxies: settings.trustedProxies, header: settings.forwardedHeader },
-    limits: { bodyLimitBytes: settings.bodyLimitBytes, requestTimeoutMs: settings.requestTimeoutMs },
+    limits: {
+      bodyLimitBytes: settings.bodyLimitBytes,
+      bodiesInFlightBytes: settings.bodiesInFlightBytes,
+      bodiesInFlightPerClientBytes: settings.bodiesInFlightPerClientBytes,
+      maxJsonValues: Math.max(minJsonValues, settings.maxBundleEntries * jsonValuesPerEntry),
+      requestTimeoutMs: settings.requestTimeoutMs,
+    },
   });
   opened.defer(() => app.close());
   const origin = await app.listen({ host: settings.host, port });

@@ -19,6 +19,8 @@ export interface Settings extends ListenerSettings {
   readonly notificationKeysFile: string;
   readonly trustedIssuers: readonly TrustedIssuer[];
   readonly bodyLimitBytes: number;
+  readonly bodiesInFlightBytes: number;
+  readonly bodiesInFlightPerClientBytes: number;
   readonly requestTimeoutMs: number;
   readonly maxBundleEntries: number;
   readonly tokenLifetimeS: number;
@@ -92,6 +94,8 @@ export function loadSettings(
       text('CPIS_NOTIFICATION_KEYS_FILE') ?? join(text('CPIS_DATA_FOLDER') ?? '', 'notification-keys.json'),
     trustedIssuers: readTrustedIssuers(text, readText, allowLoopbackEndpoints, problems),
     bodyLimitBytes: number('CPIS_BODY_LIMIT_BYTES'),
+    bodiesInFlightBytes: number('CPIS_BODIES_IN_FLIGHT_BYTES'),
+    bodiesInFlightPerClientBytes: number('CPIS_BODIES_IN_FLIGHT_PER_CLIENT_BYTES'),
     requestTimeoutMs: number('CPIS_REQUEST_TIMEOUT_MS'),
     maxBundleEntries: number('CPIS_MAX_BUNDLE_ENTRIES'),
     tokenLifetimeS: number('CPIS_TOKEN_LIFETIME_S'),

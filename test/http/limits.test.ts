@@ -137,7 +137,7 @@ t.test('hostile JSON is refused', async (t) => {
   const bodies: readonly (readonly [string, string | Uint8Array])[] = [
     ['depth of 100,000', '['.repeat(100_000)],
     ['depth of 100,000, closed', '{"a":'.repeat(100_000) + 1 + '}'.repeat(100_000)],
-    ['a million keys', `{${Array.from({ length: 1_000_000 }, (_, index) => `"k${index}":1`).join(',')}}`],
+    ['80,000 keys', `{${Array.from({ length: 80_000 }, (_, index) => `"k${index}":1`).join(',')}}`],
     ['a number of a million digits', `{"a":${'9'.repeat(1_000_000)}}`],
     ['__proto__', '{"__proto__":{"polluted":true}}'],
     ['constructor.prototype', '{"constructor":{"prototype":{"polluted":true}}}'],

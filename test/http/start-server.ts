@@ -23,6 +23,11 @@ const caller: Caller = {
   subscriptionOrigins: [],
 };
 
+/** Returns a caller of another role. */
+export function callerOf(role: Caller['role']): Caller {
+  return { ...caller, role };
+}
+
 export interface StartedServer {
   readonly url: string;
   readonly port: number;
