@@ -6,6 +6,7 @@ import { openMongoServer } from '../test/support/mongo-server.ts';
 import { makeServerHome, startServerProcess } from '../test/support/server-process.ts';
 import { measureDatabase } from './measure-database.ts';
 import { measureDelivery, openBenchReceiver } from './measure-delivery.ts';
+import { measureHolding } from './measure-holding.ts';
 import { measureLookups } from './measure-lookups.ts';
 import { metricsToken } from './observe.ts';
 import { loadPlans } from './plans.ts';
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     events: { type: 'string' },
     store: { type: 'string', default: 'sqlite' },
+    only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     'cpu-prof': { type: 'string' },
   },
@@ -43,6 +45,13 @@ function startOptions(): readonly string[] {
   };
   return scripts.start.split(' ').filter((word) => word.startsWith('--'));
 }
+
+if (values.only === 'holding') {
+  const holding = await measureHolding(startOptions(), rounds);
+  report({ holding });
+  process.exit(holding.missed.length === 0 ? 0 : 1);
+}
+if (values.only !== undefined) throw new Error('--only must be holding');
 
 const ends: (() => unknown)[] = [];
 /** Returns the settings of the measured store. MongoDB is that of CPIS_TEST_MONGODB_URL, or a mongod started here. */
