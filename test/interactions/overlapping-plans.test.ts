@@ -156,3 +156,16 @@ t.test('an authority adds its new reference to the held plan, and both find it',
     t.match(same, { status: 200, body: { id, meta: { versionId: '3' } } }, way);
   }
 });
+
+t.test('a plan overlaps another by the birth date that the same transaction corrects', async (t) => {
+  const soonAdult = { birthDate: addDays(today, -6570), start: addDays(today, -100) };
+  const held = freshPlan(soonAdult);
+  await submit(la, held);
+  const younger = { birthDate: addDays(today, -6000), nhsNumber: held.nhsNumber };
+  const next = freshPlan({ ...younger, start: addDays(today, 20) });
+  for (const type of ['transaction', 'batch'] as const) {
+    const answer = await postBundle(la, type, buildRecord(next));
+    const status = type === 'batch' ? statusesOf(answer)[1] : String(answer.status);
+    t.match(status, /^409/, type);
+  }
+});

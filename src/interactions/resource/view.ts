@@ -1,3 +1,4 @@
+import { lastDayLabelled } from '../../cpis/labels.ts';
 import { type Plan, parsePlan } from '../../cpis/plan.ts';
 import type { SearchClause } from '../../fhir/search/ast.ts';
 import { searchAll } from '../../store/search-all.ts';
@@ -91,7 +92,11 @@ export function overlayView(base: View): OverlayView {
     read,
     async plansOf(patientId) {
       const below = (await plansBelow(patientId)).filter((plan) => !written.has(`Flag/${plan.id}`));
-      return [...below, ...(ownPlans.get(patientId)?.values() ?? [])];
+      return [...below, ...(ownPlans.get(patientId)?.values() ?? [])].map((plan) => {
+        // A corrected birth date gives the plans another last day.
+        const touched = labels.get(`Flag/${plan.id}`);
+        return touched === undefined ? plan : { ...plan, lastDay: lastDayLabelled(touched) };
+      });
     },
     add(writes, guards) {
       for (const write of writes) {
