@@ -2,6 +2,7 @@ import type { AuditEventEntity } from 'fhir/r4.js';
 import type { AccessFacts, AuditPiece } from './access-facts.ts';
 import { domainResource, patientRole, person, queryRole, requestIdType, systemObject } from './audit-codes.ts';
 import { interactionTable } from './interaction-table.ts';
+import { redactRequest } from './redact-request.ts';
 
 /** `AuditEvent.entity` as pieces of JSON text, and the references in it, each once. */
 export interface RenderedEntities {
@@ -20,7 +21,7 @@ export function renderEntities(facts: AccessFacts): RenderedEntities {
   const references = new Set<string>();
   const pieces: AuditPiece[] = [];
   if (interactionTable[facts.interaction].isQuery === true || facts.outcome !== '0') {
-    pieces.push(query, `${Buffer.from(facts.raw).toString('base64')}"},{"what":{`);
+    pieces.push(query, `${Buffer.from(redactRequest(facts.raw)).toString('base64')}"},{"what":{`);
   } else {
     pieces.push('[{"what":{');
   }

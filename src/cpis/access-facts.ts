@@ -25,7 +25,7 @@ export interface AccessFacts {
   readonly clientAddress: string;
   readonly requestId: string;
   readonly correlationId?: string | undefined;
-  /** The request, verbatim. It is stored in base64 in the query entity of a search or refusal. */
+  /** The request, verbatim. Without secrets, it is stored in base64 in the query entity of a search or refusal. */
   readonly raw: string;
   /** NHS numbers of the patients that this access concerns. */
   readonly patientIds: readonly string[];

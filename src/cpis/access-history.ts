@@ -10,6 +10,15 @@ function odsCodeOf(type: CodeableConcept | undefined, { identifier }: Reference)
   return codeOf(type) === 'PROV' && identifier?.system === odsSystem ? { identifier } : {};
 }
 
+const roleSystems = new Set(['https://fhir.hl7.org.uk/CodeSystem/UKCore-SDSJobRoleName', 'http://snomed.info/sct']);
+const roleCode = /^[A-Z]{0,2}[0-9]{1,18}$/;
+
+/** Keeps the text of a role, and its coding if system and code are well known. */
+function shareRole({ coding = [], text }: CodeableConcept): CodeableConcept {
+  const known = coding.filter(({ system = '', code = '' }) => roleSystems.has(system) && roleCode.test(code));
+  return { ...(known.length === 0 ? {} : { coding: known }), ...(text === undefined ? {} : { text }) };
+}
+
 /**
  * Builds what NHS staff see of an AuditEvent: when, the professional's name and role, the organisation with its ODS code,
  * and which patient. Network addresses, the query, tokens and ids are left out. So are the custodian authorities and the interaction, because
@@ -20,7 +29,7 @@ export function buildAccessHistoryEntry(event: AuditEvent): AuditEvent {
     .filter((agent) => shownAgents.has(codeOf(agent.type)))
     .map(({ type, role, who, name, requestor }) => ({
       ...(type === undefined ? {} : { type }),
-      ...(role === undefined ? {} : { role }),
+      ...(role === undefined ? {} : { role: role.map(shareRole) }),
       ...(who?.display === undefined ? {} : { who: { ...odsCodeOf(type, who), display: who.display } }),
       ...(name === undefined ? {} : { name }),
       requestor,

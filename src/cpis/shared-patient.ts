@@ -10,7 +10,11 @@ export function sharePatient({ resourceType, id, meta, identifier = [] }: Patien
   return {
     resourceType,
     ...(id === undefined ? {} : { id }),
-    meta: { ...meta, tag: [subsetted] },
+    meta: {
+      ...(meta?.versionId === undefined ? {} : { versionId: meta.versionId }),
+      ...(meta?.lastUpdated === undefined ? {} : { lastUpdated: meta.lastUpdated }),
+      tag: [subsetted],
+    },
     identifier: identifier
       .filter(({ system }) => system === nhsNumberSystem)
       .map(({ system = '', value = '' }) => ({ system, value })),

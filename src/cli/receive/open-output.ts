@@ -1,5 +1,5 @@
 import { closeSync, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { defuseCell, renderCsvRow } from '../terminal/render-csv.ts';
+import { renderCsvRow } from '../terminal/render-csv.ts';
 import { type Access, describeAccess, renderAccessLine } from './describe-access.ts';
 import type { Inbox, StoredEvent } from './inbox.ts';
 
@@ -27,7 +27,7 @@ function render(event: StoredEvent, format: OutputFormat): string {
   const { seq, id, subscription, number } = event;
   if (format === 'csv') {
     const cells = [String(seq), id, received, subscription ?? '', number === null ? '' : String(number)];
-    return renderCsvRow([...cells, ...Object.values(access)].map(defuseCell));
+    return renderCsvRow([...cells, ...Object.values(access)]);
   }
   const resource: unknown = event.resource === null ? undefined : JSON.parse(event.resource);
   return `${JSON.stringify({ seq, id, received, subscription, number, access, event: resource })}\n`;

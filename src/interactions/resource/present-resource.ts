@@ -5,6 +5,7 @@ import type { Caller } from '../../cpis/caller.ts';
 import { parsePlan } from '../../cpis/plan.ts';
 import { patientsOfEvent, shareWithAuthority } from '../../cpis/shared-event.ts';
 import { sharePatient } from '../../cpis/shared-patient.ts';
+import { sharePlan } from '../../cpis/shared-plan.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess } from '../audit/record-access.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -38,6 +39,7 @@ export function showResource(caller: Caller, resource: Content, ports: Interacti
   const { type, body } = resource;
   if (type === 'Subscription') return ports.subscriptions.redact(body);
   if (type === 'Patient' && caller.role === 'care-provider') return JSON.stringify(sharePatient(JSON.parse(body)));
+  if (type === 'Flag' && caller.role === 'care-provider') return JSON.stringify(sharePlan(JSON.parse(body)));
   if (type !== 'AuditEvent') return body;
   const shown = showEvent(caller, resource);
   return shown === parseEvent(resource) ? body : JSON.stringify(shown);
