@@ -113,6 +113,13 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
       return { method: 'GET', path: `${type}/${id}/$${interaction}` };
     case 'replay-deliveries':
       return { method: 'POST', path: `${type}/${id}/$replay-deliveries`, body: { resourceType: 'Parameters' } };
+    case 'transfer': {
+      const parameter = [
+        { name: 'to', valueString: world.otherId },
+        { name: 'all', valueBoolean: true },
+      ];
+      return { method: 'POST', path: `${type}/${id}/$transfer`, body: { resourceType: 'Parameters', parameter } };
+    }
   }
 }
 
@@ -124,8 +131,9 @@ const unknownTypes = ['Observation', 'Task', 'Encounter', 'Bundle', 'Binary', 'P
 const interactions = (Object.keys(interactionTable) as InteractionCode[])
   .filter(isTypeInteraction)
   .sort((a, b) => Number(a === 'delete') - Number(b === 'delete'));
-// The table allows these, and the Subscription of this test refuses them: it is neither topic-based nor a WebSocket.
-const refusedByState: ReadonlySet<TypeInteraction> = new Set(['events', 'get-ws-binding-token']);
+// The table allows these, and they are refused here: the Subscription is neither topic-based nor a WebSocket, and the
+// authority has no successor.
+const refusedByState: ReadonlySet<TypeInteraction> = new Set(['events', 'get-ws-binding-token', 'transfer']);
 const roles: Role[] = ['care-provider', 'operator', 'authority'];
 
 t.test('the table names the types and roles that this test goes through', async (t) => {

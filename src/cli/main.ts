@@ -5,6 +5,7 @@ const usage = `Usage: cpis <command> [options]
 
   serve                start the server
   migrate              copy a data folder into a MongoDB database
+  transfer             pass the plans of an authority to its successor (for operators)
   demo                 show the whole product on this machine, with synthetic data
   stand-in-pds         run a stand-in for the Personal Demographics Service on this machine
 
@@ -24,6 +25,8 @@ async function run(command: string | undefined, args: readonly string[], io: Com
       return (await import('./serve.ts')).serve(args, io);
     case 'migrate':
       return (await import('./migrate.ts')).migrate(args, io);
+    case 'transfer':
+      return (await import('./transfer/transfer.ts')).transfer(args, io);
     case 'demo':
       return (await import('./demo/demo.ts')).demo(args, io);
     case 'stand-in-pds':
@@ -46,7 +49,17 @@ async function run(command: string | undefined, args: readonly string[], io: Com
   }
 }
 
-const commandNames = ['serve', 'migrate', 'demo', 'stand-in-pds', 'keygen', 'submit', 'receive', 'verify-notification'];
+const commandNames = [
+  'serve',
+  'migrate',
+  'transfer',
+  'demo',
+  'stand-in-pds',
+  'keygen',
+  'submit',
+  'receive',
+  'verify-notification',
+];
 
 /** Runs one command and returns its exit code: 2 for wrong usage or settings. Rejects on an unexpected error. */
 export async function runCommand([command, ...args]: readonly string[], io: CommandIo): Promise<number> {

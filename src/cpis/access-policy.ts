@@ -49,7 +49,7 @@ export const accessTable: Readonly<Record<string, Row>> = {
   Organization: {
     authority: ['read', 'search-type'],
     'care-provider': ['read', 'search-type'],
-    operator: ['read', 'search-type', 'replay-deliveries'],
+    operator: ['read', 'search-type', 'replay-deliveries', 'transfer'],
   },
   AuditEvent: {
     authority: ['read', 'search-type'],
@@ -134,13 +134,22 @@ export function mayRead(caller: Caller, type: string): boolean {
 
 /**
  * Returns the clauses that narrow each search of this caller on a type to the resources it may see. They match nothing
- * if the role has no rule for the type.
+ * if the role has no rule for the type. `predecessors` are the authorities whose plans on the one patient of a search were
+ * transferred to the caller's: it also sees their access history.
  */
-export function narrow(caller: Caller, type: string, rule: VisibilityRule): readonly SearchClause[] {
+export function narrow(
+  caller: Caller,
+  type: string,
+  rule: VisibilityRule,
+  predecessors: readonly string[] = [],
+): readonly SearchClause[] {
   const nothing: readonly SearchClause[] = [{ kind: 'label', any: [] }];
   if (type === 'Organization' || definitionTypes.has(type)) return [];
   if (caller.role === 'authority') {
-    return [{ kind: 'label', any: [labelFor(type, caller.organisation.id)] }];
+    const { id } = caller.organisation;
+    const own: SearchClause = { kind: 'label', any: [labelFor(type, id)] };
+    if (type !== 'AuditEvent' || predecessors.length === 0) return [own];
+    return [{ ...own, groups: predecessors.map((each) => [viewerLabel(each), accessHistoryLabel]) }];
   }
   if (caller.role === 'care-provider') {
     if (type === 'Flag') return visibilityClauses(rule);

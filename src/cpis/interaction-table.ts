@@ -58,6 +58,8 @@ const rows = {
     action: 'E',
     operation: { levels: ['instance'], byGet: false },
   },
+  // Defined in profiles/cpis-transfer.json.
+  transfer: { level: 'type', permission: 'u', action: 'E', operation: { levels: ['instance'], byGet: false } },
 } as const satisfies Readonly<Record<string, InteractionRule>>;
 
 type Rows = typeof rows;

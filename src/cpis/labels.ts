@@ -11,6 +11,8 @@ export const viewerLabel = (authorityId: string): string => `viewer:${authorityI
 export const clientLabel = (clientId: string): string => `client:${clientId}`;
 /** Marks a Flag with the last day of its plan by the life cycle. */
 export const lastDayLabel = (date: string): string => `last-day:${date}`;
+/** Marks a Flag with an authority that held the plan before it was transferred. */
+export const formerLabel = (authorityId: string): string => `former:${authorityId}`;
 /** Marks a Flag that holds the expected date of delivery, which only its authority may see. */
 export const dueDateLabel = 'due-date';
 /** Marks every version of an authority's Patient, whether or not the authority then held a plan. */
@@ -26,6 +28,11 @@ function idsOf(labels: readonly string[], prefix: string): string[] {
 export function ownerOf(labels: readonly string[]): string | undefined {
   for (const label of labels) if (label.startsWith('owner:')) return label.slice('owner:'.length);
   return undefined;
+}
+
+/** Returns the authorities that held the plan of a Flag before, the first one first. */
+export function formersOf(labels: readonly string[]): string[] {
+  return idsOf(labels, 'former:');
 }
 
 /** Returns the last day of the plan of a Flag; undefined if no label names one. */

@@ -3,13 +3,15 @@
  * of another.
  */
 
-import { dueDateLabel, lastDayLabel, lastDayLabelled, ownerLabel } from './labels.ts';
+import { dueDateLabel, formerLabel, lastDayLabel, lastDayLabelled, ownerLabel } from './labels.ts';
 import { lastDayOf } from './life-cycle.ts';
 import type { Plan } from './plan.ts';
 
 const confirmedPrefix = 'confirmed:';
 const notifiedPrefix = 'notified:';
-const isMark = (label: string): boolean => label.startsWith(confirmedPrefix) || label.startsWith(notifiedPrefix);
+const formerPrefix = formerLabel('');
+const marks = [confirmedPrefix, notifiedPrefix, formerPrefix];
+const isMark = (label: string): boolean => marks.some((prefix) => label.startsWith(prefix));
 
 /**
  * Returns the labels of the Flag of a plan. Those that follow from the plan are built again; marks among `known`, the
@@ -33,4 +35,14 @@ export function markConfirmed(labels: readonly string[], date: string): readonly
 /** Returns the day on which the authority last submitted the plan; undefined for one that was stored without the mark. */
 export function confirmedOn(labels: readonly string[]): string | undefined {
   return labels.find((label) => label.startsWith(confirmedPrefix))?.slice(confirmedPrefix.length);
+}
+
+/**
+ * Returns the labels of a Flag whose plan passes from one authority to another. `to` is notified again of what `from` was
+ * notified of.
+ */
+export function transferLabels(labels: readonly string[], from: string, to: string): readonly string[] {
+  const gone = new Set([ownerLabel(from), formerLabel(from)]);
+  const kept = labels.filter((label) => !gone.has(label) && !label.startsWith(notifiedPrefix));
+  return [ownerLabel(to), ...kept, formerLabel(from)];
 }

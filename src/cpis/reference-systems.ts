@@ -1,10 +1,25 @@
 import type { Identifier } from 'fhir/r4.js';
 import type { Issue } from '../fhir/fault.ts';
-import type { Organisation } from './caller.ts';
+import type { LocalAuthority, Organisation } from './caller.ts';
+import { endedPredecessorsOf } from './succession.ts';
 
-/** Returns the systems that the references of an authority may have; undefined if the registry lists none. */
-export function referenceSystemsOf(organisation: Organisation): readonly string[] | undefined {
-  return organisation.kind === 'local-authority' ? organisation.referenceSystems : undefined;
+/**
+ * Returns the systems that the references of an authority may have; undefined if the registry lists none. Those of an
+ * authority that it has replaced count too, because the data of a case system are migrated later than the duty.
+ */
+export function referenceSystemsOf(
+  organisation: Organisation,
+  authorities: ReadonlyMap<string, LocalAuthority>,
+  today: string,
+): readonly string[] | undefined {
+  if (organisation.kind !== 'local-authority' || organisation.referenceSystems === undefined) return undefined;
+  const systems = new Set(organisation.referenceSystems);
+  for (const predecessor of endedPredecessorsOf(organisation.id, authorities, today)) {
+    const theirs = referenceSystemsOf(predecessor, authorities, today);
+    if (theirs === undefined) return undefined;
+    for (const system of theirs) systems.add(system);
+  }
+  return [...systems];
 }
 
 /** The references of a submitted plan, and what they are compared with. */

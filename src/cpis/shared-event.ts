@@ -1,25 +1,35 @@
 import type { AuditEvent, AuditEventAgent } from 'fhir/r4.js';
-import { subsetted } from './audit-codes.ts';
+import { custodianType, subsetted } from './audit-codes.ts';
 
 const isAuthorityActing = (agent: AuditEventAgent): boolean => agent.requestor && agent.who?.reference !== undefined;
 
 /**
- * Returns an AuditEvent as an authority may see it. An authority sees its own accesses and every read and search as
- * they are, and then the result is the same object. Of a write by another authority on a child that both hold plans on,
- * it sees which authority did what, when, and about whom. The other authority's client, address, token, request and
- * Flag are left out (I5), and the event is marked SUBSETTED.
+ * Names the authority as a custodian. It is missing only in an event about a plan that was transferred to the authority
+ * later, and Subscriptions select by it.
+ */
+function nameCustodian(event: AuditEvent, reference: string): AuditEvent {
+  if (event.agent.some(({ who }) => who?.reference === reference)) return event;
+  return { ...event, agent: [...event.agent, { type: custodianType, who: { reference }, requestor: false }] };
+}
+
+/**
+ * Returns an AuditEvent as an authority may see it. An authority sees its own accesses and those of NHS staff as they are,
+ * and then the result is the same object. Of an access by another authority, to a child that both hold plans on or whose
+ * plan the other one transferred to it, it sees which authority did what, when, and about whom. The other authority's
+ * client, address, token, request and Flag are left out (I5), and the event is marked SUBSETTED.
  */
 export function shareWithAuthority(event: AuditEvent, authorityId: string): AuditEvent {
-  if (event.action === 'E' || event.action === 'R') return event;
+  const reference = `Organization/${authorityId}`;
   const acting = event.agent.find(isAuthorityActing);
-  if (acting === undefined || acting.who?.reference === `Organization/${authorityId}`) return event;
+  if (acting === undefined || acting.who?.reference === reference) return nameCustodian(event, reference);
   const { profile: _, ...meta } = event.meta ?? {};
-  return {
+  const shared: AuditEvent = {
     ...event,
     meta: { ...meta, tag: [subsetted] },
     agent: event.agent.filter((agent) => agent.who?.reference !== undefined),
     entity: (event.entity ?? []).filter((entity) => entity.role?.code === '1'),
   };
+  return nameCustodian(shared, reference);
 }
 
 /** Renders the JSON text of an AuditEvent as an authority may see it. */

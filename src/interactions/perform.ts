@@ -10,6 +10,7 @@ import { replayDeliveries } from './operations/replay-deliveries.ts';
 import { subscriptionBinding } from './operations/subscription-binding.ts';
 import { subscriptionEvents } from './operations/subscription-events.ts';
 import { subscriptionStatus } from './operations/subscription-status.ts';
+import { transfer } from './operations/transfer.ts';
 import { validate } from './operations/validate.ts';
 import type { AccessContext, FhirAnswer, FhirRequest, Perform } from './port/interaction.ts';
 import type { InteractionPorts } from './port/ports.ts';
@@ -82,6 +83,7 @@ export function buildPerform(ports: InteractionPorts): Perform {
     events: subscriptionEvents,
     'get-ws-binding-token': subscriptionBinding,
     'replay-deliveries': replayDeliveries,
+    transfer,
   };
 
   async function perform(request: FhirRequest, context: AccessContext): Promise<FhirAnswer> {

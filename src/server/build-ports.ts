@@ -79,6 +79,7 @@ function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscr
       const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
       return { token: renderBindingToken(binding, bindingKey), expiresAtMs, url: websocketUrl(baseUrl) };
     },
+    isNotified: (authorityId) => delivery.subscriptions.usable(authorityId).length > 0,
     changed: (authorityId) => void delivery.subscriptions.changed(authorityId),
   };
 }

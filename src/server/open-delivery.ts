@@ -6,6 +6,7 @@ import { systemClock, systemTime } from '../clock/clock.ts';
 import { ownerOf } from '../cpis/labels.ts';
 import { recordOwnChange } from '../cpis/own-change.ts';
 import { renderForAuthority } from '../cpis/shared-event.ts';
+import { inheritsEvent } from '../interactions/resource/inherited-events.ts';
 import { startDeliveryMonitor } from '../notification/alarms/delivery-monitor.ts';
 import { openTopicDelivery, type TopicDelivery } from '../notification/channels/topic-delivery.ts';
 import { type Dispatcher, defaultDispatcherLimits, startDispatcher } from '../notification/delivery/dispatcher.ts';
@@ -109,6 +110,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     subscriptions,
     selectEvent,
     renderEvent: renderForAuthority,
+    inheritsEvent: (event, authority) => inheritsEvent(event, authority, store),
     send: sender.send,
     clock: systemClock,
     baseUrl,

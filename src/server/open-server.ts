@@ -18,7 +18,6 @@ import { RegistryError } from '../registry/parse-registry.ts';
 import type { Registry } from '../registry/registry.ts';
 import { resolvePublicBaseUrl, type Settings, SettingsError } from '../settings/settings.ts';
 import type { Store } from '../store/store.ts';
-import { logAnnouncedChanges, noteAnnouncedChanges } from './announce-changes.ts';
 import { buildRefusalAudit } from './audit-refusal.ts';
 import { buildInteractionPorts } from './build-ports.ts';
 import { findMissingAuthorities } from './find-missing-authorities.ts';
@@ -28,6 +27,7 @@ import { openIdentity } from './open-identity.ts';
 import { openMeasuredStore } from './open-store.ts';
 import { readTls } from './read-tls.ts';
 import { separateStatements } from './separate-statements.ts';
+import { startSuccession } from './succession.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
 /** Maximum values in a JSON body for each entry that a Bundle may have. A full Patient has about 60. */
@@ -80,7 +80,6 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   if (missing.length > 0) throw new RegistryError(missing);
   const separated = await separateStatements({ store, extract: model.extract, clock: systemClock.now });
   if (separated > 0) logger.info({ patients: separated }, 'each authority now has its own Patients (ADR 0029)');
-  logAnnouncedChanges(registry.current, logger, systemClock.now());
 
   const newAuditId = buildTimeOrderedIds();
   const parseCriteria: ParseSearch = (type, params) =>
@@ -92,6 +91,9 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const parts = { settings, baseUrl, store, model, identity, parseCriteria, newAuditId, metrics, logger };
   const delivery = await openDelivery({ ...parts, onError }, opened);
   const ports = buildInteractionPorts({ ...parts, delivery });
+  const succession = startSuccession({ ports, clock: systemClock, logger, onError });
+  opened.defer(succession.stop);
+  succession.announce();
 
   const smartConfiguration = buildSmartConfiguration(urls, settings.tls?.clientCaFile !== undefined);
   const jwks = buildJwks(signingKey);
@@ -119,7 +121,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     capabilityStatement: model.capabilityStatement,
     refusalAudit: buildRefusalAudit(ports),
     isReady: () => store.ready,
-    notes: () => noteAnnouncedChanges(registry.current, systemClock.now()),
+    notes: succession.notes,
     metrics,
     authorizeMetrics: buildMetricsAuthorization(settings.metricsToken, verifier.verify),
     logger,
@@ -145,7 +147,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
       const problems = await registry.reload(findMissing);
       if (problems.length > 0) return problems;
       void delivery.subscriptions.reload();
-      logAnnouncedChanges(registry.current, logger, systemClock.now());
+      succession.announce();
       return [];
     },
     reloadTls() {

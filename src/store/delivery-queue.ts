@@ -100,6 +100,17 @@ export interface DeliveryQueue {
    * become due as when they were new.
    */
   requeue(authority: string, nowMs: number, of: RequeueOf, limit: number): Promise<number>;
+  /**
+   * Ends what `from` is owed of these events, leased and unmatched ones included, and makes it due to `to` at `nowMs` as if
+   * new. If `to` has, or had, a delivery of an event itself, or is undefined, only `from`'s ends. Delivered ones stay.
+   * Returns the ids of those that `to` is owed now, and was not before.
+   */
+  handOver(
+    from: string,
+    to: string | undefined,
+    auditIds: readonly string[],
+    nowMs: number,
+  ): Promise<readonly string[]>;
   /** Durable when it resolves. Returns false if the breach is already known; it then stays as it was. */
   recordBreach(breach: DeliveryBreach): Promise<boolean>;
   /** Returns the latest `limit` breaches, newest first, of one authority if given. */

@@ -4,12 +4,14 @@ import type { WriteMethod } from './write-method.ts';
 
 /**
  * The versions of one type that history includes. The resource, deleted or not, must currently have one of the labels in
- * `now`. The version must be the current one, or have been written with one of the labels in `written`. A `RevisionGuard`
- * changes the labels of a resource, but not those that its versions were written with.
+ * `now` or `former`. The version must have been written with one of the labels in `written`, or be the current one of a
+ * resource with a label in `now`. A `RevisionGuard` changes the labels of a resource, but not those that its versions were
+ * written with.
  */
 export interface HistoryScope {
   readonly type: string;
   readonly now: readonly string[];
+  readonly former?: readonly string[];
   readonly written: readonly string[];
 }
 

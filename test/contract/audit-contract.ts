@@ -71,6 +71,23 @@ export const auditTests: readonly ContractTest[] = [
       t.same(await found({ kind: 'label', any: [] }), []);
       t.same(await found({ kind: 'label', any: ['x'] }, reference('patient', 'Patient/9990000018')), ['a1']);
       t.same(await found({ kind: 'label', any: ['y'] }, { kind: 'label', any: ['x'] }), ['a1']);
+      t.same(await found({ kind: 'label', any: [], groups: [['x', 'y']] }), ['a1']);
+      t.same(
+        await found({
+          kind: 'label',
+          any: ['z'],
+          groups: [
+            ['x', 'y'],
+            ['z', 'x'],
+          ],
+        }),
+        ['a1'],
+      );
+      t.same(await found({ kind: 'label', any: ['x'], groups: [['y', 'z']] }), ['a2', 'a1']);
+      t.same(
+        await found({ kind: 'label', any: ['z'], groups: [['x', 'y']] }, reference('patient', 'Patient/9990000018')),
+        ['a1'],
+      );
       const seen: SearchClause = { kind: 'label', any: ['x'] };
       t.same(await found(seen, reference('agent', 'Organization/E1')), ['a2']);
       t.same(await found(seen, reference('agent', '/p1')), ['a2']);

@@ -22,6 +22,11 @@ async function owe(store: Store, count: number, authorities: readonly string[] =
   }
 }
 
+/** Adds a third event, owed to E1 alone. */
+async function owe3(store: Store): Promise<void> {
+  await store.commit(unit({ audits: [audit('a3', { recordedMs: 300, deliverTo: ['E1'] })] }));
+}
+
 /** Returns the only claimed delivery. Throws if there is not exactly one. */
 async function claimOne(store: Store, nowMs: number, leaseUntilMs: number): Promise<ClaimedDelivery> {
   const [claimed, ...others] = await store.deliveries.claim('E1', 1, nowMs, leaseUntilMs);
@@ -328,6 +333,61 @@ export const deliveryTests: readonly ContractTest[] = [
         left += idsOf(await again.deliveries.claim(authority, 100, 900_000, 950_000)).length;
       }
       t.equal(left + settled.length, 80);
+    },
+  },
+  {
+    name: 'undelivered deliveries are handed over to another authority, in every state, and delivered ones stay',
+    run: async (t, { store, reopen }) => {
+      await owe(store, 6);
+      await store.commit(unit({ audits: [audit('both', { recordedMs: 700, deliverTo: ['E2', 'E1'] })] }));
+      await store.commit(unit({ audits: [audit('other', { recordedMs: 800, deliverTo: ['E3', 'E1'] })] }));
+      const claimed = await store.deliveries.claim('E1', 5, 600, 2_000);
+      const [one, two, three, four, leased] = claimed;
+      if (!one || !two || !three || !four || !leased) throw new Error('five are due');
+      await store.deliveries.settle(one, delivered('s1'));
+      await store.deliveries.settle(two, failed(90_000, { acknowledgedBy: ['s1'], park: true }));
+      await store.deliveries.settle(three, failed(90_000));
+      await store.deliveries.settle(four, { kind: 'unmatched', atMs: 650 });
+      const all = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'both', 'other', 'never'];
+      t.same(await store.deliveries.handOver('E1', 'E2', all, 1_000), ['a2', 'a3', 'a4', 'a5', 'a6', 'other']);
+      t.same(await store.deliveries.handOver('E1', 'E2', all, 1_000), [], 'once');
+      const again = await reopen();
+      t.match(await again.deliveries.backlog(), [
+        { authority: 'E1', undelivered: 0, leased: 0, parked: 0, unmatched: 0, delivered: 1, nextDueMs: undefined },
+        { authority: 'E2', undelivered: 7, leased: 0, parked: 0, unmatched: 0, delivered: 0, oldestRecordedMs: 200 },
+        { authority: 'E3', undelivered: 1 },
+      ]);
+      t.same(await again.deliveries.owed('E1', 9), []);
+      t.equal(await again.deliveries.settle(leased, delivered('s1')), false, 'the old lease settles nothing');
+      t.equal(await again.deliveries.settle(leased, failed(9_000)), false);
+      t.equal(await again.deliveries.extend(leased, 9_000), false);
+      t.same(idsOf(await again.deliveries.claim('E1', 9, 1_000_000, 1_100_000)), []);
+      t.same(idsOf(await again.deliveries.claim('E2', 9, 999, 1_100_000)), ['both'], 'not due before the hand-over');
+      const handed = await again.deliveries.claim('E2', 9, 1_000, 1_100_000);
+      t.same(idsOf(handed), ['a2', 'a3', 'a4', 'a5', 'a6', 'other']);
+      t.match(handed[0], { authority: 'E2', attempts: 0, parked: false, acknowledgedBy: [], recordedMs: 200 });
+      for (const each of handed) t.equal(await again.deliveries.settle(each, delivered('s2')), true);
+      t.match(await again.deliveries.backlog(), [
+        { undelivered: 0, delivered: 1 },
+        { undelivered: 1, delivered: 6, unmatched: 0 },
+        { undelivered: 1 },
+      ]);
+    },
+  },
+  {
+    name: 'a delivery ends without a successor, or when the successor has or had its own',
+    run: async (t, { store, reopen }) => {
+      await owe(store, 2, ['E1', 'E2']);
+      await owe3(store);
+      const [first] = await store.deliveries.claim('E2', 1, 1_000, 9_000);
+      if (first !== undefined) await store.deliveries.settle(first, delivered('s2'));
+      t.same(await store.deliveries.handOver('E1', 'E2', ['a1', 'a2'], 1_000), []);
+      t.same(await store.deliveries.handOver('E1', undefined, ['a3'], 1_000), []);
+      const again = await reopen();
+      const rows = new Map((await again.deliveries.backlog()).map((row) => [row.authority, row]));
+      t.match(rows.get('E2'), { undelivered: 1, delivered: 1 });
+      t.same([rows.get('E1')?.undelivered ?? 0, rows.get('E1')?.delivered ?? 0], [0, 0]);
+      t.same(idsOf(await again.deliveries.claim('E1', 9, 1_000_000, 1_100_000)), []);
     },
   },
 ];

@@ -182,4 +182,31 @@ export const historyTests: readonly ContractTest[] = [
       t.same(await of('p1'), []);
     },
   },
+  {
+    name: 'history: a former owner sees the versions that it wrote, and not the current one of another',
+    run: async (t, { store, reopen }) => {
+      await writeSome(store);
+      const passed = { labels: ['owner:b', 'former:a'] };
+      await store.commit(unit({ writes: [write('f2', { ...passed, version: 3, lastUpdatedMs: 60 })] }));
+      await store.commit(unit({ writes: [write('f2', { ...passed, version: 4, lastUpdatedMs: 70 })] }));
+      const former: HistoryScope = { type: 'Flag', now: ['owner:a'], former: ['former:a'], written: ['owner:a'] };
+      const owner: HistoryScope = {
+        type: 'Flag',
+        now: ['owner:b'],
+        former: ['former:b'],
+        written: ['owner:b', 'owner:a'],
+      };
+      const again = await reopen();
+      t.same(await historyOf(again, plan({ scopes: [former] })), ['f1/3', 'f2/2', 'f1/2', 'f2/1', 'f1/1']);
+      t.same(await historyOf(again, plan({ scopes: [former], limit: 1 })), ['f1/3', 'f2/2', 'f1/2', 'f2/1', 'f1/1']);
+      t.same(await historyOf(again, plan({ scopes: [former], id: 'f2' })), ['f2/2', 'f2/1']);
+      t.same(await historyOf(again, plan({ scopes: [former], id: 'f2', limit: 1 })), ['f2/2', 'f2/1']);
+      t.equal((await again.history(plan({ scopes: [former], total: true }))).total, 5);
+      t.equal((await again.history(plan({ scopes: [former], id: 'f2', total: true }))).total, 2);
+      t.same(await historyOf(again, plan({ scopes: [former], at: { startMs: 65, endMs: 66 } })), ['f2/2']);
+      t.same(await historyOf(again, plan({ scopes: [former], sinceMs: 40 })), ['f1/3', 'f2/2']);
+      t.same(await historyOf(again, plan({ scopes: [owner], id: 'f2' })), ['f2/4', 'f2/3', 'f2/2', 'f2/1']);
+      t.same(await historyOf(again, plan({ scopes: [owner], id: 'f2', at: { startMs: 45, endMs: 46 } })), ['f2/2']);
+    },
+  },
 ];

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const [first, last] = [15, 32];
+const [first, last] = [15, 33];
 
 /** The files with a test of each case, by its number. */
 function findTests(): Map<number, Set<string>> {

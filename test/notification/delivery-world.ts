@@ -152,6 +152,7 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
   const renderEvent = (body: string): string => body;
   const selectEvent = selectByCriteria(definitions, baseUrl);
   const topics = openTopicDelivery({
+    inheritsEvent: async () => false,
     store,
     subscriptions,
     selectEvent,

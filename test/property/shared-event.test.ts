@@ -56,11 +56,34 @@ t.test('what an authority sees of an AuditEvent depends on its fields, whatever 
   fc.assert(
     fc.property(event, (built) => {
       const body = JSON.stringify(built);
-      const isWhole = built.action === 'E' || built.action === 'R' || built.agent[1]?.who.reference?.endsWith(own);
+      const isWhole = built.agent[1]?.who.reference?.endsWith(own) === true;
       const shown = renderForAuthority(body, own);
-      return isWhole === true ? shown === body : !shown.includes(secret) && shown.includes(other);
+      return isWhole ? shown === body : !shown.includes(secret) && shown.includes(other);
     }),
     { numRuns: 500 },
+  );
+});
+
+t.test('an authority sees an access of NHS staff whole, and is named as a custodian of it', async () => {
+  fc.assert(
+    fc.property(event, fc.constantFrom(own, other), (built, custodian) => {
+      const [client] = built.agent;
+      const staff = {
+        ...built,
+        agent: [client, { who: { reference: `Organization/${custodian}` }, requestor: false }],
+      };
+      const body = JSON.stringify(staff);
+      const shown = renderForAuthority(body, own);
+      if (custodian === own) return shown === body;
+      const { agent, ...rest } = JSON.parse(shown);
+      const { agent: before, ...restBefore } = JSON.parse(body);
+      return (
+        JSON.stringify(rest) === JSON.stringify(restBefore) &&
+        JSON.stringify(agent.slice(0, -1)) === JSON.stringify(before) &&
+        agent.at(-1).who.reference === `Organization/${own}`
+      );
+    }),
+    { numRuns: 200 },
   );
 });
 

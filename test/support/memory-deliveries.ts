@@ -12,9 +12,9 @@ import type {
 /** One delivery. Tests read the last three members. */
 interface Row {
   readonly audit: AuditWrite;
-  readonly authority: string;
+  authority: string;
   readonly order: number;
-  state: 'pending' | 'unmatched' | 'delivered';
+  state: 'pending' | 'unmatched' | 'delivered' | 'passed';
   dueMs: number;
   lease: { readonly token: string; readonly untilMs: number } | undefined;
   unmatchedMs: number;
@@ -102,6 +102,23 @@ export function openMemoryDeliveries(): MemoryDeliveries {
     return Math.min(free.length, limit);
   }
 
+  function handOver(from: string, to: string | undefined, auditIds: readonly string[], nowMs: number): string[] {
+    return auditIds.filter((id) => {
+      const row = byId.get(`${from}/${id}`);
+      if (row === undefined || (row.state !== 'pending' && row.state !== 'unmatched')) return false;
+      row.lease = undefined;
+      if (to === undefined || byId.has(`${to}/${id}`)) {
+        row.state = 'passed';
+        return false;
+      }
+      byId.delete(`${from}/${id}`);
+      byId.set(`${to}/${id}`, row);
+      const fresh = { state: 'pending', dueMs: nowMs, attempts: 0, parked: false, acknowledgedBy: [] };
+      Object.assign(row, { authority: to, ...fresh });
+      return true;
+    });
+  }
+
   function backlogOf(authority: string): DeliveryBacklog {
     const pending = of(authority, 'pending');
     const recorded = (parked: boolean) =>
@@ -154,6 +171,7 @@ export function openMemoryDeliveries(): MemoryDeliveries {
     },
     backlog: async () => [...new Set(rows.map(({ authority }) => authority))].sort().map(backlogOf),
     requeue: async (...call) => requeue(...call),
+    handOver: async (...call) => handOver(...call),
     recordBreach: async (breach) => {
       const same = ({ authority, kind, oldestRecordedMs }: DeliveryBreach): boolean =>
         authority === breach.authority && kind === breach.kind && oldestRecordedMs === breach.oldestRecordedMs;

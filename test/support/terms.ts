@@ -6,6 +6,7 @@ interface Term {
   readonly validFrom?: string;
   readonly validTo?: string;
   readonly replacedBy?: readonly string[];
+  readonly referenceSystems?: readonly string[];
 }
 
 /** Writes terms of authorities, by id, into the registry file of a world, and reloads it. Others lose theirs. */
@@ -19,7 +20,13 @@ export async function setTerms(
     clients: unknown[];
   };
   const changed = organisations.map((organisation) => {
-    const { validFrom: _, validTo: __, replacedBy: ___, ...rest } = organisation as Term & { gssCode?: string };
+    const {
+      validFrom: _,
+      validTo: __,
+      replacedBy: ___,
+      referenceSystems: ____,
+      ...rest
+    } = organisation as Term & { gssCode?: string };
     return { ...rest, ...terms[rest.gssCode ?? ''] };
   });
   writeFileSync(file, JSON.stringify({ organisations: changed, clients }));

@@ -1,5 +1,6 @@
 /** Checks an extract without a server. */
 import { warnOfPlan } from '../../cpis/check-plan.ts';
+import { londonDate } from '../../cpis/london-date.ts';
 import type { Plan } from '../../cpis/plan.ts';
 import { findOverlap, isExclusive } from '../../cpis/plan-overlap.ts';
 import { referenceSystemsOf } from '../../cpis/reference-systems.ts';
@@ -51,7 +52,8 @@ export async function checkExtract(file: string, extract: Extract, stdout: Comma
 
 /** Throws UsageError unless the registry file lets the authority of the client use references of this system. */
 export function checkReferenceSystem(registryFile: string, clientId: string, referenceSystem: string): void {
-  const listed = referenceSystemsOf(findOrganisation(registryFile, clientId));
+  const { organisation, authorities } = findOrganisation(registryFile, clientId);
+  const listed = referenceSystemsOf(organisation, authorities, londonDate(Date.now()));
   if (listed === undefined || listed.includes(referenceSystem)) return;
   throw new UsageError(
     `The registry does not list this --reference-system for the authority of ${clientId}. It lists: ${listed.join(', ')}`,
@@ -60,8 +62,9 @@ export function checkReferenceSystem(registryFile: string, clientId: string, ref
 
 function findOrganisation(registryFile: string, clientId: string) {
   try {
-    const client = openRegistry(registryFile, { nowMs: Date.now, allowLoopback: true }).current.clients.get(clientId);
-    if (client !== undefined) return client.organisation;
+    const { clients, authorities } = openRegistry(registryFile, { nowMs: Date.now, allowLoopback: true }).current;
+    const client = clients.get(clientId);
+    if (client !== undefined) return { organisation: client.organisation, authorities };
   } catch (error) {
     if (!(error instanceof RegistryError)) throw error;
     throw new UsageError(`--registry: ${error.problems.join('; ')}.`);

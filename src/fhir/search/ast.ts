@@ -59,8 +59,11 @@ export type SearchClause =
   | { readonly kind: 'missing'; readonly param: string; readonly missing: boolean }
   | { readonly kind: 'id'; readonly any: readonly string[] }
   | { readonly kind: 'last-updated'; readonly any: readonly DateValue[] }
-  /** Added by the access policy, never parsed from a request. An empty `any` matches nothing. */
-  | { readonly kind: 'label'; readonly any: readonly string[] };
+  /**
+   * Added by the access policy, never parsed from a request. An empty `any` matches nothing. On AuditEvents, a resource also
+   * matches that has every label of one of the `groups`.
+   */
+  | { readonly kind: 'label'; readonly any: readonly string[]; readonly groups?: readonly (readonly string[])[] };
 
 /** `param` is the code of a sortable parameter, `_id` or `_lastUpdated`. */
 export interface SortKey {

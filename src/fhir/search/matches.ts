@@ -23,7 +23,8 @@ export function matches(clauses: readonly SearchClause[], values: readonly Index
  * - token `negated`: holds if no index value matches, so also for a resource without the parameter.
  * - `missing=true` holds if the resource has no index value of the parameter; `missing=false` holds if it has one. A value
  *   that cannot be indexed, such as a reference to another server, counts as missing.
- * - `id`: equal, case-sensitive. `label`: at least one label is equal; an empty list matches nothing.
+ * - `id`: equal, case-sensitive. `label`: at least one label is equal, or all of one group;
+ *   without either nothing matches.
  * - `last-updated`: as `date`, on the interval [lastUpdatedMs, lastUpdatedMs + 1).
  * - string: `starts` and `contains` compare with `normalised`, `exact` with `exact`.
  * - `uri`: equal, case-sensitive. `below` also holds if the URI continues the value after a slash.
@@ -33,7 +34,10 @@ function matchesClause(clause: SearchClause, values: readonly IndexValue[], meta
     case 'id':
       return clause.any.includes(meta.id);
     case 'label':
-      return clause.any.some((label) => meta.labels.includes(label));
+      return (
+        clause.any.some((label) => meta.labels.includes(label)) ||
+        clause.groups?.some((group) => group.every((label) => meta.labels.includes(label))) === true
+      );
     case 'last-updated': {
       const instant = { startMs: meta.lastUpdatedMs, endMs: meta.lastUpdatedMs + 1 };
       return clause.any.some((value) => matchesDate(value, instant));

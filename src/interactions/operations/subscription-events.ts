@@ -1,14 +1,14 @@
-import { authorise, narrow } from '../../cpis/access-policy.ts';
+import { authorise, bearsLabelFor } from '../../cpis/access-policy.ts';
 import { type FhirFault, fault } from '../../fhir/fault.ts';
 import { payloadContents } from '../../fhir/subscription/backport.ts';
 import { type NumberedEvent, renderNotification } from '../../fhir/subscription/notification-bundle.ts';
-import type { SubscriptionEvent } from '../../store/store.ts';
+import type { StoredResource, SubscriptionEvent } from '../../store/store.ts';
 import { plainAccess, recordAccess } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { visibleToAuthority } from '../resource/find-resource.ts';
+import { inheritsEvent } from '../resource/inherited-events.ts';
 import { patientsOf, showResource } from '../resource/present-resource.ts';
-import { visibilityRule } from '../resource/visibility-rule.ts';
 import { readOperationParameters } from './operation-parameters.ts';
 import { readState } from './subscription-state.ts';
 
@@ -51,15 +51,16 @@ async function readVisible(
   if (events.length === 0) return [];
   const { matches } = await ports.store.search({
     type: 'AuditEvent',
-    clauses: [
-      ...narrow(caller, 'AuditEvent', visibilityRule(ports)),
-      { kind: 'id', any: events.map(({ auditId }) => auditId) },
-    ],
+    clauses: [{ kind: 'id', any: events.map(({ auditId }) => auditId) }],
     sort: [],
     limit: events.length,
     total: false,
   });
-  const byId = new Map(matches.map((match) => [match.id, match]));
+  const byId = new Map<string, StoredResource>();
+  for (const match of matches) {
+    const isOwn = bearsLabelFor(caller, 'AuditEvent', match.labels);
+    if (isOwn || (await inheritsEvent(match, caller.organisation.id, ports.store))) byId.set(match.id, match);
+  }
   return events.flatMap(({ number, auditId }) => {
     const found = byId.get(auditId);
     if (found === undefined) return [];

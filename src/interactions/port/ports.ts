@@ -38,6 +38,8 @@ interface SubscriptionRules {
     clientId: string,
     subscriptionIds: readonly string[],
   ): { readonly token: string; readonly expiresAtMs: number; readonly url: string };
+  /** Whether the authority has a Subscription in use. */
+  isNotified(authorityId: string): boolean;
   /** Call after a commit that changed Subscriptions of this authority. */
   changed(authorityId: string): void;
 }
@@ -81,6 +83,6 @@ export interface InteractionPorts {
   readonly maxBundleEntries: number;
   /** Makes all waiting deliveries of an authority due now and resets parked ones. Returns the count. */
   readonly replayDeliveries: (authorityId: string) => Promise<number>;
-  /** Call after each commit with the AuditEvents that became durable. It wakes the dispatcher. */
-  readonly committed: (audits: readonly AuditWrite[]) => void;
+  /** Call after each commit with the AuditEvents that became durable, and with those handed over. It wakes the dispatcher. */
+  readonly committed: (audits: readonly Pick<AuditWrite, 'id' | 'body' | 'deliverTo'>[]) => void;
 }

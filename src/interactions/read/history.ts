@@ -1,6 +1,6 @@
-import { authorise, bearsLabelFor, mayPerform } from '../../cpis/access-policy.ts';
+import { authorise, mayPerform } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { versionAccess } from '../../cpis/version-access.ts';
+import { mayReadVersions, versionAccess } from '../../cpis/version-access.ts';
 import { renderHistory } from '../../fhir/bundle/history.ts';
 import { type HistoryQuery, parseHistoryQuery } from '../../fhir/history/history-query.ts';
 import type { HistoryEntry, HistoryPlan } from '../../store/history.ts';
@@ -36,21 +36,25 @@ function typesOf({ interaction, type }: FhirRequest, caller: Caller): readonly s
 async function findSubject(type: string, id: string, caller: Caller, view: View): Promise<ReadResult> {
   checkId(type, id);
   const found = await view.read(type, id);
-  const labels = found.kind === 'found' ? found.resource.labels : found.kind === 'deleted' ? found.labels : [];
-  if (!bearsLabelFor(caller, type, labels)) throw notFound();
+  if (!mayReadVersions(caller, labelsOf(found))) throw notFound();
   return found;
+}
+
+function labelsOf(found: ReadResult | undefined): readonly string[] {
+  return found?.kind === 'found' ? found.resource.labels : found?.kind === 'deleted' ? found.labels : [];
 }
 
 function planHistory(
   query: HistoryQuery,
   types: readonly string[],
   { id }: FhirRequest,
+  subject: ReadResult | undefined,
   caller: Caller,
   after: HistoryPlan['after'],
 ): HistoryPlan {
   const { sinceMs, at, count, countOnly } = query;
   return {
-    scopes: types.map((type) => ({ type, ...versionAccess(caller) })),
+    scopes: types.map((type) => ({ type, ...versionAccess(caller, labelsOf(subject)) })),
     limit: countOnly ? 0 : count,
     total: countOnly || count === 0,
     ...(id === undefined ? {} : { id }),
@@ -122,7 +126,7 @@ export async function history(
 ): Promise<FhirAnswer> {
   const { caller } = context;
   const { types, query, page, after, subject } = await openHistory(request, context, storeView(ports.store), ports);
-  const plan = planHistory(query, types, request, caller, after);
+  const plan = planHistory(query, types, request, subject, caller, after);
   const result = await ports.store.history(plan);
   await recordAccess(request, context, describeHistoryAccess(request, subject, result.entries, caller), ports);
   const { shape } = query;

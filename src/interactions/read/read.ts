@@ -1,4 +1,4 @@
-import { authorise } from '../../cpis/access-policy.ts';
+import { authorise, bearsLabelFor } from '../../cpis/access-policy.ts';
 import { isSilent, notifiedOfRead, visibleHolders } from '../../cpis/audience.ts';
 import { parsePlan } from '../../cpis/plan.ts';
 import type { StoredResource } from '../../store/store.ts';
@@ -7,6 +7,7 @@ import { directoryOf } from '../directory/directory.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
+import { inheritsEvent } from '../resource/inherited-events.ts';
 import { describeOwnAccess } from '../resource/present-resource.ts';
 import { showFlag } from '../resource/shown-plans.ts';
 import { storeView, type View } from '../resource/view.ts';
@@ -69,7 +70,13 @@ export async function findReadable(
     return { resource, access: { ...plainAccess, resource: `${type}/${id}` } };
   }
   if (caller.role === 'care-provider') return readForCareProvider(type, id, context, view, ports);
-  const resource = visibleToAuthority(await view.read(type, id), type, caller);
+  const found = await view.read(type, id);
+  const inherits =
+    type === 'AuditEvent' &&
+    found.kind === 'found' &&
+    !bearsLabelFor(caller, type, found.resource.labels) &&
+    (await inheritsEvent(found.resource, caller.organisation.id, ports.store));
+  const resource = inherits ? found.resource : visibleToAuthority(found, type, caller);
   return { resource, access: describeOwnAccess(resource, caller) };
 }
 

@@ -1,5 +1,5 @@
-import { authorise, bearsLabelFor } from '../../cpis/access-policy.ts';
-import { versionAccess } from '../../cpis/version-access.ts';
+import { authorise } from '../../cpis/access-policy.ts';
+import { mayReadVersions, versionAccess } from '../../cpis/version-access.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { recordAccess } from '../audit/record-access.ts';
@@ -30,14 +30,14 @@ export async function findVersion(
   // Access to a version depends on the current resource, even if it is withdrawn.
   const current = await view.read(type, id);
   const labels = current.kind === 'found' ? current.resource.labels : current.kind === 'deleted' ? current.labels : [];
-  if (!bearsLabelFor(caller, type, labels) || !versionPattern.test(versionId)) throw notFound();
+  if (!mayReadVersions(caller, labels) || !versionPattern.test(versionId)) throw notFound();
   const wanted = Number(versionId);
   const isCurrent = current.kind === 'found' && current.resource.version === wanted;
   const stored = await ports.store.readVersion(type, id, wanted);
   // A version that only the view has is planned and not stored yet.
   const version = stored.kind === 'absent' && isCurrent ? current : stored;
   if (version.kind === 'deleted') throw fault('gone', 'This version deleted the resource. Read an earlier version.');
-  const { written } = versionAccess(caller);
+  const { written } = versionAccess(caller, labels);
   if (version.kind === 'absent' || !written.some((label) => version.resource.labels.includes(label))) throw notFound();
   return version.resource;
 }

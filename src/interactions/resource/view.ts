@@ -13,7 +13,7 @@ export interface View {
 
 /** Returns all Flags on a patient that also meet `clauses`. */
 export function searchFlagsOf(
-  store: Store,
+  store: Pick<Store, 'search'>,
   patientId: string,
   clauses: readonly SearchClause[] = [],
 ): Promise<readonly StoredResource[]> {

@@ -12,12 +12,13 @@ import { recordAccess } from '../audit/record-access.ts';
 import { directoryOf, searchAnywhere } from '../directory/directory.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { predecessorsOn } from '../resource/inherited-events.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { showResource } from '../resource/present-resource.ts';
 import { type ShownPlans, searchShownFlags } from '../resource/shown-plans.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { mapInTurns } from '../yielding/in-turns.ts';
-import { parseCallerSearch, refuseMissing, requirePatient } from './allowed-parameters.ts';
+import { namedPatient, parseCallerSearch, refuseMissing, requirePatient } from './allowed-parameters.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
 import { looksUpPlans, warnOfPlans } from './plan-warnings.ts';
@@ -27,11 +28,27 @@ import { describeSearchAccess } from './search-access.ts';
 /** Maximum length of a page of AuditEvents, in characters. It bounds the time to render and send it. */
 const maxAuditPageLength = 4_000_000;
 
-function planSearch(query: SearchQuery, context: AccessContext, ports: InteractionPorts): SearchPlan {
-  const after = openPage(query, context.caller, ports);
+/** Returns the authorities whose access history of the one patient of this search the caller's authority took over. */
+async function predecessorsOf(
+  { clauses }: SearchQuery,
+  { role, organisation }: Caller,
+  { store }: InteractionPorts,
+): Promise<readonly string[]> {
+  const patientId = role === 'authority' ? namedPatient(clauses) : undefined;
+  return patientId === undefined ? [] : predecessorsOn(patientId, organisation.id, store);
+}
+
+function planSearch(
+  query: SearchQuery,
+  context: AccessContext,
+  predecessors: readonly string[],
+  ports: InteractionPorts,
+): SearchPlan {
+  const { caller } = context;
+  const after = openPage(query, caller, ports);
   const plan = {
     type: query.type,
-    clauses: [...query.clauses, ...narrow(context.caller, query.type, visibilityRule(ports))],
+    clauses: [...query.clauses, ...narrow(caller, query.type, visibilityRule(ports), predecessors)],
     sort: query.sort,
     limit: query.summary === 'count' ? 0 : (query.count ?? ports.searchDefaultCount),
     total: query.summary === 'count' || query.count === 0,
@@ -125,7 +142,9 @@ export async function searchType(
   const { caller } = context;
   const { query: parsed, shape } = parseRequest(request, context, ports);
   const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
-  const plan = planSearch(query, context, ports);
+  // A look-up waits for nothing here.
+  const predecessors = query.type === 'AuditEvent' ? await predecessorsOf(query, caller, ports) : [];
+  const plan = planSearch(query, context, predecessors, ports);
   const shown = looksUpPlans(query, caller) ? await findShown(plan, query, ports) : undefined;
   const result = shown?.result ?? (await find(plan, query.total, ports));
   const included = await findIncluded(query, result.matches, caller, ports);

@@ -12,7 +12,7 @@ import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { refuseErrors } from './check-resource.ts';
 import { guardChild, readChild, relabelStatement } from './child-record.ts';
-import { refuseOverlap, staysWithdrawn } from './plan-references.ts';
+import { refuseBeforeTransfer, refuseOverlap, staysWithdrawn } from './plan-references.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import { answerStored, answerWrite, buildDeletion, buildResourceWrite, contentOf, guardOf } from './resource-write.ts';
 import { type FlagSubmission, submitFlag } from './submitted-flag.ts';
@@ -92,6 +92,7 @@ export async function planFlagWrite(
   const { birthDate, gender } = statedBy(subject, ends) ?? {};
   if (submission.onlyEnds === true && !ends) throw patientRefused();
   refuseRevival(submission, plan);
+  if (current === undefined) await refuseBeforeTransfer(flag, patientId, caller, view, ports);
   const { today } = visibilityRule(ports);
   // A plan ends whatever birth date is stated.
   refuseErrors([...issues, ...checkPlan(plan, ends ? undefined : (birthDate ?? ''), today)]);

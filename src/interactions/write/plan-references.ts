@@ -2,13 +2,18 @@
 import type { Flag } from 'fhir/r4.js';
 import { bearsLabelFor } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { isHeld, type Plan, parsePlan, planKinds } from '../../cpis/plan.ts';
+import { isHeld, type Plan, parsePlan, planKeys, planKinds } from '../../cpis/plan.ts';
 import { findOverlap, isExclusive } from '../../cpis/plan-overlap.ts';
+import { endedPredecessorsOf } from '../../cpis/succession.ts';
 import { membersOf } from '../../fhir/any-json.ts';
 import { type FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import type { ReadResult } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+
+/** How long a client waits before it submits a plan again that has not been transferred yet. */
+const transferWaitS = 60;
 
 /** Names a recorded plan to the authority that holds it. */
 function nameOf(body: string): string {
@@ -69,6 +74,35 @@ export async function readDeletedPlan(
   if (before.kind !== 'found') return undefined;
   const withdrawn = JSON.stringify({ ...JSON.parse(before.resource.body), status: 'entered-in-error' });
   return { kind: 'found', resource: { ...before.resource, version, revision, labels, body: withdrawn } };
+}
+
+/**
+ * Throws if a predecessor of the caller's authority still holds a plan on the child with a reference of the submitted one. It
+ * is the same plan, and would be shown twice until it has passed.
+ */
+export async function refuseBeforeTransfer(
+  flag: Flag,
+  patientId: string,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<void> {
+  const { today } = visibilityRule(ports);
+  const predecessors = endedPredecessorsOf(caller.organisation.id, ports.registry().authorities, today);
+  if (predecessors.length === 0) return;
+  const keys = new Set(planKeys(flag, ''));
+  for (const { id, authorityId } of await view.plansOf(patientId)) {
+    if (!predecessors.some((predecessor) => predecessor.id === authorityId)) continue;
+    const held = await view.read('Flag', id);
+    if (held.kind !== 'found') continue;
+    if (!planKeys(JSON.parse(held.resource.body) as Flag, '').some((key) => keys.has(key))) continue;
+    throw fault(
+      'transient',
+      'This plan has not been transferred from the predecessor of this authority yet. Submit it again after Retry-After, or ' +
+        'ask the operator when the transfer will be complete.',
+      { retryAfterS: transferWaitS, expression: ['Flag.identifier'] },
+    );
+  }
 }
 
 /** Throws if the authority of `plan` already holds a plan of its kind on the child for the same time. */

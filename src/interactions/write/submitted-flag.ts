@@ -80,13 +80,15 @@ export function submitFlag(submission: FlagSubmission, caller: Caller, ports: In
   }
   const plan = extractPlan(flag);
   const ends = known !== undefined && endsPlan(plan, extractPlan(known));
+  const { today } = visibilityRule(ports);
+  const systems = referenceSystemsOf(caller.organisation, ports.registry().authorities, today);
   const references = { submitted: flag.identifier ?? [], known: known?.identifier ?? [], ends };
   return {
     flag,
     known,
     plan,
     ends,
-    issues: checkReferenceSystems(references, referenceSystemsOf(caller.organisation)),
+    issues: checkReferenceSystems(references, systems),
   };
 }
 

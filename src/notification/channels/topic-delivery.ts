@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock/clock.ts';
 import type { Store } from '../../store/store.ts';
 import { type EventNumbers, openEventNumbers } from '../events/event-numbers.ts';
-import { buildEventReader } from '../events/event-reader.ts';
+import { buildEventReader, type InheritsEvent } from '../events/event-reader.ts';
 import type { Send } from '../outbound-http/sender.ts';
 import type { SelectEvent } from '../subscriptions/select-event.ts';
 import type { Subscriptions } from '../subscriptions/usable-subscription.ts';
@@ -16,6 +16,7 @@ export interface TopicDeliveryOptions {
   readonly selectEvent: SelectEvent;
   /** Returns the JSON text of an AuditEvent as the authority may see it. */
   readonly renderEvent: (body: string, authority: string) => string;
+  readonly inheritsEvent: InheritsEvent;
   readonly send: Send;
   readonly clock: Clock;
   /** The public base URL, without a slash at its end. */
@@ -42,7 +43,7 @@ export function openTopicDelivery(options: TopicDeliveryOptions): TopicDelivery 
   const { store, subscriptions, send, clock, onError, renderEvent } = options;
   const numbers = openEventNumbers(options);
   const topics = openTopicChannels({ ...options, events: store.subscriptionEvents, numbers });
-  const reader = buildEventReader(store, renderEvent);
+  const reader = buildEventReader(store, renderEvent, options.inheritsEvent);
   const websockets = openWebsockets({ ...options, numbers, reader });
   const stopHeartbeats = startHeartbeats({
     subscriptions,

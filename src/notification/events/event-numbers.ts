@@ -9,8 +9,8 @@ import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-
  * when somebody asks, and at the latest when they are sent.
  */
 export interface EventNumbers {
-  /** Call after a commit. Returns at once. */
-  recorded(audits: readonly AuditWrite[]): void;
+  /** Call after a commit, and after deliveries have passed to another authority. Returns at once. */
+  recorded(audits: readonly Pick<AuditWrite, 'id' | 'body' | 'deliverTo'>[]): void;
   /** Resolves when all events owed to the authority have numbers. Rejects if the store fails. */
   allNumbered(authority: string): Promise<void>;
   /** Returns the numbers of these events of one Subscription, in the same order. Rejects if the store fails. */

@@ -8,6 +8,7 @@ import { asFault, withFaults, withinLimit } from './connection/mongo-failure.ts'
 import { openSchema } from './connection/schema.ts';
 import { openServerClock, type ServerClock } from './connection/server-clock.ts';
 import { applyClaim, applyExtend, applySettle } from './delivery/apply-delivery.ts';
+import { applyHandOver } from './delivery/apply-hand-over.ts';
 import { applyRequeue } from './delivery/apply-requeue.ts';
 import { applyBreach, readBreaches } from './delivery/delivery-breach.ts';
 import { type DeliveryCounts, openDeliveryCounts } from './delivery/delivery-counts.ts';
@@ -153,6 +154,8 @@ function openDeliveries(
       }),
     requeue: (authority, nowMs, of, limit) =>
       whileOpen(() => applyRequeue(collections, counts, authority, toServer(nowMs), of, limit)),
+    handOver: (from, to, auditIds, nowMs) =>
+      whileOpen(() => applyHandOver(collections, counts, from, to, auditIds, toServer(nowMs))),
     owed: (authority, limit, after) => whileOpen(() => readOwed(collections, authority, limit, after)),
     recordBreach: (breach) => whileOpen(() => applyBreach(collections, breach)),
     breaches: (limit, authority) => whileOpen(() => readBreaches(collections, limit, authority)),

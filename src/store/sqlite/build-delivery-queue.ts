@@ -39,6 +39,11 @@ export function buildDeliveryQueue(
       if (typeof count !== 'number') throw unexpectedResult();
       return count;
     },
+    handOver: async (from, to, auditIds, nowMs) => {
+      const handed = await writer.submit(['hand-over', from, to, auditIds, nowMs]);
+      if (!Array.isArray(handed)) throw unexpectedResult();
+      return (handed as readonly number[]).flatMap((position) => auditIds[position] ?? []);
+    },
     recordBreach: (breach) => submitFlag(writer, ['breach', breach]),
     breaches: (limit, authority) => read(() => readBreaches(statements, limit, authority)),
   };

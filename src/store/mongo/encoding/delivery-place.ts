@@ -10,12 +10,15 @@ import { keyPart, keyPartText } from './key-text.ts';
 export const oldestFirst = { recordedMs: 1, seq: 1 } as const;
 
 /** What a delivery counts as. `owed`: undelivered, neither parked nor unmatched. */
-export type Tally = 'owed' | 'parked' | 'unwanted' | 'delivered';
+export type Tally = 'owed' | 'parked' | 'unwanted' | 'delivered' | 'passed';
 
-/** Returns the task key of a ready or delivered delivery, and the prefix of the task key in any other state. */
+/** States without a time. */
+const untimed: ReadonlySet<DeliveryState> = new Set(['ready', 'delivered', 'passed']);
+
+/** Returns the task key of a delivery in a state without a time, and the prefix of the task key in any other state. */
 export function taskText(state: DeliveryState, authority: string): string {
   const text = `${state}|${keyPart(authority)}`;
-  return state === 'ready' || state === 'delivered' ? text : `${text}|`;
+  return untimed.has(state) ? text : `${text}|`;
 }
 
 /** Returns the task key in a state with a time. Keys are in the order of times. */
@@ -39,8 +42,10 @@ export function queueTexts(
 ): readonly [task: string, tally: string] {
   const { authority, state, waitUntilMs, parked } = delivery;
   const task =
-    state === 'ready' || state === 'delivered' ? taskText(state, authority) : timedText(state, authority, waitUntilMs);
-  if (state === 'unwanted' || state === 'delivered') return [task, tallyText(state, authority)];
+    state === 'ready' || state === 'delivered' || state === 'passed'
+      ? taskText(state, authority)
+      : timedText(state, authority, waitUntilMs);
+  if (state === 'unwanted' || state === 'delivered' || state === 'passed') return [task, tallyText(state, authority)];
   return [task, tallyText(parked ? 'parked' : 'owed', authority)];
 }
 
@@ -71,7 +76,7 @@ export function setState(
   position: number,
   authority: string,
   to:
-    | { readonly state: 'ready' | 'delivered' }
+    | { readonly state: 'ready' | 'delivered' | 'passed' }
     | { readonly state: 'waiting' | 'leased' | 'unwanted'; readonly waitUntilMs: number },
   { tally, ...fields }: Partial<DeliveryDocument> & { readonly tally?: Tally },
 ): Document {

@@ -71,8 +71,11 @@ export interface VersionMark {
   readonly labels: readonly string[];
 }
 
-/** `unwanted` is the stored name of an unmatched delivery. */
-export type DeliveryState = 'ready' | 'waiting' | 'leased' | 'unwanted' | 'delivered';
+/**
+ * `unwanted` is the stored name of an unmatched delivery. `passed`: the authority that replaces this one has a delivery of
+ * the event itself.
+ */
+export type DeliveryState = 'ready' | 'waiting' | 'leased' | 'unwanted' | 'delivered' | 'passed';
 
 export interface DeliveryDocument {
   readonly authority: string;
@@ -108,7 +111,7 @@ export interface AuditDocument {
   readonly deliveries: readonly DeliveryDocument[];
   /** Two search keys for each delivery, in the same order; see `delivery-place.ts`. */
   readonly queue: readonly string[];
-  /** Number of deliveries that are not `delivered`. The index of deliveries holds an AuditEvent only while it is not 0. */
+  /** Number of deliveries that are neither `delivered` nor `passed`. The index of deliveries holds an AuditEvent only while it is not 0. */
   readonly undelivered: number;
 }
 

@@ -43,7 +43,11 @@ function afterPosition(filter: Document, { after }: SearchPlan, descending: bool
 function compileClause(clause: SearchClause): Document {
   switch (clause.kind) {
     case 'label':
-      return { labels: { $in: [...clause.any] } };
+      if (clause.groups === undefined) return { labels: { $in: [...clause.any] } };
+      return anyOf([
+        { labels: { $in: [...clause.any] } },
+        ...clause.groups.map((group) => ({ labels: { $all: [...group] } })),
+      ]);
     case 'reference':
       return compileReferences(clause.param, clause.any);
     case 'id':

@@ -4,15 +4,17 @@ import type { HistoryPlan, HistoryScope } from '../../history.ts';
 
 export const newestFirst = { lastUpdatedMs: -1, _id: -1 } as const;
 
-/** Returns the filter of the resources with a visible present label. Their current versions are visible whatever these were written with. */
+/** Returns the filter of the resources with a visible present label. */
 export function compileOpened({ id }: HistoryPlan, scope: HistoryScope): Document {
   const ofId = id === undefined ? {} : { id: { $eq: id } };
-  return { type: { $eq: scope.type }, labels: { $in: [...scope.now] }, ...ofId };
+  return { type: { $eq: scope.type }, labels: { $in: [...scope.now, ...(scope.former ?? [])] }, ...ofId };
 }
 
 /** Returns the filter of the resources whose current version belongs into the history. */
 export function compileCurrent(plan: HistoryPlan, scope: HistoryScope): Document {
-  const opened = compileOpened(plan, scope);
+  const written = { versionLabels: { $in: [...scope.written] } };
+  const ofFormer = scope.former === undefined ? {} : { $or: [{ labels: { $in: [...scope.now] } }, written] };
+  const opened = { ...compileOpened(plan, scope), ...ofFormer };
   return plan.sinceMs === undefined ? opened : { ...opened, lastUpdatedMs: { $gte: plan.sinceMs } };
 }
 

@@ -21,7 +21,7 @@ export async function listVersions(
   scope: HistoryScope,
   timeLimitMs: number,
 ): Promise<readonly HistoryVersion[]> {
-  const projection = { version: 1, lastUpdatedMs: 1, deleted: 1, marks: 1 };
+  const projection = { version: 1, lastUpdatedMs: 1, deleted: 1, marks: 1, labels: 1, versionLabels: 1 };
   const options = { projection, maxTimeMS: timeLimitMs, batchSize: 1_000 };
   const versions: HistoryVersion[] = [];
   for await (const document of resource.find(compileOpened(plan, scope), options)) {
@@ -32,12 +32,14 @@ export async function listVersions(
 }
 
 function selectMarks(
-  { version, lastUpdatedMs = 0, deleted = false, marks = [] }: ResourceDocument,
+  { version, lastUpdatedMs = 0, deleted = false, marks = [], labels: now = [], versionLabels = [] }: ResourceDocument,
   { sinceMs = Number.NEGATIVE_INFINITY, at }: HistoryPlan,
-  { written }: HistoryScope,
+  { now: visibleNow, written }: HistoryScope,
 ): readonly VersionMark[] {
+  const isShown =
+    now.some((label) => visibleNow.includes(label)) || versionLabels.some((label) => written.includes(label));
   const past = marks.filter(({ labels }) => labels.some((label) => written.includes(label)));
-  const visible = [...past, { version, ms: lastUpdatedMs, deleted, labels: [] }];
+  const visible = isShown ? [...past, { version, ms: lastUpdatedMs, deleted, labels: [] }] : past;
   return (at === undefined ? visible : selectAt(visible, at)).filter(({ ms }) => ms >= sinceMs);
 }
 

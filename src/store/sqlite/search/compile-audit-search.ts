@@ -85,7 +85,7 @@ function readsCodes(kind: SearchClause['kind']): boolean {
 
 /** Returns the keys that the clause names, or undefined if it is not a list of exact keys. */
 function exactKeys(clause: SearchClause): readonly string[] | undefined {
-  if (clause.kind === 'label') return [...new Set(clause.any.map(labelKey))];
+  if (clause.kind === 'label') return clause.groups === undefined ? [...new Set(clause.any.map(labelKey))] : undefined;
   if (clause.kind !== 'reference') return undefined;
   if (roleOf(clause.param) === undefined) return [];
   const keys = new Set<string>();
@@ -100,8 +100,11 @@ function exactKeys(clause: SearchClause): readonly string[] | undefined {
 /** Compiles one clause. `codes` is the alias of the row that has the codes of the event. */
 function condition(clause: SearchClause, codes: 'a' | 'd'): CompiledSql {
   switch (clause.kind) {
-    case 'label':
-      return clause.any.length === 0 ? nothing : someKey(clause.any.map(labelKey));
+    case 'label': {
+      const any = clause.any.length === 0 ? [] : [someKey(clause.any.map(labelKey))];
+      const groups = (clause.groups ?? []).map((group) => allOf(group.map((label) => someKey([labelKey(label)]))));
+      return anyOf([...any, ...groups], (compiled) => compiled);
+    }
     case 'reference': {
       const keys = exactKeys(clause);
       if (keys === undefined) return anyTypeCondition(clause.param, clause.any);
@@ -121,6 +124,13 @@ function condition(clause: SearchClause, codes: 'a' | 'd'): CompiledSql {
     default:
       return nothing;
   }
+}
+
+function allOf(conditions: readonly CompiledSql[]): CompiledSql {
+  return {
+    sql: `(${conditions.map(({ sql }) => sql).join(' AND ')})`,
+    params: conditions.flatMap(({ params }) => params),
+  };
 }
 
 /** The event also has one of these keys. */

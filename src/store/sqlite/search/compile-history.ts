@@ -66,12 +66,16 @@ function compileInstance(plan: HistoryPlan, scope: HistoryScope, id: string): Co
 
 /** Compiles the conditions of access and time. `timed` is the table whose index has the time. */
 function compileConditions({ sinceMs, at }: HistoryPlan, scope: HistoryScope, timed: 'k' | 'v'): CompiledSql {
+  const seen = hasLabel('r.labels', [...scope.now, ...(scope.former ?? [])]);
   const now = hasLabel('r.labels', scope.now);
   const included = (version: 'v' | 'later'): CompiledSql => {
     const written = hasLabel(`${version}.labels`, scope.written);
-    return { sql: `(${version}.version = r.version OR ${written.sql})`, params: written.params };
+    return {
+      sql: `(${written.sql} OR (${version}.version = r.version AND ${now.sql}))`,
+      params: [...written.params, ...now.params],
+    };
   };
-  const parts: CompiledSql[] = [now, included('v')];
+  const parts: CompiledSql[] = [seen, included('v')];
   if (sinceMs !== undefined) parts.push({ sql: `${timed}.lastUpdatedMs >= ?`, params: [sinceMs] });
   if (at !== undefined) {
     const later = included('later');

@@ -9,6 +9,7 @@ import { readProgress } from '../audit-index/read-progress.ts';
 import { type SqliteFailure, sqliteFailure } from '../connection/sqlite-failure.ts';
 import { numberAt, openStatements, type Statements } from '../connection/statements.ts';
 import { applyClaim, applyExtend, applySettle } from '../delivery/apply-delivery.ts';
+import { applyHandOver } from '../delivery/apply-hand-over.ts';
 import { applyRequeue } from '../delivery/apply-requeue.ts';
 import { applyBreach } from '../delivery/delivery-breach.ts';
 import { buildDeliveryCounts } from '../delivery/delivery-counts.ts';
@@ -74,6 +75,9 @@ export function openBatches(db: DatabaseSync, nowMs = (): number => performance.
       case 'requeue':
         queueDeliveries(statements, sequence.next - 1);
         return applyRequeue(statements, counts, op[1], op[2], op[3], op[4]);
+      case 'hand-over':
+        queueDeliveries(statements, sequence.next - 1);
+        return applyHandOver(statements, counts, op[1], op[2], op[3], op[4]);
       case 'breach':
         return applyBreach(statements, op[1]);
       case 'number':

@@ -14,6 +14,7 @@ export type WriteOp =
   | readonly ['settle', authority: string, auditId: string, leaseToken: string, settlement: Settlement]
   | readonly ['extend', authority: string, auditId: string, leaseToken: string, leaseUntilMs: number]
   | readonly ['requeue', authority: string, nowMs: number, of: RequeueOf, limit: number]
+  | readonly ['hand-over', from: string, to: string | undefined, auditIds: readonly string[], nowMs: number]
   | readonly ['breach', breach: DeliveryBreach]
   | readonly ['number', subscriptionId: string, auditIds: readonly string[]]
   | readonly ['acknowledge', subscriptionId: string, through: number]

@@ -1,0 +1,96 @@
+/** What an authority is still owed about children whose plans have passed to its successor is owed to the successor. */
+import type { AuditEvent } from 'fhir/r4.js';
+import { formersOf, ownerOf, viewerLabel } from '../../cpis/labels.ts';
+import { patientsOfEvent } from '../../cpis/shared-event.ts';
+import type { KeysetPosition, SearchPlan } from '../../fhir/search/ast.ts';
+import type { OwedDelivery, StoredResource } from '../../store/store.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { searchFlagsOf } from '../resource/view.ts';
+
+type Ports = Pick<InteractionPorts, 'store' | 'clock' | 'committed'> & {
+  readonly subscriptions: Pick<InteractionPorts['subscriptions'], 'isNotified'>;
+};
+
+const pageSize = 200;
+
+/** Returns the authority that holds what was a plan of `from` on the child; undefined while `from` holds one. */
+async function holderAfter(from: string, patientId: string, { store }: Ports): Promise<string | undefined> {
+  const flags = await searchFlagsOf(store, patientId);
+  if (flags.some(({ labels }) => ownerOf(labels) === from)) return undefined;
+  const passed = flags.filter(({ labels }) => formersOf(labels).includes(from));
+  passed.sort((a, b) => b.lastUpdatedMs - a.lastUpdatedMs);
+  return passed[0] === undefined ? undefined : ownerOf(passed[0].labels);
+}
+
+async function handOver(from: string, to: string, events: readonly StoredResource[], ports: Ports): Promise<number> {
+  const { deliveries } = ports.store;
+  const idsOf = (some: readonly StoredResource[]): string[] => some.map(({ id }) => id);
+  const [known, others] = [true, false].map((isKnown) =>
+    events.filter(({ labels }) => labels.includes(viewerLabel(to)) === isKnown),
+  ) as [StoredResource[], StoredResource[]];
+  // The successor has its own delivery of these, or caused them. They end once nobody listens for the predecessor.
+  if (known.length > 0 && !ports.subscriptions.isNotified(from)) {
+    await deliveries.handOver(from, undefined, idsOf(known), ports.clock());
+  }
+  if (others.length === 0) return 0;
+  const handed = new Set(await deliveries.handOver(from, to, idsOf(others), ports.clock()));
+  ports.committed(others.filter(({ id }) => handed.has(id)).map(({ id, body }) => ({ id, body, deliverTo: [to] })));
+  return handed.size;
+}
+
+/**
+ * Hands over to the successor what `from` is owed about a child, once all its plans on the child have passed. Repeating it
+ * changes nothing. Returns the number of notifications.
+ */
+export async function passDeliveriesOf(from: string, patientId: string, ports: Ports): Promise<number> {
+  const to = await holderAfter(from, patientId, ports);
+  if (to === undefined) return 0;
+  let handed = 0;
+  let after: KeysetPosition | undefined;
+  do {
+    const plan: SearchPlan = {
+      type: 'AuditEvent',
+      clauses: [
+        { kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id: patientId }] },
+        { kind: 'label', any: [viewerLabel(from)] },
+      ],
+      sort: [],
+      limit: pageSize,
+      total: false,
+      ...(after === undefined ? {} : { after }),
+    };
+    const page = await ports.store.search(plan);
+    const single = page.matches.filter(({ body }) => patientsOfEvent(JSON.parse(body) as AuditEvent).length === 1);
+    handed += await handOver(from, to, single, ports);
+    after = page.next;
+  } while (after !== undefined);
+  return handed;
+}
+
+/**
+ * Does so for every child of whom `from` is owed something, starting after `after`. It finds what was recorded while a plan
+ * passed, or before a process was killed. Returns the number of notifications, and where to go on.
+ */
+export async function passAllDeliveries(
+  from: string,
+  after: OwedDelivery | undefined,
+  ports: Ports,
+): Promise<{ readonly handed: number; readonly last: OwedDelivery | undefined }> {
+  const seen = new Set<string>();
+  let handed = 0;
+  let last = after;
+  while (true) {
+    const page = await ports.store.deliveries.owed(from, pageSize, last);
+    for (const { auditId } of page) {
+      const found = await ports.store.read('AuditEvent', auditId);
+      if (found.kind !== 'found') continue;
+      const [patientId, ...others] = patientsOfEvent(JSON.parse(found.resource.body) as AuditEvent);
+      if (patientId === undefined || others.length > 0 || seen.has(patientId)) continue;
+      seen.add(patientId);
+      handed += await passDeliveriesOf(from, patientId, ports);
+    }
+    last = page.at(-1) ?? last;
+    if (page.length < pageSize) return { handed, last };
+    await new Promise(setImmediate);
+  }
+}
