@@ -54,7 +54,7 @@ function organisationAgent(caller: Caller): AuditEventAgent | undefined {
 }
 
 /** Builds the agents of a change by the server itself, which is both source and destination. */
-function buildServerAgents(baseUrl: string): AuditEventAgent[] {
+export function buildServerAgents(baseUrl: string): AuditEventAgent[] {
   const server = { who: { display: 'cpis-fhir' }, network: { address: baseUrl, type: '5' } } as const;
   return [
     { type: sourceRole, ...server, requestor: true },

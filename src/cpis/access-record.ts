@@ -14,21 +14,25 @@ const typeText = JSON.stringify({
 
 let lastSource: { readonly baseUrl: string; readonly piece: AuditPiece } | undefined;
 
+/** Returns `AuditEvent.source`, which is the same in each event. */
+export function auditSource(baseUrl: string): AuditEvent['source'] {
+  return {
+    observer: { display: 'cpis-fhir' },
+    site: baseUrl,
+    type: [
+      {
+        system: 'http://terminology.hl7.org/CodeSystem/security-source-type',
+        code: '4',
+        display: 'Application Server',
+      },
+    ],
+  };
+}
+
 /** Renders `AuditEvent.source` and the name of the next member, which are the same in each event. */
 function renderSource({ baseUrl }: AuditSource): AuditPiece {
   if (lastSource?.baseUrl !== baseUrl) {
-    const element: AuditEvent['source'] = {
-      observer: { display: 'cpis-fhir' },
-      site: baseUrl,
-      type: [
-        {
-          system: 'http://terminology.hl7.org/CodeSystem/security-source-type',
-          code: '4',
-          display: 'Application Server',
-        },
-      ],
-    };
-    lastSource = { baseUrl, piece: { text: `,"source":${JSON.stringify(element)},"entity":` } };
+    lastSource = { baseUrl, piece: { text: `,"source":${JSON.stringify(auditSource(baseUrl))},"entity":` } };
   }
   return lastSource.piece;
 }

@@ -1,5 +1,6 @@
 /** The rules that a submitted plan and its subject must keep. Dates are calendar dates (`YYYY-MM-DD`) in Europe/London. */
 import type { Issue } from '../fhir/fault.ts';
+import { lastDayOf, lastDayUnder18 } from './life-cycle.ts';
 import { addDays, ageInYears } from './london-date.ts';
 import { isHeld, type Plan, unbornKind } from './plan.ts';
 
@@ -73,6 +74,22 @@ export function checkPlan(plan: Plan, birthDate: string | undefined, today: stri
   return issues;
 }
 
+/**
+ * Checks a plan as `checkPlan` does, and that it is not submitted as open after the age of its subject has ended it. A
+ * corrected birth date, in contrast, may end the plans that are recorded.
+ */
+export function checkSubmittedPlan(plan: Plan, birthDate: string | undefined, today: string): Issue[] {
+  const issues = checkPlan(plan, birthDate, today);
+  const { kind, status, start } = plan;
+  if (birthDate === undefined || kind === unbornKind || status !== 'active') return issues;
+  // A plan that starts after the 18th birthday has its issue already.
+  if (lastDayUnder18(birthDate) >= today || ageInYears(birthDate, start) >= adultAgeYears) return issues;
+  const text =
+    'The subject is now 18 or older, so this plan has ended by age. Submit its end: the day before the 18th birthday or ' +
+    'an earlier day.';
+  return [...issues, refuse(text, 'Flag.period.end')];
+}
+
 /** Checks a birth date, and returns an issue if nobody who has a plan can have it. */
 export function checkBirthDate(birthDate: string, today: string): Issue[] {
   if (birthDate > today) return [refuse('The birth date is in the future. Correct it.', 'Patient.birthDate')];
@@ -84,10 +101,22 @@ export function checkBirthDate(birthDate: string, today: string): Issue[] {
  * Returns the warnings about an accepted plan. `gender` is that of its subject, and `others` are the plans that its authority
  * holds on the subject besides it.
  */
-export function warnOfPlan(plan: Plan, gender: string | undefined, others: readonly Plan[]): readonly Issue[] {
+export function warnOfPlan(
+  plan: Plan,
+  gender: string | undefined,
+  others: readonly Plan[],
+  today: string,
+): readonly Issue[] {
   if (plan.kind !== unbornKind || plan.status !== 'active') return [];
   const warnings: Issue[] = [];
-  if (plan.dueDate === undefined) {
+  const lastDay = lastDayOf(plan, '');
+  if (lastDay < today) {
+    const text =
+      `NHS staff do not see this unborn child's plan: its last day was ${lastDay}, 28 days after the expected date of ` +
+      'delivery or, without that date, 44 weeks after its start. If the child is born, submit a plan on the child, and ' +
+      'end or withdraw this one.';
+    warnings.push(warn(text, 'Flag.period'));
+  } else if (plan.dueDate === undefined) {
     const text =
       "This unborn child's plan has no expected date of delivery, so NHS staff see it until 44 weeks after its start. " +
       'Submit the date in the extension cpis-due-date, and end the plan when the child is born.';

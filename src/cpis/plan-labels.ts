@@ -46,3 +46,15 @@ export function transferLabels(labels: readonly string[], from: string, to: stri
   const kept = labels.filter((label) => !gone.has(label) && !label.startsWith(notifiedPrefix));
   return [ownerLabel(to), ...kept, formerLabel(from)];
 }
+
+/** Marks that the authority was notified of an event of the plan. The mark of an earlier date is replaced. */
+export function markNotified(labels: readonly string[], event: string, date: string): readonly string[] {
+  const prefix = `${notifiedPrefix}${event}:`;
+  return [...labels.filter((label) => !label.startsWith(prefix)), `${prefix}${date}`];
+}
+
+/** Returns the date of the last event of this kind that the authority was notified of. */
+export function notifiedOn(labels: readonly string[], event: string): string | undefined {
+  const prefix = `${notifiedPrefix}${event}:`;
+  return labels.find((label) => label.startsWith(prefix))?.slice(prefix.length);
+}

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Registry as MetricRegistry } from 'prom-client';
-import { systemClock } from '../clock/clock.ts';
+import type { Clock } from '../clock/clock.ts';
+import { londonDate } from '../cpis/london-date.ts';
 import { buildOrganizationDirectory } from '../interactions/directory/organization-directory.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
+import type { PlanSurvey } from '../life-cycle/plan-survey.ts';
 import { renderBindingToken } from '../notification/channels/binding-token.ts';
 import { openEventNumberRegression } from '../notification/events/event-number-regression.ts';
 import { protectSubscription, revealSubscription } from '../notification/subscriptions/channel-secrets.ts';
@@ -24,6 +26,8 @@ interface PortsOptions {
   readonly identity: Identity;
   readonly delivery: Delivery;
   readonly parseCriteria: ParseSearch;
+  readonly clock: Clock;
+  readonly survey: Pick<PlanSurvey, 'submitted'>;
   readonly newAuditId: () => string;
   readonly metrics: MetricRegistry;
   readonly logger: Logger;
@@ -33,16 +37,16 @@ const bindingTokenLifetimeMs = 60_000;
 
 /** Builds the ports of the interactions from the parts of the server. */
 export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
-  const { settings, baseUrl, store, model, identity, delivery, newAuditId } = options;
+  const { settings, baseUrl, store, model, identity, delivery, clock, survey, newAuditId } = options;
   const { registry, signingKey } = identity;
   const { topics, dispatcher } = delivery;
   return {
     ...model,
     store,
     registry: () => registry.current,
-    organizations: buildOrganizationDirectory(() => registry.current, model.extract, systemClock.now),
+    organizations: buildOrganizationDirectory(() => registry.current, model.extract, clock.now),
     subscriptions: buildSubscriptionRules(options),
-    clock: systemClock.now,
+    clock: clock.now,
     newId: randomUUID,
     newAuditId,
     baseUrl,
@@ -52,6 +56,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     searchMaxCount: settings.searchMaxCount,
     maxBundleEntries: settings.maxBundleEntries,
     replayDeliveries: (authorityId) => dispatcher.replay(authorityId),
+    planSubmitted: (authorityId, planId) => survey.submitted(authorityId, planId, londonDate(clock.now())),
     committed(audits) {
       topics.numbers.recorded(audits);
       for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);
@@ -60,7 +65,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
 }
 
 function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscriptions'] {
-  const { settings, baseUrl, identity, delivery, parseCriteria, metrics, logger } = options;
+  const { settings, baseUrl, identity, delivery, parseCriteria, clock, metrics, logger } = options;
   const { sealKey, bindingKey } = identity.signingKey;
   return {
     protect: (resource, stored) => protectSubscription(resource, stored, sealKey),
@@ -69,13 +74,13 @@ function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscr
         parseSearch: parseCriteria,
         allowedOrigins: caller.subscriptionOrigins,
         allowLoopback: settings.allowLoopbackEndpoints,
-        nowMs: systemClock.now(),
+        nowMs: clock.now(),
       }).issues,
     redact: redactSubscription,
     allNumbered: delivery.topics.numbers.allNumbered,
     reportNumberRegression: openEventNumberRegression({ logger, register: metrics }),
     issueBindingToken(owner, clientId, subscriptionIds) {
-      const expiresAtMs = systemClock.now() + bindingTokenLifetimeMs;
+      const expiresAtMs = clock.now() + bindingTokenLifetimeMs;
       const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
       return { token: renderBindingToken(binding, bindingKey), expiresAtMs, url: websocketUrl(baseUrl) };
     },

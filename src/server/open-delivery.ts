@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Registry as MetricRegistry } from 'prom-client';
 import { buildSubscriberClients } from '../auth/subscriber-clients.ts';
-import { systemClock, systemTime } from '../clock/clock.ts';
+import { type Clock, systemTime } from '../clock/clock.ts';
 import { ownerOf } from '../cpis/labels.ts';
 import { recordOwnChange } from '../cpis/own-change.ts';
 import { renderForAuthority } from '../cpis/shared-event.ts';
@@ -37,6 +37,7 @@ export interface DeliveryOptions {
   readonly model: FhirModel;
   readonly identity: Identity;
   readonly parseCriteria: ParseSearch;
+  readonly clock: Clock;
   readonly newAuditId: () => string;
   readonly metrics: MetricRegistry;
   readonly logger: Logger;
@@ -48,7 +49,7 @@ const responseCapBytes = 64 * 1024;
 
 /** Loads the Subscriptions and starts delivery; `closing` closes what was opened. Rejects if the store cannot be read. */
 export async function openDelivery(options: DeliveryOptions, closing: AsyncDisposableStack): Promise<Delivery> {
-  const { settings, baseUrl, store, model, identity, parseCriteria, metrics, logger, onError } = options;
+  const { settings, baseUrl, store, model, identity, parseCriteria, clock, metrics, logger, onError } = options;
   const { registry, signingKey, notificationKeys } = identity;
   const allowLoopback = settings.allowLoopbackEndpoints;
   const clients = buildSubscriberClients(() => registry.current);
@@ -64,9 +65,9 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     responseCapBytes,
     // Concurrency is limited by send slots only; a per-origin limit would let hung endpoints starve others on the same host.
     connectionsPerOrigin: 4 * defaultDispatcherLimits.total,
-    now: systemClock.now,
+    now: clock.now,
     tls: settings.notificationTls,
-    sign: buildSignNotification(notificationKeys.privateKeys, systemClock.now),
+    sign: buildSignNotification(notificationKeys.privateKeys, clock.now),
   });
   closing.defer(sender.close);
   const subscriptions = await openSubscriptions({
@@ -88,7 +89,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     secretsKey: signingKey.sealKey,
     parseSearch: parseCriteria,
     resolve,
-    clock: systemClock,
+    clock,
     allowLoopback,
     originsOf: clients.origins,
     methodOf: clients.method,
@@ -112,7 +113,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     renderEvent: renderForAuthority,
     inheritsEvent: (event, authority) => inheritsEvent(event, authority, store),
     send: sender.send,
-    clock: systemClock,
+    clock,
     baseUrl,
     newId: randomUUID,
     mayConnect: clients.mayConnect,
@@ -127,7 +128,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     renderEvent: renderForAuthority,
     deliver: topics.deliver,
     sender,
-    clock: systemClock,
+    clock,
     random: Math.random,
     limits: {
       ...defaultDispatcherLimits,
@@ -153,7 +154,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
   const monitor = startDeliveryMonitor({
     deliveries: store.deliveries,
     dispatcher,
-    clock: systemClock,
+    clock,
     aheadMs: systemTime.aheadMs,
     register: metrics,
     logger,

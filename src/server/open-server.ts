@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { Registry as MetricRegistry } from 'prom-client';
 import { buildJwks, buildSmartConfiguration } from '../auth/smart-configuration.ts';
 import { issueToken } from '../auth/token-endpoint.ts';
-import { systemClock } from '../clock/clock.ts';
+import { type Clock, systemClock } from '../clock/clock.ts';
 import { accessTable } from '../cpis/access-policy.ts';
 import { buildMetricsAuthorization } from '../http/authorize-metrics.ts';
 import { buildServer } from '../http/server.ts';
@@ -12,6 +12,7 @@ import type { ServedInteractions } from '../http/server-options.ts';
 import { replaceTls } from '../http/tls.ts';
 import { buildPerform } from '../interactions/perform.ts';
 import { parseCriteriaSearch } from '../interactions/search/allowed-parameters.ts';
+import { openPlanSurvey } from '../life-cycle/plan-survey.ts';
 import { findFreePort } from '../net/find-free-port.ts';
 import type { ParseSearch } from '../notification/subscriptions/criteria.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
@@ -24,6 +25,7 @@ import { findMissingAuthorities } from './find-missing-authorities.ts';
 import { loadFhirModel } from './load-fhir-model.ts';
 import { openDelivery } from './open-delivery.ts';
 import { openIdentity } from './open-identity.ts';
+import { openLifeCycle } from './open-life-cycle.ts';
 import { openMeasuredStore } from './open-store.ts';
 import { readTls } from './read-tls.ts';
 import { separateStatements } from './separate-statements.ts';
@@ -55,6 +57,8 @@ export interface OpenServerOptions {
   readonly waitForStore?: boolean;
   /** Wraps the store so that a test can observe its calls or replace parts. */
   readonly aroundStore?: (store: Store) => Store;
+  /** The time of everything but access tokens, so that a test can move it. */
+  readonly clock?: Clock;
 }
 
 /**
@@ -63,7 +67,7 @@ export interface OpenServerOptions {
  * the reverse of the order in which they were opened.
  */
 export async function openServer(settings: Settings, options: OpenServerOptions): Promise<RunningServer> {
-  const { logger } = options;
+  const { logger, clock = systemClock } = options;
   await using opened = new AsyncDisposableStack();
   const port = settings.port === 0 ? await findFreePort(settings.host) : settings.port;
   const baseUrl = resolvePublicBaseUrl(settings, port);
@@ -78,7 +82,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const findMissing = (next: Registry) => findMissingAuthorities(store, next);
   const missing = await findMissing(registry.current);
   if (missing.length > 0) throw new RegistryError(missing);
-  const separated = await separateStatements({ store, extract: model.extract, clock: systemClock.now });
+  const separated = await separateStatements({ store, extract: model.extract, clock: clock.now });
   if (separated > 0) logger.info({ patients: separated }, 'each authority now has its own Patients (ADR 0029)');
 
   const newAuditId = buildTimeOrderedIds();
@@ -88,10 +92,12 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
       baseUrl,
       registry: () => registry.current,
     });
-  const parts = { settings, baseUrl, store, model, identity, parseCriteria, newAuditId, metrics, logger };
+  const parts = { settings, baseUrl, store, model, identity, parseCriteria, clock, newAuditId, metrics, logger };
   const delivery = await openDelivery({ ...parts, onError }, opened);
-  const ports = buildInteractionPorts({ ...parts, delivery });
-  const succession = startSuccession({ ports, clock: systemClock, logger, onError });
+  const survey = openPlanSurvey();
+  const ports = buildInteractionPorts({ ...parts, delivery, survey });
+  openLifeCycle({ settings, survey, ports, clock, metrics, logger }, opened);
+  const succession = startSuccession({ ports, clock, logger, onError });
   opened.defer(succession.stop);
   succession.announce();
 

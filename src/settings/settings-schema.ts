@@ -58,6 +58,7 @@ export const settingsSchema = {
     CPIS_MAX_BUNDLE_ENTRIES: { type: 'integer', minimum: 1, maximum: 10_000, default: 1000, 'x-unit': 'entries' },
     CPIS_TOKEN_LIFETIME_S: { type: 'integer', minimum: 10, maximum: 300, default: 300, 'x-unit': 's' },
     CPIS_ENDED_PLAN_VISIBLE_DAYS: { type: 'integer', minimum: 0, maximum: 36_500, default: 365, 'x-unit': 'days' },
+    CPIS_UNCONFIRMED_AFTER_DAYS: { type: 'integer', minimum: 1, maximum: 3650, default: 90, 'x-unit': 'days' },
     CPIS_SEARCH_DEFAULT_COUNT: { type: 'integer', minimum: 1, maximum: 1000, default: 50, 'x-unit': 'entries' },
     CPIS_SEARCH_MAX_COUNT: { type: 'integer', minimum: 1, maximum: 1000, default: 250, 'x-unit': 'entries' },
     CPIS_METRICS_TOKEN: {

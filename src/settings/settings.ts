@@ -25,6 +25,7 @@ export interface Settings extends ListenerSettings {
   readonly maxBundleEntries: number;
   readonly tokenLifetimeS: number;
   readonly endedPlanVisibleDays: number;
+  readonly unconfirmedAfterDays: number;
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;
   readonly metricsToken: string | undefined;
@@ -100,6 +101,7 @@ export function loadSettings(
     maxBundleEntries: number('CPIS_MAX_BUNDLE_ENTRIES'),
     tokenLifetimeS: number('CPIS_TOKEN_LIFETIME_S'),
     endedPlanVisibleDays: number('CPIS_ENDED_PLAN_VISIBLE_DAYS'),
+    unconfirmedAfterDays: number('CPIS_UNCONFIRMED_AFTER_DAYS'),
     searchDefaultCount: number('CPIS_SEARCH_DEFAULT_COUNT'),
     searchMaxCount: number('CPIS_SEARCH_MAX_COUNT'),
     metricsToken: text('CPIS_METRICS_TOKEN'),

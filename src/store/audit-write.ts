@@ -16,7 +16,7 @@ export interface AuditWrite {
   readonly patients: readonly string[];
   readonly agents: readonly string[];
   readonly entities: readonly string[];
-  /** Codes; their systems are fixed, see `auditTokenSystems`. */
+  /** Codes; the type decides their systems, see `auditTokenSystems`. */
   readonly type: string;
   readonly subtype: string;
   readonly action: string;
@@ -27,10 +27,40 @@ export interface AuditWrite {
   readonly deliverTo: readonly string[];
 }
 
-/** The systems of the token parameters of AuditEvent. A token clause with another system matches nothing. */
-export const auditTokenSystems = {
-  type: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
-  subtype: 'http://hl7.org/fhir/restful-interaction',
-  action: 'http://hl7.org/fhir/audit-event-action',
-  outcome: 'http://hl7.org/fhir/audit-event-outcome',
+const action = 'http://hl7.org/fhir/audit-event-action';
+const outcome = 'http://hl7.org/fhir/audit-event-outcome';
+
+/** The systems of the token parameters of AuditEvent, by the type of event. */
+const auditTokenSystems = {
+  rest: {
+    type: 'http://terminology.hl7.org/CodeSystem/audit-event-type',
+    subtype: 'http://hl7.org/fhir/restful-interaction',
+    action,
+    outcome,
+  },
+  'plan-life-cycle': {
+    type: 'https://cpis-fhir.example.org/fhir/CodeSystem/audit-event-type',
+    subtype: 'https://cpis-fhir.example.org/fhir/CodeSystem/plan-life-cycle',
+    action,
+    outcome,
+  },
 } as const;
+
+/** A token parameter of AuditEvent. */
+type AuditTokenParam = keyof (typeof auditTokenSystems)['rest'];
+
+/** Returns true for the code of a token parameter of AuditEvent. */
+export function isAuditTokenParam(param: string): param is AuditTokenParam {
+  return Object.hasOwn(auditTokenSystems.rest, param);
+}
+
+/**
+ * Returns the types of events whose codes of `param` have this system; undefined if all have. A token clause matches no
+ * event of another type.
+ */
+export function auditTypesOf(param: AuditTokenParam, system: string | null | undefined): readonly string[] | undefined {
+  if (system === undefined) return undefined;
+  const all = Object.entries(auditTokenSystems);
+  const types = all.filter(([, systems]) => systems[param] === system).map(([type]) => type);
+  return types.length === all.length ? undefined : types;
+}

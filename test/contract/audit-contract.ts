@@ -116,6 +116,20 @@ export const auditTests: readonly ContractTest[] = [
       t.same(await found({ kind: 'missing', param: 'agent', missing: true }), []);
       t.same(await found({ kind: 'missing', param: 'date', missing: false }), ['a3', 'a2', 'a1']);
       t.same(await findIds(store, plan([])), ['f1'], 'AuditEvents are no other resources');
+      const [lifeCycle, root] = ['plan-life-cycle', 'https://cpis-fhir.example.org/fhir/CodeSystem'];
+      await store.commit(unit({ audits: [audit('a4', { recordedMs: 5, type: lifeCycle, subtype: 'ended' })] }));
+      t.same(await found(token('type', lifeCycle)), ['a4']);
+      t.same(await found(token('type', lifeCycle, true)), ['a3', 'a2', 'a1']);
+      t.same(await found(token('type', lifeCycle, false, `${root}/audit-event-type`)), ['a4']);
+      t.same(await found(token('type', 'rest', false, `${root}/audit-event-type`)), [], 'the type decides its system');
+      t.same(await found(token('subtype', 'ended', false, `${root}/${lifeCycle}`)), ['a4']);
+      t.same(await found(token('subtype', 'read', false, `${root}/${lifeCycle}`)), []);
+      t.same(await found(token('subtype', 'ended', false, 'http://hl7.org/fhir/restful-interaction')), []);
+      t.same(
+        await found({ kind: 'token', param: 'subtype', negated: false, any: [{ system: `${root}/${lifeCycle}` }] }),
+        ['a4'],
+      );
+      t.same(await found(token('action', 'E', false, 'http://hl7.org/fhir/audit-event-action')), ['a3', 'a2', 'a4']);
     },
   },
   {

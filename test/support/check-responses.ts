@@ -12,8 +12,12 @@ import { loadValidator } from '../../src/fhir/validation/load-validator.ts';
 import type { Validator } from '../../src/fhir/validation/validator.ts';
 import { secondOpinion } from './second-opinion.ts';
 
-const profileOf = (type: string) =>
-  `https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-${type.replace('AuditEvent', 'audit-event').toLowerCase()}`;
+const root = 'https://cpis-fhir.example.org/fhir/StructureDefinition/cpis';
+const lifeCycleProfile = `${root}-plan-life-cycle-event`;
+function profileOf({ resourceType, meta }: Resource): string {
+  if (meta?.profile?.includes(lifeCycleProfile) === true) return lifeCycleProfile;
+  return `${root}-${resourceType.replace('AuditEvent', 'audit-event').toLowerCase()}`;
+}
 const profiled = new Set(['AuditEvent', 'Flag', 'Organization', 'Patient', 'Subscription']);
 const resourceText = /^\s*\{\s*"resourceType"/;
 const pending: string[] = [];
@@ -100,7 +104,7 @@ function findProblems(resource: Resource): string[] {
   const { resourceType: type } = resource;
   const own = types.has(type) ? validator.validate(resource, type) : [];
   const isWhole = resource.meta?.tag?.some(({ code }) => code === 'SUBSETTED') !== true;
-  const byProfile = profiled.has(type) && isWhole ? validator.validate(resource, profileOf(type)) : [];
+  const byProfile = profiled.has(type) && isWhole ? validator.validate(resource, profileOf(resource)) : [];
   const problems = [...own, ...byProfile]
     // How much is validated at once is bounded; the AuditEvent of a page of 1,000 is more.
     .filter(({ severity, code }) => severity === 'error' && code !== 'too-costly')

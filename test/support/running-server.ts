@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import type { Clock } from '../../src/clock/clock.ts';
 import { buildLogger } from '../../src/server/logger.ts';
 import { openServer, type RunningServer } from '../../src/server/open-server.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
@@ -38,6 +39,8 @@ export interface WorldOptions {
   readonly subscriptionOrigins?: readonly (string | undefined)[];
   readonly settings?: Readonly<Record<string, string>>;
   readonly aroundStore?: (store: Store) => Store;
+  /** The time of everything but access tokens. */
+  readonly clock?: Clock;
 }
 
 /** Opens a world with three authorities, two care providers and an operator; it closes with the test. */
@@ -66,6 +69,7 @@ export async function openWorld(t: Teardown, options: WorldOptions = {}): Promis
       throw error;
     },
     ...(options.aroundStore === undefined ? {} : { aroundStore: options.aroundStore }),
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
   });
   t.teardown(async () => {
     await server.close();

@@ -5,7 +5,7 @@ export interface Access {
   readonly recorded: string;
   /** `AuditEvent.action`: R read, E search, C create, U update, D delete. */
   readonly action: string;
-  /** The interaction, such as `search-type`. */
+  /** The interaction, such as `search-type`, or the event of the life cycle, such as `ends-soon`. */
   readonly interaction: string;
   readonly nhsNumber: string;
   readonly professional: string;
@@ -14,6 +14,10 @@ export interface Access {
   readonly organisationCode: string;
   /** Organization.id of the acting authority; empty if a professional acted. */
   readonly actingAuthority: string;
+  /** The plan, `Flag/<id>`, if the event is one of its life cycle. */
+  readonly plan: string;
+  /** The date of such an event. */
+  readonly date: string;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -34,6 +38,8 @@ export function describeAccess(text: string | undefined): Access {
   const author = membersOf(agentOf('AUT')['who']);
   const patient = listOf(event['entity']).find(({ role }) => membersOf(role)['code'] === '1') ?? {};
   const what = membersOf(patient['what']);
+  const isLifeCycle = membersOf(event['type'])['code'] === 'plan-life-cycle';
+  const plan = isLifeCycle ? (listOf(event['entity'])[0] ?? {}) : {};
   return {
     recorded: plainTextOf(event['recorded']),
     action: plainTextOf(event['action']),
@@ -44,6 +50,8 @@ export function describeAccess(text: string | undefined): Access {
     organisation: plainTextOf(organisation['display']) || plainTextOf(author['display']),
     organisationCode: plainTextOf(membersOf(organisation['identifier'])['value']),
     actingAuthority: lastPart(plainTextOf(author['reference'])),
+    plan: plainTextOf(membersOf(plan['what'])['reference']),
+    date: plainTextOf(listOf(plan['detail'])[0]?.['valueString']),
   };
 }
 
@@ -59,6 +67,7 @@ const verbs: Readonly<Record<string, string>> = {
 export function renderAccessLine(access: Access): string {
   const { recorded, action, nhsNumber, professional, role, organisation, actingAuthority } = access;
   if (recorded === '') return 'an access (no details were sent)';
+  if (access.plan !== '') return `${recorded}  ${access.plan} ${access.interaction} ${access.date}`;
   const person = role === '' ? professional : `${professional} (${role})`;
   const who = [person, organisation, actingAuthority].filter(Boolean).join(', ');
   return `${recorded}  ${who || 'unknown user'} ${verbs[action] ?? 'accessed'} ${nhsNumber || 'a child'}`;

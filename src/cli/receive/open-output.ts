@@ -15,7 +15,7 @@ export interface Output {
 
 const accessColumns = [
   ...['recorded', 'action', 'interaction', 'nhsNumber', 'professional', 'role'],
-  ...['organisation', 'organisationCode', 'actingAuthority'],
+  ...['organisation', 'organisationCode', 'actingAuthority', 'plan', 'date'],
 ] as const satisfies readonly (keyof Access)[] | readonly string[];
 
 const csvHeader = ['seq', 'id', 'received', 'subscription', 'number', ...accessColumns];

@@ -24,6 +24,7 @@ export async function checkExtract(file: string, extract: Extract, stdout: Comma
     stdout.write(`record ${record}: ${problem}\n`);
   };
   const plans = new Map<string, Plan[]>();
+  const today = londonDate(Date.now());
   for await (const { place, plan: extracted } of readCandidates(file, extract)) {
     if ('reason' in extracted) {
       report(place.record, extracted.reason);
@@ -40,7 +41,7 @@ export async function checkExtract(file: string, extract: Extract, stdout: Comma
       );
       continue;
     }
-    const warnings = warnOfPlan(plan, undefined, earlier).map((issue) => nameColumns(issue, 'Flag'));
+    const warnings = warnOfPlan(plan, undefined, earlier, today).map((issue) => nameColumns(issue, 'Flag'));
     if (warnings.length === 0) continue;
     doubtful += 1;
     stdout.write(`record ${place.record}: warning: ${warnings.join('; ')}\n`);

@@ -1,4 +1,4 @@
-import { checkBirthDate, checkPlan } from '../../cpis/check-plan.ts';
+import { checkBirthDate, checkSubmittedPlan } from '../../cpis/check-plan.ts';
 import { lastDayOf } from '../../cpis/life-cycle.ts';
 import { isNhsNumber } from '../../cpis/nhs-number.ts';
 import { type Plan, planKinds, unbornKind } from '../../cpis/plan.ts';
@@ -106,7 +106,8 @@ export function readPlan(cells: readonly string[], places: ColumnPlaces, today: 
     const plan = planOf({ nhsNumber: '', kind, start, end, dueDate, withdrawn, birthDate }, '');
     // A recorded plan ends whatever the birth date is; the server knows which plans are recorded.
     const ends = end !== undefined || withdrawn;
-    problems.push(...checkPlan(plan, ends ? undefined : birthDate, today).map((issue) => nameColumns(issue, 'Flag')));
+    const issues = checkSubmittedPlan(plan, ends ? undefined : birthDate, today);
+    problems.push(...issues.map((issue) => nameColumns(issue, 'Flag')));
   }
   const nhsNumber = textOf('nhs_number').replaceAll(/[ -]/g, '');
   const isOldStyle = !/^\d{10}$/.test(nhsNumber);

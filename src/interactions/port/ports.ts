@@ -83,6 +83,8 @@ export interface InteractionPorts {
   readonly maxBundleEntries: number;
   /** Makes all waiting deliveries of an authority due now and resets parked ones. Returns the count. */
   readonly replayDeliveries: (authorityId: string) => Promise<number>;
+  /** Call after a commit in which an authority created, amended or confirmed a plan. */
+  readonly planSubmitted: (authorityId: string, planId: string) => void;
   /** Call after each commit with the AuditEvents that became durable, and with those handed over. It wakes the dispatcher. */
   readonly committed: (audits: readonly Pick<AuditWrite, 'id' | 'body' | 'deliverTo'>[]) => void;
 }

@@ -1,7 +1,7 @@
 import type { Patient } from 'fhir/r4.js';
 import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
-import { checkPlan, warnOfPlan } from '../../cpis/check-plan.ts';
+import { checkSubmittedPlan, warnOfPlan } from '../../cpis/check-plan.ts';
 import { lastDayLabelled } from '../../cpis/labels.ts';
 import { isHeld, type Plan, parsePlan, planKeys } from '../../cpis/plan.ts';
 import { confirmedOn, markConfirmed, planLabels } from '../../cpis/plan-labels.ts';
@@ -95,8 +95,9 @@ export async function planFlagWrite(
   if (current === undefined) await refuseBeforeTransfer(flag, patientId, caller, view, ports);
   const { today } = visibilityRule(ports);
   // A plan ends whatever birth date is stated.
-  refuseErrors([...issues, ...checkPlan(plan, ends ? undefined : (birthDate ?? ''), today)]);
+  refuseErrors([...issues, ...checkSubmittedPlan(plan, ends ? undefined : (birthDate ?? ''), today)]);
   const access = describePlanAccess(caller, plan, plans, ports);
+  const committed = () => ports.planSubmitted(caller.organisation.id, id);
   const labels = current?.labels ?? [];
   const confirmed = markConfirmed(planLabels(plan, birthDate, labels), today);
   if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
@@ -107,6 +108,7 @@ export async function planFlagWrite(
       guards: confirms ? [{ ...guardOf(current), labels: confirmed }] : [],
       access: { ...access, notifyIds: [], custodianIds: [caller.organisation.id] },
       answer: answerStored(current),
+      committed,
     };
   }
   const recorded = current === undefined ? undefined : parsePlan(current);
@@ -130,8 +132,9 @@ export async function planFlagWrite(
       ...(current === undefined ? [] : [guardOf(current)]),
     ],
     access,
-    answer: { ...answerWrite(write), warnings: warnOfPlan(plan, gender, othersOf(plan, plans)) },
+    answer: { ...answerWrite(write), warnings: warnOfPlan(plan, gender, othersOf(plan, plans), today) },
     check: (unit) => refuseOverlap({ ...plan, lastDay: lastDayLabelled(confirmed) }, recorded, unit),
+    committed,
   };
 }
 

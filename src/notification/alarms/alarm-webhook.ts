@@ -1,10 +1,9 @@
 import { request } from 'undici';
 import type { Clock } from '../../clock/clock.ts';
-import type { Alarm } from './alarms.ts';
 
 export interface AlarmWebhook {
-  /** Posts the alarm in the background. Returns at once. */
-  report(alarm: Alarm): void;
+  /** Posts the facts of an alarm, and the time, in the background. Returns at once. */
+  report(facts: Readonly<Record<string, unknown>>): void;
   close(): void;
 }
 
@@ -22,8 +21,8 @@ const deadlineMs = 10_000;
 const maxWaiting = 200;
 
 /**
- * Opens the webhook that reports alarms to an operator's endpoint: a `POST` of JSON with an authority and numbers, and
- * no event or patient.
+ * Opens the webhook that reports alarms to an operator's endpoint: a `POST` of JSON with an authority and numbers or the
+ * id of a plan, and no patient.
  */
 export function openAlarmWebhook({ url, clock, onError }: AlarmWebhookOptions): AlarmWebhook {
   const waiting = new Set<() => void>();
@@ -53,14 +52,8 @@ export function openAlarmWebhook({ url, clock, onError }: AlarmWebhookOptions): 
   }
 
   return {
-    report({ authority, kind, level, undelivered, oldestRecordedMs }) {
-      const since =
-        oldestRecordedMs === undefined ? {} : { undeliveredSince: new Date(oldestRecordedMs).toISOString() };
-      const at = new Date(clock.now()).toISOString();
-      void post(
-        JSON.stringify({ event: 'delivery-alarm', authority, kind, hours: level, undelivered, ...since, at }),
-        0,
-      );
+    report(facts) {
+      void post(JSON.stringify({ ...facts, at: new Date(clock.now()).toISOString() }), 0);
     },
     close() {
       closed = true;

@@ -41,10 +41,11 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
         });
 
   function onAlarm(alarm: Alarm): void {
-    const { authority, kind, level: hours, undelivered } = alarm;
+    const { authority, kind, level: hours, undelivered, oldestRecordedMs } = alarm;
     const queue = dispatcher.snapshot().queues.find((other) => other.authority === authority);
     const reason = queue?.lastFailure === undefined ? {} : { reason: queue.lastFailure };
-    const facts = { event: 'delivery-alarm', authority, kind, hours, undelivered, ...reason };
+    const alarmed = { event: 'delivery-alarm', authority, kind, hours, undelivered };
+    const facts = { ...alarmed, ...reason };
     if (hours === 0) logger.info(facts, 'delivery to the authority has recovered');
     else if (kind === 'parked')
       logger[hours >= 12 ? 'error' : 'warn'](
@@ -54,7 +55,8 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     else if (hours >= 12)
       logger.error(facts, 'delivery to the authority is far behind: check its endpoint and contact the authority');
     else logger.warn(facts, 'delivery to the authority is behind');
-    webhook?.report(alarm);
+    const since = oldestRecordedMs === undefined ? {} : { undeliveredSince: new Date(oldestRecordedMs).toISOString() };
+    webhook?.report({ ...alarmed, ...since });
   }
 
   function reportSkew(): void {

@@ -1,4 +1,4 @@
-import { subscriptionTopics, topicClause } from '../../cpis/subscription-topic.ts';
+import { subscriptionTopics } from '../../cpis/subscription-topic.ts';
 import { FhirFault, fault, type Issue, type IssueCode } from '../../fhir/fault.ts';
 import type { SearchClause } from '../../fhir/search/ast.ts';
 import { type PayloadContent, readTopicRequest } from '../../fhir/subscription/backport.ts';
@@ -65,7 +65,7 @@ export function readTopic(resource: unknown, parseSearch: ParseSearch): ReadTopi
   const topic = subscriptionTopics.get(request.topic);
   const supported = `The topic is not supported. Supported topics: ${[...subscriptionTopics.keys()].join(', ')}.`;
   const issues = topic === undefined ? [...issueAt('criteria', supported, 'not-supported')] : [...malformed];
-  const clauses: SearchClause[] = topic === undefined ? [] : [topicClause(topic)];
+  const clauses: SearchClause[] = [...(topic?.clauses ?? [])];
   if (request.filters.length > maxFilters) {
     issues.push(
       ...issueAt('criteria.extension', `A Subscription can have a maximum of ${maxFilters} filters.`, 'too-long'),

@@ -1,7 +1,7 @@
 /** Compiles a search plan over AuditEvents. The only order is by time, with `seq` as tie-breaker. */
 import type { Document } from 'mongodb';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
-import { auditTokenSystems } from '../../audit-write.ts';
+import { auditTypesOf, isAuditTokenParam } from '../../audit-write.ts';
 import { auditReferenceKey } from '../encoding/encode-unit.ts';
 import { startingWith } from '../encoding/key-text.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
@@ -81,20 +81,21 @@ function compileReferences(param: string, any: readonly ReferenceValue[]): Docum
 }
 
 function compileTokens(param: string, negated: boolean, any: readonly TokenValue[]): Document {
-  if (!isTokenParam(param)) return negated ? {} : nothing;
-  const ofSystem = any.filter(({ system }) => system === undefined || system === auditTokenSystems[param]);
-  const found = anyOf(ofSystem.map(({ code }) => ({ [param]: code === undefined ? { $ne: '' } : { $eq: code } })));
+  if (!isAuditTokenParam(param)) return negated ? {} : nothing;
+  const found = anyOf(
+    any.map(({ system, code }) => {
+      const types = auditTypesOf(param, system);
+      const ofCode = { [param]: code === undefined ? { $ne: '' } : { $eq: code } };
+      return types === undefined ? ofCode : { $and: [ofCode, { type: { $in: [...types] } }] };
+    }),
+  );
   return negated ? { $nor: [found] } : found;
 }
 
 function compileMissing(param: string, missing: boolean): Document {
   const field = referenceFields[param];
   if (field !== undefined) return { [field]: missing ? { $size: 0 } : { $not: { $size: 0 } } };
-  if (isTokenParam(param)) return { [param]: { [missing ? '$eq' : '$ne']: '' } };
+  if (isAuditTokenParam(param)) return { [param]: { [missing ? '$eq' : '$ne']: '' } };
   const known = param === 'date' || param === '_lastUpdated' || param === '_id';
   return known !== missing ? {} : nothing;
-}
-
-function isTokenParam(param: string): param is keyof typeof auditTokenSystems {
-  return Object.hasOwn(auditTokenSystems, param);
 }

@@ -4,7 +4,7 @@
  */
 
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
-import { auditTokenSystems } from '../../audit-write.ts';
+import { auditTypesOf, isAuditTokenParam } from '../../audit-write.ts';
 import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
 import { auditRoles, carriesCodes, everyAudit, labelKey, referenceKey } from '../encoding/audit-key.ts';
 import type { CompiledSearch } from './compile-search.ts';
@@ -167,13 +167,13 @@ function anyTypeCondition(param: string, any: readonly ReferenceValue[]): Compil
 }
 
 function tokenCondition(param: string, negated: boolean, any: readonly TokenValue[], codes: 'a' | 'd'): CompiledSql {
-  if (!isTokenParam(param)) return negated ? { sql: '1', params: [] } : nothing;
-  const system = auditTokenSystems[param];
-  const { sql, params } = anyOf(any, (value): CompiledSql => {
-    if (value.system !== undefined && value.system !== system) return nothing;
-    return value.code === undefined
-      ? { sql: `${codes}.${param} <> ''`, params: [] }
-      : { sql: `${codes}.${param} = ?`, params: [value.code] };
+  if (!isAuditTokenParam(param)) return negated ? { sql: '1', params: [] } : nothing;
+  const { sql, params } = anyOf(any, ({ system, code }): CompiledSql => {
+    const types = auditTypesOf(param, system);
+    if (types?.length === 0) return nothing;
+    const found = code === undefined ? `${codes}.${param} <> ''` : `${codes}.${param} = ?`;
+    const ofType = types === undefined ? '' : ` AND ${codes}.type IN (${types.map(() => '?').join(', ')})`;
+    return { sql: `(${found}${ofType})`, params: [...(code === undefined ? [] : [code]), ...(types ?? [])] };
   });
   return { sql: negated ? `NOT (${sql})` : `(${sql})`, params };
 }
@@ -181,13 +181,9 @@ function tokenCondition(param: string, negated: boolean, any: readonly TokenValu
 function missingCondition(param: string, missing: boolean, codes: 'a' | 'd'): CompiledSql {
   const role = roleOf(param);
   if (role !== undefined) return { sql: `(${codes}.present & ${role}) ${missing ? '=' : '<>'} 0`, params: [] };
-  if (isTokenParam(param)) return { sql: `${codes}.${param} ${missing ? '=' : '<>'} ''`, params: [] };
+  if (isAuditTokenParam(param)) return { sql: `${codes}.${param} ${missing ? '=' : '<>'} ''`, params: [] };
   const known = param === 'date' || param === '_lastUpdated' || param === '_id';
   return { sql: known !== missing ? '1' : '0', params: [] };
-}
-
-function isTokenParam(param: string): param is keyof typeof auditTokenSystems {
-  return Object.hasOwn(auditTokenSystems, param);
 }
 
 function roleOf(param: string): number | undefined {
