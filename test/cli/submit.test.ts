@@ -237,6 +237,27 @@ t.test('a plan that overlaps is not loaded, and the held reference is named', as
   t.match(revived, [{ nhs_response: 'CPR07', explanation: /stays withdrawn.*new reference/ }]);
 });
 
+t.test('a new NHS number moves the plan, and the result says so', async (t) => {
+  const desk = await openDesk(t);
+  const send = async (name: string, nhs_number: string) => {
+    const file = desk.write(name, extractOf(cellsOf('M-1', { nhs_number })));
+    await runCommandHere(['submit', file, ...desk.options()]);
+    return desk.results(`${file}.results.csv`);
+  };
+  const [oldNumber, newNumber] = [freshNhsNumber(), freshNhsNumber()];
+  const [created] = await send('old.csv', oldNumber);
+  const [moved] = await send('new.csv', newNumber);
+  const flag = created?.['flag'];
+  t.match(moved, { result: 'moved', nhs_response: 'CPR06', flag, version: '2', explanation: /was moved/ });
+  t.match(await send('again.csv', newNumber), [{ result: 'up to date', flag, version: '2' }]);
+  for (const [nhsNumber, total] of [
+    [oldNumber, 0],
+    [newNumber, 1],
+  ] as const) {
+    t.match((await desk.world.epr.request('GET', `Flag?patient=${nhsNumber}`)).body, { total });
+  }
+});
+
 t.test('--check finds plans that overlap, and a reference system that the registry does not list', async (t) => {
   const folder = makeTempFolder(t);
   const file = join(folder, 'plans.csv');

@@ -5,7 +5,7 @@ import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client
 import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
 import { namedRequest, openAuditTrail } from '../support/audit-trail.ts';
 import { openWorld } from '../support/running-server.ts';
-import { daysFromNow, freshPlan, idIn, submit } from '../support/submissions.ts';
+import { daysFromNow, freshPlan, idIn, submit, unbornPlan } from '../support/submissions.ts';
 
 const origin = 'https://subscriber.example.org';
 const world = await openWorld(t, { subscriptionOrigins: [origin] });
@@ -95,7 +95,9 @@ t.test('on an instance: update, delete and profile', async (t) => {
   }
   t.strictSame(errorsOf(await ask(la, path, buildFlag(plan))), ['Flag.id'], 'an update names its id');
   const moved = { ...flag, subject: { reference: `Patient/${freshPlan().nhsNumber}` } };
-  t.strictSame(errorsOf(await ask(la, path, moved)), ['Flag.subject'], 'the subject stays');
+  t.strictSame(errorsOf(await ask(la, path, moved)), [], 'an open plan may move');
+  const born = { ...moved, code: buildFlag(unbornPlan()).code };
+  t.strictSame(errorsOf(await ask(la, path, born)), ['Flag.subject'], 'but not between mother and child');
   t.match((await la.request('GET', `Flag/${id}`)).body, { meta: { versionId: '1' } });
   const made = await la.request('POST', 'Subscription', {
     resourceType: 'Subscription',

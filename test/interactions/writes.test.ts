@@ -322,13 +322,13 @@ t.test('20 parallel conditional creates make one plan', async (t) => {
   t.equal((await seenByNhs(plan.nhsNumber)).length, 1);
 });
 
-t.test('the subject of a plan does not change', async (t) => {
+t.test('a plan does not move to where the authority holds another; its id does not change', async (t) => {
   const [plan, other] = [freshPlan(), freshPlan()];
   const [id] = await submit(la, plan, other);
   const moved = { ...buildFlag(plan), subject: { reference: `Patient/${other.nhsNumber}` } };
   const answer = await la.request('PUT', `Flag/${id}`, { ...moved, id });
-  t.equal(answer.status, 422);
-  t.match(answer.body, { issue: [{ expression: ['Flag.subject'] }] });
+  t.equal(answer.status, 409);
+  t.match(answer.body, { issue: [{ expression: ['Flag.period'] }] });
   t.equal((await la.request('PUT', `Flag/${id}`, { ...buildFlag(plan), id: 'other' })).status, 400);
 });
 
@@ -401,7 +401,7 @@ t.test('the birth date of one authority does not end the plans of another', asyn
   const refused = await la.request('POST', 'Flag', buildFlag({ ...adult, reference: 'adult' }));
   t.match(refused, { status: 422, body: { issue: [{ expression: ['Flag.subject'] }] } });
   t.match(await seenByNhs(plan.nhsNumber), [{ status: 'active' }]);
-  await submit(la, { ...plan, birthDate: '2008-01-01', kind: kindOf('LAC'), reference: 'ended-by-age' });
+  await submit(la, { ...plan, birthDate: '2008-01-01', kind: kindOf('LAC'), end: '2025-12-31', reference: 'ended-by-age' });
   const seen = (await seenByNhs(plan.nhsNumber)).map((flag) => [flag.code.coding?.[0]?.code, flag.status]);
   t.strictSame(new Set(seen.map(String)), new Set([`${plan.kind.code},active`, `${kindOf('LAC').code},inactive`]));
 });

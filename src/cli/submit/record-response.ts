@@ -1,4 +1,5 @@
 import type { BundleEntry, OperationOutcome } from 'fhir/r4.js';
+import { movedCoding } from '../../cpis/move-plan.ts';
 import { nameColumns } from './name-columns.ts';
 
 /** NHS England's responses to the records of an upload (CP-IS Domain Message Specification, vocabulary ...17.473). */
@@ -21,7 +22,7 @@ export interface RecordResult {
   readonly reference: string;
   readonly response: RecordResponse;
   /** Not from NHS England: the outcome in this command's own words. `refused` means by the server. */
-  readonly action: 'created' | 'up to date' | 'refused' | 'not sent';
+  readonly action: 'created' | 'up to date' | 'moved' | 'refused' | 'not sent';
   /** The reason, or the warnings of the server. */
   readonly explanation: string;
   /** `Flag.id` and its version; empty if the plan was not stored. */
@@ -36,6 +37,11 @@ const statusOf = (entry: BundleEntry | undefined): number => Number((entry?.resp
 const isLoaded = (entry: BundleEntry | undefined): boolean => statusOf(entry) === 200 || statusOf(entry) === 201;
 const issuesOf = (entry: BundleEntry | undefined) =>
   (entry?.response?.outcome as OperationOutcome | undefined)?.issue ?? [];
+
+const isMoved = (flag: BundleEntry | undefined): boolean =>
+  issuesOf(flag).some(({ details }) =>
+    details?.coding?.some(({ system, code }) => system === movedCoding.system && code === movedCoding.code),
+  );
 
 function hasSpineCode(entry: BundleEntry | undefined, code: string): boolean {
   return issuesOf(entry).some(({ details }) => details?.coding?.some((coding) => coding.code === code) === true);
@@ -73,7 +79,7 @@ export function readRecordResponse(patient: BundleEntry | undefined, flag: Bundl
   }
   return {
     response: 'CPR06',
-    action: statusOf(flag) === 201 ? 'created' : 'up to date',
+    action: statusOf(flag) === 201 ? 'created' : isMoved(flag) ? 'moved' : 'up to date',
     explanation,
     flag: id,
     version,

@@ -39,12 +39,7 @@ function describeRequest(request: AuditedRequest, context: RefusedContext) {
 }
 
 /** Builds the AuditEvent of a successful access, ready to be committed. */
-export function buildAudit(
-  request: FhirRequest,
-  context: AccessContext,
-  access: Access,
-  ports: InteractionPorts,
-): AuditWrite {
+function buildAudit(request: FhirRequest, context: AccessContext, access: Access, ports: InteractionPorts): AuditWrite {
   return buildAccessRecord(
     {
       id: ports.newAuditId(),
@@ -65,6 +60,17 @@ export function buildAudit(
     },
     { baseUrl: ports.baseUrl },
   );
+}
+
+/** Builds the AuditEvents of a write: one, or one for each patient of a plan that moves. */
+export function buildWriteAudits(
+  request: FhirRequest,
+  context: AccessContext,
+  { access, accessFrom }: { readonly access: Access; readonly accessFrom?: Access },
+  ports: InteractionPorts,
+): AuditWrite[] {
+  const accesses = accessFrom === undefined ? [access] : [accessFrom, access];
+  return accesses.map((each) => buildAudit(request, context, each, ports));
 }
 
 /**

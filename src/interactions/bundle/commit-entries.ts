@@ -1,5 +1,5 @@
 import type { AuditWrite, ResourceWrite, RevisionGuard } from '../../store/store.ts';
-import { buildAudit } from '../audit/record-access.ts';
+import { buildWriteAudits } from '../audit/record-access.ts';
 import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { checkRefusal, contended, maxPlans } from '../write/commit-write.ts';
@@ -47,8 +47,8 @@ export async function commitEntries(
     const planned = await planEntries(writes, reads, newIds, refusals, context, ports);
     refusals.throwIfAny();
     if (planned.length === 0) return [];
-    const audits: AuditWrite[] = planned.map((done) =>
-      buildAudit(done.entry.request, context, done.planned.access, ports),
+    const audits: AuditWrite[] = planned.flatMap((done) =>
+      buildWriteAudits(done.entry.request, context, done.planned, ports),
     );
     const result = await ports.store.commit({ ...mergeUnit(planned), audits });
     if (result.kind === 'committed') {

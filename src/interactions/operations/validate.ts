@@ -45,7 +45,7 @@ function checkRules(
   switch (type) {
     case 'Flag':
       return issuesOf(() =>
-        checkSubmittedFlag({ flag: resource as Flag, id: id ?? '', current, mayRevive: false }, caller, ports),
+        checkSubmittedFlag({ flag: resource as Flag, id: id ?? '', current, isVersionNamed: false }, caller, ports),
       );
     case 'Patient':
       return issuesOf(() => checkSubmittedPatient({ patient: resource as Patient, requestedId: id }, ports));

@@ -3,7 +3,7 @@ import { londonDate } from '../../cpis/london-date.ts';
 import { refuseOutOfTerm } from '../../cpis/succession.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { CommitResult } from '../../store/store.ts';
-import { buildAudit } from '../audit/record-access.ts';
+import { buildWriteAudits } from '../audit/record-access.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { overlayView, storeView, type View } from '../resource/view.ts';
@@ -93,7 +93,7 @@ export async function commitWrite(
     const planned = await planWrite(request, context, view, ports, newId);
     view.add(planned.writes, planned.guards);
     await planned.check?.(view);
-    const audits = [buildAudit(request, context, planned.access, ports)];
+    const audits = buildWriteAudits(request, context, planned, ports);
     const { writes, guards } = planned;
     const result = await ports.store.commit({ writes, guards, audits });
     if (result.kind === 'committed') {

@@ -59,7 +59,7 @@ export async function planNew(
       const flag = checkResource<Flag>(body, type, ports);
       return onlyIf(
         ifNoneExist,
-        await planFlagWrite({ flag, id, current: undefined, mayRevive: false }, caller, view, ports),
+        await planFlagWrite({ flag, id, current: undefined, isVersionNamed: false }, caller, view, ports),
       );
     }
     case 'Subscription': {

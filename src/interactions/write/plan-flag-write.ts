@@ -71,8 +71,8 @@ function othersOf(plan: Plan, plans: readonly Plan[]): readonly Plan[] {
 }
 
 /** Throws if the submission would revive a withdrawn plan without naming its version. */
-function refuseRevival({ current, mayRevive }: FlagSubmission, plan: Plan): void {
-  if (current === undefined || mayRevive || !isHeld(plan) || isHeld(parsePlan(current))) return;
+function refuseRevival({ current, isVersionNamed }: FlagSubmission, plan: Plan): void {
+  if (current === undefined || isVersionNamed || !isHeld(plan) || isHeld(parsePlan(current))) return;
   throw staysWithdrawn('Flag.status');
 }
 
@@ -84,14 +84,14 @@ export async function planFlagWrite(
   ports: InteractionPorts,
 ): Promise<PlannedWrite> {
   const { current, id } = submission;
-  const { flag, known, plan, ends, issues } = submitFlag(submission, caller, ports);
+  const { flag, known, plan, ends, issues, movedFrom, warnings } = submitFlag(submission, caller, ports);
+  refuseRevival(submission, plan);
   const { patientId } = plan;
   const child = await readChild(view, patientId);
   const subject = await view.read('Patient', patientId);
   const plans = await view.plansOf(patientId);
   const { birthDate, gender } = statedBy(subject, ends) ?? {};
   if (submission.onlyEnds === true && !ends) throw patientRefused();
-  refuseRevival(submission, plan);
   if (current === undefined) await refuseBeforeTransfer(flag, patientId, caller, view, ports);
   const { today } = visibilityRule(ports);
   // A plan ends whatever birth date is stated.
@@ -107,11 +107,12 @@ export async function planFlagWrite(
       writes: [],
       guards: confirms ? [{ ...guardOf(current), labels: confirmed }] : [],
       access: { ...access, notifyIds: [], custodianIds: [caller.organisation.id] },
-      answer: answerStored(current),
+      answer: { ...answerStored(current), warnings },
       committed,
     };
   }
   const recorded = current === undefined ? undefined : parsePlan(current);
+  const from = movedFrom === undefined || recorded === undefined ? undefined : await leaveChild(recorded, view);
   const write = buildResourceWrite(
     flag,
     id,
@@ -129,13 +130,33 @@ export async function planFlagWrite(
     guards: [
       guardChild(child),
       ...relabelStatement(subject, caller.organisation.id, replacePlan(plans, id, plan)),
+      ...(from?.guards ?? []),
       ...(current === undefined ? [] : [guardOf(current)]),
     ],
-    access,
-    answer: { ...answerWrite(write), warnings: warnOfPlan(plan, gender, othersOf(plan, plans), today) },
-    check: (unit) => refuseOverlap({ ...plan, lastDay: lastDayLabelled(confirmed) }, recorded, unit),
+    // Other authorities are notified of a move as of an end under one number and of a creation under the other.
+    ...(from === undefined || recorded === undefined
+      ? { access }
+      : {
+          access: { ...access, interaction: 'create' },
+          accessFrom: { ...describePlanAccess(caller, recorded, from.plans, ports), interaction: 'update' },
+        }),
+    answer: {
+      ...answerWrite(write),
+      warnings: [...warnings, ...warnOfPlan(plan, gender, othersOf(plan, plans), today)],
+    },
+    check: (unit) =>
+      refuseOverlap({ ...plan, lastDay: lastDayLabelled(confirmed) }, from === undefined ? recorded : undefined, unit),
     committed,
   };
+}
+
+/** Reads the plans of the child that a plan leaves, and builds the guards that take the plan off it. */
+async function leaveChild(plan: Plan, view: View) {
+  const child = await readChild(view, plan.patientId);
+  const statement = await view.read('Patient', plan.patientId);
+  const plans = await view.plansOf(plan.patientId);
+  const remaining = replacePlan(plans, plan.id);
+  return { plans, guards: [guardChild(child), ...relabelStatement(statement, plan.authorityId, remaining)] };
 }
 
 /** Plans the withdrawal of a plan by deletion. NHS staff no longer see it; its versions are kept. */
@@ -146,12 +167,10 @@ export async function planFlagDeletion(
   ports: InteractionPorts,
 ): Promise<PlannedWrite> {
   const plan = parsePlan(current);
-  const child = await readChild(view, plan.patientId);
-  const statement = await view.read('Patient', plan.patientId);
-  const plans = await view.plansOf(plan.patientId);
+  const { plans, guards } = await leaveChild(plan, view);
   return {
     writes: [buildDeletion(current, ports)],
-    guards: [guardChild(child), ...relabelStatement(statement, caller.organisation.id, replacePlan(plans, plan.id))],
+    guards,
     access: describePlanAccess(caller, plan, plans, ports),
     answer: { kind: 'deleted', versionId: String(current.version + 1) },
   };

@@ -8,6 +8,8 @@ export interface PlannedWrite {
   readonly writes: readonly ResourceWrite[];
   readonly guards: readonly RevisionGuard[];
   readonly access: Access;
+  /** The access to the patient that a plan moves from. Its AuditEvent is another one, so that nothing connects the two. */
+  readonly accessFrom?: Access;
   readonly answer: FhirAnswer;
   /** Throws if the write is not accepted beside the other writes of its unit, which the view shows. */
   readonly check?: (unit: View) => Promise<void>;

@@ -1,10 +1,11 @@
 import type { Flag } from 'fhir/r4.js';
 import type { Caller } from '../../cpis/caller.ts';
 import { checkPlan } from '../../cpis/check-plan.ts';
+import { mayMove, moved, stayed } from '../../cpis/move-plan.ts';
 import { invalidNhsNumber, isNhsNumber } from '../../cpis/nhs-number.ts';
-import { endsPlan, extractPlan, type Plan } from '../../cpis/plan.ts';
+import { endsPlan, extractPlan, type Plan, parsePlan } from '../../cpis/plan.ts';
 import { checkReferenceSystems, referenceSystemsOf } from '../../cpis/reference-systems.ts';
-import { fault, type Issue } from '../../fhir/fault.ts';
+import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import type { StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
@@ -18,8 +19,8 @@ export interface FlagSubmission {
   readonly current: StoredResource | undefined;
   /** Whether only an end or a withdrawal is accepted, because the Patient of the record was refused. */
   readonly onlyEnds?: boolean;
-  /** Whether the request names the plan by id and version, and may therefore revive a withdrawn one. */
-  readonly mayRevive: boolean;
+  /** Whether the request names the plan by id and version, and may therefore revive it, or move it after its end. */
+  readonly isVersionNamed: boolean;
 }
 
 /** A submitted plan, and the Flag it replaces. */
@@ -32,6 +33,9 @@ export interface SubmittedFlag {
   readonly ends: boolean;
   /** Reference systems that the registry does not list. */
   readonly issues: readonly Issue[];
+  /** The NHS number that the plan moves from; undefined unless it moves. */
+  readonly movedFrom: string | undefined;
+  readonly warnings: readonly Issue[];
 }
 
 /** Returns the NHS number that Flag.subject names, by `Patient/N` or the same under this server's base URL. */
@@ -60,35 +64,40 @@ function refuseForeignAuthor(flag: Flag, caller: Caller, baseUrl: string): void 
   }
 }
 
-/** Sets the author and the subject of a submitted plan. Throws if it names another authority or changes the subject. */
+/** Decides whether the plan moves to the submitted number. Throws if it may not. */
+function decideMove(plan: Plan, { current, isVersionNamed }: FlagSubmission, ports: InteractionPorts) {
+  const known = current === undefined ? undefined : parsePlan(current);
+  if (known === undefined || known.patientId === plan.patientId) return undefined;
+  const { today } = visibilityRule(ports);
+  const move = mayMove(plan, { known, isStated: isVersionNamed, today });
+  if (typeof move === 'string') return { move, from: known.patientId };
+  throw new FhirFault('unprocessable', [move]);
+}
+
+/**
+ * Sets the author and the subject of a submitted plan. Throws if it names another authority, or another subject that the plan
+ * may not move to.
+ */
 export function submitFlag(submission: FlagSubmission, caller: Caller, ports: InteractionPorts): SubmittedFlag {
   const { current, id } = submission;
   refuseForeignAuthor(submission.flag, caller, ports.baseUrl);
   const patientId = subjectOf(submission.flag, ports.baseUrl);
-  const flag: Flag = {
-    ...submission.flag,
-    id,
-    subject: { reference: `Patient/${patientId}` },
-    author: { reference: `Organization/${caller.organisation.id}` },
-  };
+  const author = { reference: `Organization/${caller.organisation.id}` };
+  const submitted: Flag = { ...submission.flag, id, subject: { reference: `Patient/${patientId}` }, author };
   const known = current === undefined ? undefined : (JSON.parse(current.body) as Flag);
-  if (known !== undefined && known.subject.reference !== flag.subject.reference) {
-    throw fault('unprocessable', 'The subject of a plan cannot change. Withdraw this plan and submit a new one.', {
-      code: 'business-rule',
-      expression: ['Flag.subject'],
-    });
-  }
+  const moving = decideMove(extractPlan(submitted), submission, ports);
+  const stays = moving?.move === 'stays';
+  const flag = stays ? { ...submitted, subject: { reference: `Patient/${moving.from}` } } : submitted;
   const plan = extractPlan(flag);
-  const ends = known !== undefined && endsPlan(plan, extractPlan(known));
+  const ends = known !== undefined && moving?.move !== 'moves' && endsPlan(plan, extractPlan(known));
   const { today } = visibilityRule(ports);
   const systems = referenceSystemsOf(caller.organisation, ports.registry().authorities, today);
   const references = { submitted: flag.identifier ?? [], known: known?.identifier ?? [], ends };
   return {
-    flag,
-    known,
-    plan,
-    ends,
+    ...{ flag, known, plan, ends },
     issues: checkReferenceSystems(references, systems),
+    movedFrom: stays ? undefined : moving?.from,
+    warnings: moving === undefined ? [] : [stays ? stayed : moved],
   };
 }
 

@@ -32,8 +32,8 @@ export function namesVersion({ id, ifMatch }: Pick<FhirRequest, 'id' | 'ifMatch'
 }
 
 /**
- * Plans the update of the resource with this id to the body of the request. `mayRevive` is true if the request may revive a
- * withdrawn plan.
+ * Plans the update of the resource with this id to the body of the request. `isVersionNamed`
+ * is true if the request names its id and version, and not a reference.
  */
 export async function planReplacement(
   request: FhirRequest,
@@ -41,7 +41,7 @@ export async function planReplacement(
   context: AccessContext,
   view: View,
   ports: InteractionPorts,
-  mayRevive: boolean,
+  isVersionNamed: boolean,
 ): Promise<PlannedWrite> {
   const type = request.type ?? '';
   const { caller } = context;
@@ -54,13 +54,18 @@ export async function planReplacement(
   }
   // The server chooses the ids, so that an absent resource is not created. The fault is the same as for a hidden one.
   const found = await view.read(type, id);
-  const revived = mayRevive && type === 'Flag' ? await readDeletedPlan(request.body, id, found, ports) : undefined;
+  const revived = isVersionNamed && type === 'Flag' ? await readDeletedPlan(request.body, id, found, ports) : undefined;
   const current = visibleToAuthority(revived ?? found, type, caller, notCreatedByUpdate);
   checkIfMatch(request.ifMatch, current.version);
   refuseOtherId(request.body, id, type, request.id !== undefined);
   if (type === 'Flag') {
     const flag = checkResource<Flag>(request.body, type, ports);
-    return planFlagWrite({ flag, id, current, mayRevive, onlyEnds: request.amendsOnly === true }, caller, view, ports);
+    return planFlagWrite(
+      { flag, id, current, isVersionNamed, onlyEnds: request.amendsOnly === true },
+      caller,
+      view,
+      ports,
+    );
   }
   const subscription = checkResource<Subscription>(request.body, 'Subscription', ports);
   return planSubscriptionWrite({ subscription, id, current }, caller, ports);
