@@ -401,7 +401,13 @@ t.test('the birth date of one authority does not end the plans of another', asyn
   const refused = await la.request('POST', 'Flag', buildFlag({ ...adult, reference: 'adult' }));
   t.match(refused, { status: 422, body: { issue: [{ expression: ['Flag.subject'] }] } });
   t.match(await seenByNhs(plan.nhsNumber), [{ status: 'active' }]);
-  await submit(la, { ...plan, birthDate: '2008-01-01', kind: kindOf('LAC'), end: '2025-12-31', reference: 'ended-by-age' });
+  await submit(la, {
+    ...plan,
+    birthDate: '2008-01-01',
+    kind: kindOf('LAC'),
+    end: '2025-12-31',
+    reference: 'ended-by-age',
+  });
   const seen = (await seenByNhs(plan.nhsNumber)).map((flag) => [flag.code.coding?.[0]?.code, flag.status]);
   t.strictSame(new Set(seen.map(String)), new Set([`${plan.kind.code},active`, `${kindOf('LAC').code},inactive`]));
 });
