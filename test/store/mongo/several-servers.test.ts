@@ -11,7 +11,7 @@ import { openMongoServer, throughProxy } from '../../support/mongo-server.ts';
 import { openReceiver, type Receiver } from '../../support/receiver.ts';
 import { makeServerPair, type ServerPair } from '../../support/server-pair.ts';
 import type { ServerProcess } from '../../support/server-process.ts';
-import { freshPlan, resourcesOf, submit } from '../../support/submissions.ts';
+import { freshPlan, kindOf, resourcesOf, submit } from '../../support/submissions.ts';
 import { openTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
@@ -244,7 +244,7 @@ async function agree(test: Test, world: World): Promise<void> {
   test.equal(new Set([...idsOf(first), ...idsOf(second)]).size, 10);
 
   // 20 conditional creates at one time leave one resource.
-  const plan = freshPlan({ nhsNumber: children[0] ?? '' });
+  const plan = freshPlan({ nhsNumber: children[0] ?? '', kind: kindOf('LAC') });
   const flag = buildFlag(plan);
   const condition = {
     'if-none-exist': new URLSearchParams({ identifier: `${plan.referenceSystem}|${plan.reference}` }).toString(),
