@@ -78,8 +78,9 @@ export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: Issuer
     types: ['at+jwt'],
     maxAheadS: ownMaxLifetimeS,
     getKey: async ({ kid }) => {
-      if (kid !== signingKey.kid) throw new errors.JWKSNoMatchingKey();
-      return signingKey.publicKey;
+      const key = [signingKey, ...signingKey.older].find((each) => each.kid === kid);
+      if (key === undefined) throw new errors.JWKSNoMatchingKey();
+      return key.publicKey;
     },
   });
   return issuers;

@@ -25,7 +25,7 @@ export function buildSmartConfiguration(urls: ServerUrls, asksForCertificates = 
   };
 }
 
-/** Builds the JWK Set at `jwks_uri` with the public key that verifies access tokens (RFC 7517 section 5). */
+/** Builds the JWK Set at `jwks_uri` with the public keys that verify access tokens (RFC 7517 section 5). */
 export function buildJwks(signingKey: SigningKey): { readonly keys: readonly JWK[] } {
-  return { keys: [signingKey.publicJwk] };
+  return { keys: [signingKey, ...signingKey.older].map(({ publicJwk }) => publicJwk) };
 }

@@ -5,6 +5,7 @@ const usage = `Usage: cpis <command> [options]
 
   serve                start the server
   migrate              copy a data folder into a MongoDB database
+  keys                 show and change the keys of the server
   transfer             pass the plans of an authority to its successor (for operators)
   demo                 show the whole product on this machine, with synthetic data
   stand-in-pds         run a stand-in for the Personal Demographics Service on this machine
@@ -31,6 +32,8 @@ async function run(command: string | undefined, args: readonly string[], io: Com
       return (await import('./demo/demo.ts')).demo(args, io);
     case 'stand-in-pds':
       return (await import('./stand-in-pds.ts')).standInPds(args, io);
+    case 'keys':
+      return (await import('./keys.ts')).keys(args, io);
     case 'keygen':
       return (await import('./keygen.ts')).keygen(args, io);
     case 'submit':
@@ -51,6 +54,7 @@ async function run(command: string | undefined, args: readonly string[], io: Com
 
 const commandNames = [
   'serve',
+  'keys',
   'migrate',
   'transfer',
   'demo',

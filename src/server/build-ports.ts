@@ -13,6 +13,7 @@ import type { ParseSearch } from '../notification/subscriptions/criteria.ts';
 import { checkSubscription, redactSubscription } from '../notification/subscriptions/subscription.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Store } from '../store/store.ts';
+import { sealKeysOf } from './check-sealed-headers.ts';
 import type { FhirModel } from './load-fhir-model.ts';
 import type { Delivery } from './open-delivery.ts';
 import type { Identity } from './open-identity.ts';
@@ -51,6 +52,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     newAuditId,
     baseUrl,
     cursorKey: signingKey.cursorKey,
+    olderCursorKeys: signingKey.older.map(({ cursorKey }) => cursorKey),
     endedPlanVisibleDays: settings.endedPlanVisibleDays,
     searchDefaultCount: settings.searchDefaultCount,
     searchMaxCount: settings.searchMaxCount,
@@ -66,11 +68,12 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
 
 function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscriptions'] {
   const { settings, baseUrl, identity, delivery, parseCriteria, clock, metrics, logger } = options;
-  const { sealKey, bindingKey } = identity.signingKey;
+  const { bindingKey } = identity.signingKey;
+  const sealKeys = sealKeysOf(identity.signingKey);
   return {
-    protect: (resource, stored) => protectSubscription(resource, stored, sealKey),
+    protect: (resource, stored) => protectSubscription(resource, stored, sealKeys),
     check: (resource, caller) =>
-      checkSubscription(revealSubscription(resource, sealKey), {
+      checkSubscription(revealSubscription(resource, sealKeys), {
         parseSearch: parseCriteria,
         allowedOrigins: caller.subscriptionOrigins,
         allowLoopback: settings.allowLoopbackEndpoints,

@@ -19,6 +19,7 @@ import { openSubscriptions } from '../notification/subscriptions/subscriptions.t
 import type { Subscriptions } from '../notification/subscriptions/usable-subscription.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Store } from '../store/store.ts';
+import { sealKeysOf } from './check-sealed-headers.ts';
 import type { FhirModel } from './load-fhir-model.ts';
 import type { Identity } from './open-identity.ts';
 import { openSubscriptionWatch } from './subscription-watch.ts';
@@ -86,7 +87,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
         },
         baseUrl,
       ),
-    secretsKey: signingKey.sealKey,
+    secretsKeys: sealKeysOf(signingKey),
     parseSearch: parseCriteria,
     resolve,
     clock,
@@ -117,7 +118,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     baseUrl,
     newId: randomUUID,
     mayConnect: clients.mayConnect,
-    bindingKey: signingKey.bindingKey,
+    bindingKeys: [signingKey.bindingKey, ...signingKey.older.map(({ bindingKey }) => bindingKey)],
     onError,
   });
   closing.defer(topics.close);

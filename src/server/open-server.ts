@@ -24,7 +24,7 @@ import { buildInteractionPorts } from './build-ports.ts';
 import { findMissingAuthorities } from './find-missing-authorities.ts';
 import { loadFhirModel } from './load-fhir-model.ts';
 import { openDelivery } from './open-delivery.ts';
-import { openIdentity } from './open-identity.ts';
+import { completeIdentity, readIdentity } from './open-identity.ts';
 import { openLifeCycle } from './open-life-cycle.ts';
 import { openMeasuredStore } from './open-store.ts';
 import { readTls } from './read-tls.ts';
@@ -76,12 +76,14 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
 
   const tls = settings.tls && readTls(settings.tls);
   const model = loadFhirModel(baseUrl);
-  const identity = await openIdentity(settings, baseUrl, systemClock.now);
-  const { registry, signingKey, notificationKeys, urls, verifier } = identity;
+  const found = await readIdentity(settings, baseUrl, systemClock.now);
+  const { registry, notificationKeys, urls } = found;
   const store = await openMeasuredStore(settings, { ...options, metrics, onError }, opened);
   const findMissing = (next: Registry) => findMissingAuthorities(store, next);
   const missing = await findMissing(registry.current);
   if (missing.length > 0) throw new RegistryError(missing);
+  const identity = await completeIdentity(found, settings, store, logger);
+  const { signingKey, verifier } = identity;
   const separated = await separateStatements({ store, extract: model.extract, clock: clock.now });
   if (separated > 0) logger.info({ patients: separated }, 'each authority now has its own Patients (ADR 0029)');
 

@@ -30,6 +30,7 @@ export const settingsSchema = {
     CPIS_MONGODB_TIMEOUT_MS: { ...milliseconds, minimum: 100, maximum: 60_000, default: 5_000 },
     CPIS_REGISTRY_FILE: { ...file, default: 'registry.json' },
     CPIS_SIGNING_KEY_FILE: file,
+    CPIS_DANGEROUSLY_START_WITHOUT_SEALING_KEY: { type: 'boolean', default: false },
     CPIS_NOTIFICATION_KEYS_FILE: file,
     CPIS_TRUSTED_ISSUERS: { type: 'string', maxLength: 100_000 },
     CPIS_TRUSTED_ISSUERS_FILE: file,

@@ -16,6 +16,8 @@ export interface Settings extends ListenerSettings {
   readonly mongodb: MongodbSettings | undefined;
   readonly registryFile: string;
   readonly signingKeyFile: string;
+  /** Starts although the headers of a Subscription are sealed with a key that is lost. */
+  readonly startWithoutSealingKey: boolean;
   readonly notificationKeysFile: string;
   readonly trustedIssuers: readonly TrustedIssuer[];
   readonly bodyLimitBytes: number;
@@ -91,6 +93,7 @@ export function loadSettings(
     mongodb: mongodbOf(text('CPIS_MONGODB_URL'), values),
     registryFile: text('CPIS_REGISTRY_FILE') ?? '',
     signingKeyFile: text('CPIS_SIGNING_KEY_FILE') ?? join(text('CPIS_DATA_FOLDER') ?? '', 'signing-key.json'),
+    startWithoutSealingKey: values['CPIS_DANGEROUSLY_START_WITHOUT_SEALING_KEY'] === true,
     notificationKeysFile:
       text('CPIS_NOTIFICATION_KEYS_FILE') ?? join(text('CPIS_DATA_FOLDER') ?? '', 'notification-keys.json'),
     trustedIssuers: readTrustedIssuers(text, readText, allowLoopbackEndpoints, problems),

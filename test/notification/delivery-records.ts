@@ -3,7 +3,7 @@ import { ownerLabel, viewerLabel } from '../../src/cpis/labels.ts';
 import { protectSubscription } from '../../src/notification/subscriptions/channel-secrets.ts';
 import type { Store } from '../../src/store/store.ts';
 
-export const secretsKey = Buffer.alloc(32, 7);
+export const secretsKeys = [Buffer.alloc(32, 7)];
 
 /** Stores a Subscription as a client's create does. */
 export async function storeSubscription(
@@ -30,7 +30,7 @@ export async function storeSubscription(
     },
     ...rest,
   };
-  const body = JSON.stringify(protectSubscription(resource, undefined, secretsKey));
+  const body = JSON.stringify(protectSubscription(resource, undefined, secretsKeys));
   const result = await store.commit({
     writes: [
       {

@@ -26,7 +26,7 @@ import type { AuditWrite, DeliveryBacklog, DeliveryQueue, Store, StoredResource 
 import { storeUnavailable } from '../../src/store/store-unavailable.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { commitEvents, secretsKey, storeSubscription, updateSubscription } from './delivery-records.ts';
+import { commitEvents, secretsKeys, storeSubscription, updateSubscription } from './delivery-records.ts';
 
 const baseUrl = 'http://127.0.0.1/FHIR/R4';
 const definitions = loadSearchParameters();
@@ -135,7 +135,7 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
     methodOf: options.methodOf ?? (() => 'PUT'),
     secretsOf: () => [],
     mayNotify: () => true,
-    secretsKey,
+    secretsKeys,
     ...(options.onContested === undefined ? {} : { onContested: options.onContested }),
     onError: (error) => errors.push(error),
   });
@@ -162,7 +162,7 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
     baseUrl,
     newId: randomUUID,
     mayConnect: () => true,
-    bindingKey,
+    bindingKeys: [bindingKey],
     onError: (error) => errors.push(error),
   });
   const dispatcherOptions: DispatcherOptions = {

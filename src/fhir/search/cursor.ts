@@ -19,7 +19,8 @@ export type CursorKey = KeyObject | Uint8Array;
 
 export interface OpenCursorOptions {
   readonly binding: CursorBinding;
-  readonly key: CursorKey;
+  /** The keys that may have sealed it. */
+  readonly keys: readonly CursorKey[];
   readonly nowMs: number;
   readonly maxAgeMs: number;
 }
@@ -71,13 +72,13 @@ export function sealCursor(
 }
 
 /**
- * Decrypts a cursor and returns the start of its page. Throws a fault `invalid` for a cursor that was not sealed with
- * this key or belongs to another search, `forbidden` for that of another caller, and `gone` if it is older than
+ * Decrypts a cursor and returns the start of its page. Throws a fault `invalid` for a cursor that was not sealed with one
+ * of the keys or belongs to another search, `forbidden` for that of another caller, and `gone` if it is older than
  * `maxAgeMs`.
  */
 export function openCursor(text: string, options: OpenCursorOptions): PageStart {
-  const { binding, key } = options;
-  const payload = decrypt(text, key);
+  const { binding, keys } = options;
+  const payload = decrypt(text, keys);
   if (payload.c !== hash(binding.caller)) {
     throw refuse('forbidden', 'The cursor was issued to another client. Start the search again.');
   }
@@ -97,18 +98,25 @@ function refuse(category: 'invalid' | 'forbidden', diagnostics: string): FhirFau
   return fault(category, diagnostics, { expression: ['_cursor'] });
 }
 
-function decrypt(text: string, key: CursorKey): Payload {
+function decrypt(text: string, keys: readonly CursorKey[]): Payload {
   const bytes = Buffer.from(text, 'base64url');
-  const notOurs = (): FhirFault =>
-    refuse('invalid', 'The cursor was not issued by this server. Use the next link unchanged.');
-  if (bytes.length <= ivBytes + tagBytes || bytes.toString('base64url') !== text) throw notOurs();
+  if (bytes.length > ivBytes + tagBytes && bytes.toString('base64url') === text) {
+    for (const key of keys) {
+      const payload = decryptWith(bytes, key);
+      if (payload !== undefined) return payload;
+    }
+  }
+  throw refuse('invalid', 'The cursor was not issued by this server. Use the next link unchanged.');
+}
+
+function decryptWith(bytes: Buffer, key: CursorKey): Payload | undefined {
   const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, ivBytes), { authTagLength: tagBytes });
   decipher.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));
   const opened = decipher.update(bytes.subarray(ivBytes + tagBytes));
   try {
     return JSON.parse(Buffer.concat([opened, decipher.final()]).toString()) as Payload;
   } catch {
-    throw notOurs();
+    return undefined;
   }
 }
 

@@ -77,6 +77,8 @@ export interface InteractionPorts {
   /** Public URL of the FHIR base, without a slash at the end. */
   readonly baseUrl: string;
   readonly cursorKey: Buffer;
+  /** Keys that sealed cursors before the last change of keys. */
+  readonly olderCursorKeys?: readonly Buffer[];
   readonly endedPlanVisibleDays: number;
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;

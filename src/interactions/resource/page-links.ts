@@ -7,7 +7,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 /** A search or history whose result has pages. */
 export type PagedQuery = Pick<SearchQuery, 'applied' | 'cursor'> & { readonly type: string };
 
-type PagePorts = Pick<InteractionPorts, 'baseUrl' | 'clock' | 'cursorKey'>;
+type PagePorts = Pick<InteractionPorts, 'baseUrl' | 'clock' | 'cursorKey' | 'olderCursorKeys'>;
 
 /** How long a cursor is valid. */
 const cursorMaxAgeMs = 60 * 60_000;
@@ -25,7 +25,7 @@ function open(query: PagedQuery, caller: Caller, ports: PagePorts, maxAgeMs: num
   if (query.cursor === undefined) return undefined;
   return openCursor(query.cursor, {
     binding: bind(query, caller),
-    key: ports.cursorKey,
+    keys: [ports.cursorKey, ...(ports.olderCursorKeys ?? [])],
     nowMs: ports.clock(),
     maxAgeMs,
   });

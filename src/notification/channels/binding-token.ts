@@ -23,14 +23,17 @@ export function renderBindingToken(binding: Binding, key: Uint8Array): string {
 }
 
 /**
- * Returns the content of a token; undefined if it was not signed with this key or has expired. The caller must check
- * that it is used once.
+ * Returns the content of a token; undefined if none of the keys signed it or it has expired. The caller must check that it is
+ * used once.
  */
-export function parseBindingToken(token: string, key: Uint8Array, nowMs: number): Binding | undefined {
+export function parseBindingToken(token: string, keys: readonly Uint8Array[], nowMs: number): Binding | undefined {
   const [payload = '', mac = '', ...rest] = token.split('.');
-  const expected = macOf(payload, key);
   const given = Buffer.from(mac, 'base64url');
-  if (rest.length > 0 || given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+  const isSigned = keys.some((key) => {
+    const expected = macOf(payload, key);
+    return given.length === expected.length && timingSafeEqual(given, expected);
+  });
+  if (rest.length > 0 || !isSigned) return undefined;
   const binding: Binding = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
   return binding.expiresAtMs > nowMs ? binding : undefined;
 }

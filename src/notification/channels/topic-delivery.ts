@@ -25,8 +25,8 @@ export interface TopicDeliveryOptions {
   readonly newId: () => string;
   /** Whether the client belongs to the authority now and may receive its AuditEvents. */
   readonly mayConnect: (owner: string, clientId: string) => boolean;
-  /** The key that signs the binding tokens of WebSockets; 32 bytes. */
-  readonly bindingKey: Uint8Array;
+  /** The keys that binding tokens of WebSockets may be signed with; 32 bytes each. */
+  readonly bindingKeys: readonly Uint8Array[];
   readonly onError: (error: unknown) => void;
 }
 

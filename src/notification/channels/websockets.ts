@@ -26,8 +26,8 @@ export interface WebsocketsOptions {
   readonly newId: () => string;
   /** Whether the client belongs to the authority now and may receive its AuditEvents. */
   readonly mayConnect: (owner: string, clientId: string) => boolean;
-  /** The key that signs binding tokens. */
-  readonly bindingKey: Uint8Array;
+  /** The keys that binding tokens may be signed with. */
+  readonly bindingKeys: readonly Uint8Array[];
   readonly onError: (error: unknown) => void;
 }
 
@@ -49,7 +49,7 @@ const maxSessionsOfOwner = 10;
 const lookEveryMs = 5_000;
 
 export function openWebsockets(options: WebsocketsOptions): Websockets {
-  const { store, subscriptions, numbers, clock, mayConnect, bindingKey, onError } = options;
+  const { store, subscriptions, numbers, clock, mayConnect, bindingKeys, onError } = options;
   const sessions = new Set<SocketSession>();
 
   const usableSockets = (owner: string): ReadonlyMap<string, UsableSubscription> =>
@@ -61,7 +61,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     );
 
   async function bind(session: SocketSession, token: string): Promise<void> {
-    const binding: Binding | undefined = parseBindingToken(token, bindingKey, clock.now());
+    const binding: Binding | undefined = parseBindingToken(token, bindingKeys, clock.now());
     const isOthers = session.owner !== undefined && session.owner !== binding?.owner;
     if (binding === undefined || isOthers || !mayConnect(binding.owner, binding.clientId)) {
       session.close(policyViolation, 'the token is not valid for this connection');

@@ -7,6 +7,9 @@ import { membersOf } from '../../fhir/any-json.ts';
 import { fault } from '../../fhir/fault.ts';
 import { redactedValue } from './channel-header.ts';
 
+/** The keys of header values: the first seals, and all of them open. */
+export type SealKeys = readonly Uint8Array[];
+
 const prefix = 'sealed:v1:';
 const ivBytes = 12;
 const tagBytes = 16;
@@ -38,6 +41,20 @@ function unseal(value: string, context: string, key: Uint8Array): string | undef
   }
 }
 
+function unsealWithAny(value: string, context: string, keys: SealKeys): string | undefined {
+  for (const key of keys) {
+    const plain = unseal(value, context, key);
+    if (plain !== undefined) return plain;
+  }
+  return undefined;
+}
+
+function firstOf(keys: SealKeys): Uint8Array {
+  const [key] = keys;
+  if (key === undefined) throw new TypeError('There is no key to seal with.');
+  return key;
+}
+
 function mapHeaders(resource: unknown, change: (header: string, context: string, position: number) => string): unknown {
   const subscription = membersOf(resource);
   const channel = membersOf(subscription['channel']);
@@ -52,16 +69,16 @@ function mapHeaders(resource: unknown, change: (header: string, context: string,
 /**
  * Returns a Subscription as it is stored, with header values sealed; its `id` must be set. A value that is sent back
  * redacted keeps the stored value of that name if the endpoint is unchanged; otherwise throws FhirFault
- * `unprocessable`. `key` has 32 bytes. Never disclose the result.
+ * `unprocessable`. The first of `keys` seals; each has 32 bytes. Never disclose the result.
  */
-export function protectSubscription(resource: unknown, stored: string | undefined, key: Uint8Array): unknown {
+export function protectSubscription(resource: unknown, stored: string | undefined, keys: SealKeys): unknown {
   const before = stored === undefined ? {} : membersOf(membersOf(JSON.parse(stored))['channel']);
   const sameEndpoint = before['endpoint'] === membersOf(membersOf(resource)['channel'])['endpoint'];
   const kept: readonly string[] = sameEndpoint && Array.isArray(before['header']) ? before['header'] : [];
   return mapHeaders(resource, (header, context, position) => {
     const [name, value] = partsOf(header);
     if (!header.includes(':')) return header;
-    if (value.trim() !== redactedValue) return `${name}: ${seal(value, context, key)}`;
+    if (value.trim() !== redactedValue) return `${name}: ${seal(value, context, firstOf(keys))}`;
     const same = kept.find((text) => partsOf(text)[0].toLowerCase() === name.toLowerCase());
     if (same !== undefined) return `${name}:${partsOf(same)[1]}`;
     throw fault(
@@ -78,10 +95,38 @@ export function protectSubscription(resource: unknown, stored: string | undefine
  * Returns a stored Subscription with its header values in plain text. A value that cannot be decrypted leaves no valid
  * header.
  */
-export function revealSubscription(resource: unknown, key: Uint8Array): unknown {
+export function revealSubscription(resource: unknown, keys: SealKeys): unknown {
   return mapHeaders(resource, (header, context) => {
     const [name, value] = partsOf(header);
-    const plain = unseal(value.trim(), context, key);
+    const plain = unsealWithAny(value.trim(), context, keys);
     return plain === undefined ? '' : `${name}:${plain}`;
   });
+}
+
+/** Returns whether each sealed header value of a stored Subscription can be decrypted with one of the keys. */
+export function canReveal(resource: unknown, keys: SealKeys): boolean {
+  let all = true;
+  mapHeaders(resource, (header, context) => {
+    const value = partsOf(header)[1].trim();
+    if (value.startsWith(prefix) && unsealWithAny(value, context, keys) === undefined) all = false;
+    return header;
+  });
+  return all;
+}
+
+/**
+ * Returns a stored Subscription with its header values sealed by the first key, or undefined if they are already. A value
+ * that cannot be decrypted stays as it is.
+ */
+export function resealSubscription(resource: unknown, keys: SealKeys): unknown {
+  let changed = false;
+  const resealed = mapHeaders(resource, (header, context) => {
+    const [name, value] = partsOf(header);
+    const isCurrent = unseal(value.trim(), context, firstOf(keys)) !== undefined;
+    const plain = isCurrent ? undefined : unsealWithAny(value.trim(), context, keys);
+    if (plain === undefined) return header;
+    changed = true;
+    return `${name}: ${seal(plain, context, firstOf(keys))}`;
+  });
+  return changed ? resealed : undefined;
 }

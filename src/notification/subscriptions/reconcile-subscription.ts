@@ -1,7 +1,7 @@
 import { ownerOf } from '../../cpis/labels.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { isHandshakeFailure, judgeSubscription, type StatusDecision } from './activation.ts';
-import { revealSubscription } from './channel-secrets.ts';
+import { canReveal, resealSubscription, revealSubscription } from './channel-secrets.ts';
 import type { Entry, Reconciled } from './entry.ts';
 import type { RegistryConflicts } from './registry-conflicts.ts';
 import { endOf, readSubscription } from './subscription.ts';
@@ -12,8 +12,14 @@ import type { UsableSubscription } from './usable-subscription.ts';
 
 const withdrawn: StatusDecision = { status: 'error', error: 'the client may not be notified any more', usable: false };
 
+const keyMissing: StatusDecision = {
+  status: 'error',
+  error: 'the server has lost the key of the header values: send them again',
+  usable: false,
+};
+
 /**
- * Writes the status and error of the decision if they differ. Returns undefined if somebody else has written the
+ * Writes the status and error of the decision if they differ, and the headers if an older key sealed them. Returns undefined if somebody else has written the
  * Subscription meanwhile.
  */
 async function writeDecision(
@@ -21,15 +27,23 @@ async function writeDecision(
   decision: StatusDecision,
   options: SubscriptionsOptions,
 ): Promise<StoredResource | undefined> {
-  const { status, error } = JSON.parse(stored.body);
-  if (status === decision.status && error === decision.error) return stored;
-  const change = { before: stored, status: decision.status, error: decision.error, atMs: options.clock.now() };
+  const resource = JSON.parse(stored.body);
+  const resealed = resealSubscription(resource, options.secretsKeys);
+  const isDecided = resource.status === decision.status && resource.error === decision.error;
+  if (isDecided && resealed === undefined) return stored;
+  const before = resealed === undefined ? stored : { ...stored, body: JSON.stringify(resealed) };
+  const change = { before, status: decision.status, error: decision.error, atMs: options.clock.now() };
   return writeSubscriptionVersion(change, options);
 }
 
 /** Sets a Subscription over the limit to `error`. */
 export async function refuseOverLimit(stored: StoredResource, options: SubscriptionsOptions): Promise<Reconciled> {
   return (await writeDecision(stored, overLimit, options)) === undefined ? 'superseded' : 'unused';
+}
+
+/** Says what is wrong with a Subscription whose headers are sealed with a key that this server does not have. */
+function withoutKey(judged: StatusDecision, resource: unknown, { secretsKeys }: SubscriptionsOptions): StatusDecision {
+  return judged.status !== 'error' || judged.usable || canReveal(resource, secretsKeys) ? judged : keyMissing;
 }
 
 /** Decides the status of a stored Subscription and writes it. Contacts no endpoint. */
@@ -41,8 +55,8 @@ export async function reconcileSubscription(
   const { clock } = options;
   const resource = JSON.parse(stored.body);
   const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
-  const read = readSubscription(revealSubscription(resource, options.secretsKey), rules);
-  const judged = judgeSubscription(stored, read, clock.now());
+  const read = readSubscription(revealSubscription(resource, options.secretsKeys), rules);
+  const judged = withoutKey(judgeSubscription(stored, read, clock.now()), resource, options);
   const decision = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
   if (!decision.usable && decision.status === 'error' && !conflicts.mayWrite(stored)) return 'unused';
   const current = await writeDecision(stored, decision, options);

@@ -1,6 +1,7 @@
 import type { Clock } from '../../clock/clock.ts';
 import type { Store, StoredResource } from '../../store/store.ts';
 import type { ResolveHost } from '../outbound-http/address-guard.ts';
+import type { SealKeys } from './channel-secrets.ts';
 import type { ParseSearch } from './criteria.ts';
 import type { VersionWriter } from './subscription-version.ts';
 
@@ -21,8 +22,8 @@ export interface SubscriptionsOptions extends VersionWriter {
   readonly methodOf: (labels: readonly string[]) => 'PUT' | 'POST';
   /** Returns the HMAC secrets that sign notifications to that client. */
   readonly secretsOf: (labels: readonly string[]) => readonly Uint8Array[];
-  /** The key with which `protectSubscription` sealed the headers. */
-  readonly secretsKey: Uint8Array;
+  /** The keys with which `protectSubscription` seals the headers. What an older one sealed is sealed again. */
+  readonly secretsKeys: SealKeys;
   /** Called when another server uses a Subscription that this one refuses, because their registries differ. */
   readonly onContested?: (stored: StoredResource) => void;
   readonly onError: (error: unknown) => void;

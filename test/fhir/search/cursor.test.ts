@@ -8,7 +8,7 @@ const key = createSecretKey(randomBytes(32));
 const binding = { caller: 'client-a', query: 'Flag?patient=9990000018' };
 const position = [1_700_000_000_000, null, 'Zoë', 'f-1'];
 const issuedMs = Date.UTC(2026, 0, 1);
-const options = { binding, key, nowMs: issuedMs + 1000, maxAgeMs: 60_000 };
+const options = { binding, keys: [key], nowMs: issuedMs + 1000, maxAgeMs: 60_000 };
 const before = [null, ['x', 1]] as const;
 const text = sealCursor({ position, before, binding, issuedMs }, key);
 
@@ -31,7 +31,7 @@ test('a cursor opens for the same caller and search', async (t) => {
   t.equal(sealCursor({ position: [1], before, binding, issuedMs }, key).length, text.length, 'nor measured');
   const bytes = randomBytes(32);
   const other = sealCursor({ position: ['x'], before: [], binding, issuedMs }, bytes);
-  t.strictSame(openCursor(other, { ...options, key: createSecretKey(bytes) }), { position: ['x'], before: [] });
+  t.strictSame(openCursor(other, { ...options, keys: [key, createSecretKey(bytes)] }), { position: ['x'], before: [] });
 });
 
 test('what a cursor is refused for', async (t) => {
@@ -52,7 +52,7 @@ test('what a cursor is refused for', async (t) => {
   ]) {
     t.equal(statusOf(refusal(garbage)), 400);
   }
-  t.equal(statusOf(refusal(text, { key: createSecretKey(randomBytes(32)) })), 400, 'another key');
+  t.equal(statusOf(refusal(text, { keys: [createSecretKey(randomBytes(32))] })), 400, 'another key');
   t.equal(statusOf(refusal(text, { binding: { ...binding, query: 'Flag?patient=9990000026' } })), 400);
   t.equal(statusOf(refusal(text, { binding: { ...binding, caller: 'client-b' } })), 403);
   t.equal(statusOf(refusal(text, { binding: { caller: 'client-b', query: 'x' } })), 403);

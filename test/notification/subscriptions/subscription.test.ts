@@ -2,13 +2,18 @@ import fc from 'fast-check';
 import t from 'tap';
 import { buildMessage } from '../../../src/notification/channels/message.ts';
 import { parseChannelHeader } from '../../../src/notification/subscriptions/channel-header.ts';
-import { protectSubscription, revealSubscription } from '../../../src/notification/subscriptions/channel-secrets.ts';
+import {
+  canReveal,
+  protectSubscription,
+  resealSubscription,
+  revealSubscription,
+} from '../../../src/notification/subscriptions/channel-secrets.ts';
 import {
   checkSubscription,
   readSubscription,
   redactSubscription,
 } from '../../../src/notification/subscriptions/subscription.ts';
-import { secretsKey } from '../delivery-records.ts';
+import { secretsKeys } from '../delivery-records.ts';
 import { parseAuditSearch } from '../delivery-world.ts';
 
 const rules = {
@@ -130,7 +135,7 @@ t.test('headers: no line breaks, and no header of the connection', async (t) => 
   const issues = refused.map((header) => found({ ...valid, channel: { ...channel, header: ['Ok: 1', header] } }));
   const sealed = refused.map((header) => {
     const resource = { ...valid, channel: { ...channel, header: ['Ok: 1', header] } };
-    return found(revealSubscription(protectSubscription(resource, undefined, secretsKey), secretsKey));
+    return found(revealSubscription(protectSubscription(resource, undefined, secretsKeys), secretsKeys));
   });
   for (const expressions of [...issues, ...sealed]) t.same(expressions, ['Subscription.channel.header[1]']);
   t.same(parseChannelHeader('Authorization: Bearer a.b-c_d=='), ['Authorization', 'Bearer a.b-c_d==']);
@@ -145,32 +150,44 @@ t.test('headers: no line breaks, and no header of the connection', async (t) => 
 });
 
 t.test('header values are encrypted at rest, redacted on read and decrypted for sending', async (t) => {
-  const stored = JSON.stringify(protectSubscription(valid, undefined, secretsKey));
+  const stored = JSON.stringify(protectSubscription(valid, undefined, secretsKeys));
   t.notMatch(stored, /s3cret/);
   const shown = redactSubscription(stored);
   t.same(JSON.parse(shown).channel.header, ['Authorization: [redacted]']);
   t.same(redactSubscription(JSON.stringify({ ...valid, channel: { type: 'rest-hook' } })).includes('header'), false);
-  const opened = readSubscription(revealSubscription(JSON.parse(stored), secretsKey), rules);
+  const opened = readSubscription(revealSubscription(JSON.parse(stored), secretsKeys), rules);
   t.same(opened.channel.headers, [['Authorization', 'Bearer s3cret']]);
 
-  const kept = protectSubscription(JSON.parse(shown), stored, secretsKey);
-  t.same(readSubscription(revealSubscription(kept, secretsKey), rules).channel.headers, opened.channel.headers);
+  const kept = protectSubscription(JSON.parse(shown), stored, secretsKeys);
+  t.same(readSubscription(revealSubscription(kept, secretsKeys), rules).channel.headers, opened.channel.headers);
   const moved = {
     ...JSON.parse(shown),
     channel: { ...JSON.parse(shown).channel, endpoint: 'https://la.example.org/b' },
   };
   for (const before of [undefined, stored]) {
-    const refusal = t.throws(() => protectSubscription(moved, before, secretsKey));
+    const refusal = t.throws(() => protectSubscription(moved, before, secretsKeys));
     t.match(refusal, { category: 'unprocessable', issues: [{ expression: ['Subscription.channel.header[0]'] }] });
   }
   const tampered = { ...JSON.parse(stored), id: 's2' };
   for (const unreadable of [
-    revealSubscription(tampered, secretsKey),
-    revealSubscription(JSON.parse(stored), Buffer.alloc(32)),
+    revealSubscription(tampered, secretsKeys),
+    revealSubscription(JSON.parse(stored), [Buffer.alloc(32)]),
   ]) {
     t.match(readSubscription(unreadable, rules).issues, [{ expression: ['Subscription.channel.header[0]'] }]);
   }
-  const plain = revealSubscription(valid, secretsKey);
+  const newKeys = [Buffer.alloc(32, 9), ...secretsKeys];
+  const before = JSON.parse(stored);
+  t.same(revealSubscription(before, newKeys), revealSubscription(before, secretsKeys), 'an old key opens');
+  const resealed = resealSubscription(before, newKeys);
+  t.same(revealSubscription(resealed, newKeys.slice(0, 1)), revealSubscription(before, secretsKeys));
+  t.equal(resealSubscription(resealed, newKeys), undefined, 'once is enough');
+  t.same(
+    [newKeys, secretsKeys, newKeys.slice(0, 1), []].map((keys) => canReveal(before, keys)),
+    [true, true, false, false],
+  );
+  t.equal(resealSubscription(before, newKeys.slice(0, 1)), undefined, 'what cannot be opened stays');
+
+  const plain = revealSubscription(valid, secretsKeys);
   t.equal(readSubscription(plain, rules).issues.length, 1, 'a value that was never sealed is not sent');
 });
 
