@@ -59,7 +59,7 @@ async function readVisible(
   const byId = new Map<string, StoredResource>();
   for (const match of matches) {
     const isOwn = bearsLabelFor(caller, 'AuditEvent', match.labels);
-    if (isOwn || (await inheritsEvent(match, caller.organisation.id, ports.store))) byId.set(match.id, match);
+    if (isOwn || (await inheritsEvent(match, caller.organisation.id, ports))) byId.set(match.id, match);
   }
   return events.flatMap(({ number, auditId }) => {
     const found = byId.get(auditId);

@@ -75,7 +75,7 @@ export async function findReadable(
     type === 'AuditEvent' &&
     found.kind === 'found' &&
     !bearsLabelFor(caller, type, found.resource.labels) &&
-    (await inheritsEvent(found.resource, caller.organisation.id, ports.store));
+    (await inheritsEvent(found.resource, caller.organisation.id, ports));
   const resource = inherits ? found.resource : visibleToAuthority(found, type, caller);
   return { resource, access: describeOwnAccess(resource, caller) };
 }

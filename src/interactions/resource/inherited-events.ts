@@ -1,13 +1,24 @@
 /** AuditEvents about plans that were transferred. They name the authority that held the plan, and never change (I7). */
 import type { AuditEvent } from 'fhir/r4.js';
 import { formersOf, ownerLabel, viewerLabel } from '../../cpis/labels.ts';
+import { londonDate } from '../../cpis/london-date.ts';
 import { patientsOfEvent } from '../../cpis/shared-event.ts';
-import type { Store, StoredResource } from '../../store/store.ts';
+import { endedPredecessorsOf } from '../../cpis/succession.ts';
+import type { StoredResource } from '../../store/store.ts';
+import type { InteractionPorts } from '../port/ports.ts';
 import { searchFlagsOf } from './view.ts';
 
+type Ports = Pick<InteractionPorts, 'store' | 'registry' | 'clock'>;
+
+/** Any other authority has inherited nothing, and its requests must read nothing more because of this rule. */
+function hasPredecessors(authority: string, { registry, clock }: Ports): boolean {
+  return endedPredecessorsOf(authority, registry().authorities, londonDate(clock())).length > 0;
+}
+
 /** Returns the authorities whose plans on the patient were transferred to this one. */
-export async function predecessorsOn(patientId: string, authority: string, store: Pick<Store, 'search'>) {
-  const flags = await searchFlagsOf(store, patientId, [{ kind: 'label', any: [ownerLabel(authority)] }]);
+export async function predecessorsOn(patientId: string, authority: string, ports: Ports): Promise<readonly string[]> {
+  if (!hasPredecessors(authority, ports)) return [];
+  const flags = await searchFlagsOf(ports.store, patientId, [{ kind: 'label', any: [ownerLabel(authority)] }]);
   return [...new Set(flags.flatMap(({ labels }) => formersOf(labels)))].filter((id) => id !== authority);
 }
 
@@ -15,10 +26,11 @@ export async function predecessorsOn(patientId: string, authority: string, store
 export async function inheritsEvent(
   { labels, body }: Pick<StoredResource, 'labels' | 'body'>,
   authority: string,
-  store: Pick<Store, 'search'>,
+  ports: Ports,
 ): Promise<boolean> {
+  if (!hasPredecessors(authority, ports)) return false;
   const [patientId, ...others] = patientsOfEvent(JSON.parse(body) as AuditEvent);
   if (patientId === undefined || others.length > 0) return false;
-  const predecessors = await predecessorsOn(patientId, authority, store);
+  const predecessors = await predecessorsOn(patientId, authority, ports);
   return predecessors.some((id) => labels.includes(viewerLabel(id)));
 }

@@ -32,10 +32,10 @@ const maxAuditPageLength = 4_000_000;
 async function predecessorsOf(
   { clauses }: SearchQuery,
   { role, organisation }: Caller,
-  { store }: InteractionPorts,
+  ports: InteractionPorts,
 ): Promise<readonly string[]> {
   const patientId = role === 'authority' ? namedPatient(clauses) : undefined;
-  return patientId === undefined ? [] : predecessorsOn(patientId, organisation.id, store);
+  return patientId === undefined ? [] : predecessorsOn(patientId, organisation.id, ports);
 }
 
 function planSearch(
