@@ -112,7 +112,8 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     subscriptions,
     selectEvent,
     renderEvent: renderForAuthority,
-    inheritsEvent: (event, authority) => inheritsEvent(event, authority, { store, registry: () => registry.current, clock: systemClock.now }),
+    inheritsEvent: (event, authority) =>
+      inheritsEvent(event, authority, { store, registry: () => registry.current, clock: systemClock.now }),
     send: sender.send,
     clock,
     baseUrl,
