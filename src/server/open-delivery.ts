@@ -113,7 +113,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     selectEvent,
     renderEvent: renderForAuthority,
     inheritsEvent: (event, authority) =>
-      inheritsEvent(event, authority, { store, registry: () => registry.current, clock: systemClock.now }),
+      inheritsEvent(event, authority, { store, registry: () => registry.current, clock: clock.now }),
     send: sender.send,
     clock,
     baseUrl,
