@@ -1,0 +1,269 @@
+/**
+ * The rules of the life cycle of plans as a plain model, written from the rules themselves and not from src/cpis. Each
+ * authority states the birth date of a child for its own plans.
+ */
+import { addDays, birthdayAt } from './dates.ts';
+
+export type Kind = 'CPP' | 'LAC' | 'UCPP';
+
+/** A plan as its authority submits it. */
+export interface PlanForm {
+  readonly kind: Kind;
+  readonly status: 'active' | 'inactive' | 'entered-in-error';
+  readonly start: string;
+  readonly end?: string | undefined;
+  readonly dueDate?: string | undefined;
+}
+
+export interface ModelPlan extends PlanForm {
+  readonly reference: string;
+  readonly authority: number;
+  readonly child: number;
+  readonly isDeleted: boolean;
+  /** When its authority last submitted it. */
+  readonly confirmed: string;
+  /** The date of the last event of each code. */
+  readonly notified: ReadonlyMap<string, string>;
+}
+
+/** What is submitted: a plan with what its authority states of the child. */
+export interface Submission {
+  readonly authority: number;
+  readonly child: number;
+  readonly birthDate: string;
+  readonly reference: string;
+  readonly form: PlanForm;
+}
+
+export interface PlanModel {
+  readonly plans: readonly ModelPlan[];
+  readonly today: string;
+  birthDateOf(authority: number, child: number): string | undefined;
+  /** Returns the plans that NHS staff see on a child today, as texts. */
+  shownOf(child: number): string[];
+  /** Returns the authorities whose plans they see. */
+  holdersOf(child: number): number[];
+  /** Returns the days on which something changes for a plan. */
+  boundariesOf(plan: ModelPlan): string[];
+  /** Submits Patient and Flag. Returns whether each is accepted. In a transaction it is both or none. */
+  submit(submission: Submission, how: 'batch' | 'transaction'): { readonly patient: boolean; readonly flag: boolean };
+  /** Submits a Patient alone. Returns whether it is accepted. */
+  state(authority: number, child: number, birthDate: string): boolean;
+  /** Updates a plan by its id and version, which may revive a withdrawn or deleted one. Returns whether it is accepted. */
+  revive(plan: ModelPlan, form: PlanForm): boolean;
+  delete(plan: ModelPlan): void;
+  /** Begins a day: the sweep ends plans. Returns the events that it records, as texts. */
+  begin(today: string): string[];
+}
+
+const isBefore = (a: string, b: string): boolean => a < b;
+const shownEndedDays = 365;
+const unbornShownDays = 28;
+const maxUnbornDays = 308;
+const aheadDays = 30;
+const unconfirmedDays = 90;
+
+export function openPlanModel(firstDay: string): PlanModel {
+  let today = firstDay;
+  const statements = new Map<string, string>();
+  let plans: readonly ModelPlan[] = [];
+  const keyOf = (authority: number, child: number): string => `${authority}|${child}`;
+  const put = (plan: ModelPlan): void => {
+    plans = [...plans.filter(({ reference }) => reference !== plan.reference), plan];
+  };
+  const isHeld = ({ status, isDeleted }: ModelPlan): boolean => !isDeleted && status !== 'entered-in-error';
+
+  function lastDayOf(form: PlanForm, birthDate: string): string {
+    if (form.kind !== 'UCPP') return addDays(birthdayAt(birthDate, 18), -1);
+    return form.dueDate === undefined ? addDays(form.start, maxUnbornDays) : addDays(form.dueDate, unbornShownDays);
+  }
+
+  /** The rules of a plan that is open or new. */
+  function mayBeOpen({ kind, start, dueDate }: PlanForm, birthDate: string): boolean {
+    if (isBefore(addDays(today, aheadDays), start)) return false;
+    if (kind !== 'UCPP') return !isBefore(start, birthDate) && isBefore(start, birthdayAt(birthDate, 18));
+    const isDuePossible =
+      dueDate === undefined || (!isBefore(dueDate, addDays(start, -28)) && !isBefore(addDays(start, 308), dueDate));
+    return isDuePossible && !isBefore(start, birthdayAt(birthDate, 10));
+  }
+
+  const hasPossibleEnd = ({ start, end }: PlanForm): boolean =>
+    end === undefined || (!isBefore(today, end) && !isBefore(end, start));
+
+  /** Whether the submission only ends or withdraws what is recorded. */
+  function onlyEnds(form: PlanForm, known: ModelPlan | undefined): boolean {
+    if (known === undefined) return false;
+    if (form.status === 'entered-in-error') return true;
+    return isHeld(known) && form.status === 'inactive' && form.kind === known.kind && form.start === known.start;
+  }
+
+  const lastOf = (form: PlanForm, birthDate: string): string => {
+    const lastDay = lastDayOf(form, birthDate);
+    return form.end !== undefined && isBefore(form.end, lastDay) ? form.end : lastDay;
+  };
+
+  /** One authority has one child protection plan and one looked-after status on a child at a time. */
+  function overlaps(submission: Submission, known: ModelPlan | undefined, birthDate: string): boolean {
+    const { form, authority, child, reference } = submission;
+    if (form.kind === 'UCPP' || form.status === 'entered-in-error') return false;
+    const claimsMore =
+      known === undefined ||
+      !isHeld(known) ||
+      isBefore(form.start, known.start) ||
+      (known.end !== undefined && (form.end === undefined || isBefore(known.end, form.end)));
+    if (!claimsMore) return false;
+    return plans.some((other) =>
+      [
+        other.authority === authority && other.child === child && other.kind === form.kind,
+        other.reference !== reference && isHeld(other),
+        !isBefore(lastOf(other, birthDate), form.start) && !isBefore(lastOf(form, birthDate), other.start),
+      ].every(Boolean),
+    );
+  }
+
+  function acceptsFlag(
+    submission: Submission,
+    known: ModelPlan | undefined,
+    birthDate: string,
+    byId: boolean,
+  ): boolean {
+    const { form } = submission;
+    const revives = known !== undefined && (known.isDeleted || (!isHeld(known) && form.status !== 'entered-in-error'));
+    if (revives && !byId) return false;
+    if (known?.isDeleted === true && form.status === 'entered-in-error') return false;
+    if (!hasPossibleEnd(form)) return false;
+    if (!onlyEnds(form, known)) {
+      if (!mayBeOpen(form, birthDate)) return false;
+      const isAdult = !isBefore(today, birthdayAt(birthDate, 18));
+      if (form.kind !== 'UCPP' && form.status === 'active' && isAdult) return false;
+    }
+    return !overlaps(submission, known, birthDate);
+  }
+
+  const isPossibleBirth = (birthDate: string): boolean =>
+    !isBefore(today, birthDate) && !isBefore(birthDate, '1900-01-01');
+
+  /** A birth date must suit the open plans of the authority; `except` is a plan that is replaced by `form`. */
+  function acceptsBirth(
+    authority: number,
+    child: number,
+    birthDate: string,
+    except?: string,
+    form?: PlanForm,
+  ): boolean {
+    const isUnchanged = statements.get(keyOf(authority, child)) === birthDate;
+    if (isUnchanged) return true;
+    const open = plans.filter((plan) => plan.authority === authority && plan.child === child && isHeld(plan));
+    const forms: PlanForm[] = open.filter(({ reference }) => reference !== except);
+    if (form !== undefined && form.status !== 'entered-in-error') forms.push(form);
+    return isPossibleBirth(birthDate) && forms.every((each) => each.end !== undefined || mayBeOpen(each, birthDate));
+  }
+
+  function store({ authority, child, reference, form }: Submission, known: ModelPlan | undefined): void {
+    const notified = known?.notified ?? new Map<string, string>();
+    put({ ...form, reference, authority, child, isDeleted: false, confirmed: today, notified });
+  }
+
+  function shown(plan: ModelPlan): string | undefined {
+    const birthDate = statements.get(keyOf(plan.authority, plan.child));
+    if (birthDate === undefined || !isHeld(plan) || isBefore(today, plan.start)) return undefined;
+    const lastDay = lastDayOf(plan, birthDate);
+    const isOver = isBefore(lastDay, today);
+    if (isOver && plan.kind === 'UCPP') return undefined;
+    const end = isOver && (plan.end === undefined || isBefore(lastDay, plan.end)) ? lastDay : plan.end;
+    if (end !== undefined && isBefore(addDays(end, shownEndedDays), today)) return undefined;
+    return `${plan.authority} ${plan.kind} ${end === undefined ? 'active' : 'inactive'} ${plan.start} ${end ?? 'open'}`;
+  }
+
+  /** The event that is due for an open plan, by its dates. */
+  function datedEvent(plan: ModelPlan, lastDay: string): readonly [code: string, date: string] | undefined {
+    const { kind, start, dueDate } = plan;
+    if (isBefore(lastDay, today)) return [kind === 'UCPP' ? 'no-longer-shown' : 'ended', lastDay];
+    if (kind !== 'UCPP') return isBefore(today, addDays(lastDay, -29)) ? undefined : ['ends-soon', lastDay];
+    if (dueDate !== undefined) return isBefore(today, addDays(dueDate, -28)) ? undefined : ['birth-due', dueDate];
+    return isBefore(today, addDays(start, 300)) ? undefined : ['due-date-missing', lastDay];
+  }
+
+  function sweep(plan: ModelPlan): string[] {
+    const birthDate = statements.get(keyOf(plan.authority, plan.child)) ?? '';
+    const lastDay = lastDayOf(plan, birthDate);
+    const isOver = isBefore(lastDay, today);
+    const notified = new Map(plan.notified);
+    const events: string[] = [];
+    const dated = datedEvent(plan, lastDay);
+    const isNew = dated !== undefined && (dated[0] === 'ended' || notified.get(dated[0]) !== dated[1]);
+    if (isNew) {
+      notified.set(...dated);
+      events.push(`${plan.reference} ${dated.join(' ')}`);
+    }
+    const last = notified.get('unconfirmed');
+    const isUnconfirmed = !isOver && !isBefore(today, addDays(plan.confirmed, unconfirmedDays));
+    if (isUnconfirmed && (last === undefined || !isBefore(today, addDays(last, 7)))) {
+      notified.set('unconfirmed', today);
+      events.push(`${plan.reference} unconfirmed ${plan.confirmed}`);
+    }
+    const end = isBefore(lastDay, plan.start) ? plan.start : lastDay;
+    put({ ...plan, notified, ...(isOver && isNew ? { status: 'inactive', end } : {}) });
+    return events;
+  }
+
+  return {
+    get plans() {
+      return plans;
+    },
+    get today() {
+      return today;
+    },
+    birthDateOf: (authority, child) => statements.get(keyOf(authority, child)),
+    shownOf: (child) =>
+      plans
+        .filter((plan) => plan.child === child)
+        .flatMap((plan) => shown(plan) ?? [])
+        .sort(),
+    holdersOf: (child) => [
+      ...new Set(
+        plans.filter((plan) => plan.child === child && shown(plan) !== undefined).map((plan) => plan.authority),
+      ),
+    ],
+    boundariesOf(plan) {
+      const birthDate = statements.get(keyOf(plan.authority, plan.child)) ?? '';
+      const lastDay = lastDayOf(plan, birthDate);
+      const end = lastOf(plan, birthDate);
+      return [plan.start, addDays(lastDay, 1), addDays(end, shownEndedDays + 1), addDays(lastDay, -29)];
+    },
+    submit(submission, how) {
+      const { authority, child, birthDate, reference, form } = submission;
+      const known = plans.find((plan) => plan.reference === reference);
+      const stated = statements.get(keyOf(authority, child));
+      const together =
+        acceptsBirth(authority, child, birthDate, reference, form) && acceptsFlag(submission, known, birthDate, false);
+      const alone = how === 'batch' && acceptsBirth(authority, child, birthDate);
+      if (together || alone) statements.set(keyOf(authority, child), birthDate);
+      // The end or the withdrawal of a plan does not depend on what is stated of the child.
+      const ends =
+        how === 'batch' && !alone && onlyEnds(form, known) && acceptsFlag(submission, known, stated ?? '', false);
+      const flag = together || (alone && acceptsFlag(submission, known, birthDate, false)) || ends;
+      if (flag) store(submission, known);
+      return { patient: together || alone, flag };
+    },
+    state(authority, child, birthDate) {
+      const isAccepted = acceptsBirth(authority, child, birthDate);
+      if (isAccepted) statements.set(keyOf(authority, child), birthDate);
+      return isAccepted;
+    },
+    revive(plan, form) {
+      const { authority, child, reference } = plan;
+      const birthDate = statements.get(keyOf(authority, child)) ?? '';
+      const submission = { authority, child, reference, birthDate, form };
+      const isAccepted = acceptsFlag(submission, plan, birthDate, true);
+      if (isAccepted) store(submission, plan);
+      return isAccepted;
+    },
+    delete: (plan) => put({ ...plan, isDeleted: true }),
+    begin(day) {
+      if (day === today) return [];
+      today = day;
+      return plans.filter((plan) => isHeld(plan) && plan.status === 'active').flatMap(sweep);
+    },
+  };
+}
