@@ -14,6 +14,7 @@ import { lookUpFive } from './steps/look-up.ts';
 import { showNotifications } from './steps/notifications.ts';
 import { submit } from './steps/submit.ts';
 import { subscribeAll } from './steps/subscribe.ts';
+import { letTimePass } from './steps/time-passes.ts';
 
 /** The outcome of a demo as data. */
 export interface DemoReport {
@@ -43,9 +44,11 @@ export async function runDemo(world: DemoWorld, screen: Screen): Promise<DemoRep
   await showAccessHistory(stage, shared, lookUps);
   screen.step(7, 'An authority amends and ends a plan');
   await amendAndEnd(stage, children);
-  screen.step(8, 'kill -9 under load');
+  screen.step(8, 'Time passes');
+  await letTimePass(stage, children);
+  screen.step(9, 'kill -9 under load');
   const counts = await crash(stage, children);
-  screen.step(9, 'Try it');
+  screen.step(10, 'Try it');
   await farewell(stage, children, await openCurlHeader(world));
   return { facts, crash: counts, durationMs: performance.now() - startedMs };
 }

@@ -6,7 +6,11 @@ import { findFreePort } from '../../../net/find-free-port.ts';
 import { type FhirClient, openFhirClient } from '../../../synthetic/fhir-client.ts';
 import { type ReceiverProcess, startReceiver } from '../../../synthetic/receiver-process.ts';
 import { buildServerProcess, type ServerProcess } from '../../../synthetic/server-process.ts';
-import { makeSyntheticRegistry, type SyntheticClient } from '../../../synthetic/synthetic-registry.ts';
+import {
+  makeSyntheticRegistry,
+  type SyntheticClient,
+  type SyntheticRegistry,
+} from '../../../synthetic/synthetic-registry.ts';
 
 /** A local authority of the demo: its case system and its endpoint. */
 export interface DemoAuthority {
@@ -39,6 +43,8 @@ export interface DemoWorld {
   readonly authorities: readonly [DemoAuthority, DemoAuthority, DemoAuthority];
   readonly careProviders: readonly [DemoCareProvider, DemoCareProvider];
   readonly operator: FhirClient;
+  /** The clients, to open them at another server. */
+  readonly registry: SyntheticRegistry;
   readServerLog(): string;
   /** Aborted when the world closes. */
   readonly closed: AbortSignal;
@@ -122,6 +128,7 @@ export async function openDemoWorld(): Promise<DemoWorld> {
     authorities: [northmoor, eastvale, westhaven],
     careProviders: [firstEpr, secondEpr],
     operator: openFhirClient(baseUrl, registry.operator),
+    registry,
     readServerLog: () => readFileSync(logFile, 'utf8'),
     closed: closing.signal,
     async close() {
