@@ -27,7 +27,7 @@ export interface ModelPlan extends PlanForm {
 }
 
 /** What is submitted: a plan with what its authority states of the child. */
-export interface Submission {
+interface Submission {
   readonly authority: number;
   readonly child: number;
   readonly birthDate: string;
