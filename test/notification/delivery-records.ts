@@ -88,6 +88,7 @@ export async function commitEvents(
     const body = JSON.stringify({
       resourceType: 'AuditEvent',
       id,
+      type: { system: 'http://terminology.hl7.org/CodeSystem/audit-event-type', code: 'rest' },
       action,
       recorded: new Date(nowMs + position).toISOString(),
       agent: [{ who: { reference: `Organization/${authority}` }, requestor: false }],
