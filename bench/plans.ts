@@ -17,15 +17,21 @@ export interface LoadedPlans {
   readonly childrenOf: readonly (readonly string[])[];
 }
 
+/** Returns `count` plans, each on another child, spread evenly over the authorities, by position of the authority. */
+export function makePlans(count: number, authorities: number): SyntheticPlan[][] {
+  const numbers = syntheticNhsNumbers();
+  const plansOf: SyntheticPlan[][] = Array.from({ length: authorities }, () => []);
+  for (let index = 0; index < count; index += 1) {
+    const authority = index % authorities;
+    plansOf[authority]?.push(makePlan(numbers.next().value, index, authority));
+  }
+  return plansOf;
+}
+
 /** Submits `count` plans, each on another child, spread evenly over the authorities, which submit concurrently. */
 export async function loadPlans(home: ServerHome, count: number): Promise<LoadedPlans> {
   const { authorities } = home.registry;
-  const numbers = syntheticNhsNumbers();
-  const plansOf: SyntheticPlan[][] = authorities.map(() => []);
-  for (let index = 0; index < count; index += 1) {
-    const authority = index % authorities.length;
-    plansOf[authority]?.push(makePlan(numbers.next().value, index, authority));
-  }
+  const plansOf = makePlans(count, authorities.length);
   const startedMs = performance.now();
   await Promise.all(authorities.map((client, index) => submit(home, client, plansOf[index] ?? [])));
   return {

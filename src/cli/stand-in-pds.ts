@@ -14,8 +14,8 @@ import { readPrivateKey } from './terminal/read-file.ts';
 
 const usage = `Usage: cpis stand-in-pds --key FILE [options]
 
-Runs a stand-in for NHS England's Personal Demographics Service on this machine, with invented people on NHS numbers that are
-never issued (999 000 0000 to 999 999 9999). For tests and demonstrations. See docs/demographics.md.
+Runs a stand-in for NHS England's Personal Demographics Service on this machine, with invented people on NHS numbers
+that are never issued (999 000 0000 to 999 999 9999). For tests and demonstrations. See docs/demographics.md.
 
   --key FILE        the private key that signs for the server (CPIS_PDS_KEY_FILE); created if it does not exist
   --client-id NAME  the API key of the server (CPIS_PDS_CLIENT_ID; default stand-in)

@@ -50,3 +50,14 @@ export function buildAccessHistoryEntry(event: AuditEvent): AuditEvent {
     entity: (event.entity ?? []).filter((entity) => entity.role?.code === '1'),
   };
 }
+
+/**
+ * Returns the JSON text of an entry with the patient that NHS staff named in their search. An access may be recorded under
+ * several NHS numbers of one person, and that would disclose a plan that has since been withdrawn.
+ */
+export function nameHistoryPatient(text: string, nhsNumber: string): string {
+  const entry: AuditEvent = JSON.parse(text);
+  const [patient] = entry.entity ?? [];
+  if (patient === undefined) return text;
+  return JSON.stringify({ ...entry, entity: [{ ...patient, what: { reference: `Patient/${nhsNumber}` } }] });
+}

@@ -98,6 +98,16 @@ export function furtherPlans(showsAny: boolean): Issue {
   };
 }
 
+/** The warning that the patient has, or had, another NHS number. */
+export const changedNumber: Issue = {
+  severity: 'warning',
+  code: 'informational',
+  diagnostics:
+    'The NHS number of this patient has been replaced. This answer has the plans recorded under the old and the new number. ' +
+    'Flag.subject names the number of each plan.',
+  expression: ['patient'],
+};
+
 /** The warning that an answer lacks the authority of one of its plans. */
 export const unknownAuthority: Issue = {
   severity: 'warning',

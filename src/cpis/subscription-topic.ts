@@ -1,5 +1,6 @@
 /** Topics that authorities may subscribe to. */
 import type { SearchClause } from '../fhir/search/ast.ts';
+import { numberChangeType } from './number-event-record.ts';
 import { planLifeCycleType } from './plan-event-record.ts';
 
 export interface SubscriptionTopic {
@@ -49,6 +50,14 @@ export const subscriptionTopics: ReadonlyMap<string, SubscriptionTopic> = new Ma
       description:
         'An open plan of the authority ends soon or has ended by its life cycle, lacks a date, or has not been confirmed for long.',
       clauses: [ofType(planLifeCycleType.code)],
+      filters,
+    },
+    {
+      url: `${root}/nhs-number-changed`,
+      title: 'An NHS number has changed',
+      description:
+        'An NHS number on which the authority holds plans was replaced, or is no longer in use and has no replacement.',
+      clauses: [ofType(numberChangeType.code)],
       filters,
     },
   ].map((topic) => [topic.url, topic]),

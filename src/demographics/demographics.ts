@@ -54,6 +54,8 @@ export type Match =
     };
 
 export interface Demographics {
+  /** False if there is no service: nothing is checked, and no two numbers are ever linked. */
+  readonly isPresent: boolean;
   /** Returns the record of an NHS number; undefined if there is no service to ask. */
   trace(number: string): Promise<Trace | undefined>;
   /** Compares what an authority states with the record of the NHS number. */

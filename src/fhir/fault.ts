@@ -51,6 +51,13 @@ export interface Issue {
   readonly expression?: readonly string[];
   /** `OperationOutcome.issue.details.coding`, if a code more exact than the issue code is known. */
   readonly details?: Coding;
+  /** Data for programs that is not to be in the text. */
+  readonly extension?: readonly IssueExtension[];
+}
+
+interface IssueExtension {
+  readonly url: string;
+  readonly valueIdentifier: { readonly system: string; readonly value: string };
 }
 
 interface FaultRule {

@@ -5,6 +5,7 @@ import type { Coding, Issue } from './fault.ts';
 type IssueCoding = (issue: Issue) => Coding | undefined;
 
 interface OperationOutcomeIssue {
+  readonly extension?: Issue['extension'];
   readonly severity: Issue['severity'];
   readonly code: Issue['code'];
   readonly details?: { readonly coding: readonly Coding[] };
@@ -33,6 +34,7 @@ function buildIssue(issue: Issue, codingFor: IssueCoding | undefined): Operation
     (entry) => entry !== undefined,
   );
   return {
+    ...(issue.extension === undefined ? {} : { extension: issue.extension }),
     severity: issue.severity,
     code: issue.code,
     ...(coding.length === 0 ? {} : { details: { coding } }),

@@ -29,6 +29,8 @@ interface PortsOptions {
   readonly parseCriteria: ParseSearch;
   readonly clock: Clock;
   readonly survey: Pick<PlanSurvey, 'submitted'>;
+  readonly demographics: InteractionPorts['demographics'];
+  readonly numberChanged: InteractionPorts['numberChanged'];
   readonly newAuditId: () => string;
   readonly metrics: MetricRegistry;
   readonly logger: Logger;
@@ -47,6 +49,8 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     registry: () => registry.current,
     organizations: buildOrganizationDirectory(() => registry.current, model.extract, clock.now),
     subscriptions: buildSubscriptionRules(options),
+    demographics: options.demographics,
+    numberChanged: options.numberChanged,
     clock: clock.now,
     newId: randomUUID,
     newAuditId,

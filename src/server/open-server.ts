@@ -24,6 +24,8 @@ import { buildInteractionPorts } from './build-ports.ts';
 import { findMissingAuthorities } from './find-missing-authorities.ts';
 import { loadFhirModel } from './load-fhir-model.ts';
 import { openDelivery } from './open-delivery.ts';
+import { openDemographics } from './open-demographics.ts';
+import { openHeldNumbers } from './open-held-numbers.ts';
 import { completeIdentity, readIdentity } from './open-identity.ts';
 import { openLifeCycle } from './open-life-cycle.ts';
 import { openMeasuredStore } from './open-store.ts';
@@ -97,7 +99,11 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const parts = { settings, baseUrl, store, model, identity, parseCriteria, clock, newAuditId, metrics, logger };
   const delivery = await openDelivery({ ...parts, onError }, opened);
   const survey = openPlanSurvey();
-  const ports = buildInteractionPorts({ ...parts, delivery, survey });
+  // The rate of the demographics service is one of real time.
+  const demographics = openDemographics({ settings, store, clock: systemClock, metrics, logger }, opened);
+  const numberChanged = (nhsNumber: string): void => heldNumbers?.traceSoon(nhsNumber);
+  const ports = buildInteractionPorts({ ...parts, delivery, survey, demographics, numberChanged });
+  const heldNumbers = openHeldNumbers({ settings, ports, clock, metrics, logger }, opened);
   openLifeCycle({ settings, survey, ports, clock, metrics, logger }, opened);
   const succession = startSuccession({ ports, clock, logger, onError });
   opened.defer(succession.stop);

@@ -6,6 +6,7 @@ import type { TrustedIssuer } from '../auth/access-token.ts';
 import { describeProblem, formKeyword } from '../json-schema/describe-problem.ts';
 import { type EndpointTlsMap, readEndpointTls } from '../notification/outbound-http/endpoint-tls.ts';
 import { checkUrl } from './check-url.ts';
+import { type PdsSettings, readPdsSettings } from './demographics.ts';
 import { checkListener, type ListenerSettings, type TlsFiles } from './listener.ts';
 import { type SettingName, settingsSchema } from './settings-schema.ts';
 import { readTrustedIssuers } from './trusted-issuers.ts';
@@ -39,6 +40,8 @@ export interface Settings extends ListenerSettings {
   readonly notificationRatePerAuthority: number;
   readonly notificationTls: EndpointTlsMap;
   readonly alarmWebhookUrl: string | undefined;
+  /** Undefined if there is no demographics service. */
+  readonly pds: PdsSettings | undefined;
 }
 
 export interface MongodbSettings {
@@ -78,6 +81,7 @@ export function loadSettings(
     if (text === '') problems.push(`${name}: is empty; set a value or remove it`);
     else values[name] = coerce(name, text);
   }
+  const given = new Set(Object.keys(values));
   if (!validateSettings(values)) {
     problems.push(...(validateSettings.errors ?? []).map((error) => describeProblem(error, settingNames)));
   }
@@ -120,6 +124,7 @@ export function loadSettings(
     notificationRatePerAuthority: number('CPIS_NOTIFICATION_RATE_PER_AUTHORITY'),
     notificationTls: readTls(text('CPIS_NOTIFICATION_TLS_FILE'), readText, problems),
     alarmWebhookUrl: text('CPIS_ALARM_WEBHOOK_URL'),
+    pds: readPdsSettings(values, given, readText, allowLoopbackEndpoints, problems),
   };
   problems.push(...checkTogether(settings));
   if (problems.length > 0) throw new SettingsError(problems);

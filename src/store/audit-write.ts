@@ -44,6 +44,12 @@ const auditTokenSystems = {
     action,
     outcome,
   },
+  'nhs-number-change': {
+    type: 'https://cpis-fhir.example.org/fhir/CodeSystem/audit-event-type',
+    subtype: 'https://cpis-fhir.example.org/fhir/CodeSystem/nhs-number-change',
+    action,
+    outcome,
+  },
 } as const;
 
 /** A token parameter of AuditEvent. */

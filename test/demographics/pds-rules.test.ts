@@ -1,11 +1,9 @@
 import { test } from 'tap';
 import { begin, type Circuit, closedCircuit, fail, isOpen, waitMs } from '../../src/demographics/pds/circuit.ts';
-import { describeUnusableKey } from '../../src/demographics/pds/pds-token.ts';
 import { openSharedRate } from '../../src/demographics/pds/shared-rate.ts';
 import { openTraceCache } from '../../src/demographics/pds/trace-cache.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
-import { makeClientKeys } from '../support/keys.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 
 test('the breaker opens after three failures, probes once, and waits half a minute at most', async (t) => {
@@ -80,14 +78,4 @@ test('the cache is bounded in size and age', async (t) => {
   const none = openTraceCache<number>({ maxEntries: 2, maxAgeMs: 0 }, () => 0);
   none.set('a', 1);
   t.equal(none.get('a'), undefined, 'an age of 0 keeps nothing');
-});
-
-test('a key that cannot sign is named', async (t) => {
-  const { privateJwk, publicJwk } = await makeClientKeys('one', 'RS512');
-  t.equal(await describeUnusableKey(privateJwk), undefined);
-  t.match(await describeUnusableKey(publicJwk), 'private RSA key');
-  t.match(await describeUnusableKey((await makeClientKeys('two')).privateJwk), 'private RSA key');
-  t.match(await describeUnusableKey({ ...privateJwk, kid: undefined }), 'kid');
-  t.match(await describeUnusableKey({ ...privateJwk, n: '!' }), 'cannot be used');
-  t.match(await describeUnusableKey('text'), 'private RSA key');
 });

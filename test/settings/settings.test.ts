@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'tap';
 import { loadSettings, resolvePublicBaseUrl, SettingsError } from '../../src/settings/settings.ts';
 import { settingsSchema } from '../../src/settings/settings-schema.ts';
+import { makeTempFolder } from '../support/temp-folder.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -151,6 +154,75 @@ test('describes each problem without its value', async (t) => {
       if (value !== undefined && value.length > 4) t.notOk(problems.join().includes(value), 'no value is repeated');
     }
   }
+});
+
+test('the settings of PDS', async (t) => {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = { ...privateKey.export({ format: 'jwk' }), kid: 'one' };
+  const files: Record<string, string> = {
+    good: JSON.stringify(key),
+    'no-kid': JSON.stringify({ ...key, kid: undefined }),
+    public: JSON.stringify({ ...key, d: undefined }),
+    text: 'secret-text',
+  };
+  const env = {
+    CPIS_DEMOGRAPHICS: 'pds',
+    CPIS_PDS_URL: 'https://api.example.org/pds/FHIR/R4/',
+    CPIS_PDS_TOKEN_URL: 'https://api.example.org/oauth2/token',
+    CPIS_PDS_CLIENT_ID: 'api-key',
+    CPIS_PDS_KEY_FILE: 'good',
+  };
+  const load = (changed: Readonly<Record<string, string | undefined>>) =>
+    loadSettings({ ...env, ...changed }, (path) => {
+      const text = files[path];
+      if (text === undefined) throw new Error('no such file');
+      return text;
+    });
+  t.match(load({}).pds, {
+    baseUrl: 'https://api.example.org/pds/FHIR/R4',
+    clientId: 'api-key',
+    privateJwk: { kid: 'one' },
+    odsCode: undefined,
+    ratePerSecond: 5,
+    timeoutMs: 10_000,
+    cacheAgeMs: 300_000,
+  });
+  t.equal(loadSettings({}).pds, undefined, 'none is the default');
+  const rows: readonly [Readonly<Record<string, string | undefined>>, RegExp][] = [
+    [{ CPIS_DEMOGRAPHICS: 'none' }, /CPIS_PDS_URL: needs CPIS_DEMOGRAPHICS=pds/],
+    [{ CPIS_DEMOGRAPHICS: 'sds' }, /CPIS_DEMOGRAPHICS: must be one of none, pds/],
+    [{ CPIS_PDS_URL: undefined }, /CPIS_PDS_URL: is required because CPIS_DEMOGRAPHICS is pds/],
+    [{ CPIS_PDS_KEY_FILE: undefined }, /CPIS_PDS_KEY_FILE: is required/],
+    [{ CPIS_PDS_URL: 'http://api.example.org/pds' }, /CPIS_PDS_URL: must be an https URL/],
+    [{ CPIS_PDS_TOKEN_URL: 'http://127.0.0.1/token' }, /CPIS_PDS_TOKEN_URL: must be an https URL/],
+    [{ CPIS_PDS_TOKEN_URL: 'https://a:b@example.org/' }, /CPIS_PDS_TOKEN_URL: must not have a user/],
+    [{ CPIS_PDS_KEY_FILE: 'nowhere' }, /CPIS_PDS_KEY_FILE: cannot read the file/],
+    [{ CPIS_PDS_KEY_FILE: 'no-kid' }, /CPIS_PDS_KEY_FILE: must hold a private RSA key/],
+    [{ CPIS_PDS_KEY_FILE: 'public' }, /CPIS_PDS_KEY_FILE: must hold a private RSA key/],
+    [{ CPIS_PDS_KEY_FILE: 'text' }, /CPIS_PDS_KEY_FILE: must hold a private RSA key/],
+    [{ CPIS_PDS_RATE: '0' }, /CPIS_PDS_RATE: must be/],
+    [{ CPIS_PDS_ODS_CODE: 'x y' }, /CPIS_PDS_ODS_CODE: must be an ODS code/],
+  ];
+  for (const [changed, message] of rows) {
+    t.throws(() => load(changed), { message });
+    t.notMatch(
+      String(
+        await Promise.resolve()
+          .then(() => load(changed))
+          .catch(String),
+      ),
+      'secret-text',
+    );
+  }
+  const exposed = join(makeTempFolder(t), 'key.json');
+  writeFileSync(exposed, JSON.stringify(key), { mode: 0o644 });
+  files[exposed] = JSON.stringify(key);
+  t.throws(() => load({ CPIS_PDS_KEY_FILE: exposed }), { message: /CPIS_PDS_KEY_FILE: .*others can use it/ });
+  t.equal(
+    load({ CPIS_PDS_TOKEN_URL: 'http://127.0.0.1/token', CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true' }).pds
+      ?.tokenUrl,
+    'http://127.0.0.1/token',
+  );
 });
 
 test('lists all problems at once', async (t) => {

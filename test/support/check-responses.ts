@@ -13,9 +13,10 @@ import type { Validator } from '../../src/fhir/validation/validator.ts';
 import { secondOpinion } from './second-opinion.ts';
 
 const root = 'https://cpis-fhir.example.org/fhir/StructureDefinition/cpis';
-const lifeCycleProfile = `${root}-plan-life-cycle-event`;
+const eventProfiles = [`${root}-plan-life-cycle-event`, `${root}-nhs-number-event`];
 function profileOf({ resourceType, meta }: Resource): string {
-  if (meta?.profile?.includes(lifeCycleProfile) === true) return lifeCycleProfile;
+  const own = meta?.profile?.find((profile) => eventProfiles.includes(profile));
+  if (own !== undefined) return own;
   return `${root}-${resourceType.replace('AuditEvent', 'audit-event').toLowerCase()}`;
 }
 const profiled = new Set(['AuditEvent', 'Flag', 'Organization', 'Patient', 'Subscription']);

@@ -18,6 +18,9 @@ export interface Access {
   readonly plan: string;
   /** The date of such an event. */
   readonly date: string;
+  /** True if the NHS number has changed; `newNhsNumber` is empty if it is inactive. */
+  readonly isNumberChange: boolean;
+  readonly newNhsNumber: string;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -36,7 +39,8 @@ export function describeAccess(text: string | undefined): Access {
   const person = agentOf('IRCP');
   const organisation = membersOf(agentOf('PROV')['who']);
   const author = membersOf(agentOf('AUT')['who']);
-  const patient = listOf(event['entity']).find(({ role }) => membersOf(role)['code'] === '1') ?? {};
+  const [patient = {}, replacement] = listOf(event['entity']).filter(({ role }) => membersOf(role)['code'] === '1');
+  const isNumberChange = membersOf(event['type'])['code'] === 'nhs-number-change';
   const what = membersOf(patient['what']);
   const isLifeCycle = membersOf(event['type'])['code'] === 'plan-life-cycle';
   const plan = isLifeCycle ? (listOf(event['entity'])[0] ?? {}) : {};
@@ -52,6 +56,8 @@ export function describeAccess(text: string | undefined): Access {
     actingAuthority: lastPart(plainTextOf(author['reference'])),
     plan: plainTextOf(membersOf(plan['what'])['reference']),
     date: plainTextOf(listOf(plan['detail'])[0]?.['valueString']),
+    isNumberChange,
+    newNhsNumber: isNumberChange ? lastPart(plainTextOf(membersOf(replacement?.['what'])['reference'])) : '',
   };
 }
 
@@ -67,6 +73,10 @@ const verbs: Readonly<Record<string, string>> = {
 export function renderAccessLine(access: Access): string {
   const { recorded, action, nhsNumber, professional, role, organisation, actingAuthority } = access;
   if (recorded === '') return 'an access (no details were sent)';
+  if (access.isNumberChange) {
+    const change = access.newNhsNumber === '' ? 'is inactive' : `is replaced by ${access.newNhsNumber}`;
+    return `${recorded}  NHS number ${nhsNumber} ${change}`;
+  }
   if (access.plan !== '') return `${recorded}  ${access.plan} ${access.interaction} ${access.date}`;
   const person = role === '' ? professional : `${professional} (${role})`;
   const who = [person, organisation, actingAuthority].filter(Boolean).join(', ');

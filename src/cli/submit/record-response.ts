@@ -48,14 +48,37 @@ function hasSpineCode(entry: BundleEntry | undefined, code: string): boolean {
 }
 
 function explain(patient: BundleEntry | undefined, flag: BundleEntry | undefined): string {
+  const newNumbers = issuesOf(patient)
+    .flatMap(({ extension = [] }) => extension)
+    .filter(({ url }) => url === newNumberExtension)
+    .map(({ valueIdentifier }) => `The new number is ${valueIdentifier?.value}.`);
   const texts = [
     ...issuesOf(patient).map((issue) => nameColumns(issue, 'Patient')),
+    ...newNumbers,
     ...issuesOf(flag).map((issue) => nameColumns(issue, 'Flag')),
   ];
   return [...new Set(texts.filter(Boolean))].join(' ');
 }
 
+const newNumberExtension = 'https://cpis-fhir.example.org/fhir/StructureDefinition/cpis-new-nhs-number';
+const responseSystem = 'https://cpis-fhir.example.org/fhir/CodeSystem/cpis-record-response';
+
+/** Returns the record response that the server gives itself; undefined if it gives none. */
+function givenResponse(entry: BundleEntry | undefined): string | undefined {
+  const codings = issuesOf(entry).flatMap(({ details }) => details?.coding ?? []);
+  return codings.find(({ system }) => system === responseSystem)?.code;
+}
+
+/** Returns true if the server could not check a record against the demographics service. */
+export function lacksDemographics(entries: readonly (BundleEntry | undefined)[]): boolean {
+  return entries.some((entry) => givenResponse(entry) === 'CPF05');
+}
+
+const isRecordResponse = (code: string): code is RecordResponse => Object.hasOwn(recordResponses, code);
+
 function codeOf(patient: BundleEntry | undefined): RecordResponse {
+  const given = givenResponse(patient) ?? '';
+  if (isRecordResponse(given)) return given;
   if (hasSpineCode(patient, 'INVALID_NHS_NUMBER')) return 'CPR01';
   if (statusOf(patient) === 409) return 'CPR03';
   if (hasSpineCode(patient, 'INVALIDATED_RESOURCE')) return 'CPR05';

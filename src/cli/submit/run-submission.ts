@@ -7,7 +7,7 @@ import { buildBatch } from './build-batch.ts';
 import type { Journal } from './journal.ts';
 import { type Extract, readRows } from './open-extract.ts';
 import { type ExtractedPlan, readPlan, type UnfitRecord } from './read-plan.ts';
-import { type RecordResult, readRecordResponse } from './record-response.ts';
+import { lacksDemographics, type RecordResult, readRecordResponse } from './record-response.ts';
 
 export interface SubmissionOptions {
   readonly file: string;
@@ -132,7 +132,11 @@ async function submitBatch(batch: readonly Candidate[], options: SubmissionOptio
       results.set(place.record, { ...place, ...reading });
       open.delete(place.record);
     }
-    return open.size === 0 ? { done: true } : { reason: `the server could not store ${open.size} of the records` };
+    if (open.size === 0) return { done: true };
+    const why = lacksDemographics(bundle.entry ?? [])
+      ? ', because it cannot reach the demographics service (CPF05)'
+      : '';
+    return { reason: `the server could not store ${open.size} of the records${why}` };
   }
 
   try {

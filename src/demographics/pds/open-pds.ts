@@ -122,6 +122,7 @@ export function openPds(options: PdsOptions): Pds {
   }
 
   return {
+    isPresent: true,
     trace,
     match: async (stated) => compareTrace(stated, await trace(stated.number)),
     close: http.close,

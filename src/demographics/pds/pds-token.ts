@@ -1,4 +1,4 @@
-import { importJWK, type JWK } from 'jose';
+import type { JWK } from 'jose';
 import { clientAssertionType, signClientAssertion } from '../../auth/client-assertion.ts';
 import type { Clock } from '../../clock/clock.ts';
 import { membersOf, textOf } from '../../fhir/any-json.ts';
@@ -24,17 +24,6 @@ export interface PdsToken {
 const alg = 'RS512';
 const renewBeforeMs = 30_000;
 const maxTokenLength = 8_192;
-
-/** Returns what keeps a key from signing for NHS England's API platform; undefined if it can. */
-export async function describeUnusableKey(jwk: unknown): Promise<string | undefined> {
-  const { kty, kid, d } = membersOf(jwk);
-  if (kty !== 'RSA' || typeof d !== 'string') return 'must hold a private RSA key as a JWK';
-  if (typeof kid !== 'string' || kid === '') return 'the key must have a kid';
-  return importJWK(jwk as JWK, alg).then(
-    () => undefined,
-    () => 'the key cannot be used',
-  );
-}
 
 /** Opens the token source: a signed JWT (RS512) is exchanged for a token, which is used until shortly before it expires. */
 export function openPdsToken(

@@ -89,7 +89,12 @@ export async function batch(
     const done = together.get(entry);
     if (done !== undefined) return done;
     if (request.type === 'Flag' && failedPatients.has(groupOf(entry))) {
-      throw patientFailed(failedPatients.get(groupOf(entry)));
+      const failed = patientFailed(failedPatients.get(groupOf(entry)));
+      if (!endsByUpdate(request)) throw failed;
+      // A plan ends and is withdrawn all the same. A refusal may be due to the Patient alone.
+      return perform({ ...request, amendsOnly: true }, context).catch((error: unknown) =>
+        Promise.reject(isRefusal(error) ? failed : error),
+      );
     }
     if (request.type === 'Flag' && refusedPatients.has(groupOf(entry))) {
       if (!endsByUpdate(request)) throw await recordRefusal(patientRefused(), request, context, ports);

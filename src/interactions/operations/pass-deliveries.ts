@@ -15,7 +15,7 @@ const pageSize = 200;
 
 /** Returns the authority that holds what was a plan of `from` on the child; undefined while `from` holds one. */
 async function holderAfter(from: string, patientId: string, { store }: Ports): Promise<string | undefined> {
-  const flags = await searchFlagsOf(store, patientId);
+  const flags = await searchFlagsOf(store, [patientId]);
   if (flags.some(({ labels }) => ownerOf(labels) === from)) return undefined;
   const passed = flags.filter(({ labels }) => formersOf(labels).includes(from));
   passed.sort((a, b) => b.lastUpdatedMs - a.lastUpdatedMs);

@@ -90,7 +90,7 @@ async function findPlans(step: Step, ports: InteractionPorts) {
     let withoutPlan = 0;
     let before = 0;
     for (const patientId of step.numbers) {
-      const flags = await searchFlagsOf(ports.store, patientId);
+      const flags = await searchFlagsOf(ports.store, [patientId]);
       const held = flags.filter(({ labels }) => ownerOf(labels) === step.from);
       const passed = flags.filter(({ labels }) => formersOf(labels).includes(step.from));
       before += passed.filter(({ labels }) => ownerOf(labels) === step.to).length;

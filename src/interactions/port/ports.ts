@@ -1,4 +1,5 @@
 import type { Caller } from '../../cpis/caller.ts';
+import type { Demographics } from '../../demographics/demographics.ts';
 import type { SearchParameterDefinitions } from '../../fhir/definitions/search-parameters.ts';
 import type { Issue } from '../../fhir/fault.ts';
 import type { ApplyPatch } from '../../fhir/patch/patched.ts';
@@ -68,6 +69,9 @@ export interface InteractionPorts {
   /** Directories of this server's conformance resources, by type. */
   readonly definitions: ReadonlyMap<string, Directory>;
   readonly subscriptions: SubscriptionRules;
+  readonly demographics: Demographics;
+  /** Call when a submission shows that a number has changed, which may be one on which plans are held. */
+  readonly numberChanged: (nhsNumber: string) => void;
   /** Returns epoch milliseconds that never go back. */
   readonly clock: () => number;
   /** Returns an unguessable resource id. */

@@ -6,6 +6,7 @@ import { type Access, plainAccess, recordAccess } from '../audit/record-access.t
 import { directoryOf } from '../directory/directory.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { findLinkedNumbers } from '../resource/find-linked-numbers.ts';
 import { checkId, notFound, visibleToAuthority } from '../resource/find-resource.ts';
 import { inheritsEvent } from '../resource/inherited-events.ts';
 import { describeOwnAccess } from '../resource/present-resource.ts';
@@ -35,15 +36,19 @@ async function readForCareProvider(
   const rule = visibilityRule(ports);
   const result = await view.read(type, id);
   const found = result.kind === 'found' ? result.resource : undefined;
-  const patientId = type === 'Flag' && found !== undefined ? parsePlan(found).patientId : id;
-  const holders = visibleHolders(await view.plansOf(patientId), rule);
+  const patientIds =
+    type === 'Flag' && found !== undefined
+      ? [parsePlan(found).patientId]
+      : await findLinkedNumbers(id, { demographics: ports.demographics, store: view });
+  const plans = await Promise.all(patientIds.map((patientId) => view.plansOf(patientId)));
+  const holders = visibleHolders(plans.flat(), rule);
   const shown = type === 'Patient' ? found : found && showFlag(found, rule);
   if (shown === undefined || holders.length === 0) throw notFound();
   return {
     resource: shown,
     isDerived: shown !== found,
     access: {
-      patientIds: [patientId],
+      patientIds,
       ...(type === 'Flag' ? { resource: `Flag/${id}` } : {}),
       custodianIds: holders,
       notifyIds: notifiedOfRead(caller, holders, context.unscheduledAccess),

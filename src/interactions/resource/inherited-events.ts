@@ -18,7 +18,7 @@ function hasPredecessors(authority: string, { registry, clock }: Ports): boolean
 /** Returns the authorities whose plans on the patient were transferred to this one. */
 export async function predecessorsOn(patientId: string, authority: string, ports: Ports): Promise<readonly string[]> {
   if (!hasPredecessors(authority, ports)) return [];
-  const flags = await searchFlagsOf(ports.store, patientId, [{ kind: 'label', any: [ownerLabel(authority)] }]);
+  const flags = await searchFlagsOf(ports.store, [patientId], [{ kind: 'label', any: [ownerLabel(authority)] }]);
   return [...new Set(flags.flatMap(({ labels }) => formersOf(labels)))].filter((id) => id !== authority);
 }
 

@@ -43,10 +43,13 @@ function showAll(flags: readonly StoredResource[], rule: VisibilityRule): readon
   });
 }
 
-/** Returns all Flags of a patient that NHS staff see. */
-export async function findShownFlags(patientId: string, ports: InteractionPorts): Promise<readonly StoredResource[]> {
+/** Returns all Flags of a patient, under any of these NHS numbers, that NHS staff see. */
+export async function findShownFlags(
+  patientIds: readonly string[],
+  ports: InteractionPorts,
+): Promise<readonly StoredResource[]> {
   const rule = visibilityRule(ports);
-  return showAll(await searchFlagsOf(ports.store, patientId, visibilityClauses(rule)), rule);
+  return showAll(await searchFlagsOf(ports.store, patientIds, visibilityClauses(rule)), rule);
 }
 
 /** A page of plans as NHS staff see them, and all plans of the patient that they see, from the same read. */
@@ -62,7 +65,7 @@ export interface ShownPlans {
  */
 export async function searchShownFlags(
   plan: SearchPlan,
-  patientId: string,
+  patientIds: readonly string[],
   ports: InteractionPorts,
 ): Promise<ShownPlans> {
   const rule = visibilityRule(ports);
@@ -74,7 +77,7 @@ export async function searchShownFlags(
       return { result: { ...result, total: shown.length }, visible: shown };
     }
   }
-  const visible = await findShownFlags(patientId, ports);
+  const visible = await findShownFlags(patientIds, ports);
   const candidates = visible.map((resource) => ({ resource, values: ports.extract(JSON.parse(resource.body)) }));
   const [firstPageMs, passed] = plan.after?.slice(plan.sort.length + 1) ?? [];
   const startMs = typeof firstPageMs === 'number' ? firstPageMs : ports.clock();

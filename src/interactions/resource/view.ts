@@ -11,17 +11,22 @@ export interface View {
   plansOf(patientId: string): Promise<readonly Plan[]>;
 }
 
-/** Returns all Flags on a patient that also meet `clauses`. */
-export function searchFlagsOf(
-  store: Pick<Store, 'search'>,
-  patientId: string,
-  clauses: readonly SearchClause[] = [],
-): Promise<readonly StoredResource[]> {
-  const onPatient: SearchClause = {
+/** Returns the clause that selects the Flags or AuditEvents of any of these patients. */
+export function onPatients(patientIds: readonly string[]): SearchClause {
+  return {
     kind: 'reference',
     param: 'patient',
-    any: [{ kind: 'literal', type: 'Patient', id: patientId }],
+    any: patientIds.map((id) => ({ kind: 'literal', type: 'Patient', id })),
   };
+}
+
+/** Returns all Flags on any of these patients that also meet `clauses`. */
+export function searchFlagsOf(
+  store: Pick<Store, 'search'>,
+  patientIds: readonly string[],
+  clauses: readonly SearchClause[] = [],
+): Promise<readonly StoredResource[]> {
+  const onPatient = onPatients(patientIds);
   return searchAll(store, { type: 'Flag', clauses: [onPatient, ...clauses] });
 }
 
@@ -29,7 +34,7 @@ export function storeView(store: Store): View {
   return {
     read: (type, id) => store.read(type, id),
     async plansOf(patientId) {
-      const flags = await searchFlagsOf(store, patientId);
+      const flags = await searchFlagsOf(store, [patientId]);
       return flags.map(parsePlan);
     },
   };

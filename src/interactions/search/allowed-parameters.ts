@@ -205,11 +205,16 @@ export function refuseMissing(clauses: readonly SearchClause[]): void {
   }
 }
 
+/** Returns true for a criterion that names patients, with `patient` or `subject`. */
+export function isPatientClause(clause: SearchClause): clause is Extract<SearchClause, { kind: 'reference' }> {
+  return clause.kind === 'reference' && patientParameters.has(clause.param);
+}
+
 /** Returns the one patient that a search names with `patient` or `subject`; undefined for none or several. */
 export function namedPatient(clauses: readonly SearchClause[]): string | undefined {
   let named: string | undefined;
   for (const clause of clauses) {
-    if (clause.kind !== 'reference' || !patientParameters.has(clause.param)) continue;
+    if (!isPatientClause(clause)) continue;
     const [value] = clause.any;
     if (clause.any.length !== 1 || value === undefined || value.kind !== 'literal' || named !== undefined)
       return undefined;

@@ -1,7 +1,7 @@
 import type { Caller } from '../../cpis/caller.ts';
 import { ownerOf } from '../../cpis/labels.ts';
 import { parsePlan } from '../../cpis/plan.ts';
-import { furtherPlans, hidesPlan, narrowsKinds, unknownAuthority } from '../../cpis/plan-search.ts';
+import { changedNumber, furtherPlans, hidesPlan, narrowsKinds, unknownAuthority } from '../../cpis/plan-search.ts';
 import type { Issue } from '../../fhir/fault.ts';
 import type { SearchQuery } from '../../fhir/search/ast.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -10,6 +10,7 @@ import type { ShownPlans } from '../resource/shown-plans.ts';
 /** Returns the warnings of a look-up: `code` leaves out further plans, or the registry lacks the authority of a plan. */
 export function warnOfPlans(
   { clauses }: Pick<SearchQuery, 'clauses'>,
+  patientIds: readonly string[],
   { result, visible }: ShownPlans,
   ports: Pick<InteractionPorts, 'organizations'>,
 ): readonly Issue[] {
@@ -18,6 +19,7 @@ export function warnOfPlans(
   return [
     ...(hides ? [furtherPlans((result.total ?? result.matches.length) > 0)] : []),
     ...(lacks ? [unknownAuthority] : []),
+    ...(patientIds.length > 1 && visible.length > 0 ? [changedNumber] : []),
   ];
 }
 

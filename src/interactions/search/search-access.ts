@@ -32,12 +32,13 @@ async function disclosedPatients(query: SearchQuery, shown: readonly StoredResou
 
 /**
  * Describes the access of a search. A care provider's search concerns its one patient, and each authority with a
- * visible plan on it is a custodian, even if further criteria narrowed the result; `visible` has these plans if the search
- * has read them. An authority's search concerns each
+ * visible plan on it is a custodian, even if further criteria narrowed the result; `patientIds` are the NHS numbers of the
+ * patient, the named one first, and `visible` has the plans if the search has read them. An authority's search concerns each
  * patient that it disclosed, in included resources too.
  */
 export async function describeSearchAccess(
   query: SearchQuery,
+  patientIds: readonly string[],
   visible: readonly StoredResource[] | undefined,
   result: SearchResult,
   included: readonly StoredResource[],
@@ -53,11 +54,11 @@ export async function describeSearchAccess(
       custodianIds: [caller.organisation.id],
     };
   }
-  const patientId = namedPatient(query.clauses) ?? '';
-  const holders = ownersOf(visible ?? (await findShownFlags(patientId, ports)));
+  const plans = visible ?? (await findShownFlags(patientIds, ports));
+  const holders = ownersOf(plans);
   const readsPlans = query.type === 'Flag';
   return {
-    patientIds: [patientId],
+    patientIds: plans.length === 0 ? patientIds.slice(0, 1) : patientIds,
     custodianIds: holders,
     notifyIds: readsPlans ? notifiedOfRead(caller, holders, context.unscheduledAccess) : [],
     inAccessHistory: readsPlans && !isSilent(caller, context.unscheduledAccess),

@@ -1,3 +1,4 @@
+import { nameHistoryPatient } from '../../cpis/access-history.ts';
 import { authorise, narrow } from '../../cpis/access-policy.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { narrowsKinds } from '../../cpis/plan-search.ts';
@@ -12,13 +13,21 @@ import { recordAccess } from '../audit/record-access.ts';
 import { directoryOf, searchAnywhere } from '../directory/directory.ts';
 import type { AccessContext, FhirAnswer, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { findLinkedNumbers } from '../resource/find-linked-numbers.ts';
 import { predecessorsOn } from '../resource/inherited-events.ts';
 import { openPage, renderPageLinks } from '../resource/page-links.ts';
 import { showResource } from '../resource/present-resource.ts';
-import { type ShownPlans, searchShownFlags } from '../resource/shown-plans.ts';
+import { findShownFlags, type ShownPlans, searchShownFlags } from '../resource/shown-plans.ts';
+import { onPatients } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
 import { mapInTurns } from '../yielding/in-turns.ts';
-import { namedPatient, parseCallerSearch, refuseMissing, requirePatient } from './allowed-parameters.ts';
+import {
+  isPatientClause,
+  namedPatient,
+  parseCallerSearch,
+  refuseMissing,
+  requirePatient,
+} from './allowed-parameters.ts';
 import { findIncluded } from './find-included.ts';
 import { renderIgnored } from './ignored-parameters.ts';
 import { looksUpPlans, warnOfPlans } from './plan-warnings.ts';
@@ -69,13 +78,32 @@ async function find(plan: SearchPlan, mode: TotalMode | undefined, ports: Intera
   return { ...result, total };
 }
 
+/** Returns the NHS numbers of the patient that NHS staff name, the named one first; none for any other search. */
+async function findPatientIds(query: SearchQuery, caller: Caller, ports: InteractionPorts): Promise<readonly string[]> {
+  if (caller.role !== 'care-provider' || directoryOf(query.type, ports) !== undefined) return [];
+  const patientIds = await findLinkedNumbers(requirePatient(query.clauses), ports);
+  // The numbers of a patient are linked for those who see a plan only.
+  if (patientIds.length < 2 || query.type === 'Flag' || (await findShownFlags(patientIds, ports)).length > 0) {
+    return patientIds;
+  }
+  return patientIds.slice(0, 1);
+}
+
+/** Makes a search for one patient find all their NHS numbers. */
+function namePatients(plan: SearchPlan, patientIds: readonly string[]): SearchPlan {
+  if (patientIds.length < 2) return plan;
+  const clauses = plan.clauses.map((clause) => (isPatientClause(clause) ? onPatients(patientIds) : clause));
+  return { ...plan, clauses };
+}
+
 /** Finds plans for NHS staff. Their total is known with the page. */
 async function findShown(
   plan: SearchPlan,
-  { clauses, total, summary }: SearchQuery,
+  patientIds: readonly string[],
+  { total, summary }: SearchQuery,
   ports: InteractionPorts,
 ): Promise<ShownPlans> {
-  const { result, visible } = await searchShownFlags(plan, requirePatient(clauses), ports);
+  const { result, visible } = await searchShownFlags(plan, patientIds, ports);
   return { result: total === 'none' && summary !== 'count' ? { ...result, total: undefined } : result, visible };
 }
 
@@ -144,19 +172,22 @@ export async function searchType(
   const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
   // A look-up waits for nothing here.
   const predecessors = query.type === 'AuditEvent' ? await predecessorsOf(query, caller, ports) : [];
-  const plan = planSearch(query, context, predecessors, ports);
-  const shown = looksUpPlans(query, caller) ? await findShown(plan, query, ports) : undefined;
+  const patientIds = await findPatientIds(query, caller, ports);
+  const plan = namePatients(planSearch(query, context, predecessors, ports), patientIds);
+  const shown = looksUpPlans(query, caller) ? await findShown(plan, patientIds, query, ports) : undefined;
   const result = shown?.result ?? (await find(plan, query.total, ports));
   const included = await findIncluded(query, result.matches, caller, ports);
   await recordAccess(
     request,
     context,
-    await describeSearchAccess(query, shown?.visible, result, included, context, ports),
+    await describeSearchAccess(query, patientIds, shown?.visible, result, included, context, ports),
     ports,
   );
   const matches = new Set(result.matches);
   const entries = await mapInTurns([...result.matches, ...included], (resource): SearchsetEntry => {
-    const text = showResource(caller, resource, ports);
+    const stored = showResource(caller, resource, ports);
+    const renames = ports.demographics.isPresent && caller.role === 'care-provider' && resource.type === 'AuditEvent';
+    const text = renames ? nameHistoryPatient(stored, patientIds[0] ?? '') : stored;
     return {
       fullUrl: `${ports.baseUrl}/${resource.type}/${resource.id}`,
       body: shape === undefined ? text : ports.shape(text, shape),
@@ -164,7 +195,7 @@ export async function searchType(
     };
   });
   if (query.ignored.length > 0) entries.push(renderIgnored(query.ignored));
-  const warnings = shown === undefined ? [] : warnOfPlans(query, shown, ports);
+  const warnings = shown === undefined ? [] : warnOfPlans(query, patientIds, shown, ports);
   if (warnings.length > 0) entries.push({ body: renderOperationOutcome(warnings), mode: 'outcome' });
   return {
     kind: 'ok',

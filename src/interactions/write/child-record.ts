@@ -11,12 +11,15 @@ import { buildResourceWrite } from './resource-write.ts';
 export interface ChildRecord {
   readonly nhsNumber: string;
   readonly revision: number;
+  /** What the demographics service said of the number. */
+  readonly labels: readonly string[];
 }
 
 /** Reads the child record. Read it before everything else that the decision depends on. */
 export async function readChild(view: View, nhsNumber: string): Promise<ChildRecord> {
   const found = await view.read(childType, nhsNumber);
-  return { nhsNumber, revision: found.kind === 'found' ? found.resource.revision : 0 };
+  const { revision, labels } = found.kind === 'found' ? found.resource : { revision: 0, labels: [] };
+  return { nhsNumber, revision, labels };
 }
 
 /** Builds the first and only version of a child record. It has no search values, so that no search finds it. */
@@ -35,7 +38,7 @@ export function buildChild(nhsNumber: string, ports: Pick<InteractionPorts, 'clo
 }
 
 /** Builds the guard of a decision about a child. */
-export function guardChild({ nhsNumber, revision }: ChildRecord): RevisionGuard {
+export function guardChild({ nhsNumber, revision }: Pick<ChildRecord, 'nhsNumber' | 'revision'>): RevisionGuard {
   return { type: childType, id: nhsNumber, expectRevision: revision };
 }
 

@@ -5,11 +5,12 @@ import { checkSubmittedPlan, warnOfPlan } from '../../cpis/check-plan.ts';
 import { lastDayLabelled } from '../../cpis/labels.ts';
 import { isHeld, type Plan, parsePlan, planKeys } from '../../cpis/plan.ts';
 import { confirmedOn, markConfirmed, planLabels } from '../../cpis/plan-labels.ts';
-import { type FhirFault, fault } from '../../fhir/fault.ts';
+import { FhirFault, fault } from '../../fhir/fault.ts';
 import type { ReadResult, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
+import { checkDemographics } from './check-demographics.ts';
 import { refuseErrors } from './check-resource.ts';
 import { guardChild, readChild, relabelStatement } from './child-record.ts';
 import { refuseBeforeTransfer, refuseOverlap, staysWithdrawn } from './plan-references.ts';
@@ -76,6 +77,12 @@ function refuseRevival({ current, isVersionNamed }: FlagSubmission, plan: Plan):
   throw staysWithdrawn('Flag.status');
 }
 
+/** Throws a refusal of the Patient of a plan as one of its subject. */
+function inSubject(error: unknown): never {
+  if (!(error instanceof FhirFault)) throw error;
+  throw error.withIssues(error.issues.map((issue) => ({ ...issue, expression: ['Flag.subject'] })));
+}
+
 /** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
 export async function planFlagWrite(
   submission: FlagSubmission,
@@ -90,7 +97,8 @@ export async function planFlagWrite(
   const child = await readChild(view, patientId);
   const subject = await view.read('Patient', patientId);
   const plans = await view.plansOf(patientId);
-  const { birthDate, gender } = statedBy(subject, ends) ?? {};
+  const stated = statedBy(subject, ends);
+  const { birthDate, gender } = stated ?? {};
   if (submission.onlyEnds === true && !ends) throw patientRefused();
   if (current === undefined) await refuseBeforeTransfer(flag, patientId, caller, view, ports);
   const { today } = visibilityRule(ports);
@@ -110,6 +118,10 @@ export async function planFlagWrite(
       answer: { ...answerStored(current), warnings },
       committed,
     };
+  }
+  if (!ends && stated !== undefined) {
+    const statement = { patient: stated, child, authorityId: caller.organisation.id, isKnown: true };
+    await checkDemographics(statement, view, ports).catch(inSubject);
   }
   const recorded = current === undefined ? undefined : parsePlan(current);
   const from = movedFrom === undefined || recorded === undefined ? undefined : await leaveChild(recorded, view);

@@ -12,6 +12,7 @@ import type { RevisionGuard } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
+import { checkDemographics } from './check-demographics.ts';
 import { refuseErrors } from './check-resource.ts';
 import { buildChild, guardChild, readChild } from './child-record.ts';
 import { checkIfMatch } from './etag.ts';
@@ -112,12 +113,16 @@ export async function planPatientWrite(
   const known = current === undefined ? undefined : (JSON.parse(current.body) as Patient);
   const warnings = known === undefined ? [] : match(submission, known, plans.length > 0);
   checkIfMatch(ifMatch, current?.version ?? 0);
-  if (current !== undefined && known !== undefined && contentOf({ ...patient, id }) === contentOf(known)) {
+  const isKnown = known !== undefined && contentOf({ ...patient, id }) === contentOf(known);
+  const statement = { patient, child, authorityId: own, isKnown };
+  if (current !== undefined && isKnown) {
+    await checkDemographics(statement, view, ports);
     return { writes: [], guards: [], access, answer: answerStored(current) };
   }
   const effect = current === undefined ? 'create' : 'update';
   authorise(caller, 'Patient', effect);
   refuseBirthDate(patient, [], visibilityRule(ports).today);
+  const checked = await checkDemographics(statement, view, ports);
   const method = requestedId === undefined ? 'POST' : 'PUT';
   const version = (current?.version ?? 0) + 1;
   const next = { version, method, labels: statementLabels(own, plans), uniqueKeys: [] } as const;
@@ -127,7 +132,7 @@ export async function planPatientWrite(
     guards: [guardChild(child), ...(await relabelPlans(plans, patient.birthDate ?? '', view))],
     // A patch is audited as a patch.
     access: { ...access, ...(patches ? {} : { interaction: effect }) },
-    answer: { ...answerWrite(write), warnings },
+    answer: { ...answerWrite(write), warnings: [...warnings, ...checked] },
     // The unit may correct the plans together with the birth date.
     async check(unit) {
       const plansThen = (await unit.plansOf(id)).filter((plan) => plan.authorityId === own && isHeld(plan));
