@@ -10,7 +10,7 @@ import type { Trace } from '../demographics.ts';
 import { decideNumber } from './decide-number.ts';
 
 /** What became of a held number, for the log and the metrics. */
-export type NumberFinding = 'replaced' | 'inactive' | 'sensitive' | 'loop';
+type NumberFinding = 'replaced' | 'inactive' | 'sensitive' | 'loop';
 
 export interface SettleNumberOptions {
   readonly store: Pick<Store, 'search' | 'read' | 'commit'>;
