@@ -204,6 +204,29 @@ t.test('an invalidated number is linked to nothing, and earlier links end', asyn
   t.equal(event?.entity?.length, 1, 'no other number is named');
 });
 
+t.test('a plan moves to the new number of its child, and never from a number without a successor', async (t) => {
+  const plan = freshPlan();
+  const to = freshNhsNumber();
+  await know(plan);
+  const [id = ''] = await submit(la, plan);
+  await supersede(plan, to);
+  await ask(plan);
+  await waitUntil('linked', async () => (await plansSeen(to)).length === 1);
+  const moved = await postBundle(la, 'batch', buildRecord({ ...plan, nhsNumber: to }));
+  t.match(JSON.stringify(moved.body), 'The plan was moved to this NHS number');
+  for (const number of [plan.nhsNumber, to]) t.strictSame(await plansSeen(number), [id]);
+
+  const adopted = freshPlan();
+  const after = { ...adopted, nhsNumber: freshNhsNumber() };
+  await know(adopted, after);
+  const [adoptedId = ''] = await submit(la, adopted);
+  await pds.put([{ number: adopted.nhsNumber, invalidated: true }]);
+  const refused = await postBundle(la, 'batch', buildRecord(after));
+  t.match(statusesOf(refused), [/^201/, /^422/]);
+  t.strictSame(await plansSeen(after.nhsNumber), []);
+  t.strictSame(await plansSeen(adopted.nhsNumber), [adoptedId]);
+});
+
 t.test('the number of a sensitive record is told to nobody', async (t) => {
   const plan = freshPlan();
   const to = freshNhsNumber();

@@ -57,3 +57,14 @@ export async function checkDemographics(
   if (response.kind === 'accepted') return response.warnings;
   throw response.newNumber === undefined ? response.fault : withNewNumber(response.fault, response.newNumber);
 }
+
+/**
+ * Returns true if an NHS number is no longer in use and has no successor, as after an adoption. Throws the fault of a service
+ * that cannot be asked, because a plan must not move from such a number.
+ */
+export async function isWithoutSuccessor(nhsNumber: string, { demographics }: InteractionPorts): Promise<boolean> {
+  const trace = await demographics.trace(nhsNumber);
+  const response = trace?.kind === 'unavailable' ? respond(trace, { holdsChild: true }) : undefined;
+  if (response?.kind === 'refused') throw response.fault;
+  return trace?.kind === 'invalidated' || trace?.kind === 'not-found';
+}

@@ -3,6 +3,7 @@ import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { checkSubmittedPlan, warnOfPlan } from '../../cpis/check-plan.ts';
 import { lastDayLabelled } from '../../cpis/labels.ts';
+import { mayMove } from '../../cpis/move-plan.ts';
 import { isHeld, type Plan, parsePlan, planKeys } from '../../cpis/plan.ts';
 import { confirmedOn, markConfirmed, planLabels } from '../../cpis/plan-labels.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
@@ -10,7 +11,7 @@ import type { ReadResult, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { checkDemographics } from './check-demographics.ts';
+import { checkDemographics, isWithoutSuccessor } from './check-demographics.ts';
 import { refuseErrors } from './check-resource.ts';
 import { guardChild, readChild, relabelStatement } from './child-record.ts';
 import { refuseBeforeTransfer, refuseOverlap, staysWithdrawn } from './plan-references.ts';
@@ -124,6 +125,11 @@ export async function planFlagWrite(
     await checkDemographics(statement, view, ports).catch(inSubject);
   }
   const recorded = current === undefined ? undefined : parsePlan(current);
+  if (movedFrom !== undefined && recorded !== undefined && !submission.isVersionNamed) {
+    const isInvalidated = await isWithoutSuccessor(movedFrom, ports);
+    const move = mayMove(plan, { known: recorded, isStated: false, today, isInvalidated });
+    if (typeof move !== 'string') throw new FhirFault('unprocessable', [move]);
+  }
   const from = movedFrom === undefined || recorded === undefined ? undefined : await leaveChild(recorded, view);
   const write = buildResourceWrite(
     flag,
