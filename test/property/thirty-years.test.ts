@@ -78,6 +78,8 @@ const chapter: fc.Arbitrary<Chapter> = fc.record({
 const story = fc.array(chapter, { minLength: 20, maxLength: 20 });
 
 const kindNames = new Map(Object.entries(kindCodes).map(([short, code]) => [code as string, short]));
+const london = new Intl.DateTimeFormat('en-CA', { timeZone: 'Europe/London' });
+const dayOf = (atMs: number): string => london.format(atMs);
 const isAccepted = (status: number | string | undefined): boolean => /^2/.test(String(status));
 
 /** One run: the server, the model beside it, and the children. */
@@ -279,9 +281,11 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
     while (path !== undefined) {
       const { body }: { body: Bundle } = await (clients[authority] as FhirClient).request<Bundle>('GET', path);
       for (const { resource } of body.entry ?? []) {
-        const { entity = [], subtype = [] } = resource as AuditEvent;
+        const { entity = [], subtype = [], recorded } = resource as AuditEvent;
         const reference = references.get(entity[0]?.what?.reference ?? '');
-        found.push(`${reference} ${subtype[0]?.code} ${entity[0]?.detail?.[0]?.valueString}`);
+        found.push(
+          `${dayOf(Date.parse(recorded))} ${reference} ${subtype[0]?.code} ${entity[0]?.detail?.[0]?.valueString}`,
+        );
       }
       path = body.link?.find(({ relation }) => relation === 'next')?.url.slice(world.server.baseUrl.length + 1);
     }
@@ -312,7 +316,7 @@ async function sweptOn({ server }: RunningWorld): Promise<string> {
   const headers = { authorization: 'Bearer a-metrics-token-of-length' };
   const text = await (await fetch(`${server.origin}/metrics`, { headers })).text();
   const seconds = /^cpis_plan_sweep_timestamp_seconds (\S+)/m.exec(text)?.[1];
-  return new Intl.DateTimeFormat('en-CA', { timeZone: 'Europe/London' }).format(Number(seconds ?? 0) * 1000);
+  return dayOf(Number(seconds ?? 0) * 1000);
 }
 
 interface Lives {

@@ -194,13 +194,13 @@ export function openPlanModel(firstDay: string): PlanModel {
     const isNew = dated !== undefined && (dated[0] === 'ended' || notified.get(dated[0]) !== dated[1]);
     if (isNew) {
       notified.set(...dated);
-      events.push(`${plan.reference} ${dated.join(' ')}`);
+      events.push(`${today} ${plan.reference} ${dated.join(' ')}`);
     }
     const last = notified.get('unconfirmed');
     const isUnconfirmed = !isOver && !isBefore(today, addDays(plan.confirmed, unconfirmedDays));
     if (isUnconfirmed && (last === undefined || !isBefore(today, addDays(last, 7)))) {
       notified.set('unconfirmed', today);
-      events.push(`${plan.reference} unconfirmed ${plan.confirmed}`);
+      events.push(`${today} ${plan.reference} unconfirmed ${plan.confirmed}`);
     }
     const end = isBefore(lastDay, plan.start) ? plan.start : lastDay;
     put({ ...plan, notified, ...(isOver && isNew ? { status: 'inactive', end } : {}) });
