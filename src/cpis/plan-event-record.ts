@@ -13,6 +13,8 @@ export interface RecordedPlanEvent {
   readonly planId: string;
   readonly authorityId: string;
   readonly event: PlanEvent;
+  /** False: the authority may see the event, and is not notified of it. Default true. */
+  readonly notifies?: boolean;
 }
 
 /** `AuditEvent.type` of these events. */
@@ -26,8 +28,9 @@ export const planLifeCycleType = {
  * Builds the AuditEvent of such an event: which plan, which event and its date, and nothing of the child. Its authority may
  * see it and is notified. The action is an update, so that a Subscription for accesses (`action=E,R`) does not select it.
  */
-export function recordPlanEvent({ id, recordedMs, planId, authorityId, event }: RecordedPlanEvent, baseUrl: string) {
-  const recorded = new Date(recordedMs).toISOString();
+export function recordPlanEvent(recorded: RecordedPlanEvent, baseUrl: string) {
+  const { id, recordedMs, planId, authorityId, event, notifies = true } = recorded;
+  const instant = new Date(recordedMs).toISOString();
   const reference = `Organization/${authorityId}`;
   const { code, date } = event;
   const resource: AuditEvent = {
@@ -35,13 +38,13 @@ export function recordPlanEvent({ id, recordedMs, planId, authorityId, event }: 
     id,
     meta: {
       versionId: '1',
-      lastUpdated: recorded,
+      lastUpdated: instant,
       profile: [`${cpisRoot}/StructureDefinition/cpis-plan-life-cycle-event`],
     },
     type: planLifeCycleType,
     subtype: [{ system: `${cpisRoot}/CodeSystem/plan-life-cycle`, code, display: planEventDisplays[code] }],
     action: 'U',
-    recorded,
+    recorded: instant,
     outcome: '0',
     agent: [...buildServerAgents(baseUrl), { type: custodianType, who: { reference }, requestor: false }],
     source: auditSource(baseUrl),
@@ -66,6 +69,6 @@ export function recordPlanEvent({ id, recordedMs, planId, authorityId, event }: 
     action: 'U',
     outcome: '0',
     labels: [viewerLabel(authorityId)],
-    deliverTo: [authorityId],
+    deliverTo: notifies ? [authorityId] : [],
   } as const;
 }

@@ -15,13 +15,14 @@ export const planEventDisplays = {
   'no-longer-shown': 'No longer shown',
   'due-date-missing': 'Expected date of delivery missing',
   unconfirmed: 'Not confirmed',
+  transferred: 'Transferred to a successor',
 } as const;
 
 export type PlanEventCode = keyof typeof planEventDisplays;
 
 export interface PlanEvent {
   readonly code: PlanEventCode;
-  /** The last day of the plan, the expected date of delivery, or the day of the last confirmation. */
+  /** The last day of the plan, the expected date of delivery, the day of the last confirmation, or the vesting day. */
   readonly date: string;
 }
 

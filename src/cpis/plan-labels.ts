@@ -39,11 +39,13 @@ export function confirmedOn(labels: readonly string[]): string | undefined {
 
 /**
  * Returns the labels of a Flag whose plan passes from one authority to another. `to` is notified again of what `from` was
- * notified of.
+ * notified of, except that an unborn child's plan which was opened again does not end again.
  */
 export function transferLabels(labels: readonly string[], from: string, to: string): readonly string[] {
   const gone = new Set([ownerLabel(from), formerLabel(from)]);
-  const kept = labels.filter((label) => !gone.has(label) && !label.startsWith(notifiedPrefix));
+  const isKept = (label: string): boolean =>
+    !label.startsWith(notifiedPrefix) || label.startsWith(`${notifiedPrefix}no-longer-shown:`);
+  const kept = labels.filter((label) => !gone.has(label) && isKept(label));
   return [ownerLabel(to), ...kept, formerLabel(from)];
 }
 

@@ -48,7 +48,7 @@ export const subscriptionTopics: ReadonlyMap<string, SubscriptionTopic> = new Ma
       url: `${root}/plan-life-cycle`,
       title: 'The life cycle of a plan',
       description:
-        'An open plan of the authority ends soon or has ended by its life cycle, lacks a date, or has not been confirmed for long.',
+        'An open plan of the authority ends soon or has ended by its life cycle, lacks a date, or has not been confirmed for long; or a plan passed to a successor.',
       clauses: [ofType(planLifeCycleType.code)],
       filters,
     },

@@ -1,6 +1,6 @@
 import type { Flag } from 'fhir/r4.js';
 import { londonDate } from '../cpis/london-date.ts';
-import { parsePlan, planKeys } from '../cpis/plan.ts';
+import { parsePlan } from '../cpis/plan.ts';
 import { decideToday, type EventRule, type OpenPlan, type PlanEvent } from '../cpis/plan-event.ts';
 import { recordPlanEvent } from '../cpis/plan-event-record.ts';
 import type { IndexValue } from '../fhir/search/ast.ts';
@@ -46,7 +46,8 @@ function endVersion(
     status: 'inactive',
     period: { ...flag.period, end },
   };
-  const uniqueKeys = planKeys(next, parsePlan(stored).authorityId);
+  // The Flag keeps the keys of its references.
+  const uniqueKeys: readonly string[] = [];
   return {
     ...{ type, id, version, lastUpdatedMs, labels, uniqueKeys },
     body: JSON.stringify(next),

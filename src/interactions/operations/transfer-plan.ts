@@ -1,9 +1,9 @@
 import type { Flag, Patient } from 'fhir/r4.js';
 import { ownerOf } from '../../cpis/labels.ts';
 import { isHeld, type Plan, parsePlan, planKeys } from '../../cpis/plan.ts';
+import { recordPlanEvent } from '../../cpis/plan-event-record.ts';
 import { transferLabels } from '../../cpis/plan-labels.ts';
 import { statementLabels, statementType } from '../../cpis/statement.ts';
-import { recordTransfer } from '../../cpis/transfer-record.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { ReadResult, ResourceWrite, RevisionGuard, StoredResource, WriteUnit } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -101,24 +101,19 @@ async function planTransfer(flag: StoredResource, transfer: Transfer, keyOwner: 
     },
     ports,
   );
-  const event = recordTransfer(
-    {
-      id: ports.newAuditId(),
-      recordedMs: ports.clock(),
-      planId: flag.id,
-      patientId,
-      from,
-      to,
-      vestingDay,
-      // An authority without a Subscription finds the event by a search.
-      notifyIds: ports.subscriptions.isNotified(from) ? [from, to] : [to],
-    },
-    ports.baseUrl,
-  );
+  const eventOf = (authorityId: string, notifies: boolean) =>
+    recordPlanEvent(
+      {
+        ...{ id: ports.newAuditId(), recordedMs: ports.clock(), planId: flag.id, authorityId, notifies },
+        event: { code: 'transferred', date: vestingDay },
+      },
+      ports.baseUrl,
+    );
   const unit: WriteUnit = {
     writes: [write, ...statement.writes],
     guards: [guardChild(child), guardOf(flag), ...statement.guards],
-    audits: [event],
+    // An authority without a Subscription finds the event by a search.
+    audits: [eventOf(from, ports.subscriptions.isNotified(from)), eventOf(to, true)],
   };
   return unit;
 }

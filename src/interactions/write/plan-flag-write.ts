@@ -1,4 +1,4 @@
-import type { Patient } from 'fhir/r4.js';
+import type { Flag, Patient } from 'fhir/r4.js';
 import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { checkSubmittedPlan, warnOfPlan } from '../../cpis/check-plan.ts';
@@ -84,6 +84,12 @@ function inSubject(error: unknown): never {
   throw error.withIssues(error.issues.map((issue) => ({ ...issue, expression: ['Flag.subject'] })));
 }
 
+/** Returns the keys of references that the recorded Flag does not have. It keeps those that it has. */
+function newKeys(flag: Flag, known: Flag | undefined, { organisation }: Caller): readonly string[] {
+  const kept = new Set(known === undefined ? [] : planKeys(known, organisation.id));
+  return planKeys(flag, organisation.id).filter((key) => !kept.has(key));
+}
+
 /** Plans the creation or amendment of a plan. Throws a fault with all broken rules at once. */
 export async function planFlagWrite(
   submission: FlagSubmission,
@@ -138,7 +144,7 @@ export async function planFlagWrite(
       version: (current?.version ?? 0) + 1,
       method: current === undefined ? 'POST' : 'PUT',
       labels: confirmed,
-      uniqueKeys: planKeys(flag, caller.organisation.id),
+      uniqueKeys: newKeys(flag, known, caller),
     },
     ports,
   );
