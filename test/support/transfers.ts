@@ -71,7 +71,7 @@ export async function subscribe(client: FhirClient, over: Partial<Subscription> 
     resourceType: 'Subscription',
     status: 'requested',
     reason: 'Notifications',
-    criteria: 'AuditEvent?type=rest',
+    criteria: 'AuditEvent',
     ...over,
   });
   if (created.status !== 201) throw new Error(`${created.status}: ${JSON.stringify(created.body)}`);
