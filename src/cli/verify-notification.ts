@@ -17,6 +17,7 @@ Checks that a notification comes from the server and is unchanged.
   --body FILE      the body, byte for byte (default: standard input)
   --keys URL|FILE  the server's public keys: https://<server>/.well-known/notification-keys.json
   --secrets FILE   your secrets (whsec_...), one on each line
+  --recipient CODE your authority's GSS code: not valid if signed for another authority
   --tolerance-s N  maximum difference between the signed time and now, in seconds (default 300)
   --any-time       accept any signed time, for a notification that was stored
 
@@ -33,6 +34,7 @@ export async function verifyNotificationCommand(
     body: { type: 'string' },
     keys: { type: 'string' },
     secrets: { type: 'string' },
+    recipient: { type: 'string' },
     'tolerance-s': { type: 'string' },
     'any-time': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -42,7 +44,7 @@ export async function verifyNotificationCommand(
     return 0;
   }
   const headers = parseHeaders(readFileOf('--headers', required(values.headers, '--headers')).toString('latin1'));
-  const keys = await loadVerificationKeys(values.keys, values.secrets);
+  const keys = { ...(await loadVerificationKeys(values.keys, values.secrets)), recipient: values.recipient };
   const toleranceS = wholeNumber(values['tolerance-s'], '--tolerance-s', 1, 86_400, defaultToleranceMs / 1000);
   const body = values.body === undefined ? await buffer(stdin) : readFileOf('--body', values.body);
   const toleranceMs = values['any-time'] ? Number.POSITIVE_INFINITY : toleranceS * 1000;
@@ -73,6 +75,8 @@ function parseHeaders(text: string): NotificationHeaders {
     id: headers.get('webhook-id'),
     timestamp: headers.get('webhook-timestamp'),
     signature: headers.get('webhook-signature'),
+    recipient: headers.get('webhook-recipient'),
+    recipientSignature: headers.get('webhook-recipient-signature'),
   };
 }
 

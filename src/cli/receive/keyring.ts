@@ -13,6 +13,8 @@ interface KeyringOptions {
   /** Loads the server's public keys; undefined if only secrets are used. */
   readonly loadPublicKeys: (() => Promise<readonly KeyObject[]>) | undefined;
   readonly secrets: VerificationKeys['secrets'];
+  /** The receiver's own Organization.id; undefined accepts a notification to any. */
+  readonly recipient: string | undefined;
   readonly now: () => number;
 }
 
@@ -23,7 +25,7 @@ const reloadGapMs = 30_000;
  * Loads the public keys when first needed, and reloads them when no key verifies a signature, because the server
  * rotates its keys.
  */
-export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): VerifyNotification {
+export function openKeyring({ loadPublicKeys, secrets, recipient, now }: KeyringOptions): VerifyNotification {
   let publicKeys: readonly KeyObject[] | undefined = loadPublicKeys === undefined ? [] : undefined;
   let reloadedMs = Number.NEGATIVE_INFINITY;
   let loading: Promise<void> | undefined;
@@ -41,7 +43,7 @@ export function openKeyring({ loadPublicKeys, secrets, now }: KeyringOptions): V
 
   return async (headers, body) => {
     if (publicKeys === undefined) await load();
-    const verify = () => verifyNotification(headers, body, { publicKeys: publicKeys ?? [], secrets }, now());
+    const verify = () => verifyNotification(headers, body, { publicKeys: publicKeys ?? [], secrets, recipient }, now());
     const result = verify();
     if (result.kind === 'valid' || loadPublicKeys === undefined || now() - reloadedMs < reloadGapMs) return result;
     reloadedMs = now();

@@ -98,6 +98,8 @@ async function take(request: IncomingMessage, options: ReceiverOptions): Promise
     id: single(request.headers['webhook-id']),
     timestamp: single(request.headers['webhook-timestamp']),
     signature: single(request.headers['webhook-signature']),
+    recipient: single(request.headers['webhook-recipient']),
+    recipientSignature: single(request.headers['webhook-recipient-signature']),
   };
   if (options.verify !== undefined) {
     try {
@@ -122,8 +124,14 @@ async function take(request: IncomingMessage, options: ReceiverOptions): Promise
 }
 
 /** Names the headers as `cpis verify-notification` reads them. */
-function nameHeaders({ id, timestamp, signature }: NotificationHeaders) {
-  return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signature };
+function nameHeaders({ id, timestamp, signature, recipient, recipientSignature }: NotificationHeaders) {
+  return {
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': signature,
+    'webhook-recipient': recipient,
+    'webhook-recipient-signature': recipientSignature,
+  };
 }
 
 /** Returns undefined for a path outside the endpoint. `id` is the AuditEvent id of `PUT {endpoint}/AuditEvent/{id}`. */

@@ -26,6 +26,7 @@ Prints each access.
 
   --inbox FILE          the store of received events, an SQLite file
   --keys URL|FILE       the server's public keys: https://<server>/.well-known/notification-keys.json
+  --recipient CODE      your authority's GSS code: refuse what was signed for another authority
   --secrets FILE        your secrets (whsec_...), one on each line
   --unsigned            accept unverified notifications, for tests only
   --authorization FILE  a file with the Authorization header that your Subscription sends, such as "Bearer ..."
@@ -45,6 +46,7 @@ const scope = 'system/Subscription.rs system/AuditEvent.rs';
 const options = {
   inbox: { type: 'string' },
   keys: { type: 'string' },
+  recipient: { type: 'string' },
   secrets: { type: 'string' },
   unsigned: { type: 'boolean', default: false },
   authorization: { type: 'string' },
@@ -135,7 +137,7 @@ export async function receive(args: readonly string[], { stdout, stderr }: Comma
 
 type Values = ReturnType<typeof readArguments<typeof options>>['values'];
 
-function buildVerify({ keys, secrets, unsigned }: Values): VerifyNotification | undefined {
+function buildVerify({ keys, secrets, recipient, unsigned }: Values): VerifyNotification | undefined {
   if (keys === undefined && secrets === undefined) {
     if (unsigned) return undefined;
     throw new UsageError('Set --keys, --secrets or --unsigned.');
@@ -144,6 +146,7 @@ function buildVerify({ keys, secrets, unsigned }: Values): VerifyNotification | 
   return openKeyring({
     loadPublicKeys: keys === undefined ? undefined : () => loadPublicKeys(keys),
     secrets: secrets === undefined ? [] : readWebhookSecrets('--secrets', secrets),
+    recipient,
     now: Date.now,
   });
 }

@@ -20,8 +20,8 @@ export interface DeliverOptions {
 
 export function buildDeliver({ send, topics, acknowledgedBy, onError }: DeliverOptions): Deliver {
   return async (to, delivery) => {
-    const { channel, method, secrets } = to;
-    if (channel.topic === undefined) return send(buildMessage(channel, method, delivery, secrets));
+    const { channel, method, secrets, owner } = to;
+    if (channel.topic === undefined) return send(buildMessage(channel, method, delivery, secrets, owner));
     if (channel.type === 'rest-hook') return topics.deliver(to, delivery);
     try {
       return (await acknowledgedBy(to, delivery.auditId)) ? { kind: 'acknowledged', status: 200 } : undefined;

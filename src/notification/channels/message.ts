@@ -12,9 +12,10 @@ export function buildMessage(
   method: 'PUT' | 'POST',
   delivery: Pick<ClaimedDelivery, 'auditId' | 'body'>,
   secrets: readonly Uint8Array[],
+  recipient: string,
 ): Notification {
   const headers = channel.headers.flat();
-  const signing = { id: delivery.auditId, secrets };
+  const signing = { id: delivery.auditId, secrets, recipient };
   if (channel.payload === undefined) return { method: 'POST', url: channel.endpoint, headers, body: '', signing };
   const url = method === 'PUT' ? updateUrl(channel.endpoint, delivery.auditId) : channel.endpoint;
   return { method, url, headers: [...headers, 'content-type', channel.payload], body: delivery.body, signing };

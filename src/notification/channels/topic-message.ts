@@ -39,7 +39,7 @@ export function buildTopicMessage(
     url: channel.endpoint,
     headers,
     body,
-    signing: { id: webhookId(events, context), secrets },
+    signing: { id: webhookId(events, context), secrets, recipient: to.owner },
     ...(timeoutMs === undefined ? {} : { deadlineMs: timeoutMs }),
   };
 }

@@ -10,6 +10,8 @@ export interface Signing {
   readonly id: string;
   /** The HMAC secrets of the client, 24 to 64 bytes each; two during a rotation. */
   readonly secrets: readonly Uint8Array[];
+  /** The Organization.id of the authority that the notification is for. */
+  readonly recipient?: string;
 }
 
 /** Returns the headers that sign `body`, a flat list of names and values. */
@@ -20,23 +22,35 @@ export function signedContent(id: string, timestamp: string, body: Uint8Array): 
   return Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
 }
 
+/**
+ * Returns the bytes that `webhook-recipient-signature` signs: the recipient on a line of its own, which no id can contain, and the content. So
+ * no recipient can pass a notification off as one for another.
+ */
+export function contentFor(recipient: string, content: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(`to ${recipient}\n`), content]);
+}
+
 /** Returns the HMAC-SHA256 of scheme `v1`. */
 export function hmacOf(content: Uint8Array, secret: Uint8Array): Buffer {
   return createHmac('sha256', secret).update(content).digest();
 }
 
 /**
- * Signs with every Ed25519 key (`v1a`) and every secret of the client (`v1`), so that a receiver that has one of them
- * can verify. `now` returns epoch milliseconds and is called at each attempt.
+ * Signs with every Ed25519 key (`v1a`) and every secret of the client (`v1`), so that a receiver that has one of them can
+ * verify. The keys also sign the recipient, in a header of its own that the standard does not know. `now` returns epoch milliseconds and is called at each attempt.
  */
 export function buildSignNotification(keys: readonly KeyObject[], now: () => number): SignNotification {
-  return ({ id, secrets }, body) => {
+  return ({ id, secrets, recipient }, body) => {
     const timestamp = String(Math.floor(now() / 1000));
     const content = signedContent(id, timestamp, Buffer.from(body, 'utf8'));
     const signatures = [
       ...keys.map((key) => `v1a,${sign(null, content, key).toString('base64')}`),
       ...secrets.map((secret) => `v1,${hmacOf(content, secret).toString('base64')}`),
     ];
-    return ['webhook-id', id, 'webhook-timestamp', timestamp, 'webhook-signature', signatures.join(' ')];
+    const standard = ['webhook-id', id, 'webhook-timestamp', timestamp, 'webhook-signature', signatures.join(' ')];
+    if (recipient === undefined) return standard;
+    const addressed = contentFor(recipient, content);
+    const forRecipient = keys.map((key) => `v1a,${sign(null, addressed, key).toString('base64')}`);
+    return [...standard, 'webhook-recipient', recipient, 'webhook-recipient-signature', forRecipient.join(' ')];
   };
 }

@@ -1,21 +1,30 @@
 import { createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
-import { hmacOf, signedContent } from './sign-notification.ts';
+import { contentFor, hmacOf, signedContent } from './sign-notification.ts';
 
 /** The keys of a receiver: the sender's public keys, its own secrets, or both. One matching signature is enough. */
 export interface VerificationKeys {
   readonly publicKeys: readonly KeyObject[];
   readonly secrets: readonly Uint8Array[];
+  /**
+   * The receiver's own Organization.id. With it, a public key fits only
+   * `webhook-recipient-signature`, which names it.
+   */
+  readonly recipient?: string | undefined;
 }
 
 export interface NotificationHeaders {
   readonly id: string | undefined;
   readonly timestamp: string | undefined;
   readonly signature: string | undefined;
+  readonly recipient?: string | undefined;
+  readonly recipientSignature?: string | undefined;
 }
+
+type Scheme = 'v1a' | 'v1';
 
 export type Verification =
   /** `scheme` is that of the matching signature. */
-  | { readonly kind: 'valid'; readonly scheme: 'v1a' | 'v1'; readonly sentMs: number }
+  | { readonly kind: 'valid'; readonly scheme: Scheme; readonly sentMs: number }
   | { readonly kind: 'invalid'; readonly reason: string };
 
 /** Maximum difference between the clocks of sender and receiver, as in the Standard Webhooks libraries. */
@@ -44,9 +53,16 @@ export function verifyNotification(
   if (nowMs - sentMs > toleranceMs) return invalid('it was signed too long ago');
   if (sentMs - nowMs > toleranceMs) return invalid('it was signed in the future: compare the clocks');
   const content = signedContent(id, timestamp, body);
-  for (const each of signature.split(' ').slice(0, maxSignatures)) {
-    const scheme = fittingScheme(each, content, keys);
-    if (scheme !== undefined) return { kind: 'valid', scheme, sentMs };
+  const { publicKeys, secrets, recipient } = keys;
+  const byStandard = recipient === undefined ? keys : { publicKeys: [], secrets };
+  const scheme =
+    fittingScheme(signature, content, byStandard) ??
+    (recipient === undefined
+      ? undefined
+      : fittingScheme(headers.recipientSignature ?? '', contentFor(recipient, content), { publicKeys, secrets: [] }));
+  if (scheme !== undefined) return { kind: 'valid', scheme, sentMs };
+  if (recipient !== headers.recipient && recipient !== undefined) {
+    return invalid('webhook-recipient does not name this receiver');
   }
   return invalid('no signature fits: body, id or time were changed, or the keys are others');
 }
@@ -55,7 +71,15 @@ function invalid(reason: string): Verification {
   return { kind: 'invalid', reason };
 }
 
-function fittingScheme(signature: string, content: Uint8Array, keys: VerificationKeys): 'v1a' | 'v1' | undefined {
+function fittingScheme(signatures: string, content: Uint8Array, keys: VerificationKeys): Scheme | undefined {
+  for (const each of signatures.split(' ').slice(0, maxSignatures)) {
+    const scheme = schemeOf(each, content, keys);
+    if (scheme !== undefined) return scheme;
+  }
+  return undefined;
+}
+
+function schemeOf(signature: string, content: Uint8Array, keys: VerificationKeys): Scheme | undefined {
   const [, scheme, base64 = ''] = /^(v1a?),([A-Za-z0-9+/]{1,200}={0,2})$/.exec(signature) ?? [];
   const given = Buffer.from(base64, 'base64');
   if (scheme === 'v1a') return keys.publicKeys.some((key) => verify(null, content, key, given)) ? scheme : undefined;

@@ -196,6 +196,38 @@ t.test('case 30: during a key rotation both keys sign until the old one is dropp
   }
 });
 
+t.test('a notification to one authority cannot be passed off as one to another', async (t) => {
+  const keys = await openNotificationKeys(join(folderOf(t), 'keys.json'));
+  const publicKeys = readPublicKeys(keys.publicJwks);
+  const atMs = 1_800_000_000_000;
+  const sign = buildSignNotification(keys.privateKeys, () => atMs);
+  const headersFor = (recipient: string, secrets: Buffer[] = []) => {
+    const [, id, , timestamp, , signature, name, to, , recipientSignature] = sign(
+      { id: 'a-1', secrets, recipient },
+      'body',
+    );
+    t.equal(name, 'webhook-recipient');
+    return { id, timestamp, signature, recipient: to, recipientSignature };
+  };
+  const check = (headers: object, recipient: string | undefined, secrets: Buffer[] = []) => {
+    const given = headers as ReturnType<typeof headersFor>;
+    return verifyNotification(given, Buffer.from('body'), { publicKeys, secrets, recipient }, atMs);
+  };
+  const mine = headersFor('E99000001');
+  t.match(check(mine, 'E99000001'), { kind: 'valid', scheme: 'v1a' });
+  t.match(check(mine, undefined), { kind: 'valid', scheme: 'v1a' }, 'by the standard, whoever it is for');
+  t.match(check(mine, 'E99000002'), { kind: 'invalid', reason: /webhook-recipient does not name this receiver/ });
+  const forged = { ...mine, recipient: 'E99000002' };
+  t.match(check(forged, 'E99000002'), { kind: 'invalid', reason: /no signature fits/ }, 'the header alone is no proof');
+  const { signature, recipientSignature, ...rest } = mine;
+  const swapped = { ...rest, signature: recipientSignature, recipientSignature: signature };
+  for (const recipient of ['E99000001', 'E99000002', undefined])
+    t.match(check(swapped, recipient), { kind: 'invalid' });
+  t.match(check({ ...mine, recipientSignature: undefined }, 'E99000001'), { kind: 'invalid' });
+  const secret = decode(secretOf(1));
+  t.match(check(headersFor('E99000001', [secret]), 'E99000001', [secret]), { kind: 'valid' });
+});
+
 t.test('an invalid signature is reported with a reason', async (t) => {
   const keys = await openNotificationKeys(join(folderOf(t), 'keys.json'));
   const publicKeys = readPublicKeys(keys.publicJwks);

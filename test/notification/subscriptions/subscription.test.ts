@@ -199,17 +199,21 @@ t.test('the message', async (t) => {
     headers: [],
   } as const;
   const event = { auditId: 'a1', body: '{}' };
-  t.match(buildMessage(to, 'PUT', event, []), {
+  t.match(buildMessage(to, 'PUT', event, [], 'E99000001'), {
     method: 'PUT',
     url: 'https://la.example.org/a/AuditEvent/a1?k=1',
     body: '{}',
   });
-  t.match(buildMessage(to, 'POST', event, []), { method: 'POST', url: 'https://la.example.org/a/?k=1', body: '{}' });
-  t.same(buildMessage({ ...to, payload: undefined, headers: [['A', 'b']] }, 'PUT', event, []), {
+  t.match(buildMessage(to, 'POST', event, [], 'E99000001'), {
+    method: 'POST',
+    url: 'https://la.example.org/a/?k=1',
+    body: '{}',
+  });
+  t.same(buildMessage({ ...to, payload: undefined, headers: [['A', 'b']] }, 'PUT', event, [], 'E99000001'), {
     method: 'POST',
     url: 'https://la.example.org/a/?k=1',
     headers: ['A', 'b'],
     body: '',
-    signing: { id: 'a1', secrets: [] },
+    signing: { id: 'a1', secrets: [], recipient: 'E99000001' },
   });
 });

@@ -112,7 +112,7 @@ export function startProcess(world: SimulatedWorld): SimulatedProcess {
     },
     selectEvent: (body) => (clauses) => clauses.length === 0 || JSON.parse(body).kind === 'a',
     renderEvent: (body) => body,
-    deliver: (to, delivery) => send(buildMessage(to.channel, to.method, delivery, to.secrets)),
+    deliver: (to, delivery) => send(buildMessage(to.channel, to.method, delivery, to.secrets, to.owner)),
     sender: {
       close: async () => {
         for (const cut of cuts) cut();
