@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../clock/clock.ts';
 import { addDays } from '../../cpis/london-date.ts';
 import { tracedOn } from '../../cpis/number-labels.ts';
@@ -79,7 +80,11 @@ export function startTraceHeldNumbers(options: TraceHeldOptions): HeldNumbers {
         await traceThoseSoon();
         const { today } = rule();
         const last = tracedOn(labels) ?? '';
-        if (last > addDays(today, -traceAgainDays) || (await findHolders(id, options)).length === 0) continue;
+        if (last > addDays(today, -traceAgainDays)) continue;
+        const holders = await findHolders(id, options);
+        // A store may answer without giving other requests a turn.
+        await nextTurn();
+        if (holders.length === 0) continue;
         // One server traces a number in an hour.
         const nowMs = clock.now();
         const claim = `trace:${id}:${Math.floor(nowMs / passEveryMs)}`;
@@ -91,6 +96,7 @@ export function startTraceHeldNumbers(options: TraceHeldOptions): HeldNumbers {
         }
         if (!isTraced && last !== '' && last <= addDays(today, -promisedDays)) overdue += 1;
       }
+      await nextTurn();
       after = page.next;
     } while (after !== undefined);
     onPass(overdue);
