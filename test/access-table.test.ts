@@ -32,6 +32,8 @@ const subscription = {
 
 const plan = freshPlan();
 const [flagId = ''] = await submit(la, plan);
+// A conflict, which an operator may resolve.
+await submit(otherLa, freshPlan({ nhsNumber: plan.nhsNumber, birthDate: '2018-03-04' }));
 const madeSubscription = await la.request('POST', 'Subscription', subscription);
 const subscriptionId = idIn(madeSubscription.headers.get('location'));
 await epr.request('GET', `Flag?patient=${plan.nhsNumber}`);
@@ -111,6 +113,10 @@ function ask(type: string, interaction: TypeInteraction, role: Role): Asked {
     case 'events':
     case 'get-ws-binding-token':
       return { method: 'GET', path: `${type}/${id}/$${interaction}` };
+    case 'demographic-conflicts':
+      return { method: 'GET', path: `${type}/$${interaction}` };
+    case 'resolve-demographics':
+      return { method: 'POST', path: `${type}/${id}/$${interaction}`, body: { resourceType: 'Parameters' } };
     case 'replay-deliveries':
       return { method: 'POST', path: `${type}/${id}/$replay-deliveries`, body: { resourceType: 'Parameters' } };
     case 'transfer': {
@@ -311,6 +317,7 @@ t.test('a request without a professional or a token is refused', async (t) => {
 t.test('every 405 lists in Allow the methods of its own target, as OPTIONS does', async (t) => {
   const below = ['', '/_search', '/_history', '/absent', '/absent/_history', '/absent/_history/1'];
   const operations = ['$validate', '$status', '$events', '$get-ws-binding-token', '$replay-deliveries'];
+  operations.push('$demographic-conflicts', '$resolve-demographics');
   const levels = [...below, ...operations.flatMap((name) => [`/${name}`, `/absent/${name}`])];
   const paths = ['', 'metadata', '_history', ...types.flatMap((type) => levels.map((level) => `${type}${level}`))];
   paths.push('Patient/absent/Flag', 'Patient/absent/Flag/_search', 'Patient/absent/AuditEvent');

@@ -45,6 +45,7 @@ export const accessTable: Readonly<Record<string, Row>> = {
   Patient: {
     authority: ownResource,
     'care-provider': ['read'],
+    operator: ['demographic-conflicts', 'resolve-demographics'],
   },
   Organization: {
     authority: ['read', 'search-type'],

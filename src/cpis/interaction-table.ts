@@ -60,6 +60,19 @@ const rows = {
   },
   // Defined in profiles/cpis-transfer.json.
   transfer: { level: 'type', permission: 'u', action: 'E', operation: { levels: ['instance'], byGet: false } },
+  // Defined in profiles/cpis-demographic-conflicts.json and profiles/cpis-resolve-demographics.json.
+  'demographic-conflicts': {
+    level: 'type',
+    permission: 'r',
+    action: 'E',
+    operation: { levels: ['type'], byGet: true },
+  },
+  'resolve-demographics': {
+    level: 'type',
+    permission: 'u',
+    action: 'E',
+    operation: { levels: ['instance'], byGet: false },
+  },
 } as const satisfies Readonly<Record<string, InteractionRule>>;
 
 type Rows = typeof rows;

@@ -16,13 +16,19 @@ export const planEventDisplays = {
   'due-date-missing': 'Expected date of delivery missing',
   unconfirmed: 'Not confirmed',
   transferred: 'Transferred to a successor',
+  'details-differ': 'Details of the child differ between authorities',
+  'details-agree': 'Details of the child agree again',
+  'details-tried': 'Differing details of the child stated repeatedly',
 } as const;
 
 export type PlanEventCode = keyof typeof planEventDisplays;
 
 export interface PlanEvent {
   readonly code: PlanEventCode;
-  /** The last day of the plan, the expected date of delivery, the day of the last confirmation, or the vesting day. */
+  /**
+   * The last day of the plan, the expected date of delivery, the day of the last confirmation, the vesting day, or the day
+   * of the event.
+   */
   readonly date: string;
 }
 

@@ -6,6 +6,7 @@ import { plainAccess, recordAccess, recordRefusal } from './audit/record-access.
 import { batch } from './bundle/batch.ts';
 import { refuseCostlyPatches } from './bundle/refuse-costly-patches.ts';
 import { transaction } from './bundle/transaction.ts';
+import { demographicConflicts, resolveDemographics } from './operations/demographic-conflicts.ts';
 import { replayDeliveries } from './operations/replay-deliveries.ts';
 import { subscriptionBinding } from './operations/subscription-binding.ts';
 import { subscriptionEvents } from './operations/subscription-events.ts';
@@ -84,6 +85,8 @@ export function buildPerform(ports: InteractionPorts): Perform {
     'get-ws-binding-token': subscriptionBinding,
     'replay-deliveries': replayDeliveries,
     transfer,
+    'demographic-conflicts': demographicConflicts,
+    'resolve-demographics': resolveDemographics,
   };
 
   async function perform(request: FhirRequest, context: AccessContext): Promise<FhirAnswer> {

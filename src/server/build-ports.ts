@@ -31,6 +31,7 @@ interface PortsOptions {
   readonly survey: Pick<PlanSurvey, 'submitted'>;
   readonly demographics: InteractionPorts['demographics'];
   readonly numberChanged: InteractionPorts['numberChanged'];
+  readonly childEvents: InteractionPorts['childEvents'];
   readonly newAuditId: () => string;
   readonly metrics: MetricRegistry;
   readonly logger: Logger;
@@ -40,7 +41,7 @@ const bindingTokenLifetimeMs = 60_000;
 
 /** Builds the ports of the interactions from the parts of the server. */
 export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
-  const { settings, baseUrl, store, model, identity, delivery, clock, survey, newAuditId } = options;
+  const { settings, baseUrl, store, model, identity, delivery, clock, survey, childEvents, newAuditId } = options;
   const { registry, signingKey } = identity;
   const { topics, dispatcher } = delivery;
   return {
@@ -63,6 +64,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     maxBundleEntries: settings.maxBundleEntries,
     replayDeliveries: (authorityId) => dispatcher.replay(authorityId),
     planSubmitted: (authorityId, planId) => survey.submitted(authorityId, planId, londonDate(clock.now())),
+    childEvents,
     committed(audits) {
       topics.numbers.recorded(audits);
       for (const audit of audits) for (const authority of audit.deliverTo) dispatcher.wake(authority);

@@ -23,6 +23,7 @@ import { buildRefusalAudit } from './audit-refusal.ts';
 import { buildInteractionPorts } from './build-ports.ts';
 import { findMissingAuthorities } from './find-missing-authorities.ts';
 import { loadFhirModel } from './load-fhir-model.ts';
+import { openChildAlarms } from './open-child-alarms.ts';
 import { openDelivery } from './open-delivery.ts';
 import { openDemographics } from './open-demographics.ts';
 import { openHeldNumbers } from './open-held-numbers.ts';
@@ -99,10 +100,11 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const parts = { settings, baseUrl, store, model, identity, parseCriteria, clock, newAuditId, metrics, logger };
   const delivery = await openDelivery({ ...parts, onError }, opened);
   const survey = openPlanSurvey();
+  const childEvents = openChildAlarms(parts, opened);
   // The rate of the demographics service is one of real time.
   const demographics = openDemographics({ settings, store, clock: systemClock, metrics, logger }, opened);
   const numberChanged = (nhsNumber: string): void => heldNumbers?.traceSoon(nhsNumber);
-  const ports = buildInteractionPorts({ ...parts, delivery, survey, demographics, numberChanged });
+  const ports = buildInteractionPorts({ ...parts, delivery, survey, demographics, numberChanged, childEvents });
   const heldNumbers = openHeldNumbers({ settings, ports, clock, metrics, logger }, opened);
   openLifeCycle({ settings, survey, ports, clock, metrics, logger }, opened);
   const succession = startSuccession({ ports, clock, logger, onError });

@@ -32,7 +32,7 @@ export interface SyntheticOptions {
 const authorityScope =
   'system/Flag.cruds system/Patient.cruds system/Organization.rs system/AuditEvent.rs system/Subscription.cruds';
 const careProviderScope = 'system/Flag.rs system/Patient.r system/Organization.rs system/AuditEvent.s';
-const operatorScope = 'system/Organization.rus';
+const operatorScope = 'system/Organization.rus system/Patient.ru';
 
 async function makeKeys(kid: string): Promise<{ privateJwk: JWK; publicJwk: JWK }> {
   const { privateKey, publicKey } = await generateKeyPair('ES384', { extractable: true });

@@ -101,7 +101,7 @@ t.test('I6: no canary in standard output, standard error, metrics, error texts o
     if (response.status >= 400) errorTexts.push(text);
     return response.status;
   }
-  const [laToken = '', otherToken = '', , operatorToken = ''] = tokens;
+  const [laToken = '', , , operatorToken = ''] = tokens;
   const flag = buildFlag(plan);
   const patient = buildPatient(plan);
   const value = canaries.value;
@@ -158,8 +158,8 @@ t.test('I6: no canary in standard output, standard error, metrics, error texts o
     [
       409,
       ask('PUT', `Patient/${nhsNumber}`, {
-        token: otherToken,
-        body: JSON.stringify({ ...patient, id: nhsNumber, birthDate: '2018-01-01' }),
+        token: laToken,
+        body: JSON.stringify({ ...patient, id: nhsNumber, birthDate: '2018-01-01', name: [{ family: 'Other' }] }),
       }),
     ],
     [

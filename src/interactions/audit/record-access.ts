@@ -39,7 +39,12 @@ function describeRequest(request: AuditedRequest, context: RefusedContext) {
 }
 
 /** Builds the AuditEvent of a successful access, ready to be committed. */
-function buildAudit(request: FhirRequest, context: AccessContext, access: Access, ports: InteractionPorts): AuditWrite {
+export function buildAudit(
+  request: FhirRequest,
+  context: AccessContext,
+  access: Access,
+  ports: InteractionPorts,
+): AuditWrite {
   return buildAccessRecord(
     {
       id: ports.newAuditId(),

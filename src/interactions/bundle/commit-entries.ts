@@ -2,7 +2,9 @@ import type { AuditWrite, ResourceWrite, RevisionGuard } from '../../store/store
 import { buildWriteAudits } from '../audit/record-access.ts';
 import type { AccessContext } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { overlayView, storeView } from '../resource/view.ts';
 import { checkRefusal, contended, maxPlans } from '../write/commit-write.ts';
+import { reviewChildren } from '../write/review-children.ts';
 import type { BundleEntry } from './bundle-entry.ts';
 import { inEntry, type PlannedEntry, planEntries } from './plan-entries.ts';
 import type { Refusals } from './refusals.ts';
@@ -47,12 +49,16 @@ export async function commitEntries(
     const planned = await planEntries(writes, reads, newIds, refusals, context, ports);
     refusals.throwIfAny();
     if (planned.length === 0) return [];
-    const audits: AuditWrite[] = planned.flatMap((done) =>
-      buildWriteAudits(done.entry.request, context, done.planned, ports),
-    );
-    const result = await ports.store.commit({ ...mergeUnit(planned), audits });
+    const unit = mergeUnit(planned);
+    const view = overlayView(storeView(ports.store));
+    view.add(unit.writes, unit.guards);
+    const { guards, audits: events, alarms } = await reviewChildren(unit, context.caller, view, ports);
+    const accesses = planned.flatMap((done) => buildWriteAudits(done.entry.request, context, done.planned, ports));
+    const audits: AuditWrite[] = [...accesses, ...events];
+    const result = await ports.store.commit({ writes: unit.writes, guards, audits });
     if (result.kind === 'committed') {
       ports.committed(audits);
+      ports.childEvents(alarms);
       for (const done of planned) done.planned.committed?.();
       return planned;
     }

@@ -1,4 +1,5 @@
 import type { Caller } from '../../cpis/caller.ts';
+import type { ChildEvent } from '../../cpis/demographic-conflict.ts';
 import type { Demographics } from '../../demographics/demographics.ts';
 import type { SearchParameterDefinitions } from '../../fhir/definitions/search-parameters.ts';
 import type { Issue } from '../../fhir/fault.ts';
@@ -93,4 +94,6 @@ export interface InteractionPorts {
   readonly planSubmitted: (authorityId: string, planId: string) => void;
   /** Call after each commit with the AuditEvents that became durable, and with those handed over. It wakes the dispatcher. */
   readonly committed: (audits: readonly Pick<AuditWrite, 'id' | 'body' | 'deliverTo'>[]) => void;
+  /** Call after each commit with the events of the child records in it. It alarms the operator. */
+  readonly childEvents: (events: readonly ChildEvent[]) => void;
 }

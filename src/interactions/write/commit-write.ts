@@ -14,6 +14,7 @@ import { parseIfMatch } from './etag.ts';
 import { planPatch } from './patch.ts';
 import { referenceTaken } from './plan-references.ts';
 import type { PlannedWrite } from './planned-write.ts';
+import { reviewChildren } from './review-children.ts';
 import { planUpdate } from './update.ts';
 
 /** Maximum times a write is planned, if the records it depends on keep changing. */
@@ -93,11 +94,13 @@ export async function commitWrite(
     const planned = await planWrite(request, context, view, ports, newId);
     view.add(planned.writes, planned.guards);
     await planned.check?.(view);
-    const audits = buildWriteAudits(request, context, planned, ports);
-    const { writes, guards } = planned;
+    const { guards, audits: events, alarms } = await reviewChildren(planned, context.caller, view, ports);
+    const audits = [...buildWriteAudits(request, context, planned, ports), ...events];
+    const { writes } = planned;
     const result = await ports.store.commit({ writes, guards, audits });
     if (result.kind === 'committed') {
       ports.committed(audits);
+      ports.childEvents(alarms);
       planned.committed?.();
       return planned.answer;
     }

@@ -1,0 +1,99 @@
+import type { Patient } from 'fhir/r4.js';
+import type { Caller } from '../../cpis/caller.ts';
+import { type ChildEvent, isParty, reviewChild, type StatedBirthDate } from '../../cpis/demographic-conflict.ts';
+import { matchPatient } from '../../cpis/patient-match.ts';
+import type { Plan } from '../../cpis/plan.ts';
+import { recordPlanEvent } from '../../cpis/plan-event-record.ts';
+import { childType, statementType } from '../../cpis/statement.ts';
+import type { AuditWrite, ReadResult, ResourceWrite, RevisionGuard } from '../../store/store.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import type { View } from '../resource/view.ts';
+import { visibilityRule } from '../resource/visibility-rule.ts';
+
+interface Unit {
+  readonly writes: readonly ResourceWrite[];
+  readonly guards: readonly RevisionGuard[];
+}
+
+/** What the review of a unit adds to it, and the alarms to raise once it is durable. */
+export interface ReviewedUnit {
+  readonly guards: readonly RevisionGuard[];
+  readonly audits: readonly AuditWrite[];
+  readonly alarms: readonly ChildEvent[];
+}
+
+const patientIn = (result: ReadResult): Patient | undefined =>
+  result.kind === 'found' ? (JSON.parse(result.resource.body) as Patient) : undefined;
+
+/** Returns true if what the caller states of the child has changed, and differs from what another authority states. */
+function isDiffering(before: Patient | undefined, now: Patient | undefined, others: readonly Patient[]): boolean {
+  if (now === undefined) return false;
+  const differs = (other: Patient): boolean => {
+    const { birthDateDiffers, nameDiffers } = matchPatient(now, other);
+    return birthDateDiffers || nameDiffers;
+  };
+  return (before === undefined || differs(before)) && others.some(differs);
+}
+
+/** Builds an event for each authority about a plan of its own, so that none of them learns of the others by it. */
+function recordEvents(
+  events: readonly ChildEvent[],
+  parties: readonly Plan[],
+  date: string,
+  ports: InteractionPorts,
+): readonly AuditWrite[] {
+  return events.flatMap(({ code, authorityIds }) =>
+    authorityIds.flatMap((authorityId) => {
+      const plan = parties.find((each) => each.authorityId === authorityId);
+      if (plan === undefined) return [];
+      const { newAuditId, clock, baseUrl } = ports;
+      const event = { id: newAuditId(), recordedMs: clock(), planId: plan.id, authorityId, event: { code, date } };
+      return recordPlanEvent(event, baseUrl);
+    }),
+  );
+}
+
+/**
+ * Reviews the child records that a unit depends on, as the unit leaves them. The labels and the events of a conflict become
+ * part of the unit, and nothing of them becomes part of its answer.
+ */
+export async function reviewChildren(
+  unit: Unit,
+  caller: Caller,
+  view: View,
+  ports: InteractionPorts,
+): Promise<ReviewedUnit> {
+  const own = caller.organisation.id;
+  const rule = visibilityRule(ports);
+  const guards: RevisionGuard[] = [];
+  const audits: AuditWrite[] = [];
+  const alarms: ChildEvent[] = [];
+  for (const guard of unit.guards) {
+    const child = guard.type === childType ? await view.read(childType, guard.id) : undefined;
+    const labels = child?.kind === 'found' ? child.resource.labels : [];
+    const parties = child === undefined ? [] : (await view.plansOf(guard.id)).filter((plan) => isParty(plan, rule));
+    const ids = [...new Set(parties.map(({ authorityId }) => authorityId))];
+    if (child === undefined || (labels.length === 0 && ids.every((id) => id === own))) {
+      guards.push(guard);
+      continue;
+    }
+    const stated: StatedBirthDate[] = [];
+    const others: Patient[] = [];
+    for (const authorityId of ids) {
+      const type = authorityId === own ? 'Patient' : statementType(authorityId);
+      const patient = patientIn(await view.read(type, guard.id));
+      if (patient?.birthDate === undefined) continue;
+      stated.push({ authorityId, birthDate: patient.birthDate });
+      if (authorityId !== own) others.push(patient);
+    }
+    const isStated = unit.writes.some(({ type, id }) => type === 'Patient' && id === guard.id);
+    const before = isStated ? patientIn(await ports.store.read('Patient', guard.id)) : undefined;
+    const now = isStated ? patientIn(await view.read('Patient', guard.id)) : undefined;
+    const differing = isDiffering(before, now, others) ? own : undefined;
+    const review = reviewChild(labels, { stated, today: rule.today, differing });
+    guards.push(review.labels.join() === labels.join() ? guard : { ...guard, labels: review.labels });
+    audits.push(...recordEvents(review.events, parties, rule.today, ports));
+    alarms.push(...review.events);
+  }
+  return { guards, audits, alarms };
+}

@@ -1,0 +1,78 @@
+import t from 'tap';
+import {
+  decideConflict,
+  markSeen,
+  needsLookLabel,
+  reviewChild,
+  viewForOperator,
+} from '../../src/cpis/demographic-conflict.ts';
+
+const stated = (...dates: readonly string[]) =>
+  dates.map((birthDate, index) => ({ authorityId: 'abc'.charAt(index), birthDate }));
+const today = '2026-12-01';
+const review = (labels: readonly string[], dates: readonly string[], differing?: string, on = today) =>
+  reviewChild(labels, { stated: stated(...dates), today: on, differing });
+const told = ({ events }: { events: readonly { code: string; authorityIds: readonly string[] }[] }) =>
+  events.map(({ code, authorityIds }) => `${code} ${authorityIds.join()}`);
+const [d1, d2] = ['2019-01-01', '2019-01-02'];
+
+t.test('who is in conflict', async (t) => {
+  const cases: [string, readonly string[], string | undefined, string][] = [
+    ['nobody', [], undefined, ''],
+    ['one', [d1], undefined, ''],
+    ['the same', [d1, d1, d1], undefined, ''],
+    ['two', [d1, d2], undefined, 'a,b'],
+    ['one of three differs', [d1, d2, d1], undefined, 'a,b,c'],
+    ['an answer decides who is wrong', [d1, d2, d1], d1, 'b'],
+    ['an answer that all differ from', [d1, d1], d2, 'a,b'],
+    ['an answer that one holder differs from', [d1], d2, 'a'],
+    ['an answer that all agree with', [d1, d1], d1, ''],
+  ];
+  for (const [name, dates, answer, expected] of cases) {
+    t.equal(decideConflict(stated(...dates), answer).join(), expected, name);
+  }
+});
+
+t.test('each authority is notified of the begin and the end once', async (t) => {
+  const begun = review([], [d1, d2]);
+  t.strictSame(
+    [told(begun), viewForOperator(begun.labels)],
+    [['details-differ a,b'], { differ: ['a', 'b'], tried: [] }],
+  );
+  t.ok(begun.labels.includes(needsLookLabel));
+  const again = review(begun.labels, [d1, d2]);
+  t.strictSame([told(again), again.labels], [[], begun.labels]);
+  const joined = review(begun.labels, [d1, d2, d2]);
+  t.strictSame(told(joined), ['details-differ c'], 'who comes later');
+  const ended = review(joined.labels, [d1, d1, d1]);
+  t.strictSame([told(ended), ended.labels], [['details-agree a,b,c'], []]);
+  t.strictSame(review([], [d1, d1]), { labels: [], events: [] });
+});
+
+t.test('after an operator has looked at it, a conflict begins again only when the statements change', async (t) => {
+  const seen = markSeen(review([], [d1, d2]).labels);
+  t.notOk(seen.includes(needsLookLabel));
+  t.strictSame(viewForOperator(seen).differ, []);
+  t.strictSame(review(seen, [d1, d2]), { labels: seen, events: [] });
+  t.strictSame(told(review(seen, [d1, '2019-01-03'])), ['details-differ a,b']);
+  t.strictSame(told(review(seen, [d1, d1])), ['details-agree a,b']);
+});
+
+t.test('the third differing statement in a day alarms the others, and no end confirms a guess that day', async (t) => {
+  let { labels } = review([], [d1, d2]);
+  const seen: string[] = [];
+  for (let count = 1; count <= 4; count += 1) {
+    const next = review(labels, [d1, `2019-02-0${count}`], 'b');
+    seen.push(...told(next));
+    ({ labels } = next);
+  }
+  t.strictSame(seen, ['details-tried a']);
+  t.strictSame(viewForOperator(labels).tried, ['b']);
+  const agreed = review(labels, [d1, d1]);
+  t.strictSame(told(agreed), [], 'the same day');
+  t.strictSame(told(review(agreed.labels, [d1, d1], undefined, '2026-12-02')), ['details-agree a,b'], 'the next day');
+  const other = review([], [d1], 'x');
+  t.strictSame(told(other), [], 'counted without a plan');
+  t.strictSame(told(review(review(other.labels, [d1], 'x').labels, [d1], 'x')), ['details-tried a']);
+  t.equal(review(other.labels, [d1], undefined, '2026-12-02').labels.length, 0, 'counts are for a day');
+});
