@@ -26,6 +26,8 @@ export interface Succession {
 }
 
 const everyMs = 60_000;
+/** Each so many passes, all owed events are read again, because a hand-over of older ones may have been cut off. */
+const wholePassEvery = 10;
 /** How far back owed events are read again, because another commit may have been in progress. */
 const overlapMs = 120_000;
 
@@ -36,6 +38,7 @@ const overlapMs = 120_000;
 export function startSuccession({ ports, clock, logger, onError }: SuccessionOptions): Succession {
   const positions = new Map<string, OwedDelivery>();
   let holding: readonly LocalAuthority[] = [];
+  let passes = 0;
   let stopped = false;
   let cancel = (): void => undefined;
   const today = (): string => londonDate(clock.now());
@@ -55,6 +58,7 @@ export function startSuccession({ ports, clock, logger, onError }: SuccessionOpt
   }
 
   async function sweep(): Promise<void> {
+    if (passes++ % wholePassEvery === 0) positions.clear();
     try {
       const still: LocalAuthority[] = [];
       for (const authority of ports.registry().authorities.values()) {

@@ -23,7 +23,7 @@ import { kindOf, resourcesOf } from '../support/submissions.ts';
 import { subscribe } from '../support/transfers.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-const children = Number(process.env['TRANSFER_PLANS'] ?? 240);
+const children = Number(process.env['TRANSFER_PLANS'] ?? 120);
 const seed = Number(process.env['TRANSFER_SEED'] ?? 1);
 const kills = children > 1_000 ? 4 : 1;
 const lookUpWorkers = 4;
