@@ -37,7 +37,11 @@ export interface TokenResponse {
   readonly body: Readonly<Record<string, unknown>>;
   /** Why the request was refused, for the log. Never a value from the request. */
   readonly reason?: string;
+  /** The registered client that the assertion names, for the log. */
+  readonly clientId?: string | undefined;
 }
+
+type Authenticated = Extract<Awaited<ReturnType<typeof verifyClientAssertion>>, { readonly kind: 'verified' }>;
 
 type OAuthError =
   | 'invalid_request'
@@ -87,11 +91,21 @@ export async function issueToken(form: URLSearchParams, context: TokenRequestCon
   }
   const authenticated = await authenticate(assertion, context);
   if (authenticated.kind === 'refused') {
-    return authenticated.reason === 'store'
-      ? refuse('temporarily_unavailable', 'The server cannot issue a token at the moment. Try again later.', 'store')
-      : refuse('invalid_client', 'The client could not be authenticated.', authenticated.reason);
+    const { reason, clientId } = authenticated;
+    return reason === 'store'
+      ? refuse('temporarily_unavailable', 'The server cannot issue a token at the moment. Try again later.', reason)
+      : { ...refuse('invalid_client', 'The client could not be authenticated.', reason), clientId };
   }
-  const { client, claims, key } = authenticated;
+  return { ...(await issueTo(authenticated, form, requested, context)), clientId: authenticated.client.clientId };
+}
+
+/** Issues a token to an authenticated client. */
+async function issueTo(
+  { client, claims, key }: Authenticated,
+  form: URLSearchParams,
+  requested: readonly string[],
+  context: TokenRequestContext,
+): Promise<TokenResponse> {
   const { certificate } = context;
   if (form.has('client_id') && form.get('client_id') !== client.clientId) {
     return refuse('invalid_client', 'The client could not be authenticated.', 'client-id');
@@ -124,7 +138,7 @@ async function authenticate(assertion: string, { registry, store, urls, nowMs }:
       nowMs,
     });
   } catch {
-    return { kind: 'refused', reason: 'store' } as const;
+    return { kind: 'refused', reason: 'store', clientId: undefined } as const;
   }
 }
 

@@ -21,11 +21,33 @@ type AssertionResult =
       readonly claims: JsonRecord;
       readonly key: JsonWebKeyRecord;
     }
-  | { readonly kind: 'refused'; readonly reason: string };
+  /** `clientId` is that of a registered client. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly clientId: string | undefined };
 
 /** Maximum difference between the clocks of client and server. */
 const leewayS = 10;
 const maxAheadS = 300;
+/**
+ * Public keys whose private halves nobody has. An assertion of an unknown client, or with an unknown key, is verified by
+ * the one of its algorithm, so that the time of the refusal does not tell whether the client is registered.
+ */
+const rsaOfNobody = {
+  kty: 'RSA',
+  e: 'AQAB',
+  n: '8VAtXpLOOrD7dLp0X8Hbt7rgQYbiSEA4fj00-G_dF0tGEF2qZI6gPtkmTY_bvJPmDjQjuA5o0GwarEhTndYnMaKQjDOeAuyIyaiyGX0RFbz6RPGctqhJJixxadSbU5zBfSTWOH087KbYMzbETqvmYFsvSXj9Iv82CIkdHx2BbN6qAsELMBhtHQpHKVoIVjBmBjpRE4yr45rTMUSA2QZoxwiOeRJuwdEC-IIvkKUrHwdWPBL0szEl7Mnkjwh8_3DZeYoeMdBB66zrld64zDAG-HQ1y-q0q5vUkRSH69OPecmjBr1lsM2kxj0S-Sae8Yw1LHWcNkT7hk4iujLBkRAAoQ',
+};
+const keysOfNobody: Readonly<Record<string, JsonWebKeyRecord>> = {
+  RS384: { ...rsaOfNobody, alg: 'RS384', kid: '' },
+  RS512: { ...rsaOfNobody, alg: 'RS512', kid: '' },
+  ES384: {
+    kty: 'EC',
+    crv: 'P-384',
+    x: '_7fHaqdJY0B9FngQEYKc_M743zLlbfpjF-XJCrubtImvKhWTvR72I6cKgapcBg-C',
+    y: 'tykHO67kVZhJfBsOTrHcWVT-lmROi30dKc9K0pqvFqOqXrib0o2rFYCWpoY-n7CY',
+    alg: 'ES384',
+    kid: '',
+  },
+};
 const importedKeys = new WeakMap<JsonWebKeyRecord, Promise<CryptoKey | Uint8Array>>();
 
 /**
@@ -35,14 +57,16 @@ const importedKeys = new WeakMap<JsonWebKeyRecord, Promise<CryptoKey | Uint8Arra
  */
 export async function verifyClientAssertion(assertion: string, rule: AssertionRule): Promise<AssertionResult> {
   const jwt = parseJwt(assertion);
-  if (jwt === undefined) return refused('malformed');
+  if (jwt === undefined) return refusedBy('malformed');
+  if (jwt.header.typ.toLowerCase() !== 'jwt') return refusedBy('typ');
   const clientId = jwt.claims['iss'];
   const client = typeof clientId === 'string' ? rule.registry.clients.get(clientId) : undefined;
+  const refused = (reason: string): AssertionResult => refusedBy(reason, client?.clientId);
+  const key = client && selectKey(client, jwt);
+  const isSigned = await hasSignatureOf(key ?? keysOfNobody[jwt.header.alg], assertion);
   if (client === undefined) return refused('unknown-client');
-  const key = selectKey(client, jwt);
   if (key === undefined) return refused('no-key');
-  if (jwt.header.typ.toLowerCase() !== 'jwt') return refused('typ');
-  if (!(await hasSignatureOf(key, assertion))) return refused('signature');
+  if (!isSigned) return refused('signature');
   const { sub, aud, jti } = jwt.claims;
   if (sub !== client.clientId) return refused('sub');
   const audience: unknown = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud;
@@ -61,8 +85,8 @@ export async function verifyClientAssertion(assertion: string, rule: AssertionRu
   return { kind: 'verified', client, claims: jwt.claims, key };
 }
 
-function refused(reason: string): AssertionResult {
-  return { kind: 'refused', reason };
+function refusedBy(reason: string, clientId?: string): AssertionResult {
+  return { kind: 'refused', reason, clientId };
 }
 
 /**
@@ -75,7 +99,8 @@ function selectKey(client: Client, { header }: ParsedJwt): JsonWebKeyRecord | un
   return clientAlgorithms.some((alg) => alg === header.alg) ? key : undefined;
 }
 
-async function hasSignatureOf(key: JsonWebKeyRecord, assertion: string): Promise<boolean> {
+async function hasSignatureOf(key: JsonWebKeyRecord | undefined, assertion: string): Promise<boolean> {
+  if (key === undefined) return false;
   const alg = String(key['alg']);
   const imported = importedKeys.get(key) ?? importJWK({ ...key }, alg);
   importedKeys.set(key, imported);

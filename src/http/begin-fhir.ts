@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify';
 import type { Caller } from '../cpis/caller.ts';
 import { fault } from '../fhir/fault.ts';
+import type { ClientShares } from './client-shares.ts';
 import type { ServedRoute } from './exchange.ts';
 import { checkContentHeaders } from './media-type.ts';
 import type { ServerOptions } from './server-options.ts';
@@ -21,6 +22,7 @@ const headerRules: Readonly<Record<string, string>> = {
 /** Builds an onRequest hook. It is synchronous if `authenticate` is, as for a token seen before. */
 export function beginFhir(
   options: Pick<ServerOptions, 'authenticate'>,
+  shares: Pick<ClientShares, 'admit'>,
   route: ServedRoute,
   content: BodyContent | undefined,
 ): Begin {
@@ -30,6 +32,7 @@ export function beginFhir(
     exchange.audited = true;
     const proceed = (caller: Caller): void => {
       exchange.caller = caller;
+      shares.admit(caller.clientId);
       checkHeaders(request, content);
     };
     try {

@@ -42,7 +42,8 @@ export function buildClientAddress({
   };
 }
 
-function buildTrusted(proxies: readonly string[]): (address: string) => boolean {
+/** Builds the function that tells whether a canonical address is one of the proxies. */
+export function buildTrusted(proxies: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const proxy of proxies) {
     const [address = '', prefix] = proxy.split('/');

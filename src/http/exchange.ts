@@ -43,6 +43,8 @@ export class Exchange {
   /** True for `_pretty=true`: the response has line breaks and indentation. */
   pretty = false;
   caller: Caller | undefined = undefined;
+  /** The registered client of a token request, for the log. */
+  tokenClientId: string | undefined = undefined;
   category: FaultCategory | undefined = undefined;
   detail: string | undefined = undefined;
 

@@ -4,9 +4,13 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequestHookHandler } from 'fastify';
 import { isWrite } from '../cpis/interaction-table.ts';
+import { itemsOf, membersOf } from '../fhir/any-json.ts';
 import { compartmentTypes } from '../fhir/patient-compartment.ts';
+import type { FhirAnswer, FhirRequest } from '../interactions/port/interaction.ts';
+import { withTurnsOf } from '../interactions/yielding/in-turns.ts';
 import { type BodyContent, beginFhir } from './begin-fhir.ts';
 import type { BodyBudget } from './body-budget.ts';
+import type { ClientShares } from './client-shares.ts';
 import { buildConcurrencyLimit, type ConcurrencyLimit } from './concurrency-limit.ts';
 import type { ServedRoute } from './exchange.ts';
 import { buildRequest } from './fhir-request.ts';
@@ -25,13 +29,18 @@ const maxJsonNames = 1_000;
 /** Maximum length of a string in a body, with its escapes. R4 allows 1 MB. */
 const maxJsonStringLength = 2 * 1024 * 1024;
 
+interface FhirRouteParts {
+  readonly served: ServedPaths;
+  readonly bodies: BodyBudget;
+  readonly shares: ClientShares;
+}
+
 /** Adds the routes of the FHIR base to `app`, and the methods of each path to `served`. */
 export function addFhirRoutes(
   app: FastifyInstance,
   options: ServerOptions,
   limits: HttpLimits,
-  served: ServedPaths,
-  bodies: BodyBudget,
+  { served, bodies, shares }: FhirRouteParts,
 ): void {
   const base = options.basePath;
   const limit = buildConcurrencyLimit(limits.maxConcurrent);
@@ -41,10 +50,10 @@ export function addFhirRoutes(
       method,
       url: `${base}${template}`,
       bodyLimit: content === 'form' ? limits.formLimitBytes : limits.bodyLimitBytes,
-      onRequest: beginFhir(options, route, content) as onRequestHookHandler,
+      onRequest: beginFhir(options, shares, route, content) as onRequestHookHandler,
       handler: (request, reply) => {
         refuseReserved(request, options, served);
-        return answer(request, reply, route, options, limit);
+        return answer(request, reply, route, options, limit, shares);
       },
     });
   };
@@ -93,20 +102,39 @@ async function answer(
   route: ServedRoute,
   options: ServerOptions,
   limit: ConcurrencyLimit,
+  shares: ClientShares,
 ): Promise<FastifyReply> {
   const { exchange } = request;
-  if (exchange.caller === undefined || route.interaction === undefined) throw new Error('route without a caller');
-  const context = exchange.accessContext(request, exchange.caller);
+  const { caller } = exchange;
+  if (caller === undefined || route.interaction === undefined) throw new Error('route without a caller');
+  const context = exchange.accessContext(request, caller);
   const fhirRequest = buildRequest(request, route.interaction, route.type, options.interactions);
-  limit.enter();
+  const { clientId } = caller;
+  shares.enter(clientId);
+  try {
+    limit.enter();
+  } catch (error) {
+    shares.leave(clientId);
+    throw error;
+  }
   exchange.performed = true;
   try {
-    const answered = await options.perform(fhirRequest, context);
+    shares.charge(clientId, furtherRequests(fhirRequest));
+    const perform = (): Promise<FhirAnswer> => options.perform(fhirRequest, context);
+    const isShort = fhirRequest.interaction === 'search-type' || fhirRequest.interaction === 'read';
+    const answered = await (isShort ? perform() : withTurnsOf(clientId, perform));
     await sendAnswer(reply, answered, context.preferReturn, isWrite(fhirRequest.interaction), options.publicBaseUrl);
   } finally {
     limit.leave();
+    shares.leave(clientId);
   }
   return reply;
+}
+
+/** Returns the number of requests in a Bundle beyond the first. */
+function furtherRequests({ interaction, body }: FhirRequest): number {
+  if (interaction !== 'batch' && interaction !== 'transaction') return 0;
+  return Math.max(0, itemsOf(membersOf(body)['entry']).length - 1);
 }
 
 /**

@@ -21,12 +21,20 @@ export function registerRequestMetrics(registry: Registry): ObserveRequest {
   };
 }
 
-/** Registers the count of throttled requests, and returns the function that adds one. */
-export function registerThrottleMetric(registry: Registry): () => void {
-  const counter = new Counter({
+/** Registers the counts of throttled requests, and returns the functions that add one. */
+export function registerThrottleMetrics(registry: Registry): {
+  readonly unauthenticated: () => void;
+  readonly client: () => void;
+} {
+  const unauthenticated = new Counter({
     name: 'http_unauthenticated_throttled_total',
-    help: 'Requests without a valid token that were answered 429 and not audited, because their address (IPv6: /64 network) sent too many.',
+    help: 'Requests without a valid token or assertion that were answered 429 and not audited, because their address (IPv6: /64 network) sent too many.',
     registers: [registry],
   });
-  return () => counter.inc();
+  const client = new Counter({
+    name: 'http_client_throttled_total',
+    help: 'Requests of authenticated clients that were answered 429 and not audited, because the client sent too many or had too many under way.',
+    registers: [registry],
+  });
+  return { unauthenticated: () => unauthenticated.inc(), client: () => client.inc() };
 }

@@ -3,11 +3,14 @@
  * OperationOutcomes.
  */
 import type { FastifyInstance } from 'fastify';
-import { fault } from '../fhir/fault.ts';
+import { fault, faultCategories } from '../fhir/fault.ts';
 import { faultStatus } from '../fhir/response-status.ts';
+import { networkOf } from '../net/address.ts';
 import type { BodyBudget } from './body-budget.ts';
+import type { ClientShares } from './client-shares.ts';
 import { checkContentHeaders } from './media-type.ts';
 import { parseQuery } from './query.ts';
+import type { RateLimit } from './rate-limit.ts';
 import { addFormParser } from './read-body.ts';
 import { buildFaultHeaders } from './reply.ts';
 import { toFault } from './request-fault.ts';
@@ -16,12 +19,21 @@ import { certificateOf } from './tls.ts';
 
 const json = 'application/json; charset=utf-8';
 
+interface OauthRouteParts {
+  readonly bodies: BodyBudget;
+  readonly shares: ClientShares;
+  /** Limit of the failures of each network. */
+  readonly anonymous: RateLimit;
+  /** Counts a refusal by that limit. */
+  readonly throttled: () => void;
+}
+
 /** Adds `/oauth2/token`, the JWKS, the notification keys and both paths of the SMART configuration. */
 export function addOauthRoutes(
   app: FastifyInstance,
   options: ServerOptions,
   limits: HttpLimits,
-  bodies: BodyBudget,
+  { bodies, shares, anonymous, throttled }: OauthRouteParts,
 ): void {
   addFormParser(app, bodies);
 
@@ -31,9 +43,12 @@ export function addOauthRoutes(
     request.exchange.detail = refused.detail;
     const { category, isServerFailure } = refused;
     if (isServerFailure)
-      request.log.error({ err: error, requestId: request.exchange.requestId }, 'token request failed');
-    const failure = category === 'transient' ? 'temporarily_unavailable' : 'server_error';
-    const code = isServerFailure ? failure : 'invalid_request';
+      request.log[faultCategories[category].logLevel](
+        { err: error, requestId: request.exchange.requestId },
+        'token request failed',
+      );
+    const isBusy = category === 'transient' || category === 'throttled';
+    const code = isBusy ? 'temporarily_unavailable' : isServerFailure ? 'server_error' : 'invalid_request';
     const description = refused.issues[0]?.diagnostics;
     return reply
       .code(faultStatus[category].code)
@@ -42,13 +57,28 @@ export function addOauthRoutes(
   });
 
   app.post('/oauth2/token', { bodyLimit: limits.formLimitBytes }, async (request, reply) => {
-    request.exchange.route = { template: '/oauth2/token' };
+    const { exchange } = request;
+    exchange.route = { template: '/oauth2/token' };
+    const network = networkOf(exchange.clientAddress);
+    if (!anonymous.hasLeft(network)) {
+      throttled();
+      throw fault('throttled', 'Too many token requests from this address have failed. Wait for Retry-After.', {
+        retryAfterS: anonymous.waitS(network),
+      });
+    }
     checkContentHeaders(request.headers['content-type'], request.headers['content-encoding']);
     const pairs = parseQuery(typeof request.body === 'string' ? request.body : '');
     const form = new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value]));
     if (new Set(form.keys()).size !== pairs.length)
       throw fault('invalid', 'A parameter is repeated. Send each parameter once.');
-    const { status, body, headers } = await options.issueToken(form, certificateOf(request.raw.socket));
+    const { status, body, headers, reason, clientId } = await options.issueToken(
+      form,
+      certificateOf(request.raw.socket),
+    );
+    exchange.tokenClientId = clientId;
+    exchange.detail = reason;
+    if (status === 200 && clientId !== undefined) shares.admit(clientId);
+    if (status === 400 || status === 401) anonymous.charge(network, 1);
     return reply
       .code(status)
       .headers({ 'content-type': json, pragma: 'no-cache', ...headers })

@@ -1,19 +1,24 @@
-import { networkOf } from '../net/address.ts';
-
 interface RateLimitOptions {
-  /** Tokens that each network gets back per second. */
+  /** Tokens that each key gets back per second. */
   readonly perSecond: number;
-  /** Maximum tokens of a network. */
+  /** Maximum tokens of a key. */
   readonly burst: number;
-  /** Maximum networks with a bucket of their own; any others share one. */
-  readonly maxAddresses: number;
+  /** Maximum keys with a bucket of their own; any others share one. */
+  readonly maxKeys: number;
   /** Monotonic clock. */
   readonly nowMs: () => number;
 }
 
-interface RateLimit {
-  /** Takes a token of the address's network. Returns false if none is left. */
-  admit(address: string): boolean;
+/** A token bucket for each key: the network of an address, or a client. */
+export interface RateLimit {
+  /** Takes a token of the key. Returns false if none is left. */
+  admit(key: string): boolean;
+  /** Returns whether a token is left, and takes none. */
+  hasLeft(key: string): boolean;
+  /** Takes tokens that need not be left. What is owed delays the next request. */
+  charge(key: string, tokens: number): void;
+  /** Returns the whole seconds until a token is left; at least 1. */
+  waitS(key: string): number;
 }
 
 interface Bucket {
@@ -23,11 +28,8 @@ interface Bucket {
 
 const shared = '';
 
-/**
- * Builds a rate limit with one token bucket for each network: an IPv4 address, or the 64-bit prefix of an IPv6 address.
- */
 export function buildRateLimit(options: RateLimitOptions): RateLimit {
-  const { perSecond, burst, maxAddresses, nowMs } = options;
+  const { perSecond, burst, maxKeys, nowMs } = options;
   // In order of use, the least recently used first.
   const buckets = new Map<string, Bucket>();
 
@@ -35,23 +37,35 @@ export function buildRateLimit(options: RateLimitOptions): RateLimit {
     Math.min(burst, bucket.left + ((now - bucket.atMs) / 1000) * perSecond);
 
   function hasRoom(now: number): boolean {
-    if (buckets.size < maxAddresses) return true;
+    if (buckets.size < maxKeys) return true;
     const [oldest] = buckets;
     if (oldest === undefined || refilled(oldest[1], now) < burst) return false;
     buckets.delete(oldest[0]);
     return true;
   }
 
+  /** Returns the bucket that counts for a key, refilled and now the last used. */
+  function bucketOf(key: string): Bucket {
+    const now = nowMs();
+    const own = buckets.has(key) || hasRoom(now) ? key : shared;
+    const known = buckets.get(own);
+    const bucket = { left: known === undefined ? burst : refilled(known, now), atMs: now };
+    buckets.delete(own);
+    buckets.set(own, bucket);
+    return bucket;
+  }
+
   return {
-    admit(address) {
-      const now = nowMs();
-      const network = networkOf(address);
-      const key = buckets.has(network) || hasRoom(now) ? network : shared;
-      const known = buckets.get(key);
-      const left = known === undefined ? burst : refilled(known, now);
-      buckets.delete(key);
-      buckets.set(key, { left: left < 1 ? left : left - 1, atMs: now });
-      return left >= 1;
+    admit(key) {
+      const bucket = bucketOf(key);
+      if (bucket.left < 1) return false;
+      bucket.left -= 1;
+      return true;
     },
+    hasLeft: (key) => bucketOf(key).left >= 1,
+    charge(key, tokens) {
+      bucketOf(key).left -= tokens;
+    },
+    waitS: (key) => Math.max(1, Math.ceil((1 - bucketOf(key).left) / perSecond)),
   };
 }

@@ -5,7 +5,7 @@ import { fault } from '../fhir/fault.ts';
 import { parseJsonInSteps } from '../fhir/json.ts';
 import type { JsonLimits } from '../fhir/json-scan.ts';
 import { finishSteps } from '../fhir/steps.ts';
-import { inTurns } from '../interactions/yielding/in-turns.ts';
+import { inTurns, withTurnsOf } from '../interactions/yielding/in-turns.ts';
 import type { BodyBudget } from './body-budget.ts';
 
 /** A JSON text up to this length is parsed at once, without waiting for a turn. */
@@ -21,7 +21,8 @@ export function addBodyParsers(app: FastifyInstance, budget: BodyBudget, limits:
     async (request: FastifyRequest, payload: IncomingMessage) => {
       const body = await readBody(request, payload, budget);
       const steps = parseJsonInSteps(body, limits);
-      return body.length > shortBytes ? inTurns(steps) : finishSteps(steps);
+      if (body.length <= shortBytes) return finishSteps(steps);
+      return withTurnsOf(request.exchange.caller?.clientId ?? '', () => inTurns(steps));
     },
   );
   addFormParser(app, budget);

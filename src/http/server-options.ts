@@ -32,6 +32,16 @@ export interface HttpLimits {
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly maxConnections: number;
+  /** Maximum connections of one network: an IPv4 address or an IPv6 /64. */
+  readonly maxConnectionsPerAddress: number;
+  /** How long a response may make no progress before its connection is cut. */
+  readonly stalledAfterMs: number;
+  /** Requests of one authenticated client per second, on average. Further ones are answered 429. */
+  readonly clientPerSecond: number;
+  /** Maximum of them at once. */
+  readonly clientBurst: number;
+  /** Maximum interactions of one client that run at the same time. Further ones are answered 429. */
+  readonly clientConcurrent: number;
   /**
    * Maximum interactions that run at the same time. Further ones are answered 503 at once, so that no queue builds up.
    */
@@ -53,8 +63,13 @@ export const defaultHttpLimits: HttpLimits = {
   headerLimitBytes: 16 * 1024,
   requestTimeoutMs: 30_000,
   headersTimeoutMs: 10_000,
-  keepAliveTimeoutMs: 5_000,
+  keepAliveTimeoutMs: 75_000,
   maxConnections: 4_096,
+  maxConnectionsPerAddress: 512,
+  stalledAfterMs: 30_000,
+  clientPerSecond: 500,
+  clientBurst: 2_000,
+  clientConcurrent: 256,
   maxConcurrent: 1_024,
   unauthenticatedPerSecond: 10,
   unauthenticatedBurst: 100,
@@ -81,6 +96,10 @@ interface TokenResponse {
   readonly status: number;
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;
+  /** Why the request was refused, for the log. Never a value from the request. */
+  readonly reason?: string | undefined;
+  /** The registered client that asked, or that the assertion names, for the log. */
+  readonly clientId?: string | undefined;
 }
 
 export interface ServerOptions {

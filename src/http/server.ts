@@ -9,12 +9,15 @@ import {
 } from 'fastify';
 import type { InteractionCode } from '../cpis/interaction-table.ts';
 import { type FhirFault, fault, faultCategories } from '../fhir/fault.ts';
+import { networkOf } from '../net/address.ts';
 import { beginFhir } from './begin-fhir.ts';
 import { buildBodyBudget } from './body-budget.ts';
-import { buildClientAddress } from './client-address.ts';
+import { buildClientAddress, buildTrusted } from './client-address.ts';
+import { buildClientShares } from './client-shares.ts';
+import { limitConnections } from './connections.ts';
 import { Exchange, unmatchedRoute } from './exchange.ts';
 import { addFhirRoutes } from './fhir-routes.ts';
-import { registerRequestMetrics, registerThrottleMetric } from './metrics.ts';
+import { registerRequestMetrics, registerThrottleMetrics } from './metrics.ts';
 import { addOauthRoutes } from './oauth-routes.ts';
 import { addOperationRoutes } from './operation-routes.ts';
 import { buildRateLimit } from './rate-limit.ts';
@@ -26,10 +29,10 @@ import { buildServedPaths, notServed } from './served-paths.ts';
 import { defaultHttpLimits, type ServerOptions } from './server-options.ts';
 import { buildSocketErrorHandler } from './socket-error.ts';
 import { buildHttpsOptions, cutUnverified } from './tls.ts';
-import { addWebsocketRoutes } from './websocket-routes.ts';
+import { addWebsocketRoutes, isWebsocketUpgrade } from './websocket-routes.ts';
 
 /** Maximum networks that the rate limit keeps apart. */
-const maxAddresses = 10_000;
+const maxNetworks = 10_000;
 /** Maximum length of the audited request if nobody could be authenticated. */
 const anonymousRawLength = 256;
 const noQuery = Object.freeze({});
@@ -44,20 +47,27 @@ const suggested: Readonly<Record<string, InteractionCode>> = {
 export function buildServer(options: ServerOptions): FastifyInstance {
   const limits = { ...defaultHttpLimits, ...options.limits };
   const observe = registerRequestMetrics(options.metrics);
-  const throttled = registerThrottleMetric(options.metrics);
-  const rateLimit = buildRateLimit({
+  const throttled = registerThrottleMetrics(options.metrics);
+  const anonymous = buildRateLimit({
     perSecond: limits.unauthenticatedPerSecond,
     burst: limits.unauthenticatedBurst,
-    maxAddresses,
+    maxKeys: maxNetworks,
     nowMs: () => performance.now(),
   });
   const admitAnonymous = (address: string): boolean => {
-    const admitted = rateLimit.admit(address);
-    if (!admitted) throttled();
+    const admitted = anonymous.admit(networkOf(address));
+    if (!admitted) throttled.unauthenticated();
     return admitted;
   };
+  const shares = buildClientShares({
+    perSecond: limits.clientPerSecond,
+    burst: limits.clientBurst,
+    maxConcurrent: limits.clientConcurrent,
+    throttled: throttled.client,
+  });
   const served = buildServedPaths();
-  const clientAddress = buildClientAddress(options.forwarding ?? { trustedProxies: [] });
+  const forwarding = options.forwarding ?? { trustedProxies: [] };
+  const clientAddress = buildClientAddress(forwarding);
   const bodies = buildBodyBudget({
     totalBytes: Math.max(limits.bodiesInFlightBytes, limits.bodyLimitBytes),
     clientBytes: Math.max(limits.bodiesInFlightPerClientBytes, limits.bodyLimitBytes),
@@ -68,6 +78,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     // Node swaps the two if the headers timeout is the longer one.
     headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
     connectionsCheckingInterval: Math.min(1_000, limits.requestTimeoutMs / 4),
+    shouldUpgradeCallback: isWebsocketUpgrade(options.basePath),
   };
   const https = options.tls && { ...http, ...buildHttpsOptions(options.tls, limits.headersTimeoutMs) };
   const app = fastify({
@@ -92,7 +103,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       finish(request, reply);
     },
   });
-  app.server.maxConnections = limits.maxConnections;
+  limitConnections(app, limits, buildTrusted(forwarding.trustedProxies));
   cutUnverified(app.server);
   app.removeAllContentTypeParsers();
   app.decorateRequest('exchange');
@@ -109,7 +120,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
         route: exchange.route.template,
         status: reply.statusCode,
         durationMs: Math.round(durationMs * 100) / 100,
-        clientId: exchange.caller?.clientId,
+        clientId: exchange.caller?.clientId ?? exchange.tokenClientId,
         requestId: exchange.requestId,
         category: exchange.category,
         detail: exchange.detail,
@@ -119,7 +130,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   };
 
   const batchRequests = buildRequestBatching();
-  const beginUnmatched = beginFhir(options, unmatchedRoute, undefined);
+  const beginUnmatched = beginFhir(options, shares, unmatchedRoute, undefined);
   app.addHook('onRequest', (request, reply, done) => {
     openExchange(request, reply, clientAddress(request.raw), options.newId);
     const target = request.raw.url ?? '';
@@ -163,9 +174,11 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     return reply;
   });
 
-  app.register(async (scope) => addFhirRoutes(scope, options, limits, served, bodies));
+  app.register(async (scope) => addFhirRoutes(scope, options, limits, { served, bodies, shares }));
   app.register(async (scope) => addWebsocketRoutes(scope, options));
-  app.register(async (scope) => addOauthRoutes(scope, options, limits, bodies));
+  app.register(async (scope) =>
+    addOauthRoutes(scope, options, limits, { bodies, shares, anonymous, throttled: throttled.unauthenticated }),
+  );
   app.register(async (scope) => addOperationRoutes(scope, options));
   return app;
 }
@@ -190,6 +203,8 @@ async function auditRefusal(
 ): Promise<FhirFault> {
   const { exchange } = request;
   if (!exchange.audited || exchange.performed || refused.isServerFailure) return refused;
+  // Nothing was done, and the AuditEvents of a client that sends too much would fill the store.
+  if (refused.category === 'throttled') return refused;
   const anonymous = exchange.caller === undefined;
   if (anonymous && refused.category !== 'login') return refused;
   if (anonymous && !admitAnonymous(exchange.clientAddress)) {

@@ -1,4 +1,5 @@
 /** Route of the WebSockets of the Subscriptions R5 Backport IG. */
+import type { IncomingMessage } from 'node:http';
 import websocket, { type WebSocket } from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import { fault } from '../fhir/fault.ts';
@@ -11,12 +12,29 @@ const pingEveryMs = 30_000;
 const sendTimeoutMs = 30_000;
 const unsupportedData = 1003;
 
+/** How long a connection that is closed may take to answer before it is cut. */
+const closeTimeoutMs = 1_000;
+
+const template = '/$websocket';
+
+/** Builds the function that tells whether a request asks for the WebSocket. Any other Upgrade is ignored (RFC 9110 7.8). */
+export function isWebsocketUpgrade(basePath: string): (request: IncomingMessage) => boolean {
+  const path = `${basePath}${template}`;
+  return ({ url = '', headers }) => url.split('?', 1)[0] === path && headers.upgrade?.toLowerCase() === 'websocket';
+}
+
 /**
  * Adds `[base]/$websocket`. A connection is unauthenticated until it binds with a token, and nothing is sent before.
  */
 export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOptions): Promise<void> {
-  const template = '/$websocket';
-  await app.register(websocket, { options: { maxPayload: maxMessageLength } });
+  await app.register(websocket, {
+    // The types of ws do not know closeTimeout yet.
+    options: { maxPayload: maxMessageLength, closeTimeout: closeTimeoutMs } as { maxPayload: number },
+    errorHandler: (error, socket, request) => {
+      request.log.info({ detail: codeOf(error), requestId: request.exchange.requestId }, 'WebSocket cut');
+      socket.terminate();
+    },
+  });
   app.route({
     method: 'GET',
     url: `${options.basePath}${template}`,
@@ -34,6 +52,10 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
   });
 }
 
+function codeOf(error: Error): string {
+  return 'code' in error ? String(error.code) : error.name;
+}
+
 /** Wraps a WebSocket. It is pinged regularly, and closed if it does not answer before the next ping. */
 function openChannel(socket: WebSocket, address: string): OpenedSocket {
   let answered = true;
@@ -46,7 +68,6 @@ function openChannel(socket: WebSocket, address: string): OpenedSocket {
   socket.on('pong', () => {
     answered = true;
   });
-  socket.on('error', () => socket.terminate());
   socket.on('close', () => clearInterval(pings));
   return {
     address,

@@ -150,6 +150,11 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
       bodiesInFlightPerClientBytes: settings.bodiesInFlightPerClientBytes,
       maxJsonValues: Math.max(minJsonValues, settings.maxBundleEntries * jsonValuesPerEntry),
       requestTimeoutMs: settings.requestTimeoutMs,
+      keepAliveTimeoutMs: settings.keepAliveTimeoutMs,
+      maxConnectionsPerAddress: settings.maxConnectionsPerAddress,
+      clientPerSecond: settings.clientRate,
+      clientBurst: settings.clientBurst,
+      clientConcurrent: settings.clientConcurrency,
     },
   });
   opened.defer(() => app.close());

@@ -25,6 +25,11 @@ export interface Settings extends ListenerSettings {
   readonly bodiesInFlightBytes: number;
   readonly bodiesInFlightPerClientBytes: number;
   readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly clientRate: number;
+  readonly clientBurst: number;
+  readonly clientConcurrency: number;
   readonly maxBundleEntries: number;
   readonly tokenLifetimeS: number;
   readonly endedPlanVisibleDays: number;
@@ -105,6 +110,11 @@ export function loadSettings(
     bodiesInFlightBytes: number('CPIS_BODIES_IN_FLIGHT_BYTES'),
     bodiesInFlightPerClientBytes: number('CPIS_BODIES_IN_FLIGHT_PER_CLIENT_BYTES'),
     requestTimeoutMs: number('CPIS_REQUEST_TIMEOUT_MS'),
+    keepAliveTimeoutMs: number('CPIS_KEEP_ALIVE_TIMEOUT_MS'),
+    maxConnectionsPerAddress: number('CPIS_MAX_CONNECTIONS_PER_ADDRESS'),
+    clientRate: number('CPIS_CLIENT_RATE'),
+    clientBurst: number('CPIS_CLIENT_BURST'),
+    clientConcurrency: number('CPIS_CLIENT_CONCURRENCY'),
     maxBundleEntries: number('CPIS_MAX_BUNDLE_ENTRIES'),
     tokenLifetimeS: number('CPIS_TOKEN_LIFETIME_S'),
     endedPlanVisibleDays: number('CPIS_ENDED_PLAN_VISIBLE_DAYS'),

@@ -147,6 +147,36 @@ test('token endpoint', async (t) => {
     },
   );
 
+  await t.test('a refusal takes one verification, whether or not the client and its key are registered', async (t) => {
+    const { subtle } = globalThis.crypto;
+    const verify = subtle.verify.bind(subtle);
+    let verifications = 0;
+    subtle.verify = (...given: Parameters<typeof verify>) => {
+      verifications += 1;
+      return verify(...given);
+    };
+    t.teardown(() => {
+      subtle.verify = verify;
+    });
+    const forged = (headerChange: object, claimsChange: object) =>
+      signed(headerChange, claimsChange, () => Buffer.alloc(96, 1));
+    const cases: readonly (readonly [string, string | undefined, object, object])[] = [
+      ['signature', 'epr', {}, {}],
+      ['unknown-client', undefined, {}, { iss: 'nobody', sub: 'nobody' }],
+      ['no-key', 'epr', { kid: 'nothing' }, {}],
+      ['signature', 'epr', { alg: 'RS384', kid: 'rsa-1' }, {}],
+      ['unknown-client', undefined, { alg: 'RS384', kid: 'rsa-1' }, { iss: 'nobody', sub: 'nobody' }],
+      ['no-key', 'epr', { alg: 'RS512', kid: 'nothing' }, {}],
+    ];
+    for (const [reason, clientId, headerChange, claimsChange] of cases) {
+      verifications = 0;
+      const answer = await ask(forged(headerChange, claimsChange));
+      t.match(answer, { status: 401, reason });
+      t.equal(answer.clientId, clientId, 'the log names registered clients only');
+      t.equal(verifications, 1, `${reason}: ${JSON.stringify(headerChange)}`);
+    }
+  });
+
   await t.test('cases 37 and 38: every forged assertion gets the same 401, and nothing is fetched', async (t) => {
     const pem = createPublicKey({ key: { ...ec.publicJwk }, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
     const rsaPem = createPublicKey({ key: { ...rsa384.publicJwk }, format: 'jwk' }).export({

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { buildRateLimit } from '../../src/http/rate-limit.ts';
+import { networkOf } from '../../src/net/address.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { issueOf, rawExchange, startServer, token } from './start-server.ts';
 
@@ -10,9 +11,9 @@ const statusLine = (text: string): string => text.split('\r\n', 1)[0] ?? '';
 
 t.test('each network has a rate limit of its own, and networks above the maximum share one', async (t) => {
   let nowMs = 0;
-  const budget = buildRateLimit({ perSecond: 10, burst: 3, maxAddresses: 2, nowMs: () => nowMs });
+  const budget = buildRateLimit({ perSecond: 10, burst: 3, maxKeys: 2, nowMs: () => nowMs });
   const spends = (address: string, times: number): boolean[] =>
-    Array.from({ length: times }, () => budget.admit(address));
+    Array.from({ length: times }, () => budget.admit(networkOf(address)));
   t.strictSame(spends('192.0.2.1', 4), [true, true, true, false]);
   t.strictSame(spends('::ffff:192.0.2.1', 1), [false], 'the same address, mapped into IPv6');
   t.strictSame(spends('2001:db8::1', 2), [true, true]);

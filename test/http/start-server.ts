@@ -1,5 +1,6 @@
 /** Starts a real server on loopback, with interactions that answer the request itself. */
 import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { Writable } from 'node:stream';
 import { Registry } from 'prom-client';
@@ -36,7 +37,10 @@ export interface StartedServer {
   readonly refused: RefusedRequest[];
   readonly log: string[];
   readonly metrics: Registry;
+  readonly http: Server;
   readonly close: () => Promise<void>;
+  /** Stops as after SIGTERM: requests under way are answered. */
+  readonly drain: () => Promise<void>;
 }
 
 export interface StartOptions extends Partial<ServerOptions> {
@@ -102,6 +106,8 @@ export async function startServer(overrides: StartOptions = {}): Promise<Started
     refused,
     log,
     metrics,
+    http: app.server,
+    drain: () => app.close(),
     close: async () => {
       app.server.closeAllConnections();
       await app.close();

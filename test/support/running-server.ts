@@ -10,6 +10,7 @@ import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client
 import { makeSyntheticRegistry, type SyntheticRegistry } from '../../src/synthetic/synthetic-registry.ts';
 import { checkResponses } from './check-responses.ts';
 import { makeTempFolder, type Teardown } from './temp-folder.ts';
+import { unhurriedClients } from './unhurried-clients.ts';
 
 export type { Teardown } from './temp-folder.ts';
 
@@ -59,6 +60,7 @@ export async function openWorld(t: Teardown, options: WorldOptions = {}): Promis
     CPIS_REGISTRY_FILE: registryFile,
     CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
     CPIS_LOG_LEVEL: 'info',
+    ...unhurriedClients,
     ...options.settings,
   });
   const lines: Buffer[] = [];

@@ -9,6 +9,7 @@ import {
   type SyntheticRegistry,
 } from '../../src/synthetic/synthetic-registry.ts';
 import { checkResponses, watchFetch } from './check-responses.ts';
+import { unhurriedClients } from './unhurried-clients.ts';
 
 /** What a server needs to be started, and to be started again, on: a fresh folder, a registry, a port. */
 export interface ServerHome {
@@ -68,6 +69,7 @@ export async function makeServerHome(
       CPIS_PORT: String(port),
       CPIS_DATA_FOLDER: dataFolder,
       CPIS_REGISTRY_FILE: registryFile,
+      ...unhurriedClients,
       ...options.settings,
     },
     remove() {

@@ -80,11 +80,10 @@ function refuseSameTwice(): (entry: BundleEntry, request: FhirRequest, planned: 
 }
 
 /** Checks what a submitted plan shows by itself, if the entry of its Patient was refused. */
-function checkAlone({ type, body, interaction }: FhirRequest, ports: InteractionPorts): void {
+async function checkAlone({ type, body, interaction }: FhirRequest, ports: InteractionPorts): Promise<void> {
   if (type !== 'Flag' || (interaction !== 'create' && interaction !== 'update')) return;
-  refuseErrors(
-    checkPlan(extractPlan(checkResource<Flag>(body, 'Flag', ports)), undefined, visibilityRule(ports).today),
-  );
+  const flag = await checkResource<Flag>(body, 'Flag', ports);
+  refuseErrors(checkPlan(extractPlan(flag), undefined, visibilityRule(ports).today));
 }
 
 /**
@@ -110,7 +109,7 @@ export async function planEntries(
     const request = body === undefined ? entry.request : { ...entry.request, body };
     if (refusals.isNeededBy(request)) {
       refusals.leaveUndone({ ...entry, request });
-      inEntry(entry, () => checkAlone(request, ports));
+      await inEntry(entry, () => checkAlone(request, ports));
       return;
     }
     try {

@@ -14,7 +14,7 @@ import { describeOwnAccess, showResource } from '../resource/present-resource.ts
 import { checkSubmittedPatient } from '../write/plan-patient-write.ts';
 import { checkSubmittedFlag } from '../write/submitted-flag.ts';
 import { refuseOtherId } from '../write/update.ts';
-import { inTurns } from '../yielding/in-turns.ts';
+import { inOneTurn, inTurns } from '../yielding/in-turns.ts';
 import { parseValidation, type Validation } from './validation-request.ts';
 
 const sound: Issue = {
@@ -120,7 +120,7 @@ export async function validate(
   if (id !== undefined) checkId(type, id);
   const current = id === undefined ? undefined : visibleToAuthority(await ports.store.read(type, id), type, caller);
   await inTurns(ports.prepareValidation());
-  const issues = findIssues(validation, current, request, caller, ports);
+  const issues = await inOneTurn(() => findIssues(validation, current, request, caller, ports));
   await recordAccess(request, context, describeValidation(request, validation, current, caller), ports);
   return { kind: 'ok', body: renderOperationOutcome(issues.length === 0 ? [sound] : issues, spineCodingFor()) };
 }

@@ -1,16 +1,17 @@
 import type { FhirResource } from 'fhir/r4.js';
 import { FhirFault, fault, type Issue } from '../../fhir/fault.ts';
 import type { InteractionPorts } from '../port/ports.ts';
+import { inOneTurn } from '../yielding/in-turns.ts';
 
 /**
- * Returns the resource in a request body, valid against this server's profile of its type. Throws a fault with all
- * issues at once.
+ * Resolves to the resource in a request body, valid against this server's profile of its type. Rejects with a fault that
+ * has all issues at once.
  */
-export function checkResource<T extends FhirResource>(
+export async function checkResource<T extends FhirResource>(
   body: unknown,
   type: T['resourceType'],
   ports: InteractionPorts,
-): T {
+): Promise<T> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw fault('structure', `The request has no resource. Send a JSON object of type ${type}.`, {
       expression: [type],
@@ -21,7 +22,7 @@ export function checkResource<T extends FhirResource>(
       expression: [`${type}.resourceType`],
     });
   }
-  refuseErrors(ports.validate(body, type));
+  refuseErrors(await inOneTurn(() => ports.validate(body, type)));
   return body as T;
 }
 

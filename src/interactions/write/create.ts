@@ -52,18 +52,18 @@ export async function planNew(
   const { caller } = context;
   switch (type) {
     case 'Patient': {
-      const patient = checkResource<Patient>(body, type, ports);
+      const patient = await checkResource<Patient>(body, type, ports);
       return planPatientWrite({ patient, requestedId: undefined, ifMatch: undefined }, caller, view, ports);
     }
     case 'Flag': {
-      const flag = checkResource<Flag>(body, type, ports);
+      const flag = await checkResource<Flag>(body, type, ports);
       return onlyIf(
         ifNoneExist,
         await planFlagWrite({ flag, id, current: undefined, isVersionNamed: false }, caller, view, ports),
       );
     }
     case 'Subscription': {
-      const subscription = checkResource<Subscription>(body, type, ports);
+      const subscription = await checkResource<Subscription>(body, type, ports);
       return onlyIf(ifNoneExist, await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports));
     }
     default:

@@ -47,7 +47,7 @@ export async function planReplacement(
   const { caller } = context;
   if (type === 'Patient') {
     refuseOtherId(request.body, id, type, request.id !== undefined);
-    const patient = checkResource<Patient>(request.body, type, ports);
+    const patient = await checkResource<Patient>(request.body, type, ports);
     const { ifMatch, interaction } = request;
     const submission = { patient, requestedId: id, ifMatch, patches: interaction === 'patch' };
     return planPatientWrite(submission, caller, view, ports);
@@ -59,7 +59,7 @@ export async function planReplacement(
   checkIfMatch(request.ifMatch, current.version);
   refuseOtherId(request.body, id, type, request.id !== undefined);
   if (type === 'Flag') {
-    const flag = checkResource<Flag>(request.body, type, ports);
+    const flag = await checkResource<Flag>(request.body, type, ports);
     return planFlagWrite(
       { flag, id, current, isVersionNamed, onlyEnds: request.amendsOnly === true },
       caller,
@@ -67,7 +67,7 @@ export async function planReplacement(
       ports,
     );
   }
-  const subscription = checkResource<Subscription>(request.body, 'Subscription', ports);
+  const subscription = await checkResource<Subscription>(request.body, 'Subscription', ports);
   return planSubscriptionWrite({ subscription, id, current }, caller, ports);
 }
 
