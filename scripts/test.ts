@@ -44,7 +44,7 @@ const fileLimits = { timeoutS: 900, graceS: 60 };
 /** What `--long` makes longer; the tests hold the shorter defaults. */
 const longEnv = {
   ...{ SIMULATION_SEEDS: '2000', KILL_ROUNDS: '20', CPIS_TEST_EVENTS: '400' },
-  ...{ TRANSFER_PLANS: '20000', THIRTY_YEARS_RUNS: '40' },
+  ...{ TRANSFER_PLANS: '5000', THIRTY_YEARS_RUNS: '40' },
 };
 
 const root = join(import.meta.dirname, '..');

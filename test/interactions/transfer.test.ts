@@ -87,6 +87,7 @@ t.test('each authority sees what is its own', async (t) => {
   t.equal(await statusOf(la, `Flag/${id}/_history/3`), 404, 'and nothing newer');
   t.equal(await statusOf(la, `Flag/${id}/_history/4`), 404);
   t.equal(await statusOf(la, `Flag/${id}`), 404);
+  t.equal(await statusOf(la, `Patient/${plan.nhsNumber}`), 200, 'it reads the Patient as it stated it');
   t.strictSame(resourcesOf(await la.request<Bundle>('GET', `Flag?patient=${plan.nhsNumber}`)), []);
   const seenAfter = await eventsOf(la, `patient=${plan.nhsNumber}&_count=50`);
   const newer = seenAfter.filter(({ id: event }) => !seenBefore.includes(event));
