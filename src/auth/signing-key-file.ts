@@ -2,7 +2,7 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { calculateJwkThumbprint } from 'jose';
-import { requirePrivate } from '../files/exposure.ts';
+import { requirePrivate, UnusableFileError } from '../files/exposure.ts';
 
 /** A private EC P-256 key. `kid` is its RFC 7638 thumbprint, whatever the file says. */
 export interface SigningJwk {
@@ -44,7 +44,7 @@ export async function readSigningJwks(file: string): Promise<readonly SigningJwk
   } catch {
     // Reported below, without the content of the file.
   }
-  throw new Error(
+  throw new UnusableFileError(
     `The signing key file ${file} does not hold a private EC P-256 key as a JWK, or a JWK Set of different ones.`,
   );
 }

@@ -50,7 +50,7 @@ export async function keys(args: readonly string[], { stdout, stderr }: CommandI
 }
 
 async function show(file: string): Promise<readonly SigningJwk[]> {
-  const found = await read(() => readSigningJwks(file));
+  const found = await readSigningJwks(file);
   if (found === undefined) {
     throw new CommandError(`There is no key file ${file}. The server makes it at its first start.`);
   }
@@ -58,20 +58,9 @@ async function show(file: string): Promise<readonly SigningJwk[]> {
 }
 
 async function changeOrFail(file: string, change: KeyChange): Promise<readonly SigningJwk[]> {
-  const result = await read(() => changeSigningKeys(file, change));
+  const result = await changeSigningKeys(file, change);
   if (typeof result === 'string') throw new CommandError(result);
   return result;
-}
-
-/** Reports a file that holds no keys in words. */
-async function read<T>(of: () => Promise<T>): Promise<T> {
-  try {
-    return await of();
-  } catch (error) {
-    if (error instanceof Error && error.message.startsWith('The signing key file'))
-      throw new CommandError(error.message, 2);
-    throw error;
-  }
 }
 
 function describe({ kid, iat }: SigningJwk, position: number): string {

@@ -1,4 +1,4 @@
-import { ExposedFileError } from '../files/exposure.ts';
+import { UnusableFileError } from '../files/exposure.ts';
 import { CommandError, type CommandIo, UsageError } from './terminal/command-line.ts';
 
 const usage = `Usage: cpis <command> [options]
@@ -75,7 +75,7 @@ export async function runCommand([command, ...args]: readonly string[], io: Comm
       io.stderr.write(`${error.message}\nRun "${help}" for usage.\n`);
       return 2;
     }
-    if (error instanceof ExposedFileError) {
+    if (error instanceof UnusableFileError) {
       io.stderr.write(`${error.message}\n`);
       return 2;
     }

@@ -1,5 +1,5 @@
 import closeWithGrace from 'close-with-grace';
-import { ExposedFileError } from '../files/exposure.ts';
+import { UnusableFileError } from '../files/exposure.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
 import { buildLogger } from '../server/logger.ts';
 import { openServer } from '../server/open-server.ts';
@@ -72,7 +72,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Command
       error instanceof SettingsError ||
       error instanceof RegistryError ||
       error instanceof StoreStartError ||
-      error instanceof ExposedFileError;
+      error instanceof UnusableFileError;
     if (!isSetupError) throw error;
     stderr.write(`${error.message}\n`);
     return 2;

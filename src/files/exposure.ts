@@ -1,8 +1,13 @@
 /** Finds files and folders with secrets or personal data that other users of the machine could read. */
 import { chmodSync, closeSync, openSync, type Stats, statSync } from 'node:fs';
 
-/** A file or folder that others can read. The command line prints the message and exits with 2. */
-export class ExposedFileError extends Error {
+/** A file of the operator that cannot be used. The command line prints the message and exits with 2. */
+export class UnusableFileError extends Error {
+  override readonly name: string = 'UnusableFileError';
+}
+
+/** A file or folder that others can read. */
+class ExposedFileError extends UnusableFileError {
   override readonly name = 'ExposedFileError';
 }
 

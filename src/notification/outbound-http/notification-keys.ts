@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { calculateJwkThumbprint, type JWK } from 'jose';
-import { requirePrivate } from '../../files/exposure.ts';
+import { requirePrivate, UnusableFileError } from '../../files/exposure.ts';
 import { createPrivateFile, replacePrivateFile } from '../../files/private-file.ts';
 
 /** The Ed25519 keys that sign notifications: one, or several during a rotation. */
@@ -67,11 +67,11 @@ function readJwks(file: string): JWK[] | undefined {
   } catch {
     // Reported below, without the content of the file.
   }
-  throw new Error(describeFile(file));
+  throw new UnusableFileError(describeFile(file));
 }
 
 async function load(jwks: readonly JWK[], file: string): Promise<NotificationKeys> {
-  if (jwks.length === 0 || jwks.length > maxKeys) throw new Error(describeFile(file));
+  if (jwks.length === 0 || jwks.length > maxKeys) throw new UnusableFileError(describeFile(file));
   try {
     const privateKeys = jwks.map(({ kty, crv, x, d }) => {
       if (kty !== 'OKP' || crv !== 'Ed25519' || x === undefined || d === undefined)
@@ -80,7 +80,7 @@ async function load(jwks: readonly JWK[], file: string): Promise<NotificationKey
     });
     return { privateKeys, publicJwks: { keys: await Promise.all(privateKeys.map(publish)) } };
   } catch {
-    throw new Error(describeFile(file));
+    throw new UnusableFileError(describeFile(file));
   }
 }
 
