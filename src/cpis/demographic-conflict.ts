@@ -37,6 +37,11 @@ const countPrefix = 'differing:';
 /** Differing statements of one authority in a day, of which holders and the operator are notified. */
 const maxDifferingADay = 3;
 
+/** Labels of others, such as what a demographics service said of the number, are kept. */
+const isOwn = (label: string): boolean =>
+  [needsLookLabel, differLabel, seenLabel].includes(label) ||
+  [toldPrefix, statedPrefix, triedPrefix, countPrefix].some((prefix) => label.startsWith(prefix));
+
 const valuesOf = (labels: readonly string[], prefix: string): string[] =>
   labels.filter((label) => label.startsWith(prefix)).map((label) => label.slice(prefix.length));
 
@@ -123,6 +128,7 @@ export function reviewChild(labels: readonly string[], { stated, today, differin
   );
   return {
     labels: [
+      ...labels.filter((label) => !isOwn(label)),
       ...(needsLook ? [needsLookLabel] : []),
       ...conflict,
       ...[...tried].sort().map((id) => triedPrefix + id),

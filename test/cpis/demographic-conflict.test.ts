@@ -76,3 +76,16 @@ t.test('the third differing statement in a day alarms the others, and no end con
   t.strictSame(told(review(review(other.labels, [d1], 'x').labels, [d1], 'x')), ['details-tried a']);
   t.equal(review(other.labels, [d1], undefined, '2026-12-02').labels.length, 0, 'counts are for a day');
 });
+
+t.test('a review keeps the labels of others', async (t) => {
+  const labels = ['traced:2026-01-02', 'replaced:A:B', 'number-inactive', 'anything'];
+  const stated = [
+    { authorityId: 'E1', birthDate: '2019-03-04' },
+    { authorityId: 'E2', birthDate: '2019-03-05' },
+  ];
+  const differ = reviewChild(labels, { stated, today: '2026-01-03', differing: 'E2' });
+  t.ok(differ.events.length > 0);
+  for (const label of labels) t.ok(differ.labels.includes(label), label);
+  const agree = reviewChild(differ.labels, { stated: stated.slice(0, 1), today: '2026-01-04', differing: undefined });
+  t.strictSame(agree.labels, labels);
+});

@@ -9,6 +9,7 @@ import { openPdsWorld } from '../support/pds-world.ts';
 import { openReceiver } from '../support/receiver.ts';
 import {
   codesOf,
+  daysFromNow,
   freshNhsNumber,
   freshPlan,
   kindOf,
@@ -225,6 +226,24 @@ t.test('a plan moves to the new number of its child, and never from a number wit
   t.match(statusesOf(refused), [/^201/, /^422/]);
   t.strictSame(await plansSeen(after.nhsNumber), []);
   t.strictSame(await plansSeen(adopted.nhsNumber), [adoptedId]);
+});
+
+t.test('a conflict of details and a link leave each other alone', async (t) => {
+  const plan = freshPlan();
+  const to = freshNhsNumber();
+  await know(plan);
+  const [id = ''] = await submit(la, plan);
+  const [other = ''] = await submit(otherLa, { ...plan, kind: kindOf('LAC'), reference: randomUUID() });
+  await submit(otherLa, { ...plan, birthDate: '2019-03-15', kind: kindOf('LAC'), reference: randomUUID() }).catch(() => undefined);
+  await supersede(plan, to);
+  await ask(plan);
+  const both = [id, other].sort();
+  await waitUntil('linked', async () => (await plansSeen(to)).length === 2);
+  // A write on the child reviews its record.
+  const flag = (await la.request<Flag>('GET', `Flag/${id}`)).body;
+  await la.request('PUT', `Flag/${id}`, { ...flag, status: 'inactive', period: { ...flag.period, end: daysFromNow(-1) } });
+  t.strictSame(await plansSeen(to), both);
+  t.strictSame(await plansSeen(plan.nhsNumber), both);
 });
 
 t.test('the number of a sensitive record is told to nobody', async (t) => {
