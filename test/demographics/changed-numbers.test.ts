@@ -234,14 +234,20 @@ t.test('a conflict of details and a link leave each other alone', async (t) => {
   await know(plan);
   const [id = ''] = await submit(la, plan);
   const [other = ''] = await submit(otherLa, { ...plan, kind: kindOf('LAC'), reference: randomUUID() });
-  await submit(otherLa, { ...plan, birthDate: '2019-03-15', kind: kindOf('LAC'), reference: randomUUID() }).catch(() => undefined);
+  await submit(otherLa, { ...plan, birthDate: '2019-03-15', kind: kindOf('LAC'), reference: randomUUID() }).catch(
+    () => undefined,
+  );
   await supersede(plan, to);
   await ask(plan);
   const both = [id, other].sort();
   await waitUntil('linked', async () => (await plansSeen(to)).length === 2);
   // A write on the child reviews its record.
   const flag = (await la.request<Flag>('GET', `Flag/${id}`)).body;
-  await la.request('PUT', `Flag/${id}`, { ...flag, status: 'inactive', period: { ...flag.period, end: daysFromNow(-1) } });
+  await la.request('PUT', `Flag/${id}`, {
+    ...flag,
+    status: 'inactive',
+    period: { ...flag.period, end: daysFromNow(-1) },
+  });
   t.strictSame(await plansSeen(to), both);
   t.strictSame(await plansSeen(plan.nhsNumber), both);
 });
