@@ -65,11 +65,14 @@ export async function readDeletedPlan(
   body: unknown,
   id: string,
   found: ReadResult,
+  caller: Caller,
   ports: InteractionPorts,
 ): Promise<ReadResult | undefined> {
   const { status } = membersOf(body);
   if (found.kind !== 'deleted' || (status !== 'active' && status !== 'inactive')) return undefined;
   const { version, revision, labels } = found;
+  // A plan of another authority is read no further than one that does not exist.
+  if (!bearsLabelFor(caller, 'Flag', labels)) return undefined;
   const before = await ports.store.readVersion('Flag', id, version - 1);
   if (before.kind !== 'found') return undefined;
   const withdrawn = JSON.stringify({ ...JSON.parse(before.resource.body), status: 'entered-in-error' });

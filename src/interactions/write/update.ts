@@ -54,7 +54,8 @@ export async function planReplacement(
   }
   // The server chooses the ids, so that an absent resource is not created. The fault is the same as for a hidden one.
   const found = await view.read(type, id);
-  const revived = isVersionNamed && type === 'Flag' ? await readDeletedPlan(request.body, id, found, ports) : undefined;
+  const revived =
+    isVersionNamed && type === 'Flag' ? await readDeletedPlan(request.body, id, found, caller, ports) : undefined;
   const current = visibleToAuthority(revived ?? found, type, caller, notCreatedByUpdate);
   checkIfMatch(request.ifMatch, current.version);
   refuseOtherId(request.body, id, type, request.id !== undefined);
