@@ -8,6 +8,7 @@ import { type FhirResponse, openFhirClient } from '../../src/synthetic/fhir-clie
 import { buildBatch, buildFlag, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 import { whyNoTracing } from '../support/may-trace.ts';
 import { makeServerHome, startServerProcess } from '../support/server-process.ts';
+import { kindOf } from '../support/submissions.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 /** One system call; `begun` and `ended` are positions in the trace. */
@@ -63,22 +64,22 @@ t.test('I1: nothing leaves before the WAL is on disk', { skip: whyNoTracing() ??
   const reader = openFhirClient(home.baseUrl, epr);
   const numbers = syntheticNhsNumbers();
   const child = numbers.next().value;
-  const planOf = (nhsNumber: string, reference: string): SyntheticPlan => ({
+  const planOf = (nhsNumber: string, reference: string, kind: 'CPP' | 'LAC'): SyntheticPlan => ({
     nhsNumber,
     family: 'Example',
     given: 'Sam',
     birthDate: '2019-05-06',
-    kind: { code: '342191000000101', display: 'Subject to child protection plan' },
+    kind: kindOf(kind),
     start: '2026-02-03',
     reference,
     referenceSystem: 'https://northmoor.example.org/cases',
   });
-  const first = planOf(child, 'CASE-1');
-  const loaded = await caseSystem.request<Bundle>('POST', '', buildBatch([first, planOf(child, 'CASE-2')]));
+  const first = planOf(child, 'CASE-1', 'CPP');
+  const loaded = await caseSystem.request<Bundle>('POST', '', buildBatch([first, planOf(child, 'CASE-2', 'LAC')]));
   const locations = (loaded.body.entry ?? []).map(({ response }) => response?.location ?? '');
   const [visible = '', hidden = ''] = locations.flatMap((location) => /Flag\/[^/]+/.exec(location)?.[0] ?? []);
   t.ok(visible !== '' && hidden !== '', 'two plans are in');
-  const withdrawn = { ...buildFlag(planOf(child, 'CASE-2')), id: hidden.slice(5), status: 'entered-in-error' };
+  const withdrawn = { ...buildFlag(planOf(child, 'CASE-2', 'LAC')), id: hidden.slice(5), status: 'entered-in-error' };
   const page = await caseSystem.request<Bundle>('GET', `Flag?patient=${child}&_count=1`);
   const nextPage = page.body.link?.find(({ relation }) => relation === 'next')?.url.slice(home.baseUrl.length + 1);
   t.ok(nextPage, 'there is a second page');
@@ -105,7 +106,7 @@ t.test('I1: nothing leaves before the WAL is on disk', { skip: whyNoTracing() ??
     ['404 of a withdrawn plan', 404, () => reader.request('GET', hidden)],
     ['404 of no plan', 404, () => reader.request('GET', `Flag/${randomUUID()}`)],
     ['403', 403, () => reader.request('GET', 'Subscription')],
-    ['create', 201, () => caseSystem.request('POST', 'Flag', buildFlag(planOf(child, 'CASE-3')))],
+    ['create', 201, () => caseSystem.request('POST', 'Flag', buildFlag(planOf(child, 'CASE-3', 'LAC')))],
     ['update', 200, () => caseSystem.request('PUT', visible, { ...buildFlag(first), id: visible.slice(5) })],
     [
       'batch with a GET',

@@ -18,6 +18,9 @@ import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import { makeSyntheticRegistry } from '../../src/synthetic/synthetic-registry.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 
+// The commands below read the settings of this process, which refuse a variable that they do not know.
+delete process.env['CPIS_TEST_MONGODB_URL'];
+
 const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8);
 
 /** Lists what is in a folder and below that anybody but its owner may use. */
