@@ -31,8 +31,8 @@ async function pagesOf(client: FhirClient, query: string): Promise<{ ids: string
   return { ids, totals };
 }
 
-/** Submits open, ended and unborn plans of three authorities on a person; the life cycle has ended those of an adult. */
-async function submitMany(birthDate: string): Promise<string> {
+/** Submits plans of three authorities on a person. Those of an adult end later than the life cycle ends them. */
+async function submitMany(birthDate: string, isAdult: boolean): Promise<string> {
   const nhsNumber = freshNhsNumber();
   for (const [at, client] of [la, otherLa, thirdLa].entries()) {
     const of = { nhsNumber, birthDate, kind: kindOf(at === 1 ? 'LAC' : 'CPP') };
@@ -40,7 +40,7 @@ async function submitMany(birthDate: string): Promise<string> {
     await submit(
       client,
       freshPlan({ ...of, start: from, end: until }),
-      freshPlan({ ...of, start: addDays(until, 1 + at) }),
+      freshPlan({ ...of, start: addDays(until, 1 + at), ...(isAdult ? { end: addDays(today, -1) } : {}) }),
       freshPlan({ ...of, kind: kindOf('UCPP'), start: addDays(today, -20 * at), dueDate: addDays(today, 60) }),
     );
   }
@@ -50,12 +50,12 @@ async function submitMany(birthDate: string): Promise<string> {
 const keys = ['status', 'date', '_lastUpdated', '_id'];
 const sorts = ['', ...keys.flatMap((key) => [key, `-${key}`]), '-status,-date'];
 
-for (const [name, birthDate] of [
-  ['a child of 16', years(16)],
-  ['somebody who turned 18 some days ago', addDays(today, -6585)],
+for (const [name, birthDate, isAdult] of [
+  ['a child of 16', years(16), false],
+  ['somebody who turned 18 some days ago', addDays(today, -6585), true],
 ] as const) {
   t.test(`every sort of the plans of ${name}, in pages of 1 and 4`, async (t) => {
-    const patient = await submitMany(birthDate);
+    const patient = await submitMany(birthDate, isAdult);
     const { body } = await epr.request<Bundle>('GET', `Flag?patient=${patient}`);
     const all = idsIn(body);
     t.ok(all.length >= 6);
@@ -75,7 +75,7 @@ for (const [name, birthDate] of [
 t.test(
   'a later page is 410 if the plans have changed since, because a plan that moved would be left out',
   async (t) => {
-    const patient = await submitMany(years(16));
+    const patient = await submitMany(years(16), false);
     const pageTwo = async (): Promise<string> => {
       const { body } = await epr.request<Bundle>('GET', `Flag?patient=${patient}&_count=1&_sort=-_lastUpdated`);
       return body.link?.find(({ relation }) => relation === 'next')?.url.slice(`${world.server.baseUrl}/`.length) ?? '';
