@@ -1,2 +1,7 @@
-/** Settings under which one client may send as much as a test does. */
-export const unhurriedClients = { CPIS_CLIENT_RATE: '1000000', CPIS_CLIENT_BURST: '1000000' };
+/** Settings under which one client may send as much as a test does, over as many connections and at one time. */
+export const unhurriedClients = {
+  CPIS_CLIENT_RATE: '1000000',
+  CPIS_CLIENT_BURST: '1000000',
+  CPIS_CLIENT_CONCURRENCY: '1024',
+  CPIS_MAX_CONNECTIONS_PER_ADDRESS: '4096',
+};

@@ -15,8 +15,8 @@ export interface Output {
 
 const accessColumns = [
   ...['recorded', 'action', 'interaction', 'nhsNumber', 'professional', 'role'],
-  ...['organisation', 'organisationCode', 'actingAuthority', 'plan', 'date'],
-] as const satisfies readonly (keyof Access)[] | readonly string[];
+  ...['organisation', 'organisationCode', 'actingAuthority', 'plan', 'date', 'newNhsNumber'],
+] as const satisfies readonly (keyof Access)[];
 
 const csvHeader = ['seq', 'id', 'received', 'subscription', 'number', ...accessColumns];
 
@@ -27,7 +27,7 @@ function render(event: StoredEvent, format: OutputFormat): string {
   const { seq, id, subscription, number } = event;
   if (format === 'csv') {
     const cells = [String(seq), id, received, subscription ?? '', number === null ? '' : String(number)];
-    return renderCsvRow([...cells, ...Object.values(access)]);
+    return renderCsvRow([...cells, ...accessColumns.map((column) => access[column])]);
   }
   const resource: unknown = event.resource === null ? undefined : JSON.parse(event.resource);
   return `${JSON.stringify({ seq, id, received, subscription, number, access, event: resource })}\n`;
