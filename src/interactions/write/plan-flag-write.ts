@@ -3,7 +3,6 @@ import { notifiedOfWrite, visibleHolders } from '../../cpis/audience.ts';
 import type { Caller } from '../../cpis/caller.ts';
 import { checkSubmittedPlan, warnOfPlan } from '../../cpis/check-plan.ts';
 import { lastDayLabelled } from '../../cpis/labels.ts';
-import { mayMove } from '../../cpis/move-plan.ts';
 import { isHeld, type Plan, parsePlan, planKeys } from '../../cpis/plan.ts';
 import { confirmedOn, markConfirmed, planLabels } from '../../cpis/plan-labels.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
@@ -11,18 +10,14 @@ import type { ReadResult, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import type { View } from '../resource/view.ts';
 import { visibilityRule } from '../resource/visibility-rule.ts';
-import { checkDemographics, isWithoutSuccessor } from './check-demographics.ts';
+import { checkDemographics } from './check-demographics.ts';
 import { refuseErrors } from './check-resource.ts';
 import { guardChild, readChild, relabelStatement } from './child-record.ts';
+import { leaveChild, planMove, replacePlan } from './plan-move.ts';
 import { refuseBeforeTransfer, refuseOverlap, staysWithdrawn } from './plan-references.ts';
 import type { PlannedWrite } from './planned-write.ts';
 import { answerStored, answerWrite, buildDeletion, buildResourceWrite, contentOf, guardOf } from './resource-write.ts';
 import { type FlagSubmission, submitFlag } from './submitted-flag.ts';
-
-/** Returns the plans after `changed` has replaced the plan with this id; undefined removes it. */
-function replacePlan(plans: readonly Plan[], id: string, changed?: Plan): readonly Plan[] {
-  return [...plans.filter((plan) => plan.id !== id), ...(changed === undefined ? [] : [changed])];
-}
 
 function describePlanAccess(
   caller: Caller,
@@ -118,25 +113,19 @@ export async function planFlagWrite(
   if (known !== undefined && current !== undefined && contentOf(known) === contentOf(flag)) {
     // Only an open plan has to be confirmed, once a day.
     const confirms = plan.status === 'active' && confirmedOn(labels) !== today;
-    return {
-      writes: [],
-      guards: confirms ? [{ ...guardOf(current), labels: confirmed }] : [],
-      access: { ...access, notifyIds: [], custodianIds: [caller.organisation.id] },
-      answer: { ...answerStored(current), warnings },
-      committed,
-    };
+    const guards = confirms ? [{ ...guardOf(current), labels: confirmed }] : [];
+    const own = { ...access, notifyIds: [], custodianIds: [caller.organisation.id] };
+    return { writes: [], guards, access: own, answer: { ...answerStored(current), warnings }, committed };
   }
   if (!ends && stated !== undefined) {
     const statement = { patient: stated, child, authorityId: caller.organisation.id, isKnown: true };
     await checkDemographics(statement, view, ports).catch(inSubject);
   }
   const recorded = current === undefined ? undefined : parsePlan(current);
-  if (movedFrom !== undefined && recorded !== undefined && !submission.isVersionNamed) {
-    const isInvalidated = await isWithoutSuccessor(movedFrom, ports);
-    const move = mayMove(plan, { known: recorded, isStated: false, today, isInvalidated });
-    if (typeof move !== 'string') throw new FhirFault('unprocessable', [move]);
-  }
-  const from = movedFrom === undefined || recorded === undefined ? undefined : await leaveChild(recorded, view);
+  const from =
+    movedFrom === undefined || recorded === undefined
+      ? undefined
+      : await planMove({ plan, recorded, isStated: submission.isVersionNamed }, view, ports);
   const write = buildResourceWrite(
     flag,
     id,
@@ -158,11 +147,11 @@ export async function planFlagWrite(
       ...(current === undefined ? [] : [guardOf(current)]),
     ],
     // Other authorities are notified of a move as of an end under one number and of a creation under the other.
-    ...(from === undefined || recorded === undefined
+    ...(from === undefined
       ? { access }
       : {
           access: { ...access, interaction: 'create' },
-          accessFrom: { ...describePlanAccess(caller, recorded, from.plans, ports), interaction: 'update' },
+          accessFrom: { ...describePlanAccess(caller, from.plan, from.plans, ports), interaction: 'update' },
         }),
     answer: {
       ...answerWrite(write),
@@ -172,15 +161,6 @@ export async function planFlagWrite(
       refuseOverlap({ ...plan, lastDay: lastDayLabelled(confirmed) }, from === undefined ? recorded : undefined, unit),
     committed,
   };
-}
-
-/** Reads the plans of the child that a plan leaves, and builds the guards that take the plan off it. */
-async function leaveChild(plan: Plan, view: View) {
-  const child = await readChild(view, plan.patientId);
-  const statement = await view.read('Patient', plan.patientId);
-  const plans = await view.plansOf(plan.patientId);
-  const remaining = replacePlan(plans, plan.id);
-  return { plans, guards: [guardChild(child), ...relabelStatement(statement, plan.authorityId, remaining)] };
 }
 
 /** Plans the withdrawal of a plan by deletion. NHS staff no longer see it; its versions are kept. */
