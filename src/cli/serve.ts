@@ -1,5 +1,6 @@
 import closeWithGrace from 'close-with-grace';
 import { UnusableFileError } from '../files/exposure.ts';
+import { describeFileFailure } from '../files/file-failure.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
 import { buildLogger } from '../server/logger.ts';
 import { openServer } from '../server/open-server.ts';
@@ -68,14 +69,25 @@ export async function serve(args: readonly string[], { stdout, stderr }: Command
       await server.close();
     });
   } catch (error) {
-    const isSetupError =
-      error instanceof SettingsError ||
-      error instanceof RegistryError ||
-      error instanceof StoreStartError ||
-      error instanceof UnusableFileError;
-    if (!isSetupError) throw error;
-    stderr.write(`${error.message}\n`);
+    const problem = describeSetupError(error);
+    if (problem === undefined) throw error;
+    stderr.write(`${problem}\n`);
     return 2;
   }
   return 0;
+}
+
+/** Returns what the operator has to change, or undefined for an error that no setting or file causes. */
+function describeSetupError(error: unknown): string | undefined {
+  if (
+    error instanceof SettingsError ||
+    error instanceof RegistryError ||
+    error instanceof StoreStartError ||
+    error instanceof UnusableFileError
+  ) {
+    return error.message;
+  }
+  const cause = describeFileFailure(error);
+  if (cause === undefined || !(error instanceof Error) || !('path' in error)) return undefined;
+  return `${String(error.path)} cannot be used: ${cause}, then start again.`;
 }

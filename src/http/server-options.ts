@@ -36,6 +36,8 @@ export interface HttpLimits {
   readonly maxConnectionsPerAddress: number;
   /** How long a response may make no progress before its connection is cut. */
   readonly stalledAfterMs: number;
+  /** How long requests may take to end once the server stops. Less than the time after which the process ends anyway. */
+  readonly drainTimeoutMs: number;
   /** Requests of one authenticated client per second, on average. Further ones are answered 429. */
   readonly clientPerSecond: number;
   /** Maximum of them at once. */
@@ -67,6 +69,7 @@ export const defaultHttpLimits: HttpLimits = {
   maxConnections: 4_096,
   maxConnectionsPerAddress: 512,
   stalledAfterMs: 30_000,
+  drainTimeoutMs: 10_000,
   clientPerSecond: 500,
   clientBurst: 2_000,
   clientConcurrent: 256,

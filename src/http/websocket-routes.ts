@@ -10,6 +10,7 @@ import type { ServerOptions } from './server-options.ts';
 const maxMessageLength = 8_192;
 const pingEveryMs = 30_000;
 const sendTimeoutMs = 30_000;
+const goingAway = 1001;
 const unsupportedData = 1003;
 
 /** How long a connection that is closed may take to answer before it is cut. */
@@ -33,6 +34,11 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
     errorHandler: (error, socket, request) => {
       request.log.info({ detail: codeOf(error), requestId: request.exchange.requestId }, 'WebSocket cut');
       socket.terminate();
+    },
+    preClose(done) {
+      for (const socket of this.websocketServer.clients) socket.close(goingAway, 'the server stops');
+      this.websocketServer.close();
+      done();
     },
   });
   app.route({

@@ -6,7 +6,8 @@ const maxAttempts = 50;
 
 /**
  * Returns a port of `host` that nothing listens on. It lies below the range that operating systems give to outgoing
- * connections, so that a client that retries while the server is down is not given the server's own port.
+ * connections, so that a client that retries while the server is down is not given the server's own port. Rejects with the
+ * error of listen(2) if it has another cause than the port.
  */
 export async function findFreePort(host = '127.0.0.1'): Promise<number> {
   for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
@@ -17,9 +18,12 @@ export async function findFreePort(host = '127.0.0.1'): Promise<number> {
 }
 
 function isFree(port: number, host: string): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const probe = createServer();
-    probe.once('error', () => resolve(false));
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE' || error.code === 'EACCES') resolve(false);
+      else reject(error);
+    });
     probe.listen(port, host, () => probe.close(() => resolve(true)));
   });
 }

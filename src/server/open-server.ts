@@ -31,6 +31,7 @@ import { completeIdentity, readIdentity } from './open-identity.ts';
 import { openLifeCycle } from './open-life-cycle.ts';
 import { openMeasuredStore } from './open-store.ts';
 import { readTls } from './read-tls.ts';
+import { rejectListen } from './reject-listen.ts';
 import { separateStatements } from './separate-statements.ts';
 import { startSuccession } from './succession.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
@@ -72,7 +73,8 @@ export interface OpenServerOptions {
 export async function openServer(settings: Settings, options: OpenServerOptions): Promise<RunningServer> {
   const { logger, clock = systemClock } = options;
   await using opened = new AsyncDisposableStack();
-  const port = settings.port === 0 ? await findFreePort(settings.host) : settings.port;
+  const { host } = settings;
+  const port = settings.port || (await findFreePort(host).catch((error) => rejectListen(error, host, 0)));
   const baseUrl = resolvePublicBaseUrl(settings, port);
   const metrics = new MetricRegistry();
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed and will be retried');
@@ -158,7 +160,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     },
   });
   opened.defer(() => app.close());
-  const origin = await app.listen({ host: settings.host, port });
+  const origin = await app.listen({ host, port }).catch((error) => rejectListen(error, host, port));
 
   const running = opened.move();
   return {

@@ -4,7 +4,7 @@ import t from 'tap';
 import { WebSocket } from 'ws';
 import { fault } from '../../src/fhir/fault.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { callerOf, issueOf, rawExchange, startServer } from './start-server.ts';
+import { callerOf, issueOf, rawExchange, startServer, token } from './start-server.ts';
 
 const byToken = (authorization: string | undefined) => {
   const clientId = /^Bearer (.+)$/.exec(authorization ?? '')?.[1];
@@ -121,6 +121,31 @@ t.test('a response that nobody reads is cut, and one that takes long to make is 
   t.match((await working).text, /^HTTP\/1\.1 200 /);
 });
 
+t.test('a stop waits for no connection without a whole request', async (t) => {
+  const half = 'GET /health/live HTTP/1.1\r\nHost: x\r\n';
+  const body = `POST /FHIR/R4/Flag HTTP/1.1\r\nHost: x\r\nAuthorization: ${token}\r\nContent-Type: application/fhir+json\r\nContent-Length: 100\r\n\r\n{`;
+  for (const [name, texts] of Object.entries({
+    'nothing was sent': [],
+    'half a head': [half],
+    'half a head after a response': [`${half}\r\n`, half],
+    'half a body': [body],
+  })) {
+    const server = await startServer({ limits: { drainTimeoutMs: 2_000, requestTimeoutMs: 3_600_000 } });
+    t.teardown(server.close);
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    for (const text of texts) {
+      socket.write(text);
+      if (text.endsWith('\r\n\r\n')) await once(socket, 'data');
+    }
+    const cut = new Promise((resolve) => socket.once('close', resolve));
+    await server.drain();
+    await cut;
+    t.pass(name);
+  }
+});
+
 t.test('a stop answers what is under way, and waits for no connection that is kept alive', async (t) => {
   const { promise: released, resolve: release } = Promise.withResolvers<void>();
   const server = await startServer({
@@ -156,6 +181,17 @@ t.test('a hostile WebSocket is cut, and is no error in the log', async (t) => {
   await waitUntil('the server has cut it', () => closed === 1);
   t.ok(server.log.some((line) => line.includes('WS_ERR_UNSUPPORTED_MESSAGE_LENGTH')));
   t.notOk(server.log.some((line) => JSON.parse(line).level >= 50));
+});
+
+t.test('a stop tells WebSocket subscribers that the server goes away', async (t) => {
+  const server = await startServer();
+  t.teardown(server.close);
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/$websocket`);
+  await once(socket, 'open');
+  const closed = once(socket, 'close');
+  await server.drain();
+  const [code] = await closed;
+  t.equal(code, 1001);
 });
 
 t.test('a request to upgrade another path is answered as if it had none, and its URL is not logged', async (t) => {

@@ -11,6 +11,7 @@ import { buildDeliveryQueue } from './build-delivery-queue.ts';
 import { buildSubscriptionEvents } from './build-subscription-events.ts';
 import { openConnection } from './connection/connection.ts';
 import { lockFolder } from './connection/folder-lock.ts';
+import { startFailure } from './connection/start-failure.ts';
 import { openStatements, type Statements } from './connection/statements.ts';
 import { openTextEncoder, type TextRow } from './encoding/audit-text.ts';
 import { openTexts } from './encoding/read-text.ts';
@@ -45,9 +46,10 @@ const keptRecordsShare = 8;
 
 /** Throws if the folder is in use, the database has a newer schema, or SQLite would not be durable. */
 export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: SqliteStoreOptions): Promise<Store> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const unlock = lockFolder(folder);
+  let unlock = (): void => undefined;
   try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    unlock = lockFolder(folder);
     const file = join(folder, 'store.sqlite');
     let ready = true;
     const lose = (error: Error): void => {
@@ -132,7 +134,7 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     };
   } catch (error) {
     unlock();
-    throw error;
+    throw startFailure(error, folder);
   }
 }
 

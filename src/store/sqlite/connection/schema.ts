@@ -1,5 +1,6 @@
 /** The tables of the embedded store, and the schema version that a database file records. */
 import type { DatabaseSync } from 'node:sqlite';
+import { StoreStartError } from '../../store-start-error.ts';
 
 /** Recorded as `PRAGMA user_version`. */
 export const schemaVersion = 3;
@@ -139,18 +140,18 @@ CREATE TABLE subscription_acknowledged (
 export function openSchema(db: DatabaseSync): void {
   const found = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
   if (found > schemaVersion) {
-    throw new Error(
+    throw new StoreStartError(
       `The database has schema version ${found}. This program supports ${schemaVersion}: run the newer program that wrote it.`,
     );
   }
   if (found === schemaVersion) return;
   if (found > 0 && found < unreleasedBefore) {
-    throw new Error(
+    throw new StoreStartError(
       `The database has schema version ${found}, which only unreleased programs wrote: use a new data folder.`,
     );
   }
   if (db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined) {
-    throw new Error(
+    throw new StoreStartError(
       'The database file has tables but no schema version, so this program did not write it: use another data folder.',
     );
   }
