@@ -90,9 +90,10 @@ t.test('kill -9 in the middle of a rotation leaves the old file or the new one',
   for (const waitMs of [150, 220, 300, 400]) {
     const before = (await readSigningJwks(file)) ?? [];
     const child = spawn(process.execPath, [program, 'keys', '--file', file, '--rotate'], { stdio: 'ignore' });
+    const closed = once(child, 'close');
     await sleep(waitMs);
     child.kill('SIGKILL');
-    await once(child, 'close');
+    await closed;
     const after = (await readSigningJwks(file)) ?? [];
     t.ok(after.length - before.length <= 1);
     t.strictSame(after.slice(after.length - before.length), before, `killed after ${waitMs} ms`);

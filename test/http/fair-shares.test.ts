@@ -105,7 +105,7 @@ t.test('a response that nobody reads is cut, and one that takes long to make is 
   });
   t.teardown(server.close);
   const ask = (id: string) =>
-    `GET /FHIR/R4/Flag/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer canary-token-7f3a\r\n\r\n`;
+    `GET /FHIR/R4/Flag/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer canary-token-7f3a\r\nConnection: close\r\n\r\n`;
   const socket = connect(server.port, '127.0.0.1');
   socket.on('error', () => undefined);
   socket.write(ask('large'));
