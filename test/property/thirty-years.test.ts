@@ -4,7 +4,7 @@
  * `THIRTY_YEARS_RUNS=50` runs more of them; `THIRTY_YEARS_SEED=7` replays one.
  */
 import fc from 'fast-check';
-import type { AuditEvent, Bundle, BundleEntryResponse, Flag } from 'fhir/r4.js';
+import type { AuditEvent, Bundle, BundleEntryResponse, Flag, Parameters } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import type { FhirClient, FhirResponse } from '../../src/synthetic/fhir-client.ts';
 import { buildFlag, buildPatient } from '../../src/synthetic/synthetic-plan.ts';
@@ -31,9 +31,11 @@ const kinds: readonly Kind[] = ['CPP', 'LAC', 'UCPP'];
 const firstBirthDates = ['2011-02-20', '2012-02-29', '2000-07-01', '2029-10-31', '2042-03-01'] as const;
 
 interface Step {
-  readonly kind: 'submit' | 'amend' | 'state' | 'delete' | 'revive';
+  readonly kind: 'submit' | 'amend' | 'state' | 'delete' | 'revive' | 'guess' | 'resolve';
   readonly authority: number;
   readonly child: number;
+  /** The step is about a child who has a plan, if there is one. */
+  readonly joins: boolean;
   readonly plan: Kind;
   readonly change: 'end' | 'withdraw' | 'start' | 'due' | 'reopen' | 'same';
   readonly how: 'batch' | 'transaction';
@@ -46,9 +48,22 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.constantFrom('submit', 'submit', 'submit', 'amend', 'amend', 'amend', 'state', 'delete', 'revive'),
+  kind: fc.constantFrom(
+    'submit',
+    'submit',
+    'submit',
+    'amend',
+    'amend',
+    'amend',
+    'state',
+    'delete',
+    'revive',
+    'guess',
+    'resolve',
+  ),
   authority: fc.nat({ max: 1 }),
   child: fc.nat({ max: firstBirthDates.length - 1 }),
+  joins: fc.boolean(),
   plan: fc.constantFrom(...kinds),
   change: fc.constantFrom('end', 'end', 'withdraw', 'start', 'due', 'reopen', 'same', 'same'),
   how: fc.constantFrom('batch', 'transaction'),
@@ -58,7 +73,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   due: fc.option(fc.integer({ min: -30, max: 310 }), { nil: undefined, freq: 3 }),
   shift: fc.option(fc.oneof(fc.integer({ min: -40, max: 40 }), fc.integer({ min: -3000, max: 3000 })), {
     nil: undefined,
-    freq: 4,
+    freq: 2,
   }),
 });
 
@@ -70,7 +85,7 @@ interface Chapter {
 }
 
 const chapter: fc.Arbitrary<Chapter> = fc.record({
-  steps: fc.array(step, { minLength: 2, maxLength: 6 }),
+  steps: fc.array(step, { minLength: 4, maxLength: 9 }),
   days: fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 500, max: 1500 })),
   seconds: fc.constantFrom(1_800, 45_000, 75_600),
 });
@@ -95,7 +110,6 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
   const authorityIds = [world.ownId, world.otherId];
   /** Id and ETag of the Flag of each reference. */
   const flags = new Map<string, { id: string; etag: string }>();
-  const recorded: string[] = [];
   const lookedUp = [0, 0];
   let count = 0;
 
@@ -127,7 +141,7 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
   async function visit(day: string, seconds: number, children: readonly number[]): Promise<void> {
     clock.travelTo(londonMoment(day, seconds));
     if (day !== model.today) {
-      recorded.push(...model.begin(day));
+      model.begin(day);
       await waitUntil('the sweep', async () => (await sweptOn(world)) >= day);
     }
     for (const child of children) await look(child);
@@ -194,6 +208,33 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
     await look(child);
   }
 
+  async function state(authority: number, child: number, birthDate: string): Promise<void> {
+    const isExpected = model.state(authority, child, birthDate);
+    const { patient } = planFor(child, birthDate, { kind: 'CPP', status: 'active', start: model.today }, 'none');
+    const path = `Patient/${numbers[child]}`;
+    const { status, body } = await (clients[authority] as FhirClient).request('PUT', path, patient);
+    if (isAccepted(status) !== isExpected) fail(`Patient ${birthDate}: ${status} ${JSON.stringify(body)}`);
+    return look(child);
+  }
+
+  /** What the operator is shown of the details of children. */
+  async function compareWaiting(): Promise<void> {
+    const { body } = await world.operator.request<Parameters>('GET', 'Patient/$demographic-conflicts');
+    const shown = (body.parameter ?? []).flatMap(({ name, part = [] }) => {
+      const of = (wanted: string): string =>
+        part
+          .filter((each) => each.name === wanted)
+          .map(({ valueString = '' }) => authorityIds.indexOf(valueString))
+          .sort()
+          .join();
+      return name === 'child'
+        ? [`${numbers.indexOf(part[0]?.valueString ?? '')} differ ${of('differs')} tried ${of('tried')}`]
+        : [];
+    });
+    const [right, wrong] = [model.waiting().join('; '), shown.sort().join('; ')];
+    if (right !== wrong) fail(`the operator sees "${wrong}", the model says "${right}"`);
+  }
+
   /** The form of an amendment of a plan. */
   function amended(plan: ModelPlan, { change, start, end, due }: Step): PlanForm {
     const { kind, dueDate } = plan;
@@ -218,9 +259,10 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
     const { kind, authority, plan, how, start, end, due } = next;
     // Most steps are about somebody who is born.
     const isBorn = (firstBirthDates[next.child] ?? '') <= model.today || next.chosen % 6 === 0;
-    const child = isBorn ? next.child : next.child % 3;
     const day = (offset: number): string => addDays(model.today, offset);
     const chosen = model.plans[next.chosen % Math.max(1, model.plans.length)];
+    const drawn = isBorn ? next.child : next.child % 3;
+    const child = next.joins ? (chosen?.child ?? drawn) : drawn;
     if (kind === 'submit') {
       count += 1;
       const birthDate = birthDateFor({ ...next, child });
@@ -236,14 +278,16 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
       };
       return submit(authority, child, birthDate, `plan-${count}`, form, how);
     }
-    if (kind === 'state') {
-      const birthDate = birthDateFor({ ...next, child });
-      const isExpected = model.state(authority, child, birthDate);
-      const { patient } = planFor(child, birthDate, { kind: 'CPP', status: 'active', start: model.today }, 'none');
-      const path = `Patient/${numbers[child]}`;
-      const { status, body } = await (clients[authority] as FhirClient).request('PUT', path, patient);
-      if (isAccepted(status) !== isExpected) fail(`Patient ${birthDate}: ${status} ${JSON.stringify(body)}`);
-      return look(child);
+    if (kind === 'state') return state(authority, child, birthDateFor({ ...next, child }));
+    if (kind === 'guess') {
+      for (const shift of [0, 1, 2, 3]) await state(authority, child, birthDateFor({ ...next, child, shift }));
+      return;
+    }
+    if (kind === 'resolve') {
+      const path = `Patient/${numbers[child]}/$resolve-demographics`;
+      const { status } = await world.operator.request('POST', path, { resourceType: 'Parameters' });
+      if (status !== (model.resolve(child) ? 200 : 404)) fail(`${path}: ${status}`);
+      return;
     }
     if (chosen === undefined) return;
     if (kind === 'amend') {
@@ -283,9 +327,11 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
       for (const { resource } of body.entry ?? []) {
         const { entity = [], subtype = [], recorded } = resource as AuditEvent;
         const reference = references.get(entity[0]?.what?.reference ?? '');
-        found.push(
-          `${dayOf(Date.parse(recorded))} ${reference} ${subtype[0]?.code} ${entity[0]?.detail?.[0]?.valueString}`,
-        );
+        const code = subtype[0]?.code ?? '';
+        const plan = model.plans.find((each) => each.reference === reference);
+        // An event of a child is about any of the plans of the authority.
+        const subject = code.startsWith('details-') ? `child ${plan?.child} ${plan?.authority}` : reference;
+        found.push(`${dayOf(Date.parse(recorded))} ${subject} ${code} ${entity[0]?.detail?.[0]?.valueString}`);
       }
       path = body.link?.find(({ relation }) => relation === 'next')?.url.slice(world.server.baseUrl.length + 1);
     }
@@ -295,13 +341,14 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
   for (const each of chapters) {
     for (const next of each.steps) await perform(next);
     await travel(each);
+    await compareWaiting();
   }
   for (const [authority, client] of clients.entries()) {
     const { body } = await client.request<Bundle>('GET', 'AuditEvent?type=rest&subtype=search-type&_summary=count');
     if (body.total !== lookedUp[authority]) fail(`${body.total} look-ups of ${authority}, not ${lookedUp[authority]}`);
   }
   const events = [...(await eventsOf(0)), ...(await eventsOf(1))].sort();
-  const expected = recorded.sort();
+  const expected = [...model.events].sort();
   if (events.join('\n') !== expected.join('\n')) {
     const lacks = expected.filter((event) => !events.includes(event));
     const extra = events.filter((event) => !expected.includes(event));
@@ -309,7 +356,8 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
       `events: lacking ${JSON.stringify(lacks)}, too many ${JSON.stringify(extra)}, ${events.length} of ${expected.length}`,
     );
   }
-  return { until: model.today, events: events.length, plans: model.plans.length };
+  const ofChildren = expected.filter((event) => event.includes('details-')).length;
+  return { until: model.today, events: events.length, ofChildren, plans: model.plans.length };
 }
 
 async function sweptOn({ server }: RunningWorld): Promise<string> {
@@ -332,8 +380,8 @@ async function holds(test: Test, { count, chapters, settings }: Lives): Promise<
     fc.asyncProperty(story, async (whole) => {
       number += 1;
       await test.test(`life ${number}`, async (one) => {
-        const { until, events, plans } = await live(one, whole.slice(0, chapters), settings());
-        one.pass(`until ${until}: ${plans} plans, ${events} events`);
+        const { until, events, ofChildren, plans } = await live(one, whole.slice(0, chapters), settings());
+        one.pass(`until ${until}: ${plans} plans, ${events} events, ${ofChildren} of them about details`);
       });
       return test.passing();
     }),

@@ -2,6 +2,7 @@
  * The rules of the life cycle of plans as a plain model, written from the rules themselves and not from src/cpis. Each
  * authority states the birth date of a child for its own plans.
  */
+import { openConflictModel, type Statement } from './conflict-model.ts';
 import { addDays, birthdayAt } from './dates.ts';
 
 export type Kind = 'CPP' | 'LAC' | 'UCPP';
@@ -38,6 +39,8 @@ interface Submission {
 export interface PlanModel {
   readonly plans: readonly ModelPlan[];
   readonly today: string;
+  /** The events of the life cycle that the authorities are notified of, as texts. */
+  readonly events: readonly string[];
   birthDateOf(authority: number, child: number): string | undefined;
   /** Returns the plans that NHS staff see on a child today, as texts. */
   shownOf(child: number): string[];
@@ -52,8 +55,12 @@ export interface PlanModel {
   /** Updates a plan by its id and version, which may revive a withdrawn or deleted one. Returns whether it is accepted. */
   revive(plan: ModelPlan, form: PlanForm): boolean;
   delete(plan: ModelPlan): void;
-  /** Begins a day: the sweep ends plans. Returns the events that it records, as texts. */
-  begin(today: string): string[];
+  /** Begins a day: the sweep ends plans. */
+  begin(today: string): void;
+  /** An operator looks at the details of a child. Returns false if there is nothing to look at. */
+  resolve(child: number): boolean;
+  /** Returns the children whose details an operator should look at, as texts. */
+  waiting(): string[];
 }
 
 const isBefore = (a: string, b: string): boolean => a < b;
@@ -66,6 +73,8 @@ const unconfirmedDays = 90;
 export function openPlanModel(firstDay: string): PlanModel {
   let today = firstDay;
   const statements = new Map<string, string>();
+  const conflicts = openConflictModel();
+  const events: string[] = [];
   let plans: readonly ModelPlan[] = [];
   const keyOf = (authority: number, child: number): string => `${authority}|${child}`;
   const put = (plan: ModelPlan): void => {
@@ -101,6 +110,10 @@ export function openPlanModel(firstDay: string): PlanModel {
     const lastDay = lastDayOf(form, birthDate);
     return form.end !== undefined && isBefore(form.end, lastDay) ? form.end : lastDay;
   };
+
+  /** Whether a submission repeats what is recorded, which is no write. */
+  const isSame = (form: PlanForm, known: ModelPlan | undefined): boolean =>
+    (['kind', 'status', 'start', 'end', 'dueDate'] as const).every((name) => form[name] === known?.[name]);
 
   /** One authority has one child protection plan and one looked-after status on a child at a time. */
   function overlaps(submission: Submission, known: ModelPlan | undefined, birthDate: string): boolean {
@@ -175,6 +188,26 @@ export function openPlanModel(firstDay: string): PlanModel {
     return `${plan.authority} ${plan.kind} ${end === undefined ? 'active' : 'inactive'} ${plan.start} ${end ?? 'open'}`;
   }
 
+  /** What is stated of a child by the authorities with a plan that NHS staff see, or will see. */
+  function statedOf(child: number): Map<number, string> {
+    const holding = plans.filter(
+      (plan) => plan.child === child && isHeld(plan) && (isBefore(today, plan.start) || shown(plan) !== undefined),
+    );
+    return new Map(holding.map(({ authority }) => [authority, statements.get(keyOf(authority, child)) ?? '']));
+  }
+
+  const review = (child: number, changed?: Statement): void => {
+    events.push(...conflicts.review(child, statedOf(child), today, changed));
+  };
+
+  /** Takes the birth date that an authority states. Returns the statement if it is another one than before. */
+  function takeStatement(authority: number, child: number, birthDate: string): Statement | undefined {
+    const key = keyOf(authority, child);
+    if (statements.get(key) === birthDate) return undefined;
+    statements.set(key, birthDate);
+    return { authority, birthDate };
+  }
+
   /** The event that is due for an open plan, by its dates. */
   function datedEvent(plan: ModelPlan, lastDay: string): readonly [code: string, date: string] | undefined {
     const { kind, start, dueDate } = plan;
@@ -184,12 +217,11 @@ export function openPlanModel(firstDay: string): PlanModel {
     return isBefore(today, addDays(start, 300)) ? undefined : ['due-date-missing', lastDay];
   }
 
-  function sweep(plan: ModelPlan): string[] {
+  function sweep(plan: ModelPlan): void {
     const birthDate = statements.get(keyOf(plan.authority, plan.child)) ?? '';
     const lastDay = lastDayOf(plan, birthDate);
     const isOver = isBefore(lastDay, today);
     const notified = new Map(plan.notified);
-    const events: string[] = [];
     const dated = datedEvent(plan, lastDay);
     const isNew = dated !== undefined && (dated[0] === 'ended' || notified.get(dated[0]) !== dated[1]);
     if (isNew) {
@@ -204,7 +236,6 @@ export function openPlanModel(firstDay: string): PlanModel {
     }
     const end = isBefore(lastDay, plan.start) ? plan.start : lastDay;
     put({ ...plan, notified, ...(isOver && isNew ? { status: 'inactive', end } : {}) });
-    return events;
   }
 
   return {
@@ -214,6 +245,9 @@ export function openPlanModel(firstDay: string): PlanModel {
     get today() {
       return today;
     },
+    events,
+    waiting: conflicts.waiting,
+    resolve: (child) => conflicts.resolve(child, statedOf(child)),
     birthDateOf: (authority, child) => statements.get(keyOf(authority, child)),
     shownOf: (child) =>
       plans
@@ -238,17 +272,23 @@ export function openPlanModel(firstDay: string): PlanModel {
       const together =
         acceptsBirth(authority, child, birthDate, reference, form) && acceptsFlag(submission, known, birthDate, false);
       const alone = how === 'batch' && acceptsBirth(authority, child, birthDate);
-      if (together || alone) statements.set(keyOf(authority, child), birthDate);
+      const changed = together || alone ? takeStatement(authority, child, birthDate) : undefined;
+      // In a batch the Patient is stored first, if it can be.
+      if (alone && changed !== undefined) review(child, changed);
       // The end or the withdrawal of a plan does not depend on what is stated of the child.
       const ends =
         how === 'batch' && !alone && onlyEnds(form, known) && acceptsFlag(submission, known, stated ?? '', false);
       const flag = together || (alone && acceptsFlag(submission, known, birthDate, false)) || ends;
+      const changes = flag && !isSame(form, known);
       if (flag) store(submission, known);
+      if (!alone && changed !== undefined) review(child, changed);
+      else if (changes) review(child);
       return { patient: together || alone, flag };
     },
     state(authority, child, birthDate) {
       const isAccepted = acceptsBirth(authority, child, birthDate);
-      if (isAccepted) statements.set(keyOf(authority, child), birthDate);
+      const changed = isAccepted ? takeStatement(authority, child, birthDate) : undefined;
+      if (changed !== undefined) review(child, changed);
       return isAccepted;
     },
     revive(plan, form) {
@@ -256,14 +296,20 @@ export function openPlanModel(firstDay: string): PlanModel {
       const birthDate = statements.get(keyOf(authority, child)) ?? '';
       const submission = { authority, child, reference, birthDate, form };
       const isAccepted = acceptsFlag(submission, plan, birthDate, true);
-      if (isAccepted) store(submission, plan);
-      return isAccepted;
+      if (!isAccepted) return false;
+      const changes = plan.isDeleted || !isSame(form, plan);
+      store(submission, plan);
+      if (changes) review(child);
+      return true;
     },
-    delete: (plan) => put({ ...plan, isDeleted: true }),
+    delete(plan) {
+      put({ ...plan, isDeleted: true });
+      review(plan.child);
+    },
     begin(day) {
-      if (day === today) return [];
+      if (day === today) return;
       today = day;
-      return plans.filter((plan) => isHeld(plan) && plan.status === 'active').flatMap(sweep);
+      for (const plan of plans.filter((each) => isHeld(each) && each.status === 'active')) sweep(plan);
     },
   };
 }
