@@ -60,19 +60,42 @@ export async function planNew(
       return onlyIf(
         ifNoneExist,
         await planFlagWrite({ flag, id, current: undefined, isVersionNamed: false }, caller, view, ports),
+        ports,
       );
     }
     case 'Subscription': {
       const subscription = await checkResource<Subscription>(body, type, ports);
-      return onlyIf(ifNoneExist, await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports));
+      return onlyIf(
+        ifNoneExist,
+        await planSubscriptionWrite({ subscription, id, current: undefined }, caller, ports),
+        ports,
+      );
     }
     default:
       throw fault('not-supported', 'Clients cannot create this resource type.');
   }
 }
 
-/** Adds a condition to the write: the commit refuses it if a resource meets the criteria by then. */
-function onlyIf(ifNoneExist: SearchPlan | undefined, planned: PlannedWrite): PlannedWrite {
+/**
+ * Adds a condition to the write: the commit refuses it if a resource meets the criteria by then. If one does while the write is
+ * checked, a refusal may be about that resource, so the commit decides.
+ */
+function onlyIf(ifNoneExist: SearchPlan | undefined, planned: PlannedWrite, ports: InteractionPorts): PlannedWrite {
   if (ifNoneExist === undefined) return planned;
-  return { ...planned, writes: planned.writes.map((write) => ({ ...write, ifNoneExist })) };
+  const { check } = planned;
+  return {
+    ...planned,
+    writes: planned.writes.map((write) => ({ ...write, ifNoneExist })),
+    ...(check === undefined
+      ? {}
+      : {
+          check: async (unit) => {
+            try {
+              await check(unit);
+            } catch (error) {
+              if ((await findOne(ifNoneExist, ports)) === undefined) throw error;
+            }
+          },
+        }),
+  };
 }
