@@ -44,7 +44,15 @@ async function openStore(
   onBatch: (operations: number) => void,
 ): Promise<Store> {
   const { mongodb } = settings;
-  if (mongodb === undefined) return openSqliteStore({ folder: settings.dataFolder, onFatal, onBatch });
+  if (mongodb === undefined) {
+    const folder = settings.dataFolder;
+    const onRoom = (isThere: boolean): void => {
+      if (isThere) logger.info('the disk of the data folder has room again');
+      else
+        logger.error({ folder }, 'the disk of the data folder is full: every request is refused until there is room');
+    };
+    return openSqliteStore({ folder, onFatal, onBatch, onRoom });
+  }
   const { openMongoStore } = await import('../store/mongo/open-mongo-store.ts');
   while (true) {
     try {

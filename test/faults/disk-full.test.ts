@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bundle, OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
+import { isServerReady } from '../../src/synthetic/cpis-process.ts';
 import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { buildBatch, type SyntheticPlan, syntheticNhsNumbers } from '../../src/synthetic/synthetic-plan.ts';
 import { whyNoTracing } from '../support/may-trace.ts';
 import { makeServerHome, type ServerHome, startServerProcess } from '../support/server-process.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const family = 'Zzdiskfull';
 
@@ -83,6 +85,7 @@ t.test(
     t.equal(refusal?.status, 503, `after ${answered} more look-ups the disk is full`);
     t.match(refusal?.body, { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'transient' }] });
     t.ok(refusal?.headers.get('retry-after'), 'the client is told to try again');
+    t.notOk(await isServerReady(home.origin), 'it asks for no requests');
     for (const path of [`Flag?patient=${child}`, `Patient/${child}`, `AuditEvent?patient=${child}`]) {
       const { status, body } = await reader.request('GET', path);
       t.equal(status, 503, 'every kind of read is refused');
@@ -100,6 +103,7 @@ t.test(
     );
 
     rmSync(filler);
+    await waitUntil('it is ready, although it gets no requests', () => isServerReady(home.origin));
     const again = await reader.request<Bundle>('GET', `Flag?patient=${child}`);
     t.equal(again.status, 200, 'it answers again, without a restart');
     t.equal(again.body.total, 1);

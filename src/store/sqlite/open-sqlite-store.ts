@@ -26,6 +26,7 @@ import { runSearch } from './search/run-search.ts';
 import { openSearchThread, type SearchThread } from './search/search-thread.ts';
 import { encodeUnit } from './write/encode-unit.ts';
 import { deferWork } from './writer/deferred-work.ts';
+import { watchDiskRoom } from './writer/disk-room.ts';
 import { submitFlag, unexpectedResult } from './writer/submit.ts';
 import { isIndexProgress, type WriteOp } from './writer/write-op.ts';
 import { openWriter, type Writer } from './writer/writer.ts';
@@ -39,13 +40,16 @@ export interface SqliteStoreOptions {
   readonly maxPages?: number;
   /** Called after each transaction, which is one fsync, with the number of operations in it. */
   readonly onBatch?: (operations: number) => void;
+  /** Called with false when the disk is full: the store is not ready until it is called with true. */
+  readonly onRoom?: (isThere: boolean) => void;
 }
 
 /** Divides the heap: the records of patients may take one part. All plans of England fit under Node's own limit on 8 GB. */
 const keptRecordsShare = 8;
 
 /** Throws if the folder is in use, the database has a newer schema, or SQLite would not be durable. */
-export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const { folder, onFatal, maxPages, onBatch, onRoom = () => undefined } = options;
   let unlock = (): void => undefined;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -59,9 +63,12 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
     };
     const thread = await openWriter(
       { file, use: 'write', ...(maxPages === undefined ? {} : { maxPages }) },
-      lose,
-      onBatch,
+      { onLost: lose, onBatch, onFull: () => room.markFull() },
     );
+    const room = watchDiskRoom(() => {
+      const nowMs = Date.now();
+      return thread.submit(['once', `disk-room:${nowMs}`, nowMs, nowMs]);
+    }, onRoom);
     const writer: Writer = {
       ...thread,
       submit: (op) => (ready ? thread.submit(op) : Promise.reject(storeUnavailable('store-lost'))),
@@ -124,9 +131,10 @@ export async function openSqliteStore({ folder, onFatal, maxPages, onBatch }: Sq
       deliveries: buildDeliveryQueue(writer, statements, read, queueing),
       subscriptionEvents: buildSubscriptionEvents(writer, statements, read),
       get ready() {
-        return ready;
+        return ready && room.isThere;
       },
       close: async () => {
+        room.close();
         if (statements.db.isOpen) statements.db.close();
         await Promise.all([writer.close(), searches.close()]);
         unlock();

@@ -37,15 +37,17 @@ const batchOf = (waiting: number): number => Math.min(maxBatch, Math.max(fullBat
 const isReady = (waiting: number, inFlight: number): boolean =>
   inFlight === 0 ? waiting > 0 : inFlight < maxBatchesInFlight && waiting >= fullBatch;
 
-/**
- * Starts the thread. Calls `onLost` once if it can write no more; every later submit is then rejected. Calls `onBatch` with
- * the number of operations in each transaction.
- */
-export function openWriter(
-  connection: ConnectionOptions,
-  onLost: (error: Error) => void,
-  onBatch?: (operations: number) => void,
-): Promise<Writer> {
+export interface WriterEvents {
+  /** Called once if the thread can write no more; every later submit is then rejected. */
+  readonly onLost: (error: Error) => void;
+  /** Called with the number of operations in each transaction. */
+  readonly onBatch?: ((operations: number) => void) | undefined;
+  /** Called for each operation that failed because the disk is full. */
+  readonly onFull?: () => void;
+}
+
+/** Starts the thread. Rejects if the database cannot be opened. */
+export function openWriter(connection: ConnectionOptions, { onLost, onBatch, onFull }: WriterEvents): Promise<Writer> {
   const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), { workerData: connection });
   const opened = Promise.withResolvers<Writer>();
   const closed = Promise.withResolvers<void>();
@@ -117,7 +119,7 @@ export function openWriter(
         const answered = inFlight.shift() ?? [];
         // Send the next batch before settling this one, so that the thread is not idle.
         sendWaiting();
-        for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index]);
+        for (const [index, waiter] of answered.entries()) settle(waiter, reply.results[index], onFull);
         onBatch?.(answered.length);
         return;
       }
@@ -149,10 +151,12 @@ function encode(batch: readonly Waiting[]): { readonly batch: Waiting[]; readonl
   return { batch: encoded, ops };
 }
 
-function settle({ resolve, reject }: Waiting, result: OpResult | undefined): void {
+function settle({ resolve, reject }: Waiting, result: OpResult | undefined, onFull?: () => void): void {
   if (result === undefined) reject(fault('exception', 'The store gave no answer.'));
-  else if (typeof result === 'object' && 'failed' in result) reject(failureFault(result));
-  else resolve(result);
+  else if (typeof result === 'object' && 'failed' in result) {
+    if (result.failed === 'full') onFull?.();
+    reject(failureFault(result));
+  } else resolve(result);
 }
 
 function failureFault({ failed, message }: OpFailure): Error {

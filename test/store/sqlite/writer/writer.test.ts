@@ -11,7 +11,10 @@ t.test('a batch that is not full waits for the previous one; a full batch is sen
   const file = join(folder, 'store.sqlite');
   const batches: number[] = [];
   const onLost = (error: Error): void => void t.fail(error.message);
-  const writer = await openWriter({ file, use: 'write' }, onLost, (operations) => batches.push(operations));
+  const writer = await openWriter(
+    { file, use: 'write' },
+    { onLost, onBatch: (operations) => batches.push(operations) },
+  );
   t.teardown(() => writer.close());
   const other = new DatabaseSync(file, { timeout: 5_000 });
   t.teardown(() => other.close());
