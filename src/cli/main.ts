@@ -7,6 +7,7 @@ const usage = `Usage: cpis <command> [options]
   migrate              copy a data folder into a MongoDB database
   keys                 show and change the keys of the server
   transfer             pass the plans of an authority to its successor (for operators)
+  conflicts            list the children whose details differ between authorities (for operators)
   demo                 show the whole product on this machine, with synthetic data
   stand-in-pds         run a stand-in for the Personal Demographics Service on this machine
 
@@ -28,6 +29,8 @@ async function run(command: string | undefined, args: readonly string[], io: Com
       return (await import('./migrate.ts')).migrate(args, io);
     case 'transfer':
       return (await import('./transfer/transfer.ts')).transfer(args, io);
+    case 'conflicts':
+      return (await import('./conflicts.ts')).conflicts(args, io);
     case 'demo':
       return (await import('./demo/demo.ts')).demo(args, io);
     case 'stand-in-pds':
@@ -57,6 +60,7 @@ const commandNames = [
   'keys',
   'migrate',
   'transfer',
+  'conflicts',
   'demo',
   'stand-in-pds',
   'keygen',

@@ -1,15 +1,12 @@
 import type { Parameters } from 'fhir/r4.js';
-import type { BackOffOptions } from '../client/back-off.ts';
-import { type ServerSession, serverUnusable } from '../client/server-session.ts';
-import { CommandError } from '../terminal/command-line.ts';
+import type { OperatorSession } from '../client/operator-session.ts';
 
 export interface TransferRun {
-  readonly session: ServerSession;
+  readonly session: OperatorSession;
   readonly from: string;
   readonly to: string;
   /** The children whose plans pass; undefined: all. */
   readonly numbers: readonly string[] | undefined;
-  readonly backOff: BackOffOptions;
   readonly onProgress: (counts: TransferCounts) => void;
 }
 
@@ -58,13 +55,10 @@ export async function runSteps(run: TransferRun, check: boolean): Promise<Transf
 
 type Parameter = NonNullable<Parameters['parameter']>[number];
 
-async function send({ session, from, to, backOff }: TransferRun, more: readonly Parameter[]): Promise<Parameter[]> {
+async function send({ session, from, to }: TransferRun, more: readonly Parameter[]): Promise<Parameter[]> {
   const body = { resourceType: 'Parameters', parameter: [{ name: 'to', valueString: to }, ...more] };
-  const response = await session.request('POST', `Organization/${encodeURIComponent(from)}/$transfer`, body, backOff);
-  if (response.status === 200) return (response.body as Parameters).parameter ?? [];
-  const { issue = [] } = (response.body ?? {}) as { issue?: { diagnostics?: string }[] };
-  const text = issue[0]?.diagnostics ?? 'it gave no reason';
-  throw new CommandError(`The server refused the transfer (status ${response.status}): ${text}`, serverUnusable);
+  const path = `Organization/${encodeURIComponent(from)}/$transfer`;
+  return (await session.request<Parameters>('POST', path, body)).parameter ?? [];
 }
 
 /** Adds the counts of a step. The count of plans that passed before is that of a step only for listed children. */

@@ -1,17 +1,6 @@
-import { openAccessTokenSource } from '../../auth/access-token-source.ts';
-import { GaveUp } from '../client/back-off.ts';
-import { openServerSession, serverUnusable } from '../client/server-session.ts';
-import {
-  baseUrlOf,
-  CommandError,
-  type CommandIo,
-  readArguments,
-  required,
-  UsageError,
-  wholeNumber,
-} from '../terminal/command-line.ts';
-import { readPrivateKey } from '../terminal/read-file.ts';
-import { readNumbers } from './read-numbers.ts';
+import { actAsOperator, operatorOptions, operatorUsage } from '../client/operator-session.ts';
+import { type CommandIo, readArguments, required, UsageError } from '../terminal/command-line.ts';
+import { readNumbers } from '../terminal/read-numbers.ts';
 import { runSteps, type TransferCounts } from './run-transfer.ts';
 
 const usage = `Usage: cpis transfer --from ID --to ID (--list NUMBERS.CSV | --all) [--check] --server URL --client-id ID --key FILE
@@ -24,10 +13,7 @@ names, on or after the vesting day. If the command is interrupted, run it again:
   --list FILE          the children whose plans pass: a CSV file with a column nhs_number, or one number in each line
   --all                all plans of the authority pass
   --check              count what would pass, and change nothing; also before the vesting day
-  --server URL         the FHIR base, such as https://cpis.example.org/FHIR/R4
-  --client-id ID       your client in the registry, with the role operator
-  --key FILE           its private key
-  --give-up-after-s N  how long to retry while the server fails, in seconds (default 900)
+${operatorUsage}
 
 Exit status:
   0    everything in the list, or every plan, has passed and the counts agree; with --check, nothing is in the way
@@ -38,20 +24,17 @@ Exit status:
 `;
 
 const scope = 'system/Organization.u';
-const requestTimeoutMs = 60_000;
 
 /** Runs `cpis transfer`. */
-export async function transfer(args: readonly string[], { stdout, stderr }: CommandIo): Promise<number> {
+export async function transfer(args: readonly string[], io: CommandIo): Promise<number> {
+  const { stdout, stderr } = io;
   const { values } = readArguments(args, {
     from: { type: 'string' },
     to: { type: 'string' },
     list: { type: 'string' },
     all: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
-    server: { type: 'string' },
-    'client-id': { type: 'string' },
-    key: { type: 'string' },
-    'give-up-after-s': { type: 'string' },
+    ...operatorOptions,
     help: { type: 'boolean', default: false },
   });
   if (values.help) {
@@ -61,35 +44,14 @@ export async function transfer(args: readonly string[], { stdout, stderr }: Comm
   const from = required(values.from, '--from');
   const to = required(values.to, '--to');
   if ((values.list !== undefined) === values.all) throw new UsageError('Give either --list or --all.');
-  const numbers = values.list === undefined ? undefined : readNumbers(values.list);
-  const baseUrl = baseUrlOf(required(values.server, '--server'), '--server');
-  const clientId = required(values['client-id'], '--client-id');
-  const privateJwk = readPrivateKey('--key', required(values.key, '--key'));
-  const giveUpAfterMs = 1000 * wholeNumber(values['give-up-after-s'], '--give-up-after-s', 1, 86_400, 900);
-
-  const interrupted = new AbortController();
-  const onSignal = (): void => interrupted.abort();
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
-  const run = {
-    session: openServerSession({
-      baseUrl,
-      tokens: openAccessTokenSource(baseUrl, { clientId, privateJwk, scope }),
-      requestTimeoutMs,
-    }),
-    from,
-    to,
-    numbers,
-    backOff: {
-      giveUpAfterMs,
-      signal: interrupted.signal,
-      onWait: (reason: string, waitMs: number): void =>
-        void stderr.write(`${reason}; retrying in ${Math.ceil(waitMs / 1000)} s\n`),
-    },
-    onProgress: ({ plans, transferred }: TransferCounts): void => {
-      if (stderr.isTTY === true) stderr.write(`\r${plans} plans seen, ${transferred} transferred`);
-    },
-  };
-  try {
+  const numbers = values.list === undefined ? undefined : readNumbers('--list', values.list);
+  return actAsOperator(values, scope, io, async (session) => {
+    const run = {
+      ...{ session, from, to, numbers },
+      onProgress: ({ plans, transferred }: TransferCounts): void => {
+        if (stderr.isTTY === true) stderr.write(`\r${plans} plans seen, ${transferred} transferred`);
+      },
+    };
     const before = await runSteps(run, true);
     stdout.write(describe(before, from, to));
     if (values.check) return before['without-plan'] > 0 ? 1 : 0;
@@ -99,18 +61,7 @@ export async function transfer(args: readonly string[], { stdout, stderr }: Comm
     const transferred = after['transferred-before'] - before['transferred-before'];
     stdout.write(`${transferred} plans transferred, ${passed.notifications} undelivered notifications handed over.\n`);
     return compare(before, passed, after, stdout);
-  } catch (error) {
-    if (interrupted.signal.aborted) {
-      stderr.write('Interrupted. Run the same command to continue.\n');
-      return 130;
-    }
-    if (error instanceof GaveUp) {
-      throw new CommandError(`Gave up: ${error.message}. Run the same command to continue.`, serverUnusable);
-    }
-    throw error;
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
-  }
+  });
 }
 
 function describe(counts: TransferCounts, from: string, to: string): string {

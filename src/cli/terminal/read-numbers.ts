@@ -1,17 +1,17 @@
 import { parse } from 'csv-parse/sync';
 import { isNhsNumber } from '../../cpis/nhs-number.ts';
-import { UsageError } from '../terminal/command-line.ts';
-import { readFileOf } from '../terminal/read-file.ts';
+import { UsageError } from './command-line.ts';
+import { readFileOf } from './read-file.ts';
 
 const column = 'nhs_number';
 const maxReported = 10;
 
 /**
- * Reads the NHS numbers of a list: a CSV file with a column nhs_number, or a file with one number in each line. Each is
+ * Reads the NHS numbers of a list that an option names: a CSV file with a column nhs_number, or a file with one number in each line. Each is
  * returned once. Throws UsageError for a number that cannot be; it names the lines only.
  */
-export function readNumbers(file: string): readonly string[] {
-  const rows = readRows(file);
+export function readNumbers(option: string, file: string): readonly string[] {
+  const rows = readRows(option, file);
   const [first = []] = rows;
   const place = first.findIndex((cell) => cell.trim().toLowerCase() === column);
   if (place < 0 && first.length !== 1) throw new UsageError(`${file}: has no column ${column}.`);
@@ -28,9 +28,9 @@ export function readNumbers(file: string): readonly string[] {
   return [...new Set(listed)];
 }
 
-function readRows(file: string): readonly string[][] {
+function readRows(option: string, file: string): readonly string[][] {
   try {
-    return parse(readFileOf('--list', file), { bom: true, relax_column_count: true, skip_empty_lines: true });
+    return parse(readFileOf(option, file), { bom: true, relax_column_count: true, skip_empty_lines: true });
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`${file}: is not a CSV file. Nothing was sent.`);
