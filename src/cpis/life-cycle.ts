@@ -19,6 +19,14 @@ export function lastDayUnder18(birthDate: string): string {
 }
 
 /**
+ * Returns the end that the life cycle gives a plan: its last day, but never a day before its start. A birth date that is
+ * corrected after a plan has ended may have the 18th birthday before the start.
+ */
+export function lifeCycleEnd({ start, lastDay }: Pick<Plan, 'start' | 'lastDay'>): string | undefined {
+  return lastDay !== undefined && lastDay < start ? start : lastDay;
+}
+
+/**
  * Returns the last day of a plan by its life cycle, whatever its authority submits: the day before the 18th birthday for a
  * child protection plan or a looked-after status, and the last day on which an unborn child's plan is shown. An unborn
  * plan is the mother's row, so it does not end by her age.

@@ -3,6 +3,7 @@
  * calendar dates (`YYYY-MM-DD`) in Europe/London.
  */
 
+import { lifeCycleEnd } from './life-cycle.ts';
 import { addDays } from './london-date.ts';
 import { type Plan, unbornKind } from './plan.ts';
 import { confirmedOn, markNotified, notifiedOn } from './plan-labels.ts';
@@ -118,5 +119,5 @@ export function decideToday(open: OpenPlan, rule: EventRule): DueToday {
     events.push({ code: 'unconfirmed', date: lastConfirmed(open) });
     marked = markNotified(marked, 'unconfirmed', today);
   }
-  return { events, labels: marked, end: ends ? [plan.start, plan.lastDay ?? ''].sort().at(-1) : undefined };
+  return { events, labels: marked, end: ends ? lifeCycleEnd(plan) : undefined };
 }

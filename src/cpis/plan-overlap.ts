@@ -1,10 +1,11 @@
 /** One authority has at most one child protection plan and one looked-after status on a child at a time. */
+import { lifeCycleEnd } from './life-cycle.ts';
 import { isHeld, type Plan, unbornKind } from './plan.ts';
 
 /** Returns the last day of a plan, by its end or by the life cycle; undefined if neither is known. */
-function lastDayOf({ end, lastDay }: Plan): string | undefined {
-  if (end === undefined || lastDay === undefined) return end ?? lastDay;
-  return end < lastDay ? end : lastDay;
+function lastDayOf(plan: Plan): string | undefined {
+  const latest = lifeCycleEnd(plan);
+  return plan.end === undefined || (latest !== undefined && latest < plan.end) ? latest : plan.end;
 }
 
 /** Returns true if the two plans have a day in common. */

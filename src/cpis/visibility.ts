@@ -1,4 +1,5 @@
 import type { SearchClause } from '../fhir/search/ast.ts';
+import { lifeCycleEnd } from './life-cycle.ts';
 import { addDays } from './london-date.ts';
 import { type Plan, unbornKind } from './plan.ts';
 
@@ -17,15 +18,16 @@ export interface ShownPlan {
 
 /**
  * Returns what NHS staff see of a plan, or undefined if they do not see it: it is withdrawn, starts later, or ended too
- * long ago. A plan past its last day is shown as ended on that day, unless it is an unborn child's plan, which is then not
- * shown at all.
+ * long ago. A plan past its last day is shown as ended on that day, or on its first day if that is later. An unborn child's
+ * plan past its last day is not shown at all.
  */
 export function showPlan(plan: Plan, rule: VisibilityRule): ShownPlan | undefined {
   const { lastDay } = plan;
   if (plan.status === 'entered-in-error' || plan.start > rule.today) return undefined;
   const isOver = lastDay !== undefined && lastDay < rule.today;
   if (isOver && plan.kind === unbornKind) return undefined;
-  const end = isOver && (plan.end === undefined || plan.end > lastDay) ? lastDay : plan.end;
+  const latest = isOver ? lifeCycleEnd(plan) : undefined;
+  const end = latest !== undefined && (plan.end === undefined || plan.end > latest) ? latest : plan.end;
   return end !== undefined && end < visibleFrom(rule) ? undefined : { end };
 }
 

@@ -47,6 +47,10 @@ test('a child protection plan and a looked-after status end with the day before 
     t.equal(on('2025-03-01', { end: '2025-02-01', status: 'inactive' }), '2025-01-04', 'a later end is cut');
     t.equal(on('2025-01-05', { start: '2025-01-04' }), '2025-01-04', 'a plan of one day');
     t.equal(on('2025-01-05', { status: 'entered-in-error' }), 'hidden');
+    const late = { start: '2025-03-01', end: '2025-04-01', status: 'inactive' } as const;
+    t.equal(on('2025-05-01', late), '2025-03-01', 'a birth date corrected afterwards: never before the start');
+    t.equal(on('2026-03-01', late), '2025-03-01', 'and 365 days after the start');
+    t.equal(on('2026-03-02', late), 'hidden');
   }
 });
 

@@ -53,6 +53,17 @@ t.test('from the 18th birthday a plan is shown as ended on the day before', asyn
   t.match(last, { status: 'active', period: { end: undefined } }, 'on the day before the birthday it is open');
 });
 
+t.test('a corrected birth date never ends a plan before its start, nor hides one that has just ended', async (t) => {
+  const period = { start: yearsAgo(0, -60), end: yearsAgo(0, -10) };
+  const plan = freshPlan({ birthDate: yearsAgo(12), kind: kindOf('LAC'), ...period });
+  await submit(la, plan);
+  const ifMatch = { 'if-match': 'W/"1"' };
+  const corrected = buildPatient({ ...plan, birthDate: yearsAgo(30) });
+  t.equal((await la.request('PUT', `Patient/${plan.nhsNumber}`, corrected, ifMatch)).status, 200);
+  const [flag] = await flagsOf(epr, plan.nhsNumber);
+  t.match(flag, { status: 'inactive', period: { start: period.start, end: period.start } });
+});
+
 t.test(
   'a plan of somebody who turned 18 over a year ago is not shown, and its authority is not told of a look-up',
   async (t) => {

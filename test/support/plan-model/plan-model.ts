@@ -106,9 +106,15 @@ export function openPlanModel(firstDay: string): PlanModel {
     return isHeld(known) && form.status === 'inactive' && form.kind === known.kind && form.start === known.start;
   }
 
-  const lastOf = (form: PlanForm, birthDate: string): string => {
+  /** A plan ends by its rules on its last day, and never before its start. */
+  function latestEnd(form: PlanForm, birthDate: string): string {
     const lastDay = lastDayOf(form, birthDate);
-    return form.end !== undefined && isBefore(form.end, lastDay) ? form.end : lastDay;
+    return isBefore(lastDay, form.start) ? form.start : lastDay;
+  }
+
+  const lastOf = (form: PlanForm, birthDate: string): string => {
+    const latest = latestEnd(form, birthDate);
+    return form.end !== undefined && isBefore(form.end, latest) ? form.end : latest;
   };
 
   /** Whether a submission repeats what is recorded, which is no write. */
@@ -180,10 +186,9 @@ export function openPlanModel(firstDay: string): PlanModel {
   function shown(plan: ModelPlan): string | undefined {
     const birthDate = statements.get(keyOf(plan.authority, plan.child));
     if (birthDate === undefined || !isHeld(plan) || isBefore(today, plan.start)) return undefined;
-    const lastDay = lastDayOf(plan, birthDate);
-    const isOver = isBefore(lastDay, today);
+    const isOver = isBefore(lastDayOf(plan, birthDate), today);
     if (isOver && plan.kind === 'UCPP') return undefined;
-    const end = isOver && (plan.end === undefined || isBefore(lastDay, plan.end)) ? lastDay : plan.end;
+    const end = isOver ? lastOf(plan, birthDate) : plan.end;
     if (end !== undefined && isBefore(addDays(end, shownEndedDays), today)) return undefined;
     return `${plan.authority} ${plan.kind} ${end === undefined ? 'active' : 'inactive'} ${plan.start} ${end ?? 'open'}`;
   }
@@ -234,8 +239,8 @@ export function openPlanModel(firstDay: string): PlanModel {
       notified.set('unconfirmed', today);
       events.push(`${today} ${plan.reference} unconfirmed ${plan.confirmed}`);
     }
-    const end = isBefore(lastDay, plan.start) ? plan.start : lastDay;
-    put({ ...plan, notified, ...(isOver && isNew ? { status: 'inactive', end } : {}) });
+    const ended = { status: 'inactive', end: latestEnd(plan, birthDate) } as const;
+    put({ ...plan, notified, ...(isOver && isNew ? ended : {}) });
   }
 
   return {
