@@ -80,7 +80,10 @@ t.test('a start on a port in use closes what it opened', async (t) => {
   t.teardown(() => new Promise((resolve) => taken.close(resolve)));
   const address = taken.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
-  await t.rejects(openServer(home.settings({ CPIS_PORT: String(address.port) }), options), { code: 'EADDRINUSE' });
+  await t.rejects(openServer(home.settings({ CPIS_PORT: String(address.port) }), options), {
+    name: 'SettingsError',
+    message: /another process listens on port/,
+  });
   await startsAndAnswers(t, home);
 });
 
