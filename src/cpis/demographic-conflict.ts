@@ -50,6 +50,11 @@ export function isParty(plan: Plan, rule: VisibilityRule): boolean {
   return isHeld(plan) && (plan.start > rule.today || isVisible(plan, rule));
 }
 
+/** A date without a day, or month and day, agrees with each date in its time. */
+function agrees(birthDate: string, answer: string): boolean {
+  return birthDate === answer || birthDate.startsWith(`${answer}-`);
+}
+
 /**
  * Returns the authorities in conflict, sorted; none if all state the same. `answer` is the birth date that a demographics
  * service gives: then those that state another one are in conflict, even a single one.
@@ -57,7 +62,7 @@ export function isParty(plan: Plan, rule: VisibilityRule): boolean {
 export function decideConflict(stated: readonly StatedBirthDate[], answer?: string): readonly string[] {
   const dates = new Set(stated.map(({ birthDate }) => birthDate));
   if (answer === undefined && dates.size < 2) return [];
-  const differing = answer === undefined ? stated : stated.filter(({ birthDate }) => birthDate !== answer);
+  const differing = answer === undefined ? stated : stated.filter(({ birthDate }) => !agrees(birthDate, answer));
   return differing.map(({ authorityId }) => authorityId).sort();
 }
 
@@ -71,7 +76,8 @@ interface Review {
   readonly today: string;
   /** The authority whose new statement differs from what another authority states; undefined for none. */
   readonly differing: string | undefined;
-  readonly answer?: string;
+  /** The birth date that a demographics service gives, if there is one. */
+  readonly answer?: string | undefined;
 }
 
 /** Returns how many statements of an authority differed on a day. */

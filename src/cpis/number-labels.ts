@@ -11,6 +11,7 @@ export interface Replacement {
 
 const replacedPrefix = 'replaced:';
 const tracedPrefix = 'traced:';
+const tracedBirthDatePrefix = 'traced-birth-date:';
 const inactiveLabel = 'number-inactive';
 
 const replacedLabel = ({ from, to }: Replacement): string => `${replacedPrefix}${from}:${to}`;
@@ -28,11 +29,12 @@ export function replacementOf(number: string, labels: readonly string[]): string
   return replacementsOf(labels).find(({ from }) => from === number)?.to;
 }
 
-/** Returns the labels with the replacement, or without it. */
+/** Returns the labels with the replacement. */
 export function withReplacement(labels: readonly string[], replacement: Replacement): readonly string[] {
   return [...new Set([...labels, replacedLabel(replacement)])];
 }
 
+/** Returns the labels without the replacement. */
 export function withoutReplacement(labels: readonly string[], replacement: Replacement): readonly string[] {
   return labels.filter((label) => label !== replacedLabel(replacement));
 }
@@ -42,8 +44,21 @@ export function tracedOn(labels: readonly string[]): string | undefined {
   return labels.find((label) => label.startsWith(tracedPrefix))?.slice(tracedPrefix.length);
 }
 
+/** Returns the labels of a number that was traced on this day. */
 export function markTraced(labels: readonly string[], date: string): readonly string[] {
   return [...labels.filter((label) => !label.startsWith(tracedPrefix)), `${tracedPrefix}${date}`];
+}
+
+/** Returns the birth date that the demographics service gave: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. Undefined if it gave none. */
+export function tracedBirthDate(labels: readonly string[]): string | undefined {
+  return labels.find((label) => label.startsWith(tracedBirthDatePrefix))?.slice(tracedBirthDatePrefix.length);
+}
+
+/** Returns the labels with the birth date that the demographics service gives now; undefined removes it. */
+export function markTracedBirthDate(labels: readonly string[], birthDate: string | undefined): readonly string[] {
+  if (tracedBirthDate(labels) === birthDate) return labels;
+  const others = labels.filter((label) => !label.startsWith(tracedBirthDatePrefix));
+  return birthDate === undefined ? others : [...others, tracedBirthDatePrefix + birthDate];
 }
 
 /** Returns true if the number is known to have no successor. */
@@ -51,6 +66,7 @@ export function isInactive(labels: readonly string[]): boolean {
   return labels.includes(inactiveLabel);
 }
 
+/** Returns the labels of a number that has no successor, or that is in use again. */
 export function markInactive(labels: readonly string[], inactive: boolean): readonly string[] {
   const others = labels.filter((label) => label !== inactiveLabel);
   return inactive ? [...others, inactiveLabel] : others;

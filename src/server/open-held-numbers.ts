@@ -3,8 +3,10 @@ import { Counter, Gauge, type Registry as MetricRegistry } from 'prom-client';
 import type { Clock } from '../clock/clock.ts';
 import { type HeldNumbers, startTraceHeldNumbers } from '../demographics/background/trace-held-numbers.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
+import { storeView } from '../interactions/resource/view.ts';
 import { visibilityRule } from '../interactions/resource/visibility-rule.ts';
 import { buildChild } from '../interactions/write/child-record.ts';
+import { reviewRecord } from '../interactions/write/review-children.ts';
 import type { Settings } from '../settings/settings.ts';
 
 export interface HeldNumbersOptions {
@@ -48,6 +50,10 @@ export function openHeldNumbers(
     ...{ demographics, store, newAuditId, baseUrl, committed, clock, now: clock.now },
     buildChild: (nhsNumber) => buildChild(nhsNumber, ports),
     rule: () => visibilityRule(ports),
+    async review(nhsNumber, labels) {
+      const { alarms, ...reviewed } = await reviewRecord(nhsNumber, labels, storeView(store), ports);
+      return { ...reviewed, settled: () => ports.childEvents(alarms) };
+    },
     paceMs: 1_000 / (settings.pds.ratePerSecond * backgroundShare),
     onFinding(finding) {
       findings.inc({ finding });

@@ -27,6 +27,8 @@ t.test('who is in conflict', async (t) => {
     ['an answer that all differ from', [d1, d1], d2, 'a,b'],
     ['an answer that one holder differs from', [d1], d2, 'a'],
     ['an answer that all agree with', [d1, d1], d1, ''],
+    ['an answer without day, and one who differs from it', [d1, '2018-12-31'], '2019-01', 'b'],
+    ['an answer of a year that all agree with', [d1, d2], '2019', ''],
   ];
   for (const [name, dates, answer, expected] of cases) {
     t.equal(decideConflict(stated(...dates), answer).join(), expected, name);

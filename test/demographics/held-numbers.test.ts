@@ -8,7 +8,10 @@ import { tracedOn } from '../../src/cpis/number-labels.ts';
 import { childType } from '../../src/cpis/statement.ts';
 import { startTraceHeldNumbers } from '../../src/demographics/background/trace-held-numbers.ts';
 import { openPds } from '../../src/demographics/pds/open-pds.ts';
+import { storeView } from '../../src/interactions/resource/view.ts';
+import { visibilityRule } from '../../src/interactions/resource/visibility-rule.ts';
 import { buildChild } from '../../src/interactions/write/child-record.ts';
+import { reviewRecord } from '../../src/interactions/write/review-children.ts';
 import { buildHostResolver } from '../../src/notification/outbound-http/resolve-host.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
 import { type ManualClock, manualClock } from '../support/manual-clock.ts';
@@ -43,12 +46,21 @@ function startServer(startMs: number): Server {
     onRequest: () => undefined,
     onAvailability: () => undefined,
   });
+  const ports = {
+    newAuditId: randomUUID,
+    baseUrl: world.server.baseUrl,
+    clock: clock.now,
+    endedPlanVisibleDays: 365,
+  };
   const tracer = startTraceHeldNumbers({
     ...{ demographics, store, clock, now: clock.now, paceMs: 0 },
     buildChild: (number) => buildChild(number, { clock: clock.now, extract: () => [] }),
-    newAuditId: randomUUID,
-    baseUrl: world.server.baseUrl,
-    rule: () => ({ today: londonDate(clock.now()), endedPlanVisibleDays: 365 }),
+    ...{ newAuditId: ports.newAuditId, baseUrl: ports.baseUrl },
+    rule: () => visibilityRule(ports),
+    review: async (number, labels) => ({
+      ...(await reviewRecord(number, labels, storeView(store), ports)),
+      settled: () => undefined,
+    }),
     committed: () => undefined,
     onFinding: () => undefined,
     onPass(overdue) {
@@ -134,4 +146,28 @@ t.test('each held number is traced once by two servers, and each holder is notif
     await passAgain(servers, 0);
     return servers.every(({ overdue }) => overdue === 0);
   });
+});
+
+t.test('what PDS says of a birth date decides a conflict, whoever submits nothing', async (t) => {
+  const plan = freshPlan();
+  await know(plan);
+  const [mine = ''] = await submit(la, plan);
+  const [theirs = ''] = await submit(otherLa, { ...plan, kind: kindOf('LAC'), reference: randomUUID() });
+  const detailsOf = async (client: typeof la, flag: string) =>
+    resourcesOf<AuditEvent>(
+      await client.request<Bundle>('GET', `AuditEvent?type=plan-life-cycle&entity=Flag/${flag}&_sort=date`),
+    ).map(({ subtype }) => subtype?.[0]?.code);
+  const servers = [startServer(Date.now()), startServer(Date.now())];
+  await passAgain(servers, 0);
+  await know({ ...plan, birthDate: '2018-05-06' });
+  await passAgain(servers, 28 * dayMs);
+  t.strictSame([await detailsOf(la, mine), await detailsOf(otherLa, theirs)], [['details-differ'], ['details-differ']]);
+  await know(plan);
+  await passAgain(servers, 28 * dayMs);
+  const both = ['details-differ', 'details-agree'];
+  t.strictSame(
+    [await detailsOf(la, mine), await detailsOf(otherLa, theirs)],
+    [both, both],
+    'each once, by two servers',
+  );
 });

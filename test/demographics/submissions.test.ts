@@ -1,11 +1,12 @@
 /** Submissions to a server that asks PDS; the stand-in is a process of its own. */
-import type { Bundle, OperationOutcome } from 'fhir/r4.js';
+import type { AuditEvent, Bundle, OperationOutcome, Parameters } from 'fhir/r4.js';
 import t from 'tap';
 import { buildFlag, buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { openPdsWorld } from '../support/pds-world.ts';
 import {
   daysFromNow,
   freshPlan,
+  kindOf,
   outcomeOf,
   postBundle,
   resourcesOf,
@@ -108,6 +109,31 @@ t.test('a holder may state another birth date before PDS has it, and nobody else
     (await send({ ...corrected, family: 'Quite', given: 'Different', birthDate: '2018-01-01' })).statuses,
     '409,422',
   );
+});
+
+t.test('PDS decides between authorities that state different birth dates', async (t) => {
+  const plan = freshPlan();
+  const birthDate = '2019-03-15';
+  await know(plan);
+  const [mine = ''] = await submit(la, plan);
+  const [theirs = ''] = await submit(otherLa, { ...plan, kind: kindOf('LAC'), reference: 'x2' });
+  const detailsOf = async (client: typeof la, flag: string) =>
+    resourcesOf<AuditEvent>(
+      await client.request<Bundle>('GET', `AuditEvent?type=plan-life-cycle&entity=Flag/${flag}&_sort=date`),
+    ).map(({ subtype }) => subtype?.[0]?.code);
+  t.equal((await send({ ...plan, birthDate })).statuses, '200,200');
+  t.strictSame([await detailsOf(la, mine), await detailsOf(otherLa, theirs)], [['details-differ'], []]);
+  const listed = await world.operator.request<Parameters>('GET', 'Patient/$demographic-conflicts');
+  const child = listed.body.parameter?.find(({ part }) => part?.[0]?.valueString === plan.nhsNumber);
+  t.strictSame(
+    child?.part?.slice(1).map(({ name, valueString }) => `${name} ${valueString}`),
+    [`differs ${world.ownId}`],
+    'who agrees with PDS is not in conflict',
+  );
+  await know({ ...plan, birthDate });
+  t.equal((await send({ ...plan, birthDate, kind: kindOf('LAC'), reference: 'x2' }, otherLa)).statuses, '200,200');
+  t.strictSame(await detailsOf(la, mine), ['details-differ', 'details-agree']);
+  t.strictSame(await detailsOf(otherLa, theirs), [], 'it stated what PDS had, before and after');
 });
 
 t.test('without PDS nothing is stored, nothing is lost, and plans end all the same', async (t) => {

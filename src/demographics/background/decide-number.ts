@@ -2,6 +2,7 @@ import {
   isInactive,
   markInactive,
   markTraced,
+  markTracedBirthDate,
   type Replacement,
   replacementOf,
   withoutReplacement,
@@ -36,12 +37,13 @@ export function decideNumber(
   const isSensitive = 'person' in trace && trace.person.isSensitive;
   const before = replacementOf(number, known);
   const after = trace.kind === 'superseded' && !isSensitive && !isLoop ? trace.person.number : undefined;
+  const birthDate = 'person' in trace && !isSensitive ? trace.person.birthDate : undefined;
   const inactive = after === undefined && trace.kind !== 'found' && !isLoop;
   const removed = before !== undefined && before !== after ? [{ from: number, to: before }] : [];
   const added = after !== undefined && after !== before ? { from: number, to: after } : undefined;
   const kept = removed.reduce(withoutReplacement, known);
   return {
-    labels: markInactive(markTraced(kept, today), inactive),
+    labels: markTracedBirthDate(markInactive(markTraced(kept, today), inactive), birthDate),
     removed,
     added,
     event: added !== undefined ? 'replaced' : inactive && !isInactive(known) ? 'inactive' : undefined,

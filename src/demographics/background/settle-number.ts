@@ -12,6 +12,13 @@ import { decideNumber } from './decide-number.ts';
 /** What became of a held number, for the log and the metrics. */
 type NumberFinding = 'replaced' | 'inactive' | 'sensitive' | 'loop';
 
+/** What the review of a child record changes, and what to call once that is durable. */
+interface NumberReview {
+  readonly labels: readonly string[];
+  readonly audits: readonly AuditWrite[];
+  readonly settled: () => void;
+}
+
 export interface SettleNumberOptions {
   readonly store: Pick<Store, 'search' | 'read' | 'commit'>;
   /** Builds the first version of a child record. */
@@ -21,6 +28,8 @@ export interface SettleNumberOptions {
   /** Returns epoch milliseconds. */
   readonly now: () => number;
   readonly rule: () => VisibilityRule;
+  /** Reviews the conflict of details of a child record with these labels, which hold what the service said. */
+  readonly review: (number: string, labels: readonly string[]) => Promise<NumberReview>;
   /** Called after each commit with the AuditEvents that became durable. */
   readonly committed: (audits: readonly AuditWrite[]) => void;
   readonly onFinding: (finding: NumberFinding) => void;
@@ -74,20 +83,18 @@ export async function settleNumber(
     const leads = trace.kind === 'superseded' && (await findHolders(trace.person.number, options)).length > 0;
     if (own === undefined && !leads) return;
     const isLoop = trace.kind === 'superseded' && (await leadsTo(trace.person.number, number, labelsOf));
-    const { labels, removed, added, event, isSensitive } = decideNumber(
-      number,
-      own?.labels ?? [],
-      trace,
-      rule().today,
-      isLoop,
-    );
+    const decision = decideNumber(number, own?.labels ?? [], trace, rule().today, isLoop);
+    const { removed, added, event, isSensitive } = decision;
+    const reviewed = await options.review(number, decision.labels);
+    const { labels } = reviewed;
     const changed = new Map([[number, added === undefined ? labels : withReplacement(labels, added)]]);
     for (const each of removed) changed.set(each.to, withoutReplacement(await labelsOf(each.to), each));
     if (added !== undefined) {
       changed.set(added.to, withReplacement(changed.get(added.to) ?? (await labelsOf(added.to)), added));
     }
     const holders = event === undefined ? [] : await findHolders(number, options);
-    const audits = holders.map((authorityId) => buildEvent(authorityId, number, added, options));
+    const events = holders.map((authorityId) => buildEvent(authorityId, number, added, options));
+    const audits = [...events, ...reviewed.audits];
     const writes = [...changed]
       .filter(([each]) => children.get(each) === undefined)
       .map(([each, added]) => ({ ...options.buildChild(each), labels: added }));
@@ -98,6 +105,7 @@ export async function settleNumber(
     const result = await store.commit({ writes, guards, audits });
     if (result.kind !== 'committed') continue;
     committed(audits);
+    reviewed.settled();
     if (event !== undefined && holders.length > 0) onFinding(event);
     if (isSensitive) onFinding('sensitive');
     if (isLoop) onFinding('loop');

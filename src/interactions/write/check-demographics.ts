@@ -1,6 +1,6 @@
 import type { Patient } from 'fhir/r4.js';
 import { nhsNumberSystem } from '../../cpis/nhs-number.ts';
-import { isInactive, replacementOf } from '../../cpis/number-labels.ts';
+import { isInactive, markTracedBirthDate, replacementOf } from '../../cpis/number-labels.ts';
 import { isHeld, type Plan } from '../../cpis/plan.ts';
 import { isVisible } from '../../cpis/visibility.ts';
 import { respond } from '../../demographics/record-response.ts';
@@ -28,18 +28,24 @@ function withNewNumber(refused: FhirFault, value: string): FhirFault {
   return refused.withIssues(refused.issues.map((issue) => ({ ...issue, extension })));
 }
 
+/** What the demographics service says of a statement that is accepted. */
+export interface CheckedStatement {
+  readonly warnings: readonly Issue[];
+  /** The labels of the child record, with the birth date that the service gives. */
+  readonly labels: readonly string[];
+}
+
 /**
- * Matches what an authority states of a child with the demographics service. Returns warnings, and throws the fault of a
- * refusal. What is known already is not matched again while the authority has a plan on the child that is open or still
+ * Matches what an authority states of a child with the demographics service. Throws the fault of a refusal. What is known already is not matched again while the authority has a plan on the child that is open or still
  * shown, because such numbers are traced in the background.
  */
 export async function checkDemographics(
   { patient, child, authorityId, isKnown }: Statement,
   view: View,
   ports: InteractionPorts,
-): Promise<readonly Issue[]> {
-  if (!ports.demographics.isPresent) return [];
+): Promise<CheckedStatement> {
   const { nhsNumber, labels } = child;
+  if (!ports.demographics.isPresent) return { warnings: [], labels };
   const rule = visibilityRule(ports);
   const holds = async (number: string): Promise<boolean> => {
     const plans = await view.plansOf(number);
@@ -48,13 +54,16 @@ export async function checkDemographics(
   };
   const holdsNumber = await holds(nhsNumber);
   const hasChanged = replacementOf(nhsNumber, labels) !== undefined || isInactive(labels);
-  if (isKnown && holdsNumber && !hasChanged) return [];
+  if (isKnown && holdsNumber && !hasChanged) return { warnings: [], labels };
   const match = await ports.demographics.match(statedDetails(patient, nhsNumber));
   const isSuperseded = match.kind === 'compared' && match.isSuperseded;
   if (isSuperseded || (holdsNumber && match.kind === 'no-match')) ports.numberChanged(nhsNumber);
   const holdsChild = holdsNumber || (isSuperseded && (await holds(match.person.number)));
   const response = respond(match, { holdsChild });
-  if (response.kind === 'accepted') return response.warnings;
+  if (response.kind === 'accepted') {
+    const traced = match.kind === 'compared' ? markTracedBirthDate(labels, match.person.birthDate) : labels;
+    return { warnings: response.warnings, labels: traced };
+  }
   throw response.newNumber === undefined ? response.fault : withNewNumber(response.fault, response.newNumber);
 }
 

@@ -23,23 +23,23 @@ export async function readChild(view: View, nhsNumber: string): Promise<ChildRec
 }
 
 /** Builds the first and only version of a child record. It has no search values, so that no search finds it. */
-export function buildChild(nhsNumber: string, ports: Pick<InteractionPorts, 'clock' | 'extract'>): ResourceWrite {
+export function buildChild(
+  nhsNumber: string,
+  ports: Pick<InteractionPorts, 'clock' | 'extract'>,
+  labels: readonly string[] = [],
+): ResourceWrite {
   const patient: Patient = {
     resourceType: 'Patient',
     identifier: [{ system: nhsNumberSystem, value: nhsNumber }],
   };
-  const write = buildResourceWrite(
-    patient,
-    nhsNumber,
-    { version: 1, method: 'PUT', labels: [], uniqueKeys: [] },
-    ports,
-  );
+  const write = buildResourceWrite(patient, nhsNumber, { version: 1, method: 'PUT', labels, uniqueKeys: [] }, ports);
   return { ...write, type: childType, index: [] };
 }
 
-/** Builds the guard of a decision about a child. */
-export function guardChild({ nhsNumber, revision }: Pick<ChildRecord, 'nhsNumber' | 'revision'>): RevisionGuard {
-  return { type: childType, id: nhsNumber, expectRevision: revision };
+/** Builds the guard of a decision about a child. It sets the labels if they are not those of the record. */
+export function guardChild({ nhsNumber, revision, labels: known }: ChildRecord, labels = known): RevisionGuard {
+  const guard = { type: childType, id: nhsNumber, expectRevision: revision };
+  return labels.join() === known.join() ? guard : { ...guard, labels };
 }
 
 /** Builds the guard that shows an authority its own Patient while it holds one of these plans; none if nothing changes. */

@@ -117,9 +117,10 @@ export async function planFlagWrite(
     const own = { ...access, notifyIds: [], custodianIds: [caller.organisation.id] };
     return { writes: [], guards, access: own, answer: { ...answerStored(current), warnings }, committed };
   }
+  let childLabels = child.labels;
   if (!ends && stated !== undefined) {
     const statement = { patient: stated, child, authorityId: caller.organisation.id, isKnown: true };
-    await checkDemographics(statement, view, ports).catch(inSubject);
+    ({ labels: childLabels } = await checkDemographics(statement, view, ports).catch(inSubject));
   }
   const recorded = current === undefined ? undefined : parsePlan(current);
   const from =
@@ -141,7 +142,7 @@ export async function planFlagWrite(
     writes: [write],
     // Without the guard of the Flag, marks that were set meanwhile would be lost.
     guards: [
-      guardChild(child),
+      guardChild(child, childLabels),
       ...relabelStatement(subject, caller.organisation.id, replacePlan(plans, id, plan)),
       ...(from?.guards ?? []),
       ...(current === undefined ? [] : [guardOf(current)]),

@@ -128,11 +128,14 @@ export async function planPatientWrite(
   const next = { version, method, labels: statementLabels(own, plans), uniqueKeys: [] } as const;
   const write = buildResourceWrite(patient, id, next, ports);
   return {
-    writes: [write, ...(child.revision === 0 ? [buildChild(id, ports)] : [])],
-    guards: [guardChild(child), ...(await relabelPlans(plans, patient.birthDate ?? '', view))],
+    writes: [write, ...(child.revision === 0 ? [buildChild(id, ports, checked.labels)] : [])],
+    guards: [
+      child.revision === 0 ? guardChild(child) : guardChild(child, checked.labels),
+      ...(await relabelPlans(plans, patient.birthDate ?? '', view)),
+    ],
     // A patch is audited as a patch.
     access: { ...access, ...(patches ? {} : { interaction: effect }) },
-    answer: { ...answerWrite(write), warnings: [...warnings, ...checked] },
+    answer: { ...answerWrite(write), warnings: [...warnings, ...checked.warnings] },
     // The unit may correct the plans together with the birth date.
     async check(unit) {
       const plansThen = (await unit.plansOf(id)).filter((plan) => plan.authorityId === own && isHeld(plan));

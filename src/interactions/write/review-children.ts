@@ -1,6 +1,7 @@
 import type { Patient } from 'fhir/r4.js';
 import type { Caller } from '../../cpis/caller.ts';
 import { type ChildEvent, isParty, reviewChild, type StatedBirthDate } from '../../cpis/demographic-conflict.ts';
+import { tracedBirthDate } from '../../cpis/number-labels.ts';
 import { matchPatient } from '../../cpis/patient-match.ts';
 import type { Plan } from '../../cpis/plan.ts';
 import { recordPlanEvent } from '../../cpis/plan-event-record.ts';
@@ -35,12 +36,14 @@ function isDiffering(before: Patient | undefined, now: Patient | undefined, othe
   return (before === undefined || differs(before)) && others.some(differs);
 }
 
+type EventPorts = Pick<InteractionPorts, 'newAuditId' | 'clock' | 'baseUrl'>;
+
 /** Builds an event for each authority about a plan of its own, so that none of them learns of the others by it. */
 function recordEvents(
   events: readonly ChildEvent[],
   parties: readonly Plan[],
   date: string,
-  ports: InteractionPorts,
+  ports: EventPorts,
 ): readonly AuditWrite[] {
   return events.flatMap(({ code, authorityIds }) =>
     authorityIds.flatMap((authorityId) => {
@@ -51,6 +54,43 @@ function recordEvents(
       return recordPlanEvent(event, baseUrl);
     }),
   );
+}
+
+/** Reads what each authority with a plan states. `own` reads its own statement as its Patient. */
+async function readStated(nhsNumber: string, parties: readonly Plan[], view: View, own?: string) {
+  const stated: StatedBirthDate[] = [];
+  const others: Patient[] = [];
+  for (const authorityId of new Set(parties.map((plan) => plan.authorityId))) {
+    const type = authorityId === own ? 'Patient' : statementType(authorityId);
+    const patient = patientIn(await view.read(type, nhsNumber));
+    if (patient?.birthDate === undefined) continue;
+    stated.push({ authorityId, birthDate: patient.birthDate });
+    if (authorityId !== own) others.push(patient);
+  }
+  return { stated, others };
+}
+
+/** What a review of one child record adds to the unit that changes the record. */
+export interface ReviewedChild {
+  readonly labels: readonly string[];
+  readonly audits: readonly AuditWrite[];
+  readonly alarms: readonly ChildEvent[];
+}
+
+/** Reviews a child record with these labels, in the name of no authority. */
+export async function reviewRecord(
+  nhsNumber: string,
+  labels: readonly string[],
+  view: View,
+  ports: EventPorts & Parameters<typeof visibilityRule>[0],
+): Promise<ReviewedChild> {
+  const rule = visibilityRule(ports);
+  const parties = (await view.plansOf(nhsNumber)).filter((plan) => isParty(plan, rule));
+  const { stated } = await readStated(nhsNumber, parties, view);
+  const answer = tracedBirthDate(labels);
+  const review = reviewChild(labels, { stated, today: rule.today, differing: undefined, answer });
+  const audits = recordEvents(review.events, parties, rule.today, ports);
+  return { labels: review.labels, audits, alarms: review.events };
 }
 
 /**
@@ -70,27 +110,18 @@ export async function reviewChildren(
   const alarms: ChildEvent[] = [];
   for (const guard of unit.guards) {
     const child = guard.type === childType ? await view.read(childType, guard.id) : undefined;
-    const labels = child?.kind === 'found' ? child.resource.labels : [];
+    const labels = guard.labels ?? (child?.kind === 'found' ? child.resource.labels : []);
     const parties = child === undefined ? [] : (await view.plansOf(guard.id)).filter((plan) => isParty(plan, rule));
-    const ids = [...new Set(parties.map(({ authorityId }) => authorityId))];
-    if (child === undefined || (labels.length === 0 && ids.every((id) => id === own))) {
+    if (child === undefined || (labels.length === 0 && parties.every(({ authorityId }) => authorityId === own))) {
       guards.push(guard);
       continue;
     }
-    const stated: StatedBirthDate[] = [];
-    const others: Patient[] = [];
-    for (const authorityId of ids) {
-      const type = authorityId === own ? 'Patient' : statementType(authorityId);
-      const patient = patientIn(await view.read(type, guard.id));
-      if (patient?.birthDate === undefined) continue;
-      stated.push({ authorityId, birthDate: patient.birthDate });
-      if (authorityId !== own) others.push(patient);
-    }
+    const { stated, others } = await readStated(guard.id, parties, view, own);
     const isStated = unit.writes.some(({ type, id }) => type === 'Patient' && id === guard.id);
     const before = isStated ? patientIn(await ports.store.read('Patient', guard.id)) : undefined;
     const now = isStated ? patientIn(await view.read('Patient', guard.id)) : undefined;
     const differing = isDiffering(before, now, others) ? own : undefined;
-    const review = reviewChild(labels, { stated, today: rule.today, differing });
+    const review = reviewChild(labels, { stated, today: rule.today, differing, answer: tracedBirthDate(labels) });
     guards.push(review.labels.join() === labels.join() ? guard : { ...guard, labels: review.labels });
     audits.push(...recordEvents(review.events, parties, rule.today, ports));
     alarms.push(...review.events);
