@@ -50,3 +50,12 @@ export function patientsOfEvent({ entity = [] }: AuditEvent): readonly string[] 
   }
   return [...found];
 }
+
+/**
+ * Returns the NHS numbers of an AuditEvent that is about one child. They are several if a demographics service links them: NHS
+ * staff ask for one patient, and an event of the server is about one. Returns none for the search of an authority.
+ */
+export function numbersOfChild(event: AuditEvent): readonly string[] {
+  const numbers = patientsOfEvent(event);
+  return numbers.length > 1 && event.agent.some(isAuthorityActing) ? [] : numbers;
+}

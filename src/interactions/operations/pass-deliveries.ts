@@ -1,7 +1,7 @@
 /** What an authority is still owed about children whose plans have passed to its successor is owed to the successor. */
 import type { AuditEvent } from 'fhir/r4.js';
 import { formersOf, ownerOf, viewerLabel } from '../../cpis/labels.ts';
-import { patientsOfEvent } from '../../cpis/shared-event.ts';
+import { numbersOfChild } from '../../cpis/shared-event.ts';
 import type { KeysetPosition, SearchPlan } from '../../fhir/search/ast.ts';
 import type { OwedDelivery, StoredResource } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
@@ -13,9 +13,12 @@ type Ports = Pick<InteractionPorts, 'store' | 'clock' | 'committed'> & {
 
 const pageSize = 200;
 
-/** Returns the authority that holds what was a plan of `from` on the child; undefined while `from` holds one. */
-async function holderAfter(from: string, patientId: string, { store }: Ports): Promise<string | undefined> {
-  const flags = await searchFlagsOf(store, [patientId]);
+/**
+ * Returns the authority that holds what was a plan of `from` on the child with these numbers; undefined while `from` holds
+ * one.
+ */
+async function holderAfter(from: string, numbers: readonly string[], { store }: Ports): Promise<string | undefined> {
+  const flags = await searchFlagsOf(store, numbers);
   if (flags.some(({ labels }) => ownerOf(labels) === from)) return undefined;
   const passed = flags.filter(({ labels }) => formersOf(labels).includes(from));
   passed.sort((a, b) => b.lastUpdatedMs - a.lastUpdatedMs);
@@ -43,7 +46,7 @@ async function handOver(from: string, to: string, events: readonly StoredResourc
  * changes nothing. Returns the number of notifications.
  */
 export async function passDeliveriesOf(from: string, patientId: string, ports: Ports): Promise<number> {
-  const to = await holderAfter(from, patientId, ports);
+  const to = await holderAfter(from, [patientId], ports);
   if (to === undefined) return 0;
   let handed = 0;
   let after: KeysetPosition | undefined;
@@ -60,8 +63,13 @@ export async function passDeliveriesOf(from: string, patientId: string, ports: P
       ...(after === undefined ? {} : { after }),
     };
     const page = await ports.store.search(plan);
-    const single = page.matches.filter(({ body }) => patientsOfEvent(JSON.parse(body) as AuditEvent).length === 1);
-    handed += await handOver(from, to, single, ports);
+    const passed: StoredResource[] = [];
+    for (const match of page.matches) {
+      const numbers = numbersOfChild(JSON.parse(match.body) as AuditEvent);
+      if (numbers.length === 1 || (numbers.length > 1 && (await holderAfter(from, numbers, ports)) === to))
+        passed.push(match);
+    }
+    handed += await handOver(from, to, passed, ports);
     after = page.next;
   } while (after !== undefined);
   return handed;
@@ -84,10 +92,11 @@ export async function passAllDeliveries(
     for (const { auditId } of page) {
       const found = await ports.store.read('AuditEvent', auditId);
       if (found.kind !== 'found') continue;
-      const [patientId, ...others] = patientsOfEvent(JSON.parse(found.resource.body) as AuditEvent);
-      if (patientId === undefined || others.length > 0 || seen.has(patientId)) continue;
-      seen.add(patientId);
-      handed += await passDeliveriesOf(from, patientId, ports);
+      for (const number of numbersOfChild(JSON.parse(found.resource.body) as AuditEvent)) {
+        if (seen.has(number)) continue;
+        seen.add(number);
+        handed += await passDeliveriesOf(from, number, ports);
+      }
     }
     last = page.at(-1) ?? last;
     if (page.length < pageSize) return { handed, last };

@@ -44,7 +44,7 @@ async function predecessorsOf(
   ports: InteractionPorts,
 ): Promise<readonly string[]> {
   const patientId = role === 'authority' ? namedPatient(clauses) : undefined;
-  return patientId === undefined ? [] : predecessorsOn(patientId, organisation.id, ports);
+  return patientId === undefined ? [] : predecessorsOn([patientId], organisation.id, ports);
 }
 
 function planSearch(
