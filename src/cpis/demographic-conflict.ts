@@ -3,6 +3,7 @@
  * record keeps the state as labels.
  */
 import { createHash } from 'node:crypto';
+import { type ChildState, type Conflict, readChildState, writeChildState } from './child-labels.ts';
 import { isHeld, type Plan } from './plan.ts';
 import { isVisible, type VisibilityRule } from './visibility.ts';
 
@@ -25,25 +26,8 @@ export interface ChildReview {
   readonly events: readonly ChildEvent[];
 }
 
-/** Marks a child record that an operator should look at. */
-export const needsLookLabel = 'needs-a-look';
-const differLabel = 'details-differ';
-const seenLabel = 'details-seen';
-const toldPrefix = 'told:';
-const statedPrefix = 'stated-as:';
-const triedPrefix = 'tried:';
-const countPrefix = 'differing:';
-
-/** Differing statements of one authority in a day, of which holders and the operator are notified. */
+/** Differing statements of one authority in a day, after which holders and the operator are notified. */
 const maxDifferingADay = 3;
-
-/** Labels of others, such as what a demographics service said of the number, are kept. */
-const isOwn = (label: string): boolean =>
-  [needsLookLabel, differLabel, seenLabel].includes(label) ||
-  [toldPrefix, statedPrefix, triedPrefix, countPrefix].some((prefix) => label.startsWith(prefix));
-
-const valuesOf = (labels: readonly string[], prefix: string): string[] =>
-  labels.filter((label) => label.startsWith(prefix)).map((label) => label.slice(prefix.length));
 
 /** Returns true if the birth date that an authority states counts: it holds a plan that NHS staff see, or will see. */
 export function isParty(plan: Plan, rule: VisibilityRule): boolean {
@@ -80,84 +64,62 @@ interface Review {
   readonly answer?: string | undefined;
 }
 
-/** Returns how many statements of an authority differed on a day. */
-function countOf(labels: readonly string[], today: string, authorityId: string): number {
-  const prefix = `${countPrefix}${today}:${authorityId}:`;
-  return Math.max(0, ...valuesOf(labels, prefix).map(Number));
+interface Counted extends Omit<ChildState, 'conflict'> {
+  readonly events: readonly ChildEvent[];
 }
 
-/**
- * Reviews a child record after a write. A conflict begins when birth dates differ, and ends when all are the same or one
- * authority is left; each authority is notified of both once. It does not end by the statements of an authority that has
- * tried more than three in a day, so that an end tells nobody that a guess was right. After an operator has looked at it, it
- * begins again only when the statements change.
- */
-export function reviewChild(labels: readonly string[], { stated, today, differing, answer }: Review): ChildReview {
-  const counts = labels.filter((label) => label.startsWith(`${countPrefix}${today}:`));
-  const tried = new Set(valuesOf(labels, triedPrefix));
-  const events: ChildEvent[] = [];
-  if (differing !== undefined) {
-    const count = countOf(labels, today, differing) + 1;
-    const others = stated.map(({ authorityId }) => authorityId).filter((id) => id !== differing);
-    counts.push(`${countPrefix}${today}:${differing}:${count}`);
-    if (count === maxDifferingADay) {
-      tried.add(differing);
-      events.push({ code: 'details-tried', authorityIds: others.sort() });
-    }
-  }
-  const isFrozen = stated.some(({ authorityId }) => countOf(counts, today, authorityId) >= maxDifferingADay);
+/** Counts a differing statement. The third in a day makes its authority a suspect, and notifies the other holders. */
+function countDiffering(known: ChildState, { stated, differing }: Review): Counted {
+  const { counts, tried } = known;
+  if (differing === undefined) return { counts, tried, events: [] };
+  const count = (counts.get(differing) ?? 0) + 1;
+  const counted = new Map(counts).set(differing, count);
+  if (count !== maxDifferingADay) return { counts: counted, tried, events: [] };
+  const others = stated.map(({ authorityId }) => authorityId).filter((id) => id !== differing);
+  const event: ChildEvent = { code: 'details-tried', authorityIds: others.sort() };
+  return { counts: counted, tried: new Set([...tried, differing]), events: [event] };
+}
+
+/** Begins, continues or ends a conflict. `isFrozen` keeps it from ending. */
+function judgeConflict(
+  known: Conflict | undefined,
+  { stated, answer }: Review,
+  isFrozen: boolean,
+): { readonly conflict: Conflict | undefined; readonly events: readonly ChildEvent[] } {
   const parties = decideConflict(stated, answer);
-  const wasTold = valuesOf(labels, toldPrefix);
-  const [wasOpen, wasSeen] = [labels.includes(differLabel), labels.includes(seenLabel)];
-  const statedAs = `${statedPrefix}${fingerprint(stated)}`;
-  const conflict: string[] = [];
-  if (parties.length > 0) {
-    const begins = !wasOpen && !(wasSeen && labels.includes(statedAs));
-    const toTell = begins ? parties : parties.filter((id) => !wasTold.includes(id));
-    if (toTell.length > 0) events.push({ code: 'details-differ', authorityIds: toTell });
-    const told = new Set([...wasTold, ...toTell].filter((id) => stated.some(({ authorityId }) => authorityId === id)));
-    conflict.push(
-      begins || wasOpen ? differLabel : seenLabel,
-      statedAs,
-      ...[...told].sort().map((id) => toldPrefix + id),
-    );
-  } else if ((wasOpen || wasSeen) && isFrozen) {
-    conflict.push(
-      ...labels.filter((label) => [differLabel, seenLabel].includes(label) || /^(?:told|stated-as):/.test(label)),
-    );
-  } else if (wasOpen || wasSeen) {
-    events.push({ code: 'details-agree', authorityIds: wasTold });
+  if (parties.length === 0) {
+    if (known === undefined || isFrozen) return { conflict: known, events: [] };
+    return { conflict: undefined, events: [{ code: 'details-agree', authorityIds: known.notified }] };
   }
-  const needsLook = conflict.includes(differLabel) || tried.size > 0;
-  const latest = counts.filter(
-    (label) => countOf(counts, today, label.split(':')[2] ?? '') === Number(label.split(':')[3]),
-  );
+  const statedAs = fingerprint(stated);
+  const begins = known === undefined || (known.isSeen && known.statedAs !== statedAs);
+  const notified = known?.notified ?? [];
+  const toNotify = begins ? parties : parties.filter((id) => !notified.includes(id));
+  const isHolder = (id: string): boolean => stated.some(({ authorityId }) => authorityId === id);
   return {
-    labels: [
-      ...labels.filter((label) => !isOwn(label)),
-      ...(needsLook ? [needsLookLabel] : []),
-      ...conflict,
-      ...[...tried].sort().map((id) => triedPrefix + id),
-      ...latest,
-    ],
-    events: events.filter(({ authorityIds }) => authorityIds.length > 0),
+    conflict: {
+      isSeen: !begins && known.isSeen,
+      statedAs,
+      notified: [...new Set([...notified, ...toNotify])].filter(isHolder).sort(),
+    },
+    events: [{ code: 'details-differ', authorityIds: toNotify }],
   };
 }
 
-/** What an operator sees of a child record: authorities, and no details. */
-export interface OperatorView {
-  readonly differ: readonly string[];
-  readonly tried: readonly string[];
-}
-
-export function viewForOperator(labels: readonly string[]): OperatorView {
-  const differ = labels.includes(differLabel) ? valuesOf(labels, toldPrefix) : [];
-  return { differ, tried: valuesOf(labels, triedPrefix) };
-}
-
-/** Returns the labels after an operator has looked at the child record. */
-export function markSeen(labels: readonly string[]): readonly string[] {
-  return labels
-    .filter((label) => label !== needsLookLabel && !label.startsWith(triedPrefix))
-    .map((label) => (label === differLabel ? seenLabel : label));
+/**
+ * Reviews a child record after a write, and at the beginning of a day. A conflict begins when birth dates differ, and ends
+ * when all are the same or one authority is left; each authority is notified of both once. It does not end on a day on which
+ * an authority with a plan has tried three or more, so that an end confirms no guess. After an operator has looked at it, it
+ * begins again only when the statements change.
+ */
+export function reviewChild(labels: readonly string[], review: Review): ChildReview {
+  const { stated, today } = review;
+  const known = readChildState(labels, today);
+  const { counts, tried, events } = countDiffering(known, review);
+  const isFrozen = stated.some(({ authorityId }) => (counts.get(authorityId) ?? 0) >= maxDifferingADay);
+  const judged = judgeConflict(known.conflict, review, isFrozen);
+  return {
+    labels: writeChildState(labels, { conflict: judged.conflict, tried, counts }, today),
+    events: [...events, ...judged.events].filter(({ authorityIds }) => authorityIds.length > 0),
+  };
 }

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { Gauge, type Registry as MetricRegistry } from 'prom-client';
 import type { Clock } from '../clock/clock.ts';
-import { needsLookLabel } from '../cpis/demographic-conflict.ts';
+import { needsLookLabel } from '../cpis/child-labels.ts';
 import { childType } from '../cpis/statement.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
 import { openAlarmWebhook } from '../notification/alarms/alarm-webhook.ts';

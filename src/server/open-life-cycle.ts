@@ -2,9 +2,11 @@ import type { Logger } from 'pino';
 import type { Registry as MetricRegistry } from 'prom-client';
 import type { Clock } from '../clock/clock.ts';
 import type { InteractionPorts } from '../interactions/port/ports.ts';
+import { type SettleChildPorts, settleChild } from '../interactions/write/settle-child.ts';
 import { startDailySweep } from '../life-cycle/daily-sweep.ts';
 import { registerLifeCycleMetrics } from '../life-cycle/metrics.ts';
 import type { PlanSurvey } from '../life-cycle/plan-survey.ts';
+import { sweepChildren } from '../life-cycle/sweep-children.ts';
 import { sweepPlans } from '../life-cycle/sweep-plans.ts';
 import { openAlarmWebhook } from '../notification/alarms/alarm-webhook.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -12,13 +14,13 @@ import type { Settings } from '../settings/settings.ts';
 export interface LifeCycleOptions {
   readonly settings: Pick<Settings, 'unconfirmedAfterDays' | 'alarmWebhookUrl'>;
   readonly survey: PlanSurvey;
-  readonly ports: Pick<InteractionPorts, 'store' | 'extract' | 'newAuditId' | 'baseUrl' | 'committed'>;
+  readonly ports: Pick<InteractionPorts, 'extract'> & SettleChildPorts;
   readonly clock: Clock;
   readonly metrics: MetricRegistry;
   readonly logger: Logger;
 }
 
-/** Starts the daily sweep of open plans; `closing` stops it. */
+/** Starts the daily sweep of open plans and of children whose details differ; `closing` stops it. */
 export function openLifeCycle(options: LifeCycleOptions, closing: AsyncDisposableStack): void {
   const { settings, survey, ports, clock, metrics, logger } = options;
   const { unconfirmedAfterDays, alarmWebhookUrl: url } = settings;
@@ -31,7 +33,7 @@ export function openLifeCycle(options: LifeCycleOptions, closing: AsyncDisposabl
       const rule = { today, unconfirmedAfterDays };
       const counting = survey.begin(rule);
       const { store, extract, newAuditId, baseUrl, committed } = ports;
-      const isDone = await sweepPlans(
+      const isSwept = await sweepPlans(
         rule,
         {
           ...{ store, newAuditId, baseUrl, committed, indexOf: extract, now: clock.now },
@@ -49,14 +51,14 @@ export function openLifeCycle(options: LifeCycleOptions, closing: AsyncDisposabl
         counting.add,
         isStopped,
       );
+      const isDone = isSwept && (await sweepChildren(store, (number) => settleChild(number, ports), isStopped));
       if (isDone) {
         counting.finish();
         counts.onSwept(clock.now());
       }
       return isDone;
     },
-    onError: (error) =>
-      logger.error({ err: error }, 'the daily sweep of open plans failed: it is tried again in a minute'),
+    onError: (error) => logger.error({ err: error }, 'the daily sweep of plans failed: it is tried again in a minute'),
   });
   closing.defer(async () => {
     await sweep.stop();

@@ -1,11 +1,8 @@
 import t from 'tap';
-import {
-  decideConflict,
-  markSeen,
-  needsLookLabel,
-  reviewChild,
-  viewForOperator,
-} from '../../src/cpis/demographic-conflict.ts';
+import { markSeen, needsLookLabel, viewForOperator } from '../../src/cpis/child-labels.ts';
+import { decideConflict, isParty, reviewChild } from '../../src/cpis/demographic-conflict.ts';
+import type { Plan } from '../../src/cpis/plan.ts';
+import { kindCodes } from '../support/submissions.ts';
 
 const stated = (...dates: readonly string[]) =>
   dates.map((birthDate, index) => ({ authorityId: 'abc'.charAt(index), birthDate }));
@@ -90,4 +87,32 @@ t.test('a review keeps the labels of others', async (t) => {
   for (const label of labels) t.ok(differ.labels.includes(label), label);
   const agree = reviewChild(differ.labels, { stated: stated.slice(0, 1), today: '2026-01-04', differing: undefined });
   t.strictSame(agree.labels, labels);
+});
+
+t.test('which plans make their authority a party', async (t) => {
+  const plan: Plan = {
+    ...{ id: 'p', patientId: '9990000018', authorityId: 'E99000001', kind: kindCodes.LAC, status: 'active' },
+    ...{ start: '2026-01-01', end: undefined, dueDate: undefined, lastDay: '2030-01-01' },
+  };
+  const rule = { today, endedPlanVisibleDays: 365 };
+  const cases: [string, Partial<Plan>, boolean][] = [
+    ['an open one', {}, true],
+    ['one that starts later', { start: '2026-12-20' }, true],
+    ['one that ended 365 days ago', { status: 'inactive', start: '2025-01-01', end: '2025-12-01' }, true],
+    ['one that ended 366 days ago', { status: 'inactive', start: '2025-01-01', end: '2025-11-30' }, false],
+    ["an unborn child's, past its last day", { kind: kindCodes.UCPP, lastDay: '2026-11-30' }, false],
+    ['a withdrawn one', { status: 'entered-in-error' }, false],
+    ['a withdrawn one that starts later', { status: 'entered-in-error', start: '2026-12-20' }, false],
+  ];
+  for (const [name, over, expected] of cases) t.equal(isParty({ ...plan, ...over }, rule), expected, name);
+});
+
+t.test('an authority that has left is no longer a party, and is notified again when it comes back', async (t) => {
+  const begun = review([], [d1, d2, d2]);
+  const left = review(begun.labels, [d1, d2]);
+  t.strictSame([told(left), viewForOperator(left.labels).differ], [[], ['a', 'b']]);
+  t.strictSame(told(review(left.labels, [d1, d2, d2])), ['details-differ c']);
+  const alone = review(left.labels, [d1]);
+  t.strictSame([told(alone), alone.labels], [['details-agree a,b'], []]);
+  t.strictSame(review(alone.labels, [d1]), { labels: [], events: [] }, 'once');
 });

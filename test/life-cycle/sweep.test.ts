@@ -14,6 +14,7 @@ import { sweepPlans } from '../../src/life-cycle/sweep-plans.ts';
 import type { Store, StoredResource } from '../../src/store/store.ts';
 import { openTestStore as openMongo } from '../store/mongo/open-test-store.ts';
 import { openTestStore as openSqlite } from '../store/sqlite/open-test-store.ts';
+import { type FailingStore, failing, fault, isKill } from '../support/failing-store.ts';
 import { openMongoServer } from '../support/mongo-server.ts';
 import { freshNhsNumber, kindCodes } from '../support/submissions.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
@@ -102,42 +103,10 @@ function expectedOf(plans: readonly ReturnType<typeof planOf>[], days: readonly 
   return expected.sort();
 }
 
-const fault = fc.constantFrom('none', 'none', 'refused', 'lost', 'unknown', 'changed');
-
-type SweptStore = SettlePlanOptions['store'];
-
-/** A store whose commits fail as the list says, one after the other, and then no more. */
-function failing(store: Store, faults: readonly string[]): SweptStore {
-  const waiting = [...faults];
-  const commit: Store['commit'] = async (unit) => {
-    const id = unit.guards[0]?.id ?? '';
-    switch (waiting.shift()) {
-      case 'refused':
-        return { kind: 'refused', reason: 'version-conflict', type: 'Flag', id };
-      case 'lost':
-        throw new Error('the process was killed before the commit');
-      case 'unknown':
-        await store.commit(unit);
-        throw new Error('the process was killed after the commit');
-      case 'changed': {
-        // Somebody else guards the Flag between the read and the commit.
-        const read = await store.read('Flag', id);
-        if (read.kind !== 'found') throw new Error('the plan is missing');
-        const expectRevision = read.resource.revision;
-        await store.commit({ writes: [], guards: [{ type: 'Flag', id, expectRevision }], audits: [] });
-        return store.commit(unit);
-      }
-      default:
-        return store.commit(unit);
-    }
-  };
-  return { commit, read: (...asked) => store.read(...asked), search: (plan) => store.search(plan) };
-}
-
 const ignore = (): void => undefined;
 
 /** Sweeps for a day, again after each failure, as the daily sweep does. */
-async function sweepDay(store: SweptStore, today: string): Promise<void> {
+async function sweepDay(store: FailingStore, today: string): Promise<void> {
   const options: SettlePlanOptions = {
     ...{ store, indexOf, baseUrl: 'https://cpis.example.org/FHIR/R4', newAuditId: randomUUID },
     now: () => startOfDay(today) + 1,
@@ -150,7 +119,7 @@ async function sweepDay(store: SweptStore, today: string): Promise<void> {
       const isDone = await sweepPlans(rule, options, ignore, () => false);
       if (isDone) return;
     } catch (error) {
-      if (!/was killed/.test(String(error))) throw error;
+      if (!isKill(error)) throw error;
     }
   }
   throw new Error('the sweep did not end');

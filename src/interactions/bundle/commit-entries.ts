@@ -52,7 +52,8 @@ export async function commitEntries(
     const unit = mergeUnit(planned);
     const view = overlayView(storeView(ports.store));
     view.add(unit.writes, unit.guards);
-    const { guards, audits: events, alarms } = await reviewChildren(unit, context.caller, view, ports);
+    const own = context.caller.organisation.id;
+    const { guards, audits: events, alarms } = await reviewChildren(unit, { own }, view, ports);
     const accesses = planned.flatMap((done) => buildWriteAudits(done.entry.request, context, done.planned, ports));
     const audits: AuditWrite[] = [...accesses, ...events];
     const result = await ports.store.commit({ writes: unit.writes, guards, audits });

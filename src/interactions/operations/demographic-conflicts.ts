@@ -1,5 +1,5 @@
 import { authorise } from '../../cpis/access-policy.ts';
-import { markSeen, needsLookLabel, viewForOperator } from '../../cpis/demographic-conflict.ts';
+import { markSeen, needsLookLabel, viewForOperator } from '../../cpis/child-labels.ts';
 import { childType } from '../../cpis/statement.ts';
 import type { SearchPlan } from '../../fhir/search/ast.ts';
 import type { StoredResource } from '../../store/store.ts';

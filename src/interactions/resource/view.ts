@@ -30,7 +30,7 @@ export function searchFlagsOf(
   return searchAll(store, { type: 'Flag', clauses: [onPatient, ...clauses] });
 }
 
-export function storeView(store: Store): View {
+export function storeView(store: Pick<Store, 'read' | 'search'>): View {
   return {
     read: (type, id) => store.read(type, id),
     async plansOf(patientId) {

@@ -94,7 +94,8 @@ export async function commitWrite(
     const planned = await planWrite(request, context, view, ports, newId);
     view.add(planned.writes, planned.guards);
     await planned.check?.(view);
-    const { guards, audits: events, alarms } = await reviewChildren(planned, context.caller, view, ports);
+    const own = context.caller.organisation.id;
+    const { guards, audits: events, alarms } = await reviewChildren(planned, { own }, view, ports);
     const audits = [...buildWriteAudits(request, context, planned, ports), ...events];
     const { writes } = planned;
     const result = await ports.store.commit({ writes, guards, audits });

@@ -1,5 +1,4 @@
 import type { Patient } from 'fhir/r4.js';
-import type { Caller } from '../../cpis/caller.ts';
 import { type ChildEvent, isParty, reviewChild, type StatedBirthDate } from '../../cpis/demographic-conflict.ts';
 import { tracedBirthDate } from '../../cpis/number-labels.ts';
 import { matchPatient } from '../../cpis/patient-match.ts';
@@ -23,6 +22,16 @@ export interface ReviewedUnit {
   readonly alarms: readonly ChildEvent[];
 }
 
+export type ReviewPorts = Pick<InteractionPorts, 'clock' | 'newAuditId' | 'baseUrl' | 'endedPlanVisibleDays'>;
+
+/** Authorities that a review looks at in a special way. */
+interface Involved {
+  /** The one that submits. Its Patients are of the type Patient in the view. */
+  readonly own?: string;
+  /** The one whose plans pass to a successor, so that it is no longer a holder. */
+  readonly leaving?: string;
+}
+
 const patientIn = (result: ReadResult): Patient | undefined =>
   result.kind === 'found' ? (JSON.parse(result.resource.body) as Patient) : undefined;
 
@@ -36,14 +45,12 @@ function isDiffering(before: Patient | undefined, now: Patient | undefined, othe
   return (before === undefined || differs(before)) && others.some(differs);
 }
 
-type EventPorts = Pick<InteractionPorts, 'newAuditId' | 'clock' | 'baseUrl'>;
-
 /** Builds an event for each authority about a plan of its own, so that none of them learns of the others by it. */
 function recordEvents(
   events: readonly ChildEvent[],
   parties: readonly Plan[],
   date: string,
-  ports: EventPorts,
+  ports: ReviewPorts,
 ): readonly AuditWrite[] {
   return events.flatMap(({ code, authorityIds }) =>
     authorityIds.flatMap((authorityId) => {
@@ -82,7 +89,7 @@ export async function reviewRecord(
   nhsNumber: string,
   labels: readonly string[],
   view: View,
-  ports: EventPorts & Parameters<typeof visibilityRule>[0],
+  ports: ReviewPorts,
 ): Promise<ReviewedChild> {
   const rule = visibilityRule(ports);
   const parties = (await view.plansOf(nhsNumber)).filter((plan) => isParty(plan, rule));
@@ -99,11 +106,10 @@ export async function reviewRecord(
  */
 export async function reviewChildren(
   unit: Unit,
-  caller: Caller,
+  { own, leaving }: Involved,
   view: View,
-  ports: InteractionPorts,
+  ports: ReviewPorts & Pick<InteractionPorts, 'store'>,
 ): Promise<ReviewedUnit> {
-  const own = caller.organisation.id;
   const rule = visibilityRule(ports);
   const guards: RevisionGuard[] = [];
   const audits: AuditWrite[] = [];
@@ -111,7 +117,8 @@ export async function reviewChildren(
   for (const guard of unit.guards) {
     const child = guard.type === childType ? await view.read(childType, guard.id) : undefined;
     const labels = guard.labels ?? (child?.kind === 'found' ? child.resource.labels : []);
-    const parties = child === undefined ? [] : (await view.plansOf(guard.id)).filter((plan) => isParty(plan, rule));
+    const plans = child === undefined ? [] : await view.plansOf(guard.id);
+    const parties = plans.filter((plan) => plan.authorityId !== leaving && isParty(plan, rule));
     if (child === undefined || (labels.length === 0 && parties.every(({ authorityId }) => authorityId === own))) {
       guards.push(guard);
       continue;

@@ -28,7 +28,7 @@ interface Child {
 }
 
 export interface ConflictModel {
-  /** Judges a child after a commit. `changed` is the statement that an authority has just changed. Returns events, as texts. */
+  /** Judges a child after a commit, and at the beginning of a day. `changed` is the statement that an authority has just changed. Returns events, as texts. */
   review(child: number, stated: Stated, today: string, changed?: Statement): string[];
   /** An operator looks at a child. Returns false if there is nothing to look at. */
   resolve(child: number, stated: Stated): boolean;

@@ -55,7 +55,7 @@ export interface PlanModel {
   /** Updates a plan by its id and version, which may revive a withdrawn or deleted one. Returns whether it is accepted. */
   revive(plan: ModelPlan, form: PlanForm): boolean;
   delete(plan: ModelPlan): void;
-  /** Begins a day: the sweep ends plans. */
+  /** Begins a day: the sweep ends plans, and conflicts with a plan that is no longer shown. */
   begin(today: string): void;
   /** An operator looks at the details of a child. Returns false if there is nothing to look at. */
   resolve(child: number): boolean;
@@ -315,6 +315,7 @@ export function openPlanModel(firstDay: string): PlanModel {
       if (day === today) return;
       today = day;
       for (const plan of plans.filter((each) => isHeld(each) && each.status === 'active')) sweep(plan);
+      for (const child of new Set(plans.map((plan) => plan.child))) review(child);
     },
   };
 }
