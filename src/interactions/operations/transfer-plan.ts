@@ -7,10 +7,11 @@ import { statementLabels, statementType } from '../../cpis/statement.ts';
 import { fault } from '../../fhir/fault.ts';
 import type { ReadResult, ResourceWrite, RevisionGuard, StoredResource, WriteUnit } from '../../store/store.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { storeView } from '../resource/view.ts';
+import { overlayView, storeView } from '../resource/view.ts';
 import { guardChild, readChild } from '../write/child-record.ts';
 import { maxPlans } from '../write/commit-write.ts';
 import { buildResourceWrite, guardOf } from '../write/resource-write.ts';
+import { reviewChildren } from '../write/review-children.ts';
 
 /** From which authority to which plans pass. */
 export interface Transfer {
@@ -73,11 +74,14 @@ function passStatement(
   return { writes: [{ ...write, type }], guards: [] };
 }
 
-/** Plans the unit that passes one plan on: the same Flag in its next version, with its AuditEvent and deliveries. */
+/**
+ * Plans the unit that passes one plan on: the same Flag in its next version, with its AuditEvent and deliveries, and with
+ * the review of the child, on whom the successor may state other details than the other holders.
+ */
 async function planTransfer(flag: StoredResource, transfer: Transfer, keyOwner: string, ports: InteractionPorts) {
   const { from, to, vestingDay } = transfer;
   const { store } = ports;
-  const view = storeView(store);
+  const view = overlayView(storeView(store));
   const stored = JSON.parse(flag.body) as Flag;
   const { patientId } = parsePlan(flag);
   // The child record is read first, so that its revision guards what is decided on the plans.
@@ -109,13 +113,14 @@ async function planTransfer(flag: StoredResource, transfer: Transfer, keyOwner: 
       },
       ports.baseUrl,
     );
-  const unit: WriteUnit = {
-    writes: [write, ...statement.writes],
-    guards: [guardChild(child), guardOf(flag), ...statement.guards],
-    // An authority without a Subscription finds the event by a search.
-    audits: [eventOf(from, ports.subscriptions.isNotified(from)), eventOf(to, true)],
-  };
-  return unit;
+  const writes = [write, ...statement.writes];
+  view.add(writes, statement.guards);
+  const planned = { writes, guards: [guardChild(child), guardOf(flag), ...statement.guards] };
+  const { guards, audits, alarms } = await reviewChildren(planned, { leaving: from }, view, ports);
+  // An authority without a Subscription finds the event by a search.
+  const transferred = [eventOf(from, ports.subscriptions.isNotified(from)), eventOf(to, true)];
+  const unit: WriteUnit = { writes, guards, audits: [...transferred, ...audits] };
+  return { unit, alarms };
 }
 
 /**
@@ -133,10 +138,11 @@ export async function transferPlan(
     if (found.kind !== 'found') return undefined;
     const passing = await assessPlan(found.resource, transfer, ports);
     if (passing === undefined) return undefined;
-    const unit = await planTransfer(found.resource, transfer, keyOwner, ports);
+    const { unit, alarms } = await planTransfer(found.resource, transfer, keyOwner, ports);
     const result = await ports.store.commit(unit);
     if (result.kind === 'committed') {
       ports.committed(unit.audits);
+      ports.childEvents(alarms);
       return keyOwner === transfer.to ? passing : { ...passing, sharesReference: true };
     }
     // The successor has a plan with the same reference. This one keeps the reference under the name of its predecessor.
