@@ -5,9 +5,7 @@ import { guardChild, readChild } from './child-record.ts';
 import { contended, maxPlans } from './commit-write.ts';
 import { type ReviewPorts, reviewRecord } from './review-children.ts';
 
-export interface SettleChildPorts
-  extends ReviewPorts,
-    Pick<InteractionPorts, 'committed' | 'childEvents'> {
+export interface SettleChildPorts extends ReviewPorts, Pick<InteractionPorts, 'committed' | 'childEvents'> {
   readonly store: Pick<Store, 'read' | 'search' | 'commit'>;
 }
 
