@@ -1,4 +1,5 @@
 import closeWithGrace from 'close-with-grace';
+import { FhirFault } from '../fhir/fault.ts';
 import { UnusableFileError } from '../files/exposure.ts';
 import { describeFileFailure } from '../files/file-failure.ts';
 import { RegistryError } from '../registry/parse-registry.ts';
@@ -86,6 +87,9 @@ function describeSetupError(error: unknown): string | undefined {
     error instanceof UnusableFileError
   ) {
     return error.message;
+  }
+  if (error instanceof FhirFault && error.category === 'transient') {
+    return 'The store did not answer in time while the server started. Check the database, then start again.';
   }
   const cause = describeFileFailure(error);
   if (cause === undefined || !(error instanceof Error) || !('path' in error)) return undefined;

@@ -14,6 +14,7 @@ import { applyBreach, readBreaches } from './delivery/delivery-breach.ts';
 import { type DeliveryCounts, openDeliveryCounts } from './delivery/delivery-counts.ts';
 import { watchDeliveries } from './delivery/delivery-watch.ts';
 import { readBacklog, readOwed } from './delivery/read-backlog.ts';
+import { type DeliveryRecount, openDeliveryRecount } from './delivery/recount-deliveries.ts';
 import { openSubscriptionEvents } from './delivery/subscription-events.ts';
 import { type Collections, openCollections } from './encoding/documents.ts';
 import { encodeAudit } from './encoding/encode-unit.ts';
@@ -49,6 +50,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
     const clock = await openServerClock(db, Date.now);
     const nowMs = () => clock.toServer(Date.now());
     const counts = openDeliveryCounts(collections);
+    const recount = openDeliveryRecount({ collections, nowMs, timeLimitMs, onError });
     const audits = openAuditWriter({ collections, timeLimitMs, ...(onBatch === undefined ? {} : { onBatch }) });
     // Without options, these ids also grow within one millisecond.
     const encode = (audit: AuditWrite) => encodeAudit(audit, v7(), clock.toServer(audit.recordedMs));
@@ -72,13 +74,12 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
 
     return {
       commit: (unit) =>
-        whileOpen(() =>
-          commit(
-            unit,
-            (audit) => audits.insert(encode(audit)),
-            () => commitUnit(unitOptions, unit),
-          ),
-        ),
+        whileOpen(async () => {
+          const insertAudit = (audit: AuditWrite) => audits.insert(encode(audit));
+          const result = await commit(unit, insertAudit, () => commitUnit(unitOptions, unit));
+          if (result.kind === 'committed') counts.addCommitted(unit.audits);
+          return result;
+        }),
       read: (type, id) => whileOpen(() => readResource(collections, type, id)),
       readVersion: (type, id, version) => whileOpen(() => readResourceVersion(collections, type, id, version)),
       search: (plan) => whileOpen(() => runSearch(collections, plan, timeLimitMs)),
@@ -88,7 +89,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
         (use) => (key, expiresAtMs, atMs) =>
           whileOpen(() => use(key, expiresAtMs, atMs))
       )(openUseOnce(collections, randomUUID)),
-      deliveries: openDeliveries(collections, counts, clock, timeLimitMs, whileOpen, (wake) => {
+      deliveries: openDeliveries(collections, counts, recount, clock, timeLimitMs, whileOpen, (wake) => {
         return untilClosed(watchDeliveries({ collections, nowMs, timeLimitMs, onError }, wake));
       }),
       watchResources: (type, changed) =>
@@ -103,6 +104,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
         clock.stop();
         await Promise.all([...stops].map((stop) => stop()));
         await audits.settled();
+        await recount.stop();
         await counts.flush().catch(onError);
         await connection.close();
       },
@@ -133,6 +135,7 @@ async function commit(
 function openDeliveries(
   collections: Collections,
   counts: DeliveryCounts,
+  recount: DeliveryRecount,
   clock: ServerClock,
   timeLimitMs: number,
   whileOpen: <T>(operation: () => Promise<T>) => Promise<T>,
@@ -150,7 +153,9 @@ function openDeliveries(
     backlog: () =>
       whileOpen(async () => {
         await counts.flush();
-        return readBacklog(collections, clock, timeLimitMs);
+        const { backlog, seen } = await readBacklog(collections, clock, timeLimitMs);
+        recount.correct(seen);
+        return backlog;
       }),
     requeue: (authority, nowMs, of, limit) =>
       whileOpen(() => applyRequeue(collections, counts, authority, toServer(nowMs), of, limit)),

@@ -139,6 +139,18 @@ await t.test('a standalone server is refused, with how to make it a replica set'
   test.match(withoutTls.message, /^TLS with MongoDB failed|closes the connection before TLS/);
 });
 
+await t.test('serve: a database that fails in the middle of a start ends it in words, with status 2', async (test) => {
+  const failing = await openOwnMongoServer(test);
+  const url = failing.newDatabaseUrl();
+  const namespace = `${new URL(url).pathname.slice(1)}.delivery_count`;
+  const stop = await failing.failCommand({ failCommands: ['find'], namespace, errorCode: 11_600 }, { skip: 0 });
+  const { code, output } = await serve(test, url);
+  await stop();
+  test.equal(code, 2);
+  test.match(output, /The store did not answer in time while the server started/);
+  test.notMatch(output, /at .*\.ts:/, 'without a stack');
+});
+
 /** Runs `cpis serve` until it ends. */
 async function serve(test: Test, url: string): Promise<{ code: number; output: string }> {
   const home = await makeServerHome({ settings: { CPIS_MONGODB_URL: url, CPIS_MONGODB_TIMEOUT_MS: '60000' } });

@@ -1,7 +1,7 @@
 /** The indexes, and the schema version that the database records. */
 import { StoreStartError } from '../../store-start-error.ts';
 import { oldestFirst } from '../encoding/delivery-place.ts';
-import type { Collections } from '../encoding/documents.ts';
+import type { Collections, ResourceDocument } from '../encoding/documents.ts';
 import { isDuplicateKey } from './mongo-failure.ts';
 
 /** Recorded in the collection `schema`. */
@@ -27,7 +27,7 @@ export async function openSchema(collections: Collections): Promise<void> {
       `The database has schema version ${found.version}, which was only written before the first release. Use a new database.`,
     );
   }
-  if (found === null && (await resource.findOne({ version: { $exists: false } })) !== null) {
+  if (found === null && holdsOther(await resource.findOne({}, { projection: { version: 1 } }))) {
     throw new StoreStartError(
       'The database has a collection "resource" that the store did not write. Give the store a database of its own.',
     );
@@ -44,6 +44,11 @@ export async function openSchema(collections: Collections): Promise<void> {
     if (!isDuplicateKey(error)) throw error;
     await openSchema(collections);
   }
+}
+
+/** Returns whether a document is not one of the store. One is enough: reading all would take long in a large database. */
+function holdsOther(document: Pick<ResourceDocument, 'version'> | null): boolean {
+  return document !== null && typeof document.version !== 'number';
 }
 
 /** Creates the indexes that are missing. */

@@ -12,13 +12,15 @@ import {
   oldestFirst,
   placeOf,
   setState,
+  tallyPath,
+  tallyText,
   taskPath,
   taskText,
   timedText,
 } from '../encoding/delivery-place.ts';
 import type { AuditDocument, Collections, DeliveryDocument } from '../encoding/documents.ts';
 import { startingWith } from '../encoding/key-text.ts';
-import type { DeliveryCounts } from './delivery-counts.ts';
+import type { CountChange, DeliveryCounts } from './delivery-counts.ts';
 
 type Audits = Pick<Collections, 'audit'>;
 
@@ -63,7 +65,7 @@ export async function applyClaim(
 export async function applySettle(
   { audit }: Audits,
   counts: DeliveryCounts,
-  { authority, auditId, leaseToken }: ClaimedDelivery,
+  { authority, auditId, leaseToken, parked }: ClaimedDelivery,
   settlement: Settlement,
 ): Promise<boolean> {
   const { token, position } = leaseOf(leaseToken);
@@ -74,7 +76,8 @@ export async function applySettle(
   if (settlement.kind !== 'delivered') {
     const held = { state: { $eq: 'leased' }, leaseToken: { $eq: token } };
     const settled = await settle(held, compileSettlement(position, authority, settlement));
-    if (settled && settlement.kind === 'unmatched') counts.add(authority, 0, 1);
+    // Nothing parks a delivery, or ends that, while its lease is held.
+    if (settled) counts.add(authority, countSettled(settlement, parked ? 'parked' : 'owed'));
     return settled;
   }
   // A success counts even if another server holds the lease by now.
@@ -88,14 +91,21 @@ export async function applySettle(
     $inc: { undelivered: -1 },
     ...acknowledge(position, settlement.acknowledgedBy),
   };
-  // The counts need to know which it was. The third try is for a delivery that is requeued between the first two.
-  for (const wasUnmatched of [false, true, false]) {
-    const states = wasUnmatched ? ['unwanted'] : ['ready', 'waiting', 'leased'];
-    if (!(await settle({ state: { $in: states } }, delivered))) continue;
-    counts.add(authority, 1, wasUnmatched ? -1 : 0);
+  // The counts need to know which it was. The second round is for a delivery that changes meanwhile.
+  const tallies = parked ? (['parked', 'owed', 'unwanted'] as const) : (['owed', 'parked', 'unwanted'] as const);
+  for (const was of [...tallies, ...tallies]) {
+    const filter = { _id: { $eq: auditId }, [tallyPath(position)]: { $eq: tallyText(was, authority) } };
+    if ((await audit.updateOne(filter, delivered)).modifiedCount === 0) continue;
+    counts.add(authority, { [was]: -1, delivered: 1 });
     return true;
   }
   return false;
+}
+
+/** Returns how the counts change by a settlement of a leased delivery. */
+function countSettled({ kind, ...rest }: Settlement, was: 'owed' | 'parked'): CountChange {
+  if (kind === 'unmatched') return { [was]: -1, unwanted: 1 };
+  return 'park' in rest && rest.park === true && was === 'owed' ? { owed: -1, parked: 1 } : {};
 }
 
 function compileSettlement(

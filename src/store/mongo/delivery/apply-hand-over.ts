@@ -1,5 +1,5 @@
 /** Hands undelivered deliveries over to another authority. The place of a delivery in its AuditEvent stays the same. */
-import { atPlace, placeOf, setState, tallyText } from '../encoding/delivery-place.ts';
+import { atPlace, placeOf, setState, tallyPath, tallyText } from '../encoding/delivery-place.ts';
 import type { AuditDocument, Collections, DeliveryDocument } from '../encoding/documents.ts';
 import type { DeliveryCounts } from './delivery-counts.ts';
 
@@ -22,10 +22,13 @@ export async function applyHandOver(
       const found = await audit.findOne({ _id: { $eq: auditId } }, { projection: { deliveries: 1 } });
       const change = found === null ? undefined : compile(found, from, to, nowMs);
       if (change === undefined) break;
-      const { filter, update, wasUnmatched, isHanded } = change;
+      const { filter, update, was, isHanded } = change;
       if ((await audit.updateOne(filter, update)).modifiedCount === 0) continue;
-      if (wasUnmatched) counts.add(from, 0, -1);
-      if (isHanded) handed.push(auditId);
+      counts.add(from, { [was]: -1 });
+      if (isHanded && to !== undefined) {
+        counts.add(to, { owed: 1 });
+        handed.push(auditId);
+      }
       break;
     }
   }
@@ -42,20 +45,20 @@ function compile(
   const before = place && deliveries[place.position];
   if (place === undefined || before === undefined) return undefined;
   const { position } = place;
-  const wasUnmatched = before.state === 'unwanted';
+  const was = before.state === 'unwanted' ? 'unwanted' : before.parked ? 'parked' : 'owed';
   const filter = {
     _id: { $eq: _id },
-    ...atPlace(position, { authority: { $eq: from }, state: { $eq: before.state } }),
+    ...atPlace(position, { authority: { $eq: from }, state: { $eq: before.state }, parked: { $eq: before.parked } }),
   };
   if (to === undefined || deliveries.some(({ authority }) => authority === to)) {
     const ended = setState(position, from, { state: 'passed' }, { tally: 'passed', leaseToken: null, parked: false });
-    return { filter, update: { $set: ended, $inc: { undelivered: -1 } }, wasUnmatched, isHanded: false };
+    return { filter, update: { $set: ended, $inc: { undelivered: -1 } }, was, isHanded: false };
   }
   const fields = { leaseToken: null, dueMs: nowMs, attempts: 0, acknowledgedBy: [], parked: false, reason: null };
   const owed = {
     ...setState(position, to, { state: 'ready' }, fields),
     ...atPlace(position, { authority: to }),
-    [`queue.${2 * position + 1}`]: tallyText('owed', to),
+    [tallyPath(position)]: tallyText('owed', to),
   };
-  return { filter, update: { $set: owed }, wasUnmatched, isHanded: true };
+  return { filter, update: { $set: owed }, was, isHanded: true };
 }

@@ -66,6 +66,9 @@ export interface DeliveryPlace {
 /** Returns the path of the task key. */
 export const taskPath = (position: number): string => `queue.${2 * position}`;
 
+/** Returns the path of the tally key. */
+export const tallyPath = (position: number): string => `queue.${2 * position + 1}`;
+
 /** Returns conditions on fields of the delivery, or the values to set, with their paths. */
 export function atPlace(position: number, fields: Document): Document {
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [`deliveries.${position}.${name}`, value]));
@@ -83,7 +86,7 @@ export function setState(
   const task = 'waitUntilMs' in to ? timedText(to.state, authority, to.waitUntilMs) : taskText(to.state, authority);
   return {
     [taskPath(position)]: task,
-    ...(tally === undefined ? {} : { [`queue.${2 * position + 1}`]: tallyText(tally, authority) }),
+    ...(tally === undefined ? {} : { [tallyPath(position)]: tallyText(tally, authority) }),
     ...atPlace(position, { ...to, ...fields }),
   };
 }

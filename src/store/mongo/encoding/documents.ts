@@ -115,6 +115,19 @@ export interface AuditDocument {
   readonly undelivered: number;
 }
 
+/** The counted deliveries of an authority, whose id is `_id`. */
+export interface DeliveryCountDocument {
+  readonly _id: string;
+  readonly delivered?: number;
+  readonly unwanted?: number;
+  /** Undelivered, neither parked nor unmatched. An estimate. */
+  readonly owed?: number;
+  /** An estimate. */
+  readonly parked?: number;
+  /** When `owed` and `parked` of a long backlog were last counted in the index, by the clock of the database. */
+  readonly recountedMs?: number;
+}
+
 export interface Collections {
   readonly resource: Collection<ResourceDocument>;
   readonly audit: Collection<AuditDocument>;
@@ -123,7 +136,7 @@ export interface Collections {
   /** Conditional creates with the same condition write the same document, so that they conflict. */
   readonly condition: Collection<{ readonly _id: string; readonly uses: number }>;
   readonly usedOnce: Collection<{ readonly _id: string; readonly expiresAtMs: number; readonly use: string }>;
-  readonly deliveryCount: Collection<{ readonly _id: string; readonly delivered: number; readonly unwanted: number }>;
+  readonly deliveryCount: Collection<DeliveryCountDocument>;
   readonly breach: Collection<{
     readonly _id: string;
     readonly authority: string;
