@@ -12,6 +12,7 @@ import { type CrashCounts, crash } from './steps/crash.ts';
 import { farewell } from './steps/farewell.ts';
 import { lookUpFive } from './steps/look-up.ts';
 import { showNotifications } from './steps/notifications.ts';
+import { resolveConflict } from './steps/resolve-conflict.ts';
 import { submit } from './steps/submit.ts';
 import { subscribeAll } from './steps/subscribe.ts';
 import { letTimePass } from './steps/time-passes.ts';
@@ -44,11 +45,13 @@ export async function runDemo(world: DemoWorld, screen: Screen): Promise<DemoRep
   await showAccessHistory(stage, shared, lookUps);
   screen.step(7, 'An authority amends and ends a plan');
   await amendAndEnd(stage, children);
-  screen.step(8, 'Time passes');
+  screen.step(8, 'Two authorities state different birth dates');
+  await resolveConflict(stage, children);
+  screen.step(9, 'Time passes');
   await letTimePass(stage, children);
-  screen.step(9, 'kill -9 under load');
+  screen.step(10, 'kill -9 under load');
   const counts = await crash(stage, children);
-  screen.step(10, 'Try it');
+  screen.step(11, 'Try it');
   await farewell(stage, children, await openCurlHeader(world));
   return { facts, crash: counts, durationMs: performance.now() - startedMs };
 }

@@ -16,6 +16,8 @@ export interface DemoChildren {
   /** The plans of the first two authorities on one child. */
   readonly sharedChild: readonly [SyntheticPlan, SyntheticPlan];
   readonly mother: SyntheticPlan;
+  /** The plan of the first authority on a child, and one that the second submits later, with another birth date. */
+  readonly disputedChild: readonly [SyntheticPlan, SyntheticPlan];
   /** An NHS number that no authority submits. */
   readonly withoutPlan: string;
 }
@@ -81,6 +83,14 @@ export function makeDemoChildren(today: string): DemoChildren {
     lookedAfterChild: at(7),
     sharedChild: [at(0), shared],
     mother: at(children - 1),
+    disputedChild: [
+      at(3),
+      {
+        ...at(3),
+        ...{ birthDate: addMonths(at(3).birthDate, -12), kind: cpp, start: addMonths(today, -1) },
+        ...{ reference: 'CASE-0103', referenceSystem: systemOf(1) },
+      },
+    ],
     withoutPlan: numbers.next().value,
   };
 }
