@@ -9,7 +9,7 @@ const stated = (...dates: readonly string[]) =>
 const today = '2026-12-01';
 const review = (labels: readonly string[], dates: readonly string[], differing?: string, on = today) =>
   reviewChild(labels, { stated: stated(...dates), today: on, differing });
-const told = ({ events }: { events: readonly { code: string; authorityIds: readonly string[] }[] }) =>
+const notified = ({ events }: { events: readonly { code: string; authorityIds: readonly string[] }[] }) =>
   events.map(({ code, authorityIds }) => `${code} ${authorityIds.join()}`);
 const [d1, d2] = ['2019-01-01', '2019-01-02'];
 
@@ -35,16 +35,16 @@ t.test('who is in conflict', async (t) => {
 t.test('each authority is notified of the begin and the end once', async (t) => {
   const begun = review([], [d1, d2]);
   t.strictSame(
-    [told(begun), viewForOperator(begun.labels)],
+    [notified(begun), viewForOperator(begun.labels)],
     [['details-differ a,b'], { differ: ['a', 'b'], tried: [] }],
   );
   t.ok(begun.labels.includes(needsLookLabel));
   const again = review(begun.labels, [d1, d2]);
-  t.strictSame([told(again), again.labels], [[], begun.labels]);
+  t.strictSame([notified(again), again.labels], [[], begun.labels]);
   const joined = review(begun.labels, [d1, d2, d2]);
-  t.strictSame(told(joined), ['details-differ c'], 'who comes later');
+  t.strictSame(notified(joined), ['details-differ c'], 'the one that joins later');
   const ended = review(joined.labels, [d1, d1, d1]);
-  t.strictSame([told(ended), ended.labels], [['details-agree a,b,c'], []]);
+  t.strictSame([notified(ended), ended.labels], [['details-agree a,b,c'], []]);
   t.strictSame(review([], [d1, d1]), { labels: [], events: [] });
 });
 
@@ -53,8 +53,8 @@ t.test('after an operator has looked at it, a conflict begins again only when th
   t.notOk(seen.includes(needsLookLabel));
   t.strictSame(viewForOperator(seen).differ, []);
   t.strictSame(review(seen, [d1, d2]), { labels: seen, events: [] });
-  t.strictSame(told(review(seen, [d1, '2019-01-03'])), ['details-differ a,b']);
-  t.strictSame(told(review(seen, [d1, d1])), ['details-agree a,b']);
+  t.strictSame(notified(review(seen, [d1, '2019-01-03'])), ['details-differ a,b']);
+  t.strictSame(notified(review(seen, [d1, d1])), ['details-agree a,b']);
 });
 
 t.test('the third differing statement in a day alarms the others, and no end confirms a guess that day', async (t) => {
@@ -62,17 +62,21 @@ t.test('the third differing statement in a day alarms the others, and no end con
   const seen: string[] = [];
   for (let count = 1; count <= 4; count += 1) {
     const next = review(labels, [d1, `2019-02-0${count}`], 'b');
-    seen.push(...told(next));
+    seen.push(...notified(next));
     ({ labels } = next);
   }
   t.strictSame(seen, ['details-tried a']);
   t.strictSame(viewForOperator(labels).tried, ['b']);
   const agreed = review(labels, [d1, d1]);
-  t.strictSame(told(agreed), [], 'the same day');
-  t.strictSame(told(review(agreed.labels, [d1, d1], undefined, '2026-12-02')), ['details-agree a,b'], 'the next day');
+  t.strictSame(notified(agreed), [], 'the same day');
+  t.strictSame(
+    notified(review(agreed.labels, [d1, d1], undefined, '2026-12-02')),
+    ['details-agree a,b'],
+    'the next day',
+  );
   const other = review([], [d1], 'x');
-  t.strictSame(told(other), [], 'counted without a plan');
-  t.strictSame(told(review(review(other.labels, [d1], 'x').labels, [d1], 'x')), ['details-tried a']);
+  t.strictSame(notified(other), [], 'counted without a plan');
+  t.strictSame(notified(review(review(other.labels, [d1], 'x').labels, [d1], 'x')), ['details-tried a']);
   t.equal(review(other.labels, [d1], undefined, '2026-12-02').labels.length, 0, 'counts are for a day');
 });
 
@@ -110,9 +114,9 @@ t.test('which plans make their authority a party', async (t) => {
 t.test('an authority that has left is no longer a party, and is notified again when it comes back', async (t) => {
   const begun = review([], [d1, d2, d2]);
   const left = review(begun.labels, [d1, d2]);
-  t.strictSame([told(left), viewForOperator(left.labels).differ], [[], ['a', 'b']]);
-  t.strictSame(told(review(left.labels, [d1, d2, d2])), ['details-differ c']);
+  t.strictSame([notified(left), viewForOperator(left.labels).differ], [[], ['a', 'b']]);
+  t.strictSame(notified(review(left.labels, [d1, d2, d2])), ['details-differ c']);
   const alone = review(left.labels, [d1]);
-  t.strictSame([told(alone), alone.labels], [['details-agree a,b'], []]);
+  t.strictSame([notified(alone), alone.labels], [['details-agree a,b'], []]);
   t.strictSame(review(alone.labels, [d1]), { labels: [], events: [] }, 'once');
 });

@@ -65,7 +65,7 @@ t.test('a corrected birth date never ends a plan before its start, nor hides one
 });
 
 t.test(
-  'a plan of somebody who turned 18 over a year ago is not shown, and its authority is not told of a look-up',
+  'a plan of somebody who turned 18 over a year ago is not shown, and its authority is not notified of a look-up',
   async (t) => {
     const plan = freshPlan({ birthDate: '2007-01-05', kind: kindOf('LAC'), start: '2023-01-10' });
     t.equal(await seen(plan), undefined);

@@ -18,7 +18,7 @@ export interface NumberDecision {
   readonly added: Replacement | undefined;
   /** The event of which the holders are notified; undefined if nothing is new to them. */
   readonly event: 'replaced' | 'inactive' | undefined;
-  /** The record is restricted although plans are held on it: the operator has to be told. */
+  /** The record is restricted although plans are held on it: the operator is alarmed. */
   readonly isSensitive: boolean;
 }
 

@@ -142,7 +142,7 @@ export async function transfer(
       },
     );
   }
-  // The access is recorded before anything is changed or told. No authority sees it: the list may name children of others.
+  // The access is recorded before anything is changed or notified. No authority sees it: the list may name children of others.
   const access = { ...plainAccess, patientIds: numbers ?? [], resource: `Organization/${from}` };
   await recordAccess(request, context, access, ports);
   const found = await findPlans(step, ports);
