@@ -95,14 +95,20 @@ function judgeConflict(
   const begins = known === undefined || (known.isSeen && known.statedAs !== statedAs);
   const notified = known?.notified ?? [];
   const toNotify = begins ? parties : parties.filter((id) => !notified.includes(id));
-  const isHolder = (id: string): boolean => stated.some(({ authorityId }) => authorityId === id);
+  // With an answer, a holder may agree with it while another one still differs.
+  const agreeing = notified.filter(
+    (id) => !parties.includes(id) && stated.some(({ authorityId }) => authorityId === id),
+  );
   return {
     conflict: {
       isSeen: !begins && known.isSeen,
       statedAs,
-      notified: [...new Set([...notified, ...toNotify])].filter(isHolder).sort(),
+      notified: isFrozen ? [...new Set([...parties, ...agreeing])].sort() : parties,
     },
-    events: [{ code: 'details-differ', authorityIds: toNotify }],
+    events: [
+      { code: 'details-differ', authorityIds: toNotify },
+      { code: 'details-agree', authorityIds: isFrozen ? [] : agreeing },
+    ],
   };
 }
 

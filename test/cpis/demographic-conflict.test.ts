@@ -93,6 +93,28 @@ t.test('a review keeps the labels of others', async (t) => {
   t.strictSame(agree.labels, labels);
 });
 
+t.test('with an answer, a holder that agrees with it leaves the conflict of the others', async (t) => {
+  const with3 = (labels: readonly string[], dates: readonly string[], differing?: string) =>
+    reviewChild(labels, { stated: stated(...dates), today, differing, answer: d1 });
+  const begun = with3([], [d2, d2, d1]);
+  t.strictSame([notified(begun), viewForOperator(begun.labels).differ], [['details-differ a,b'], ['a', 'b']]);
+  const corrected = with3(begun.labels, [d1, d2, d1]);
+  t.strictSame([notified(corrected), viewForOperator(corrected.labels).differ], [['details-agree a'], ['b']]);
+  t.strictSame(notified(with3(corrected.labels, [d2, d2, d1])), ['details-differ a'], 'and comes back');
+  const ended = with3(corrected.labels, [d1, d1, d1]);
+  t.strictSame([notified(ended), ended.labels], [['details-agree b'], []]);
+  let { labels } = begun;
+  for (const date of ['2019-02-01', '2019-02-02', '2019-02-03']) ({ labels } = with3(labels, [date, d2, d1], 'a'));
+  t.strictSame(notified(with3(labels, [d1, d2, d1])), [], 'not on a day of guesses');
+  const nextDay = reviewChild(labels, {
+    stated: stated(d1, d2, d1),
+    today: '2026-12-02',
+    differing: undefined,
+    answer: d1,
+  });
+  t.strictSame(notified(nextDay), ['details-agree a'], 'but on the next');
+});
+
 t.test('which plans make their authority a party', async (t) => {
   const plan: Plan = {
     ...{ id: 'p', patientId: '9990000018', authorityId: 'E99000001', kind: kindCodes.LAC, status: 'active' },
