@@ -6,6 +6,7 @@ import { openMongoServer } from '../test/support/mongo-server.ts';
 import { makeServerHome, startServerProcess } from '../test/support/server-process.ts';
 import { measureDatabase } from './measure-database.ts';
 import { measureDelivery, openBenchReceiver } from './measure-delivery.ts';
+import { measureDemographics } from './measure-demographics.ts';
 import { measureHolding } from './measure-holding.ts';
 import { measureLookups } from './measure-lookups.ts';
 import { metricsToken } from './observe.ts';
@@ -51,7 +52,12 @@ if (values.only === 'holding') {
   report({ holding });
   process.exit(holding.missed.length === 0 ? 0 : 1);
 }
-if (values.only !== undefined) throw new Error('--only must be holding');
+if (values.only === 'demographics') {
+  const load = { plans: Number(values.plans ?? (values.quick ? 200 : 2_000)), lookups: values.quick ? 320 : 3_200 };
+  report({ demographics: await measureDemographics(load, Number(values.rounds ?? (values.quick ? 1 : 3))) });
+  process.exit(0);
+}
+if (values.only !== undefined) throw new Error('--only must be holding or demographics');
 
 const ends: (() => unknown)[] = [];
 /** Returns the settings of the measured store. MongoDB is that of CPIS_TEST_MONGODB_URL, or a mongod started here. */
