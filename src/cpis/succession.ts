@@ -87,3 +87,10 @@ export function announcedChanges(authorities: Authorities, today: string): reado
   }
   return changes.sort((a, b) => (a.on < b.on ? -1 : a.on > b.on ? 1 : 0));
 }
+
+/** Returns the note to operators about an authority that has ended and still holds plans. */
+export function describeEnded({ id, validTo, replacedBy = [] }: LocalAuthority): string {
+  const next =
+    replacedBy.length === 0 ? 'name its successors in the registry' : `run cpis transfer to ${replacedBy.join(', ')}`;
+  return `${id} ended on ${validTo} and still holds plans: ${next}`;
+}

@@ -1,17 +1,10 @@
 /** Puts the server together from its settings. Only this folder knows every adapter. */
-import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Registry as MetricRegistry } from 'prom-client';
-import { buildJwks, buildSmartConfiguration } from '../auth/smart-configuration.ts';
-import { issueToken } from '../auth/token-endpoint.ts';
 import { type Clock, systemClock } from '../clock/clock.ts';
-import { accessTable } from '../cpis/access-policy.ts';
-import { buildMetricsAuthorization } from '../http/authorize-metrics.ts';
-import { buildServer } from '../http/server.ts';
-import type { ServedInteractions } from '../http/server-options.ts';
 import { replaceTls } from '../http/tls.ts';
-import { buildPerform } from '../interactions/perform.ts';
 import { parseCriteriaSearch } from '../interactions/search/allowed-parameters.ts';
+import { separateStatements } from '../interactions/write/separate-statements.ts';
 import { openPlanSurvey } from '../life-cycle/plan-survey.ts';
 import { findFreePort } from '../net/find-free-port.ts';
 import type { ParseSearch } from '../notification/subscriptions/criteria.ts';
@@ -19,7 +12,6 @@ import { RegistryError } from '../registry/parse-registry.ts';
 import type { Registry } from '../registry/registry.ts';
 import { resolvePublicBaseUrl, type Settings, SettingsError } from '../settings/settings.ts';
 import type { Store } from '../store/store.ts';
-import { buildRefusalAudit } from './audit-refusal.ts';
 import { buildInteractionPorts } from './build-ports.ts';
 import { findMissingAuthorities } from './find-missing-authorities.ts';
 import { loadFhirModel } from './load-fhir-model.ts';
@@ -27,18 +19,14 @@ import { openChildAlarms } from './open-child-alarms.ts';
 import { openDelivery } from './open-delivery.ts';
 import { openDemographics } from './open-demographics.ts';
 import { openHeldNumbers } from './open-held-numbers.ts';
+import { openHttp } from './open-http.ts';
 import { completeIdentity, readIdentity } from './open-identity.ts';
 import { openLifeCycle } from './open-life-cycle.ts';
 import { openMeasuredStore } from './open-store.ts';
+import { startSuccession } from './open-succession.ts';
 import { readTls } from './read-tls.ts';
 import { rejectListen } from './reject-listen.ts';
-import { separateStatements } from './separate-statements.ts';
-import { startSuccession } from './succession.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
-
-/** Maximum values in a JSON body for each entry that a Bundle may have. A full Patient has about 60. */
-const jsonValuesPerEntry = 100;
-const minJsonValues = 100_000;
 
 /** A server that listens. */
 export interface RunningServer {
@@ -82,13 +70,12 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   const tls = settings.tls && readTls(settings.tls);
   const model = loadFhirModel(baseUrl);
   const found = await readIdentity(settings, baseUrl, systemClock.now);
-  const { registry, notificationKeys, urls } = found;
+  const { registry } = found;
   const store = await openMeasuredStore(settings, { ...options, metrics, onError }, opened);
   const findMissing = (next: Registry) => findMissingAuthorities(store, next);
   const missing = await findMissing(registry.current);
   if (missing.length > 0) throw new RegistryError(missing);
   const identity = await completeIdentity(found, settings, store, logger);
-  const { signingKey, verifier } = identity;
   const separated = await separateStatements({ store, extract: model.extract, clock: clock.now });
   if (separated > 0) logger.info({ patients: separated }, 'each authority now has its own Patients (ADR 0029)');
 
@@ -113,51 +100,18 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   opened.defer(succession.stop);
   succession.announce();
 
-  const smartConfiguration = buildSmartConfiguration(urls, settings.tls?.clientCaFile !== undefined);
-  const jwks = buildJwks(signingKey);
-  const app = buildServer({
-    basePath: settings.basePath,
-    publicBaseUrl: baseUrl,
-    interactions: listServed(),
-    perform: buildPerform(ports),
-    authenticate: (authorization, certificate) =>
-      verifier.peek(authorization, certificate) ?? verifier.verify(authorization, certificate),
-    issueToken: (form, certificate) =>
-      issueToken(form, {
-        nowMs: Date.now(),
-        registry: registry.current,
-        store,
-        signingKey,
-        urls,
-        lifetimeS: settings.tokenLifetimeS,
-        certificate,
-      }),
-    smartConfiguration: () => smartConfiguration,
-    jwks: () => jwks,
-    notificationKeys: () => notificationKeys.publicJwks,
-    acceptSocket: delivery.topics.websockets.accept,
-    capabilityStatement: model.capabilityStatement,
-    refusalAudit: buildRefusalAudit(ports),
-    isReady: () => store.ready,
-    notes: succession.notes,
+  const app = openHttp({
+    settings,
+    baseUrl,
+    identity,
+    model,
+    store,
+    ports,
+    delivery,
     metrics,
-    authorizeMetrics: buildMetricsAuthorization(settings.metricsToken, verifier.verify),
     logger,
-    newId: randomUUID,
     tls,
-    forwarding: { trustedProxies: settings.trustedProxies, header: settings.forwardedHeader },
-    limits: {
-      bodyLimitBytes: settings.bodyLimitBytes,
-      bodiesInFlightBytes: settings.bodiesInFlightBytes,
-      bodiesInFlightPerClientBytes: settings.bodiesInFlightPerClientBytes,
-      maxJsonValues: Math.max(minJsonValues, settings.maxBundleEntries * jsonValuesPerEntry),
-      requestTimeoutMs: settings.requestTimeoutMs,
-      keepAliveTimeoutMs: settings.keepAliveTimeoutMs,
-      maxConnectionsPerAddress: settings.maxConnectionsPerAddress,
-      clientPerSecond: settings.clientRate,
-      clientBurst: settings.clientBurst,
-      clientConcurrent: settings.clientConcurrency,
-    },
+    succession,
   });
   opened.defer(() => app.close());
   const origin = await app.listen({ host, port }).catch((error) => rejectListen(error, host, port));
@@ -185,10 +139,4 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     },
     close: () => running.disposeAsync(),
   };
-}
-
-/** Returns the interactions that the access table gives to any role; nothing else has a route. */
-function listServed(): ServedInteractions {
-  const types = Object.entries(accessTable).map(([type, row]) => [type, [...new Set(Object.values(row).flat())]]);
-  return { types: Object.fromEntries(types), system: ['batch', 'transaction', 'history-system'] };
 }

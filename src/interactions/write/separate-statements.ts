@@ -1,10 +1,10 @@
 import type { Patient } from 'fhir/r4.js';
-import { ownerLabel, statedLabel } from '../cpis/labels.ts';
-import { childType, statementType } from '../cpis/statement.ts';
-import type { InteractionPorts } from '../interactions/port/ports.ts';
-import { buildChild } from '../interactions/write/child-record.ts';
-import { buildDeletion } from '../interactions/write/resource-write.ts';
-import type { ReadResult, ResourceWrite, Store, StoredResource } from '../store/store.ts';
+import { ownerLabel, statedLabel } from '../../cpis/labels.ts';
+import { childType, statementType } from '../../cpis/statement.ts';
+import type { ReadResult, ResourceWrite, Store, StoredResource } from '../../store/store.ts';
+import type { InteractionPorts } from '../port/ports.ts';
+import { buildChild } from './child-record.ts';
+import { buildDeletion } from './resource-write.ts';
 
 type Ports = Pick<InteractionPorts, 'clock' | 'extract'> & { readonly store: Store };
 
