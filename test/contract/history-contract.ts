@@ -183,6 +183,32 @@ export const historyTests: readonly ContractTest[] = [
     },
   },
   {
+    name: 'history: a resource has any number of versions, each read alone and on its page',
+    run: async (t, { store, reopen }) => {
+      const count = 1_500;
+      for (let version = 1; version <= count; version += 1) {
+        const written = unit({ writes: [write('f1', { ...owned, version, lastUpdatedMs: 1_000 + version })] });
+        if ((await store.commit(written)).kind !== 'committed') throw new Error(`version ${version} is refused`);
+      }
+      await store.commit(unit({ writes: [write('f2', { ...owned, lastUpdatedMs: 5 })] }));
+      const again = await reopen();
+      for (const version of [1, 1_001, count]) {
+        t.match(await again.readVersion('Flag', 'f1', version), {
+          kind: 'found',
+          resource: { version, body: write('f1', { version }).body, revision: version === count ? count : 0 },
+        });
+      }
+      for (const version of [0, count + 1]) t.same(await again.readVersion('Flag', 'f1', version), { kind: 'absent' });
+      const newestFirst = Array.from({ length: count }, (_, index) => `f1/${count - index}`);
+      t.same(await historyOf(again, plan({ id: 'f1', limit: 400 })), newestFirst);
+      t.same(await historyOf(again, plan({ limit: 400 })), [...newestFirst, 'f2/1']);
+      const totals = { limit: 0, total: true };
+      t.equal((await again.history(plan({ id: 'f1', ...totals }))).total, count);
+      t.equal((await again.history(plan(totals))).total, count + 1);
+      t.same(await historyOf(again, plan({ id: 'f1', at: { startMs: 1_500, endMs: 1_502 } })), ['f1/501', 'f1/500']);
+    },
+  },
+  {
     name: 'history: a former owner sees the versions that it wrote, and not the current one of another',
     run: async (t, { store, reopen }) => {
       await writeSome(store);

@@ -19,12 +19,12 @@ import { openSubscriptionEvents } from './delivery/subscription-events.ts';
 import { type Collections, openCollections } from './encoding/documents.ts';
 import { encodeAudit } from './encoding/encode-unit.ts';
 import { listLabels } from './read/list-labels.ts';
-import { readResource, readResourceVersion } from './read/read-resource.ts';
+import { readResource } from './read/read-resource.ts';
+import { readResourceVersion } from './read/read-version.ts';
 import { watchResources } from './read/resource-watch.ts';
 import { runHistory } from './search/run-history.ts';
 import { runSearch } from './search/run-search.ts';
 import { openAuditWriter } from './write/audit-writer.ts';
-import { defaultVersionLimits, type VersionLimits } from './write/check-unit.ts';
 import { commitUnit } from './write/commit-unit.ts';
 import { openUseOnce } from './write/use-once.ts';
 
@@ -33,12 +33,11 @@ export interface MongoStoreOptions extends MongoConnectionOptions {
   readonly onError: (error: unknown) => void;
   /** Called with the number of AuditEvents of each group that went to the database together. */
   readonly onBatch?: (audits: number) => void;
-  readonly versionLimits?: VersionLimits;
 }
 
 /** Opens the store. Throws StoreStartError if the database cannot be reached or used: standalone, or of another schema. */
 export async function openMongoStore(options: MongoStoreOptions): Promise<Store> {
-  const { timeoutMs: timeLimitMs, onBatch, versionLimits = defaultVersionLimits } = options;
+  const { timeoutMs: timeLimitMs, onBatch } = options;
   // A message of the driver may contain keys, and so NHS numbers.
   const onError = (error: unknown) => options.onError(asFault(error));
   const connection = await openConnection(options);
@@ -66,7 +65,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
     // Each operation has its own limits and retries. This limit ends one that hangs all the same.
     const answerWithinMs = 5 * timeLimitMs;
 
-    const unitOptions = { client, collections, versionLimits, timeLimitMs, encodeAudit: encode };
+    const unitOptions = { client, collections, timeLimitMs, encodeAudit: encode };
     const whileOpen = <T>(operation: () => Promise<T>): Promise<T> =>
       closed
         ? Promise.reject(storeUnavailable('store-closed'))

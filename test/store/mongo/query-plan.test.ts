@@ -8,8 +8,8 @@ import { startingWith } from '../../../src/store/mongo/encoding/key-text.ts';
 import { compileAuditSearch } from '../../../src/store/mongo/search/compile-audit-search.ts';
 import {
   compileCurrent,
+  compileKeyset,
   compilePast,
-  compilePastPage,
   newestFirst,
 } from '../../../src/store/mongo/search/compile-history.ts';
 import {
@@ -82,7 +82,7 @@ const server = await openMongoServer(t);
 await t.test('explain: no search, history, claim or look at what is owed scans a collection', async (test) => {
   const { store, url } = await openTestStore(test, server);
   await store.commit(unit({ writes: [write('f1', { labels: ['l'] })], audits: [audit('a1', { deliverTo: ['E1'] })] }));
-  const { resource, audit: audits } = collectionsOf(test, url);
+  const { resource, version, audit: audits } = collectionsOf(test, url);
   const isScan = (explained: Document) => JSON.stringify(explained).includes('"COLLSCAN"');
   test.ok(isScan(await resource.find({ body: 'x' }).explain('queryPlanner')), 'a scan would be seen');
   const check = async (work: { explain(verbosity: 'queryPlanner'): Promise<Document> }, of: unknown) => {
@@ -105,7 +105,9 @@ await t.test('explain: no search, history, claim or look at what is owed scans a
   const told = { scopes: [{ type: 'Flag', now: ['l'], written: ['l'] }], limit: 5, total: false };
   for (const scope of told.scopes) {
     await check(resource.find(compileCurrent(told, scope)).sort(newestFirst).limit(5), told);
-    await check(resource.aggregate([...compilePast(told, scope), ...compilePastPage(told)]), told);
+    const position = { ms: 1, key: 'Flag/f1', version: 1 };
+    await check(version.find({ $and: [compilePast(told, scope), compileKeyset(position, 'past')] }), told);
+    await check(version.find(compilePast(told, scope)).sort(newestFirst).limit(5), told);
   }
   const queued: readonly Document[] = [
     { $eq: taskText('ready', 'E1') },

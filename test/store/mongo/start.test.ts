@@ -119,10 +119,10 @@ await t.test('a database of another schema version is refused', async (test) => 
   test.teardown(() => client.close());
   const { schema } = openCollections(client.db());
   await schema.updateOne({ _id: 'store' }, { $set: { version: 99 } });
-  test.match((await refusalOf(url)).message, /schema version 99, newer than 2/);
+  test.match((await refusalOf(url)).message, /schema version 99, newer than 3/);
   await schema.updateOne({ _id: 'store' }, { $set: { version: 1 } });
   test.match((await refusalOf(url)).message, /schema version 1, which was only written before the first release/);
-  await schema.updateOne({ _id: 'store' }, { $set: { version: 2 } });
+  await schema.updateOne({ _id: 'store' }, { $set: { version: 3 } });
 });
 
 await t.test('a standalone server is refused, with how to make it a replica set', async (test) => {

@@ -37,23 +37,6 @@ await t.test('commits of AuditEvents at one time go to the database together; a 
   test.equal((await store.search(plan([], { type: 'AuditEvent', limit: 0, total: true }))).total, 200);
 });
 
-await t.test(
-  'more versions, or more bytes of them, than the limit are refused as unprocessable; deleting is still possible',
-  async (test) => {
-    const { store } = await openTestStore(test, server, { versionLimits: { versions: 3, bytes: 1_000 } });
-    for (const version of [1, 2, 3]) await store.commit(unit({ writes: [write('f1', { version })] }));
-    const fourth = unit({ writes: [write('f1', { version: 4 })], audits: [audit('a1')] });
-    await test.rejects(store.commit(fourth), new FhirFault('unprocessable', []));
-    test.match(await readFound(store, 'Flag', 'f1'), { version: 3 });
-    test.same(await store.read('AuditEvent', 'a1'), { kind: 'absent' });
-    const deletion = write('f1', { version: 4, body: null, method: 'DELETE' });
-    test.same(await store.commit(unit({ writes: [deletion] })), { kind: 'committed' });
-    await store.commit(unit({ writes: [write('f2', { body: 'x'.repeat(900) })] }));
-    const large = unit({ writes: [write('f2', { version: 2, body: 'x'.repeat(200) })] });
-    await test.rejects(store.commit(large), new FhirFault('unprocessable', []));
-  },
-);
-
 await t.test('texts are looked for as they are: no sign of one means anything to the server', async (test) => {
   const { store } = await openTestStore(test, server);
   const ascii = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));

@@ -3,16 +3,19 @@ import { StoreStartError } from '../../store-start-error.ts';
 import { oldestFirst } from '../encoding/delivery-place.ts';
 import type { Collections, ResourceDocument } from '../encoding/documents.ts';
 import { isDuplicateKey } from './mongo-failure.ts';
+import { moveVersions } from './move-versions.ts';
 
 /** Recorded in the collection `schema`. */
-const schemaVersion = 2;
+const schemaVersion = 3;
+/** The version that had past versions in the documents of their resources. */
+const movableVersion = 2;
 
 const newestFirst = { recordedMs: -1, seq: -1 } as const;
 const whileUndelivered = { partialFilterExpression: { undelivered: { $gt: 0 } } };
 
 /**
- * Creates missing indexes and records the schema version; several servers may do so at once. Throws StoreStartError if the
- * database has another schema version, holds other data, or is being copied into.
+ * Creates missing indexes, migrates the schema version before this one, and records the version; several servers may do so at
+ * once. Throws StoreStartError if the database has another version, holds other data, or is being copied into.
  */
 export async function openSchema(collections: Collections): Promise<void> {
   const { resource, schema, migration } = collections;
@@ -22,7 +25,7 @@ export async function openSchema(collections: Collections): Promise<void> {
       `The database has schema version ${found.version}, newer than ${schemaVersion}, the version of this program. Run the newer program.`,
     );
   }
-  if (found !== null && found.version < schemaVersion) {
+  if (found !== null && found.version < movableVersion) {
     throw new StoreStartError(
       `The database has schema version ${found.version}, which was only written before the first release. Use a new database.`,
     );
@@ -36,6 +39,11 @@ export async function openSchema(collections: Collections): Promise<void> {
     throw new StoreStartError('The copy into this database is not complete. Run cpis migrate again until it is.');
   }
   await createIndexes(collections);
+  if (found?.version === movableVersion) {
+    await moveVersions(collections);
+    const of = { _id: { $eq: 'store' }, version: { $eq: movableVersion } };
+    await schema.updateOne(of, { $set: { version: schemaVersion }, $unset: { movedThrough: 1 } });
+  }
   if (found !== null) return;
   try {
     await schema.insertOne({ _id: 'store', version: schemaVersion });
@@ -53,7 +61,7 @@ function holdsOther(document: Pick<ResourceDocument, 'version'> | null): boolean
 
 /** Creates the indexes that are missing. */
 export async function createIndexes(collections: Collections): Promise<void> {
-  const { resource, audit, uniqueKey, usedOnce, breach, subscriptionEvent } = collections;
+  const { resource, version, audit, uniqueKey, usedOnce, breach, subscriptionEvent } = collections;
   await Promise.all([
     resource.createIndexes([
       { name: 'by_type', key: { type: 1, deleted: 1, id: 1 } },
@@ -62,6 +70,7 @@ export async function createIndexes(collections: Collections): Promise<void> {
       { name: 'by_label_updated', key: { type: 1, labels: 1, lastUpdatedMs: -1, _id: -1 } },
       { name: 'by_updated', key: { type: 1, lastUpdatedMs: -1, id: 1 } },
     ]),
+    version.createIndexes([{ name: 'by_label', key: { type: 1, labels: 1, lastUpdatedMs: -1, _id: -1 } }]),
     audit.createIndexes([
       { name: 'by_recorded', key: newestFirst },
       { name: 'by_patient', key: { patients: 1, ...newestFirst } },

@@ -27,7 +27,7 @@ export interface PastVersion {
 }
 
 /**
- * A resource with all its versions. With `version` 0 and no `type` it is a placeholder: a unit depends on the absence of
+ * The current version of a resource. With `version` 0 and no `type` it is a placeholder: a unit depends on the absence of
  * the resource, and conflicts with a unit that creates it because both write this document.
  */
 export interface ResourceDocument {
@@ -52,23 +52,19 @@ export interface ResourceDocument {
   readonly dates?: Readonly<Record<string, readonly DateEntry[]>>;
   /** Sort keys by search parameter. */
   readonly order?: Readonly<Record<string, OrderEntry>>;
-  /** Oldest first. */
+  /** Past versions, oldest first. Only an older server, which does not know their collection, writes them here. */
   readonly versions?: readonly PastVersion[];
-  /** One for each of `versions`, in the same order. */
-  readonly marks?: readonly VersionMark[];
-  /** Total bytes of the bodies of all versions. */
-  readonly bodyBytes?: number;
   /** Number of units that depended on the absence of the resource. */
   readonly guards?: number;
 }
 
-/** A past version without its body, for history searches. */
-export interface VersionMark {
-  readonly version: number;
-  readonly ms: number;
+/** A past version in its own collection. It is inserted when another version follows it, and never changes. */
+export interface VersionDocument extends PastVersion {
+  /** See `versionKey`. */
+  readonly _id: string;
+  readonly type: string;
+  readonly id: string;
   readonly deleted: boolean;
-  /** The labels it was written with. */
-  readonly labels: readonly string[];
 }
 
 /**
@@ -130,6 +126,7 @@ export interface DeliveryCountDocument {
 
 export interface Collections {
   readonly resource: Collection<ResourceDocument>;
+  readonly version: Collection<VersionDocument>;
   readonly audit: Collection<AuditDocument>;
   /** Keys that at most one resource holds. `holder` is the `_id` of the resource. */
   readonly uniqueKey: Collection<{ readonly _id: string; readonly holder: string }>;
@@ -161,13 +158,15 @@ export interface Collections {
     /** Added to times of the copying machine to get the database's. */
     readonly offsetMs: number;
   }>;
-  readonly schema: Collection<{ readonly _id: string; readonly version: number }>;
+  /** `movedThrough`: the last resource whose past versions have been moved to `version`. */
+  readonly schema: Collection<{ readonly _id: string; readonly version: number; readonly movedThrough?: string }>;
 }
 
 /** Names the collections of the database. */
 export function openCollections(db: Db): Collections {
   return {
     resource: db.collection('resource'),
+    version: db.collection('version'),
     audit: db.collection('audit'),
     uniqueKey: db.collection('unique_key'),
     condition: db.collection('condition'),
@@ -184,4 +183,12 @@ export function openCollections(db: Db): Collections {
 /** Returns the `_id` of a resource, `type/id`. Neither part contains a slash. */
 export function resourceKey(type: string, id: string): string {
   return `${type}/${id}`;
+}
+
+/**
+ * Returns the `_id` of a version, `type/id!version`, for the `_id` of its resource. The versions of a resource are one range,
+ * in order. The mark sorts before all characters of ids, so that versions are in the order of their resources.
+ */
+export function versionKey(key: string, version: number): string {
+  return `${key}!${String(version).padStart(10, '0')}`;
 }

@@ -1,7 +1,14 @@
 /** Encodes the parts of a write unit as documents. */
 import type { AuditWrite, ResourceWrite } from '../../store.ts';
 import { queueTexts } from './delivery-place.ts';
-import type { AuditDocument, DeliveryDocument, PastVersion, ResourceDocument, VersionMark } from './documents.ts';
+import {
+  type AuditDocument,
+  type DeliveryDocument,
+  type PastVersion,
+  type ResourceDocument,
+  type VersionDocument,
+  versionKey,
+} from './documents.ts';
 import { encodeIndex } from './encode-index.ts';
 
 /** Returns `id/Type` for a reference `Type/id`. */
@@ -10,9 +17,7 @@ export function auditReferenceKey(type: string, id: string): string {
 }
 
 /** Returns the fields that a write sets in the document of its resource. The revision is not one of them. */
-export function encodeWrite(
-  write: ResourceWrite,
-): Omit<ResourceDocument, '_id' | 'revision' | 'versions' | 'marks' | 'bodyBytes'> {
+export function encodeWrite(write: ResourceWrite): Omit<ResourceDocument, '_id' | 'revision' | 'versions'> {
   const { type, id, version, lastUpdatedMs, body, method, labels } = write;
   return {
     type,
@@ -34,9 +39,11 @@ export function encodePastVersion(current: ResourceDocument): PastVersion {
   return { version, lastUpdatedMs, method, labels: versionLabels, body };
 }
 
-/** Returns the mark of a past version. */
-export function encodeMark({ version, lastUpdatedMs, body, labels }: PastVersion): VersionMark {
-  return { version, ms: lastUpdatedMs, deleted: body === null, labels };
+/** Returns the document of a past version. `key` is the `_id` of its resource. */
+export function encodeVersion(key: string, type: string, id: string, past: PastVersion): VersionDocument {
+  const { version, lastUpdatedMs, method, labels, body } = past;
+  const deleted = body === null;
+  return { _id: versionKey(key, version), type, id, version, lastUpdatedMs, method, deleted, labels, body };
 }
 
 /** `seq` orders AuditEvents of the same millisecond; `dueMs` is the recorded time by the clock of the database. */

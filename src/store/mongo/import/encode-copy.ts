@@ -1,9 +1,15 @@
 /** Encodes the records of another store as documents. */
 import type { CopiedAudit, CopiedResource, CopyKind, CopyRecords } from '../../store-copy.ts';
 import { queueTexts } from '../encoding/delivery-place.ts';
-import { type AuditDocument, type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
+import {
+  type AuditDocument,
+  type Collections,
+  type ResourceDocument,
+  resourceKey,
+  type VersionDocument,
+} from '../encoding/documents.ts';
 import { encodeIndex } from '../encoding/encode-index.ts';
-import { encodeMark, encodeReference } from '../encoding/encode-unit.ts';
+import { encodeReference, encodeVersion } from '../encoding/encode-unit.ts';
 
 /** A document of a copied collection. */
 export type CopyDocument = Readonly<Record<string, unknown>> & { readonly _id: string };
@@ -34,6 +40,11 @@ export function buildCopyEncoder(toServer: (ms: number) => number): {
   };
 }
 
+/** Returns the past versions of a resource. */
+export function encodeCopiedVersions({ type, id, versions }: CopiedResource): readonly VersionDocument[] {
+  return versions.slice(0, -1).map((past) => encodeVersion(resourceKey(type, id), type, id, past));
+}
+
 function encodeResource({ type, id, revision, labels, versions, index }: CopiedResource): ResourceDocument {
   const current = versions.at(-1);
   if (current === undefined) throw new TypeError('a resource of the store has no version');
@@ -51,9 +62,6 @@ function encodeResource({ type, id, revision, labels, versions, index }: CopiedR
     labels,
     versionLabels: current.labels,
     ...encodeIndex(type, index),
-    versions: versions.slice(0, -1),
-    marks: versions.slice(0, -1).map(encodeMark),
-    bodyBytes: versions.reduce((sum, each) => sum + Buffer.byteLength(each.body ?? ''), 0),
   };
 }
 

@@ -1,17 +1,14 @@
 /** Fills a database from another store. No server starts on it until it is complete; see schema.ts. */
 import { createHash } from 'node:crypto';
 import type { AnyBulkWriteOperation, Collection } from 'mongodb';
-import type { Copied, CopyDigest, CopyKind, CopyPosition, CopyRecords, CopyTarget } from '../../store-copy.ts';
+import type { CopyDigest, CopyKind, CopyPosition, CopyRecords, CopyTarget } from '../../store-copy.ts';
 import { StoreStartError } from '../../store-start-error.ts';
 import { explainStart, type MongoConnectionOptions, openConnection } from '../connection/connection.ts';
 import { isDuplicateKey } from '../connection/mongo-failure.ts';
 import { createIndexes, openSchema } from '../connection/schema.ts';
 import { openServerClock } from '../connection/server-clock.ts';
 import { type Collections, openCollections, resourceKey } from '../encoding/documents.ts';
-import { buildCopyEncoder, type CopyDocument, collectionOf } from './encode-copy.ts';
-
-/** Maximum total bytes of the bodies of one resource, because its document must stay below 16 MB. */
-const maxBodyBytes = 15 * 1024 * 1024;
+import { buildCopyEncoder, type CopyDocument, collectionOf, encodeCopiedVersions } from './encode-copy.ts';
 
 /**
  * Opens an empty database, or one that an earlier run with the same source did not complete. Throws StoreStartError if it
@@ -65,7 +62,7 @@ function buildTarget(
 ): CopyTarget {
   const { migration } = collections;
   const encode = buildCopyEncoder((ms) => ms + offsetMs);
-  const documentsOf = (kind: CopyKind) => collections[collectionOf[kind]] as unknown as Collection<CopyDocument>;
+  const documentsOf = (kind: CopyKind) => asCopies(collections[collectionOf[kind]]);
 
   return {
     positionOf: (kind) => positions[kind],
@@ -73,9 +70,13 @@ function buildTarget(
       const documents = records.map((record) => encode[kind](record));
       if (kind === 'resource') {
         const resources = records as readonly CopyRecords['resource'][];
-        checkSizes(documents);
+        const versions = resources.flatMap(encodeCopiedVersions);
         await replaceAll(
-          collections.uniqueKey as unknown as Collection<CopyDocument>,
+          asCopies(collections.version),
+          versions.map((each) => ({ ...each })),
+        );
+        await replaceAll(
+          asCopies(collections.uniqueKey),
           resources.flatMap(({ type, id, uniqueKeys }) =>
             uniqueKeys.map((key) => ({ _id: key, holder: resourceKey(type, id) })),
           ),
@@ -84,7 +85,16 @@ function buildTarget(
       await replaceAll(documentsOf(kind), documents);
       await migration.updateOne({ _id: { $eq: 'migration' } }, { $set: { [`positions.${kind}`]: position } });
     },
-    expected: (kind, records) => digestRecords(records, (record) => hashedText(kind, encode[kind](record), record)),
+    expected(kind, records) {
+      const digest = startDigest();
+      for (const { record } of records) {
+        digest.add(hashedText(kind, encode[kind](record), record));
+        if (kind !== 'resource') continue;
+        const versions = encodeCopiedVersions(record as CopyRecords['resource']);
+        for (const version of versions) digest.addPart(canonicalText([version]));
+      }
+      return digest.end();
+    },
     held: (kind) => digestHeld(kind, documentsOf(kind), collections),
     async complete() {
       await migration.updateOne({ _id: { $eq: 'migration' } }, { $set: { completed: true } });
@@ -92,6 +102,10 @@ function buildTarget(
     },
     close,
   };
+}
+
+function asCopies(collection: unknown): Collection<CopyDocument> {
+  return collection as Collection<CopyDocument>;
 }
 
 /** Replaces documents that an earlier run has written. */
@@ -103,15 +117,6 @@ async function replaceAll(collection: Collection<CopyDocument>, documents: reado
     }),
   );
   await collection.bulkWrite(writes, { ordered: false });
-}
-
-function checkSizes(documents: readonly CopyDocument[]): void {
-  for (const { bodyBytes, type } of documents) {
-    if (Number(bodyBytes) <= maxBodyBytes) continue;
-    throw new StoreStartError(
-      `The versions of a ${String(type)} have ${String(bodyBytes)} bytes together. The maximum for one resource in MongoDB is ${maxBodyBytes}.`,
-    );
-  }
 }
 
 /** Returns the text to compare: the document with its fields in a fixed order, and the unique keys of a resource. */
@@ -128,7 +133,10 @@ function canonicalText(value: unknown): string {
 }
 
 interface Digest {
+  /** Adds a record. */
   add(text: string): void;
+  /** Adds a part of a record that is stored elsewhere. It does not count as a record. */
+  addPart(text: string): void;
   end(): CopyDigest;
 }
 
@@ -136,22 +144,17 @@ interface Digest {
 function startDigest(): Digest {
   let count = 0;
   let sum = 0n;
+  const addPart = (text: string): void => {
+    sum = BigInt.asUintN(256, sum + BigInt(`0x${createHash('sha256').update(text).digest('hex')}`));
+  };
   return {
     add(text) {
       count += 1;
-      sum = BigInt.asUintN(256, sum + BigInt(`0x${createHash('sha256').update(text).digest('hex')}`));
+      addPart(text);
     },
+    addPart,
     end: () => ({ count, hash: sum.toString(16).padStart(64, '0') }),
   };
-}
-
-function digestRecords<K extends CopyKind>(
-  records: Iterable<Copied<K>>,
-  textOf: (record: CopyRecords[K]) => string,
-): CopyDigest {
-  const digest = startDigest();
-  for (const { record } of records) digest.add(textOf(record));
-  return digest.end();
 }
 
 const pageRecords = 200;
@@ -159,7 +162,7 @@ const pageRecords = 200;
 async function digestHeld(
   kind: CopyKind,
   collection: Collection<CopyDocument>,
-  { uniqueKey }: Collections,
+  { uniqueKey, version }: Collections,
 ): Promise<CopyDigest> {
   const digest = startDigest();
   let page: CopyDocument[] = [];
@@ -177,5 +180,8 @@ async function digestHeld(
     if (page.length === pageRecords) await addPage();
   }
   await addPage();
+  if (kind === 'resource') {
+    for await (const past of version.find({}, { batchSize: pageRecords })) digest.addPart(canonicalText([past]));
+  }
   return digest.end();
 }

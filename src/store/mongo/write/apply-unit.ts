@@ -6,7 +6,7 @@ import { type ClientSession, MongoError } from 'mongodb';
 import type { ResourceWrite, RevisionGuard, WriteUnit } from '../../store.ts';
 import { isDuplicateKey } from '../connection/mongo-failure.ts';
 import { type Collections, resourceKey } from '../encoding/documents.ts';
-import { encodeMark, encodePastVersion, encodeWrite } from '../encoding/encode-unit.ts';
+import { encodePastVersion, encodeVersion, encodeWrite } from '../encoding/encode-unit.ts';
 import type { UnitState } from './check-unit.ts';
 
 /** Another unit changed what this one depends on. */
@@ -31,6 +31,7 @@ export async function applyResources(target: UnitTarget, unit: WriteUnit, state:
     const guards = new Map(unit.guards.map((guard) => [resourceKey(guard.type, guard.id), guard]));
     for (const [key, guard] of guards) if (!written.has(key)) await applyGuard(target, key, guard, state);
     for (const write of unit.writes) await applyWrite(target, write, state);
+    await keepPast(target, unit.writes, state);
   } catch (error) {
     if (isDuplicateKey(error)) throw new UnitConflict();
     throw error;
@@ -78,20 +79,34 @@ async function applyWrite(
   write: ResourceWrite,
   state: UnitState,
 ): Promise<void> {
-  const key = resourceKey(write.type, write.id);
+  const { type, id } = write;
+  const key = resourceKey(type, id);
   const before = state.current.get(key);
   const revision = before?.revision ?? 0;
-  const bodyBytes = (before?.bodyBytes ?? 0) + (write.body === null ? 0 : Buffer.byteLength(write.body));
-  const next = { ...encodeWrite(write), revision: revision + 1, bodyBytes };
+  const next = { ...encodeWrite(write), revision: revision + 1 };
   if (before === undefined || before.version === 0) {
     const filter = { _id: { $eq: key }, version: { $eq: 0 } };
-    await resource.updateOne(filter, { $set: { ...next, versions: [], marks: [] } }, { upsert: true, session });
+    await resource.updateOne(filter, { $set: next }, { upsert: true, session });
     return;
   }
   const filter = { _id: { $eq: key }, version: { $eq: before.version }, revision: { $eq: revision } };
-  const past = encodePastVersion(before);
-  const change = { $set: next, $push: { versions: past, marks: encodeMark(past) } };
-  expectChange(await resource.updateOne(filter, change, { session }));
+  const former = before.versions === undefined ? {} : { $unset: { versions: 1, marks: 1, bodyBytes: 1 } as const };
+  expectChange(await resource.updateOne(filter, { $set: next, ...former }, { session }));
+}
+
+/** Inserts the versions that the unit replaces, and those that an older server has left in the document of the resource. */
+async function keepPast(
+  { collections: { version }, session }: UnitTarget,
+  writes: readonly ResourceWrite[],
+  state: UnitState,
+): Promise<void> {
+  const past = writes.flatMap(({ type, id }) => {
+    const key = resourceKey(type, id);
+    const before = state.current.get(key);
+    if (before === undefined || before.version === 0) return [];
+    return [...(before.versions ?? []), encodePastVersion(before)].map((each) => encodeVersion(key, type, id, each));
+  });
+  if (past.length > 0) await version.insertMany(past, { session });
 }
 
 function expectChange({ matchedCount }: { readonly matchedCount: number }): void {

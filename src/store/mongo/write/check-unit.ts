@@ -1,6 +1,5 @@
 /** Checks the preconditions of a unit by reading only. The writes repeat them in their filters. */
 import type { ClientSession } from 'mongodb';
-import { fault } from '../../../fhir/fault.ts';
 import type { CommitResult, ResourceWrite, WriteUnit } from '../../store.ts';
 import { type Collections, type ResourceDocument, resourceKey } from '../encoding/documents.ts';
 import { findTwoIds } from '../search/run-search.ts';
@@ -17,21 +16,8 @@ export type Check =
   | { readonly kind: 'holds'; readonly state: UnitState }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
-/** Maximum versions of one resource and total bytes of their bodies, because its document must stay below 16 MB. */
-export interface VersionLimits {
-  readonly versions: number;
-  readonly bytes: number;
-}
-
-export const defaultVersionLimits: VersionLimits = { versions: 1_000, bytes: 12 * 1024 * 1024 };
-
-/** Throws FhirFault `unprocessable` when a resource would have too many versions. */
-export async function checkUnit(
-  collections: Collections,
-  unit: WriteUnit,
-  limits: VersionLimits,
-  session: ClientSession,
-): Promise<Check> {
+/** Returns the state that the unit is applied to, or why it is refused. */
+export async function checkUnit(collections: Collections, unit: WriteUnit, session: ClientSession): Promise<Check> {
   const { writes, guards, audits } = unit;
   // Sequential, because a session allows one operation at a time.
   const state: UnitState = {
@@ -70,20 +56,7 @@ export async function checkUnit(
   for (const [index, id] of ids.entries()) {
     if (known.has(id) || ids.indexOf(id) < index) return duplicate('AuditEvent', id, id);
   }
-  for (const write of writes) checkVersionLimits(write, current.get(resourceKey(write.type, write.id)), limits);
   return { kind: 'holds', state };
-}
-
-/** A deletion is always accepted: it has no body, and the limits leave room for it. */
-function checkVersionLimits(write: ResourceWrite, current: ResourceDocument | undefined, limits: VersionLimits): void {
-  if (write.body === null) return;
-  const bytes = (current?.bodyBytes ?? 0) + Buffer.byteLength(write.body);
-  if (write.version <= limits.versions && bytes <= limits.bytes) return;
-  throw fault(
-    'unprocessable',
-    `This resource has reached the maximum of ${limits.versions} versions or ${limits.bytes} bytes. Delete it and create a new one.`,
-    { code: 'too-costly' },
-  );
 }
 
 async function readCurrent(
@@ -92,8 +65,7 @@ async function readCurrent(
   session: ClientSession,
 ): Promise<ReadonlyMap<string, ResourceDocument>> {
   const keys = [...new Set([...writes, ...guards].map(({ type, id }) => resourceKey(type, id)))];
-  const options = { projection: { versions: 0, marks: 0 }, session };
-  const found = await resource.find({ _id: { $in: keys } }, options).toArray();
+  const found = await resource.find({ _id: { $in: keys } }, { session }).toArray();
   return new Map(found.map((document) => [document._id, document]));
 }
 

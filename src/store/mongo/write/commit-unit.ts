@@ -5,13 +5,12 @@ import { storeUnavailable, writeOutcomeUnknown } from '../../store-unavailable.t
 import { mongoFailure } from '../connection/mongo-failure.ts';
 import type { AuditDocument, Collections } from '../encoding/documents.ts';
 import { applyResources, isTransient } from './apply-unit.ts';
-import { checkUnit, type VersionLimits } from './check-unit.ts';
+import { checkUnit } from './check-unit.ts';
 import { conditionKeys } from './condition-key.ts';
 
 export interface UnitCommitOptions {
   readonly client: MongoClient;
   readonly collections: Collections;
-  readonly versionLimits: VersionLimits;
   /** How long a unit is tried again after a conflict or an unknown outcome. */
   readonly timeLimitMs: number;
   readonly encodeAudit: (audit: AuditWrite) => AuditDocument;
@@ -54,7 +53,7 @@ function buildPause(deadlineMs: number): () => Promise<boolean> {
 }
 
 async function attempt(
-  { collections, versionLimits, timeLimitMs, encodeAudit }: UnitCommitOptions,
+  { collections, timeLimitMs, encodeAudit }: UnitCommitOptions,
   unit: WriteUnit,
   session: ClientSession,
   pause: () => Promise<boolean>,
@@ -70,7 +69,7 @@ async function attempt(
     for (const key of conditionKeys(unit)) {
       await collections.condition.updateOne({ _id: { $eq: key } }, { $inc: { uses: 1 } }, { upsert: true, session });
     }
-    const check = await checkUnit(collections, unit, versionLimits, session);
+    const check = await checkUnit(collections, unit, session);
     if (check.kind === 'refused') {
       await session.abortTransaction();
       return check.refusal;
