@@ -14,10 +14,14 @@ const pageResources = 200;
 /** Approximate number of bytes of bodies that are moved together. A single resource may have more. */
 const groupBytes = 4 * 1024 * 1024;
 
-/** Moves the versions of all resources after the recorded position, and records it after each page. */
-export async function moveVersions(collections: Moved): Promise<void> {
+/**
+ * Moves the versions of all resources after the recorded position, and records it after each page, in a database of the given
+ * schema version.
+ */
+export async function moveVersions(collections: Moved, from: number): Promise<void> {
   const { resource, schema } = collections;
-  const store = { _id: { $eq: 'store' } };
+  // Another server may have completed it meanwhile.
+  const store = { _id: { $eq: 'store' }, version: { $eq: from } };
   let after = (await schema.findOne(store))?.movedThrough ?? '';
   while (true) {
     const options = { projection: { bodyBytes: 1 }, sort: { _id: 1 }, limit: pageResources } as const;
@@ -26,7 +30,7 @@ export async function moveVersions(collections: Moved): Promise<void> {
     if (last === undefined) return;
     for (const group of groupsOf(page)) await moveGroup(collections, group);
     after = last._id;
-    await schema.updateOne(store, { $set: { movedThrough: after } });
+    await schema.updateOne(store, { $max: { movedThrough: after } });
   }
 }
 

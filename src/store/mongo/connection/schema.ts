@@ -40,7 +40,7 @@ export async function openSchema(collections: Collections): Promise<void> {
   }
   await createIndexes(collections);
   if (found?.version === movableVersion) {
-    await moveVersions(collections);
+    await moveVersions(collections, movableVersion);
     const of = { _id: { $eq: 'store' }, version: { $eq: movableVersion } };
     await schema.updateOne(of, { $set: { version: schemaVersion }, $unset: { movedThrough: 1 } });
   }
