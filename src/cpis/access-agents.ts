@@ -1,4 +1,5 @@
 import type { AuditEventAgent } from 'fhir/r4.js';
+import { normaliseText } from '../fhir/search/normalise-text.ts';
 import type { AccessFacts, AuditPiece } from './access-facts.ts';
 import {
   author,
@@ -104,7 +105,27 @@ function buildCallerAgents(facts: AccessFacts, baseUrl: string): AuditEventAgent
   return agents;
 }
 
-/** `AuditEvent.agent` as pieces of JSON text, and the references in it. */
+/** Types of the references by which an AuditEvent is found besides those in it. No resource has them. */
+export const agentKeyTypes = { client: 'client', professional: 'professional', name: 'name' } as const;
+
+/** Returns the key by which the AuditEvents of a professional are found. */
+export const professionalKey = (value: string, system: string | undefined): string => `${value}|${system ?? ''}`;
+
+/** Returns references to the caller's client, organisation and professional, for searches of auditors. */
+function indexedAgents(caller: Caller): readonly string[] {
+  const { clientId, organisation, professional } = caller;
+  return [
+    `${agentKeyTypes.client}/${clientId}`,
+    // An authority is an agent by its reference.
+    ...(caller.role === 'authority' ? [] : [`Organization/${organisation.id}`]),
+    ...(professional?.id === undefined
+      ? []
+      : [`${agentKeyTypes.professional}/${professionalKey(professional.id.value, professional.id.system)}`]),
+    ...(professional === undefined ? [] : [`${agentKeyTypes.name}/${normaliseText(professional.name)}`]),
+  ];
+}
+
+/** `AuditEvent.agent` as pieces of JSON text, and the references by which it is found. */
 export interface RenderedAgents {
   readonly pieces: readonly AuditPiece[];
   readonly references: readonly string[];
@@ -139,7 +160,10 @@ function renderCallerAgents(facts: AccessFacts, baseUrl: string): RenderedAgents
       at === -1
         ? [{ text }]
         : [{ text: text.slice(0, at + 4) }, tokenId, { text: text.slice(at + 4 + tokenId.length) }],
-    references: agents.flatMap((agent) => agent.who?.reference ?? []),
+    references: [
+      ...agents.flatMap((agent) => agent.who?.reference ?? []),
+      ...(caller === undefined ? [] : indexedAgents(caller)),
+    ],
   };
   if (kept.length === maxKept) kept.shift();
   kept.push({ interaction, clientAddress, baseUrl, rendered });

@@ -35,6 +35,8 @@ export interface AccessFacts {
   readonly custodianIds: readonly string[];
   /** Authorities to notify: some of the custodians, never the acting one. */
   readonly notifyIds: readonly string[];
+  /** True for a silent read, which auditors alone see. */
+  readonly isSilent?: boolean | undefined;
   /** True if NHS staff see it in the access history. */
   readonly inAccessHistory: boolean;
 }

@@ -21,6 +21,7 @@ const definitionRow: Row = {
   authority: ['read', 'search-type'],
   'care-provider': ['read', 'search-type'],
   operator: ['read', 'search-type'],
+  auditor: ['read', 'search-type'],
 };
 
 /** Interactions that an authority has on resources of its own. */
@@ -51,10 +52,12 @@ export const accessTable: Readonly<Record<string, Row>> = {
     authority: ['read', 'search-type'],
     'care-provider': ['read', 'search-type'],
     operator: ['read', 'search-type', 'replay-deliveries', 'transfer'],
+    auditor: ['read', 'search-type'],
   },
   AuditEvent: {
     authority: ['read', 'search-type'],
     'care-provider': ['search-type'],
+    auditor: ['read', 'search-type'],
   },
   Subscription: {
     authority: [...ownResource, 'delete', 'status', 'events', 'get-ws-binding-token'],
@@ -156,7 +159,14 @@ export function narrow(
     if (type === 'Flag') return visibilityClauses(rule);
     if (type === 'AuditEvent') return [{ kind: 'label', any: [accessHistoryLabel] }];
   }
+  if (caller.role === 'auditor' && type === 'AuditEvent') return auditedBy(caller);
   return nothing;
+}
+
+/** Returns the clauses for what an auditor sees: everything for the operator's, for a trust's what its clients did. */
+function auditedBy({ organisation }: Caller): readonly SearchClause[] {
+  if (organisation.kind === 'operator') return [];
+  return [{ kind: 'reference', param: 'agent', any: [{ kind: 'literal', type: 'Organization', id: organisation.id }] }];
 }
 
 /** Returns true if the labels of a resource show it to this authority, when it reads the resource by id. */

@@ -166,9 +166,10 @@ class AccessRecord {
 
 /**
  * Labels the event for those who may see it: its custodians, the acting authority, and NHS staff if it belongs to the
- * access history.
+ * access history. Auditors need no label.
  */
-function labelsOf({ custodianIds, caller, inAccessHistory }: AccessFacts): readonly string[] {
+function labelsOf({ custodianIds, caller, inAccessHistory, isSilent }: AccessFacts): readonly string[] {
+  if (isSilent === true) return [];
   const labels = custodianIds.map(viewerLabel);
   const acting = caller?.role === 'authority' ? caller.organisation.id : undefined;
   if (acting !== undefined && !custodianIds.includes(acting)) labels.push(viewerLabel(acting));

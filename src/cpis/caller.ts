@@ -1,7 +1,7 @@
 /** The client of one request, as src/auth derives it from a verified token. */
 
 /** Kinds of client in the registry. */
-export type Role = 'authority' | 'care-provider' | 'operator';
+export type Role = 'authority' | 'care-provider' | 'operator' | 'auditor';
 
 /** A local authority with children's services; `id` is the Organization.id (its GSS code). */
 export interface LocalAuthority {

@@ -38,10 +38,11 @@ const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, discrim
 ajv.addVocabulary([formKeyword]);
 const validate = ajv.compile<RegistryFile>(registrySchema);
 
-const organisationKindOf: Readonly<Record<Role, Organisation['kind']>> = {
-  authority: 'local-authority',
-  'care-provider': 'care-provider',
-  operator: 'operator',
+const organisationKindsOf: Readonly<Record<Role, readonly Organisation['kind'][]>> = {
+  authority: ['local-authority'],
+  'care-provider': ['care-provider'],
+  operator: ['operator'],
+  auditor: ['operator', 'care-provider'],
 };
 
 /**
@@ -104,7 +105,7 @@ function checkClient(
   const problems: string[] = [];
   const organisation = organisations.get(record.organisation);
   if (organisation === undefined) problems.push(`${path}.organisation: no organisation in this file has this id`);
-  else if (organisation.kind !== organisationKindOf[record.role]) {
+  else if (!organisationKindsOf[record.role].includes(organisation.kind)) {
     problems.push(`${path}.role: does not match the organisation, whose kind is ${organisation.kind}`);
   }
   record.jwks.keys.forEach((key, index) => {

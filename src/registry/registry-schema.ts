@@ -72,7 +72,7 @@ const client = {
       [formKeyword]: '1 to 128 letters, digits or . _ ~ : / -, starting with a letter or digit',
     },
     organisation: { type: 'string' },
-    role: { enum: ['authority', 'care-provider', 'operator'] },
+    role: { enum: ['authority', 'care-provider', 'operator', 'auditor'] },
     jwks: {
       type: 'object',
       additionalProperties: false,

@@ -7,7 +7,7 @@ import type { InteractionPorts } from '../interactions/port/ports.ts';
  * If the AuditEvent cannot be written, rejects with the fault to send in place of the refusal.
  */
 export function buildRefusalAudit(
-  ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl'>,
+  ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl' | 'endedPlanVisibleDays'>,
 ): (refused: RefusedRequest) => Promise<void> {
   return async ({ fault, interaction, type, raw, caller, clientAddress, requestId, correlationId }) => {
     const recorded = await recordRefusal(

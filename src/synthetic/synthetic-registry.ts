@@ -19,6 +19,10 @@ export interface SyntheticRegistry {
   readonly authorities: readonly SyntheticClient[];
   readonly careProviders: readonly SyntheticClient[];
   readonly operator: SyntheticClient;
+  /** The auditor of the operator, who sees all accesses. */
+  readonly auditor: SyntheticClient;
+  /** The auditor of each care provider, by position. */
+  readonly trustAuditors: readonly SyntheticClient[];
 }
 
 export interface SyntheticOptions {
@@ -32,6 +36,7 @@ export interface SyntheticOptions {
 const authorityScope =
   'system/Flag.cruds system/Patient.cruds system/Organization.rs system/AuditEvent.rs system/Subscription.cruds';
 const careProviderScope = 'system/Flag.rs system/Patient.r system/Organization.rs system/AuditEvent.s';
+const auditorScope = 'system/AuditEvent.rs system/Organization.rs';
 const operatorScope = 'system/Organization.rus system/Patient.ru';
 
 async function makeKeys(kid: string): Promise<{ privateJwk: JWK; publicJwk: JWK }> {
@@ -84,6 +89,7 @@ export async function makeSyntheticRegistry(options: SyntheticOptions): Promise<
   }
 
   const careProviders: SyntheticClient[] = [];
+  const trustAuditors: SyntheticClient[] = [];
   for (const [index, name] of options.careProviderNames.entries()) {
     const odsCode = `ZZH${digits(index + 1, 2)}`;
     organisations.push({ kind: 'care-provider', name, odsCode });
@@ -101,8 +107,10 @@ export async function makeSyntheticRegistry(options: SyntheticOptions): Promise<
       subject_organization_id: odsCode,
     };
     careProviders.push({ ...client, iua });
+    trustAuditors.push(await addClient(`auditor-${index + 1}`, odsCode, 'auditor', auditorScope, {}));
   }
   organisations.push({ kind: 'operator', name: 'Operator (synthetic)', odsCode: 'ZZS01' });
   const operator = await addClient('operator-1', 'ZZS01', 'operator', operatorScope, {});
-  return { json: { organisations, clients }, authorities, careProviders, operator };
+  const auditor = await addClient('auditor-of-operator', 'ZZS01', 'auditor', auditorScope, {});
+  return { json: { organisations, clients }, authorities, careProviders, operator, auditor, trustAuditors };
 }

@@ -63,6 +63,18 @@ export const auditTests: readonly ContractTest[] = [
       t.same(await found(reference('patient', '/999')), [], 'a prefix of an id does not match');
       t.same(await found(reference('agent', '/p1')), ['a3', 'a2'], 'any type');
       t.same(await found(reference('agent', 'Practitioner/p1')), ['a2']);
+      const starts = (type: string, ...ids: readonly string[]): SearchClause => ({
+        kind: 'reference',
+        param: 'agent',
+        any: ids.map((id) => ({ kind: 'literal', type, id, isPrefix: true })),
+      });
+      t.same(await found(starts('Practitioner', 'p')), ['a2'], 'the beginning of an id, of one type');
+      t.same(await found(starts('Device', 'p', 'p1')), ['a3'], 'only once');
+      t.same(await found(starts('Practitioner', '')), ['a2']);
+      t.same(await found(starts('Practitioner', 'q', 'p2', 'P')), []);
+      t.same(await found(starts('Practitioner', 'p'), token('outcome', '8')), ['a2']);
+      t.same(await found(starts('Practitioner', 'p'), { kind: 'label', any: ['x'] }), ['a2']);
+      t.same(await found(starts('Device', 'p'), { kind: 'label', any: ['x'] }), []);
       t.same(await found(reference('entity', 'Practitioner/p1')), [], 'an agent is not an entity');
       t.same(await found(reference('entity', 'Organization/E1'), reference('agent', 'Organization/E1')), ['a2']);
       t.same(await found({ kind: 'reference', param: 'patient', any: [{ kind: 'identifier', value: '1' }] }), []);

@@ -108,9 +108,9 @@ t.test('every form of a token, a date, a string and a reference', async (t) => {
     'Flag?status:text=active',
     'Flag?identifier=a\\b',
     'AuditEvent?type:text=rest',
-    'AuditEvent?agent-name=x',
+    'AuditEvent?agent-name:exact=x',
+    'AuditEvent?agent-name:contains=x',
     'AuditEvent?address=x',
-    'AuditEvent?agent:identifier=x',
     'AuditEvent?entity:identifier=x',
     'AuditEvent?_sort=agent',
   ]) {

@@ -46,7 +46,7 @@ t.test('a patch with many paths', async (t) => {
   });
   const body = { resourceType: 'Parameters', parameter: Array.from({ length: 50 }, (_, index) => operation(index)) };
   const work = la.request('PATCH', 'Flag/none', body);
-  t.ok((await answeredDuring(work)) > 5);
+  t.ok((await answeredDuring(work)) > 1);
   t.equal((await work).status, 404);
 });
 

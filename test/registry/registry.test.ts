@@ -109,7 +109,7 @@ test('names the place of each problem', async (t) => {
     [withClient({ organisation: 'E99000009' }), /^clients\[0\]\.organisation: no organisation/],
     [withClient({ role: 'care-provider' }), /^clients\[0\]\.role: does not match the organisation/],
     [withClient({ role: 'operator' }), /^clients\[0\]\.role: does not match the organisation/],
-    [withClient({ role: 'admin' }), /^clients\[0\]\.role: must be one of authority, care-provider, operator$/],
+    [withClient({ role: 'admin' }), /^clients\[0\]\.role: must be one of authority, care-provider, operator, auditor$/],
     [withClient({ clientId: 'a b' }), /^clients\[0\]\.clientId: must be 1 to 128/],
     [withClient({ scopes: [] }), /^clients\[0\]\.scopes: must have at least 1 entry$/],
     [withClient({ scopes: ['patient/Flag.rs'] }), /^clients\[0\]\.scopes\[0\]: must be a SMART scope/],

@@ -22,6 +22,10 @@ export interface RunningWorld {
   readonly authorities: readonly FhirClient[];
   readonly careProviders: readonly FhirClient[];
   readonly operator: FhirClient;
+  /** The auditor of the operator. */
+  readonly auditor: FhirClient;
+  /** The auditors of the two care providers. */
+  readonly trustAuditors: readonly FhirClient[];
   /** The authorities. */
   readonly la: FhirClient;
   readonly otherLa: FhirClient;
@@ -93,6 +97,8 @@ export async function openWorld(t: Teardown, options: WorldOptions = {}): Promis
     careProviders,
     ...{ la, otherLa, thirdLa, epr, otherEpr, ownId, otherId },
     operator: openFhirClient(baseUrl, registry.operator),
+    auditor: openFhirClient(baseUrl, registry.auditor),
+    trustAuditors: registry.trustAuditors.map((client) => openFhirClient(baseUrl, client)),
     log: () => Buffer.concat(lines).toString(),
   };
 }

@@ -30,7 +30,13 @@ export interface TokenValue {
  * type.
  */
 export type ReferenceValue =
-  | { readonly kind: 'literal'; readonly type?: string; readonly id: string }
+  | {
+      readonly kind: 'literal';
+      readonly type?: string;
+      readonly id: string;
+      /** Any id that starts with `id`. Added by the server to searches of AuditEvents, never parsed. */
+      readonly isPrefix?: true;
+    }
   | { readonly kind: 'identifier'; readonly system?: string | null; readonly value: string };
 
 /**

@@ -1,13 +1,14 @@
 import type { AccessFacts } from '../../cpis/access-facts.ts';
 import { buildAccessRecord } from '../../cpis/access-record.ts';
+import { isSilent } from '../../cpis/audience.ts';
 import { FhirFault, fault } from '../../fhir/fault.ts';
 import type { AuditWrite } from '../../store/store.ts';
 import type { AccessContext, FhirRequest } from '../port/interaction.ts';
 import type { InteractionPorts } from '../port/ports.ts';
-import { findRefusedPatients } from './refused-patients.ts';
+import { findRefusedHolders, findRefusedPatients } from './refused-patients.ts';
 
 /** Facts of an access that only the interaction knows. The others follow from the request and its context. */
-export type Access = Pick<AccessFacts, 'patientIds' | 'custodianIds' | 'notifyIds' | 'inAccessHistory'> & {
+export type Access = Pick<AccessFacts, 'patientIds' | 'custodianIds' | 'notifyIds' | 'inAccessHistory' | 'isSilent'> & {
   readonly resource?: string;
   /** The interaction that took effect, if it is not the requested one. */
   readonly interaction?: AccessFacts['interaction'];
@@ -19,7 +20,10 @@ export const plainAccess: Access = { patientIds: [], custodianIds: [], notifyIds
 /** Context of a refused request. `caller` is undefined if the token was refused. */
 export type RefusedContext = Omit<AccessContext, 'caller' | 'handling' | 'preferReturn' | 'unscheduledAccess'> & {
   readonly caller: AccessContext['caller'] | undefined;
+  readonly unscheduledAccess?: boolean | undefined;
 };
+
+type RefusalPorts = Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl' | 'endedPlanVisibleDays'>;
 
 type AuditedRequest = Pick<FhirRequest, 'interaction' | 'type' | 'raw'>;
 
@@ -62,6 +66,7 @@ export function buildAudit(
       custodianIds: access.custodianIds,
       notifyIds: access.notifyIds,
       inAccessHistory: access.inAccessHistory,
+      isSilent: access.isSilent,
     },
     { baseUrl: ports.baseUrl },
   );
@@ -102,13 +107,13 @@ export async function recordAccess(
  * Makes the AuditEvent of a refused request durable, and returns the fault to answer: the refusal itself, or
  * `transient` if it could not be recorded. A fault that is `transient` already is not recorded: the store takes nothing
  * at present, and nothing was disclosed. Without a caller, the patients that the request names are left out, because
- * nobody is accountable for it.
+ * nobody is accountable for it. The authorities that hold the one child of a refused look-up see it.
  */
 export async function recordRefusal(
   error: unknown,
   request: AuditedRequest & Pick<FhirRequest, 'body'>,
   context: RefusedContext,
-  ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl'>,
+  ports: RefusalPorts,
 ): Promise<FhirFault> {
   const refused =
     error instanceof FhirFault
@@ -119,19 +124,21 @@ export async function recordRefusal(
           { cause: error },
         );
   if (refused.category === 'transient') return refused;
-  const audit = buildAccessRecord(
-    {
-      ...plainAccess,
-      patientIds: context.caller === undefined ? [] : findRefusedPatients(request),
-      id: ports.newAuditId(),
-      recordedMs: ports.clock(),
-      outcome: refused.isServerFailure ? '8' : '4',
-      outcomeReason: refused.category,
-      ...describeRequest(request, context),
-    },
-    { baseUrl: ports.baseUrl },
-  );
+  const patientIds = context.caller === undefined ? [] : findRefusedPatients(request);
+  const describe = (custodianIds: readonly string[]): AccessFacts => ({
+    ...plainAccess,
+    patientIds,
+    custodianIds,
+    isSilent: context.caller !== undefined && isSilent(context.caller, context.unscheduledAccess),
+    id: ports.newAuditId(),
+    recordedMs: ports.clock(),
+    outcome: refused.isServerFailure ? '8' : '4',
+    outcomeReason: refused.category,
+    ...describeRequest(request, context),
+  });
   try {
+    const holders = await findRefusedHolders(patientIds, context.caller, ports);
+    const audit = buildAccessRecord(describe(holders), { baseUrl: ports.baseUrl });
     await ports.store.commit({ writes: [], guards: [], audits: [audit] });
     return refused;
   } catch (failure) {

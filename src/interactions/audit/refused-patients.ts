@@ -1,7 +1,13 @@
-/** Finds the patients that a refused request names. The request has not been validated. */
+/** Finds the patients that a refused request names, and who holds them. The request has not been validated. */
+import { visibleHolders } from '../../cpis/audience.ts';
+import type { Caller } from '../../cpis/caller.ts';
+import { londonDate } from '../../cpis/london-date.ts';
 import { isNhsNumber, nhsNumberSystem } from '../../cpis/nhs-number.ts';
+import { parsePlan } from '../../cpis/plan.ts';
 import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
+import { searchAll } from '../../store/search-all.ts';
 import type { FhirRequest } from '../port/interaction.ts';
+import type { InteractionPorts } from '../port/ports.ts';
 
 /** Maximum patients recorded; the stored request contains the others. */
 const maxPatients = 50;
@@ -25,6 +31,21 @@ export function findRefusedPatients(request: Pick<FhirRequest, 'raw' | 'body'>):
     add(text);
   }
   return [...found];
+}
+
+/** Returns the authorities with a visible plan on the one child that NHS staff name; none if they name several. */
+export async function findRefusedHolders(
+  patientIds: readonly string[],
+  caller: Caller | undefined,
+  { store, clock, endedPlanVisibleDays }: Pick<InteractionPorts, 'store' | 'clock' | 'endedPlanVisibleDays'>,
+): Promise<readonly string[]> {
+  const [id, ...others] = patientIds;
+  if (caller?.role !== 'care-provider' || id === undefined || others.length > 0) return [];
+  const flags = await searchAll(store, {
+    type: 'Flag',
+    clauses: [{ kind: 'reference', param: 'patient', any: [{ kind: 'literal', type: 'Patient', id }] }],
+  });
+  return visibleHolders(flags.map(parsePlan), { today: londonDate(clock()), endedPlanVisibleDays });
 }
 
 function* take<T>(items: Iterable<T>, max: number): Iterable<T> {

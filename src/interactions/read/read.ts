@@ -1,6 +1,8 @@
-import { authorise, bearsLabelFor } from '../../cpis/access-policy.ts';
+import { authorise, bearsLabelFor, narrow } from '../../cpis/access-policy.ts';
 import { isSilent, notifiedOfRead, visibleHolders } from '../../cpis/audience.ts';
+import type { Caller } from '../../cpis/caller.ts';
 import { parsePlan } from '../../cpis/plan.ts';
+import type { SearchPlan } from '../../fhir/search/ast.ts';
 import type { StoredResource } from '../../store/store.ts';
 import { type Access, plainAccess, recordAccess } from '../audit/record-access.ts';
 import { directoryOf } from '../directory/directory.ts';
@@ -53,8 +55,18 @@ async function readForCareProvider(
       custodianIds: holders,
       notifyIds: notifiedOfRead(caller, holders, context.unscheduledAccess),
       inAccessHistory: !isSilent(caller, context.unscheduledAccess),
+      isSilent: isSilent(caller, context.unscheduledAccess),
     },
   };
+}
+
+/** Finds an AuditEvent as a search by its id does. */
+async function readForAuditor(type: string, id: string, caller: Caller, ports: InteractionPorts): Promise<Readable> {
+  const clauses: SearchPlan['clauses'] = [{ kind: 'id', any: [id] }, ...narrow(caller, type, visibilityRule(ports))];
+  const { matches } = await ports.store.search({ type, clauses, sort: [], limit: 1, total: false });
+  const [resource] = matches;
+  if (resource === undefined) throw notFound();
+  return { resource, access: { ...describeOwnAccess(resource, caller), custodianIds: [] } };
 }
 
 /** Finds the resource that a read answers with, on the view. Throws the fault that refuses it. */
@@ -75,6 +87,7 @@ export async function findReadable(
     return { resource, access: { ...plainAccess, resource: `${type}/${id}` } };
   }
   if (caller.role === 'care-provider') return readForCareProvider(type, id, context, view, ports);
+  if (caller.role === 'auditor') return readForAuditor(type, id, caller, ports);
   const found = await view.read(type, id);
   const inherits =
     type === 'AuditEvent' &&

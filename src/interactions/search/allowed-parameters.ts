@@ -1,5 +1,5 @@
 import { definitionTypes } from '../../cpis/access-policy.ts';
-import type { Caller } from '../../cpis/caller.ts';
+import type { Caller, Role } from '../../cpis/caller.ts';
 import { refuseNarrowing, resolveKinds } from '../../cpis/plan-search.ts';
 import { fault } from '../../fhir/fault.ts';
 import { patientParameters } from '../../fhir/patient-compartment.ts';
@@ -8,6 +8,7 @@ import type { LinkTarget } from '../../fhir/search/linked-criterion.ts';
 import { parseSearch } from '../../fhir/search/parse-search.ts';
 import type { InteractionPorts } from '../port/ports.ts';
 import { refuseUnknownValues } from './check-values.ts';
+import { resolveAgents } from './resolve-agents.ts';
 import { resolveIdentifiers } from './resolve-identifiers.ts';
 
 /** Search parameters and results that a type offers. capability-statement.json declares the same. */
@@ -82,9 +83,9 @@ export const allowedParameters: Readonly<Record<string, AllowedParameters>> = {
   }),
   Organization: allow({ parameters: ofOrganization, texts: ['type'] }),
   AuditEvent: allow({
-    parameters: [...common, 'action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type'],
+    parameters: [...common, 'action', 'agent', 'agent-name', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type'],
     sorts: ['date', '_lastUpdated'],
-    literals: ['agent', 'entity'],
+    literals: ['entity'],
     includes: ['AuditEvent:agent', 'AuditEvent:entity', 'AuditEvent:patient'],
     iterates: flagIncludes,
   }),
@@ -111,6 +112,19 @@ const accessHistoryParameters = allow({
   sorts: ['date', '_lastUpdated'],
 });
 
+/** An auditor sees AuditEvents alone, so that nothing is included with them. */
+const auditorParameters: AllowedParameters = {
+  ...(allowedParameters['AuditEvent'] as AllowedParameters),
+  includes: new Set(),
+  iterates: new Set(),
+};
+
+/** What the criteria of a Subscription on AuditEvents may name: what is in the event itself. */
+const criteriaParameters = allow({
+  parameters: [...common, 'action', 'agent', 'date', 'entity', 'outcome', 'patient', 'subtype', 'type'],
+  literals: ['agent', 'entity'],
+});
+
 /** Default page size of the access history. */
 const accessHistoryCount = 25;
 
@@ -121,6 +135,7 @@ function allowedFor(type: string, caller: Caller): AllowedParameters {
     if (type === 'AuditEvent') return accessHistoryParameters;
     if (type === 'Flag') return careProviderFlagParameters;
   }
+  if (caller.role === 'auditor' && type === 'AuditEvent') return auditorParameters;
   return allowedParameters[type] ?? nothing;
 }
 
@@ -131,9 +146,11 @@ function resolveClauses(
   type: string,
   clauses: readonly SearchClause[],
   ports: Pick<InteractionPorts, 'searchDefinitions' | 'registry'>,
+  role?: Role,
 ): readonly SearchClause[] {
   refuseUnknownValues(type, clauses, ports.searchDefinitions);
-  return resolveIdentifiers(type, type === 'Flag' ? resolveKinds(clauses) : clauses, ports.registry());
+  const known = type === 'AuditEvent' ? resolveAgents(clauses, ports.registry(), role) : clauses;
+  return resolveIdentifiers(type, type === 'Flag' ? resolveKinds(known) : known, ports.registry());
 }
 
 /** Parses a search of this caller, and resolves identifiers of patients and authorities to their ids. */
@@ -166,7 +183,7 @@ export function parseCallerSearch(
   });
   return {
     ...query,
-    clauses: resolveClauses(type, query.clauses, ports),
+    clauses: resolveClauses(type, query.clauses, ports, caller.role),
     linked: query.linked.map((linked) => ({
       ...linked,
       // A code for all kinds of plan is left out of the clauses: the linked plan may then be of any kind.
@@ -181,7 +198,7 @@ export function parseCriteriaSearch(
   params: readonly (readonly [string, string])[],
   ports: Pick<InteractionPorts, 'searchDefinitions' | 'baseUrl' | 'registry'>,
 ): SearchQuery {
-  const { parameters, literals } = allowedParameters[type] ?? nothing;
+  const { parameters, literals } = type === 'AuditEvent' ? criteriaParameters : nothing;
   const query = parseSearch(type, params, {
     definitions: ports.searchDefinitions,
     allowed: parameters,

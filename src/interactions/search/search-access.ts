@@ -51,16 +51,19 @@ export async function describeSearchAccess(
     return {
       ...plainAccess,
       patientIds: await disclosedPatients(query, [...result.matches, ...included]),
-      custodianIds: [caller.organisation.id],
+      // The search of an auditor is seen by auditors alone.
+      custodianIds: caller.role === 'authority' ? [caller.organisation.id] : [],
     };
   }
   const plans = visible ?? (await findShownFlags(patientIds, ports));
   const holders = ownersOf(plans);
   const readsPlans = query.type === 'Flag';
+  const silent = isSilent(caller, context.unscheduledAccess);
   return {
     patientIds: plans.length === 0 ? patientIds.slice(0, 1) : patientIds,
     custodianIds: holders,
     notifyIds: readsPlans ? notifiedOfRead(caller, holders, context.unscheduledAccess) : [],
-    inAccessHistory: readsPlans && !isSilent(caller, context.unscheduledAccess),
+    inAccessHistory: readsPlans && !silent,
+    isSilent: readsPlans && silent,
   };
 }

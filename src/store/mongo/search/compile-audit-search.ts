@@ -3,7 +3,7 @@ import type { Document } from 'mongodb';
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
 import { auditTypesOf, isAuditTokenParam } from '../../audit-write.ts';
 import { auditReferenceKey } from '../encoding/encode-unit.ts';
-import { startingWith } from '../encoding/key-text.ts';
+import { literalPattern, startingWith } from '../encoding/key-text.ts';
 import { anyOf, instantCondition, nothing } from './compile-value.ts';
 
 export interface CompiledAuditSearch {
@@ -74,10 +74,16 @@ function compileReferences(param: string, any: readonly ReferenceValue[]): Docum
   const ranges: Document[] = [];
   for (const value of any) {
     if (value.kind === 'identifier') continue;
-    if (value.type !== undefined) exact.push(auditReferenceKey(value.type, value.id));
+    if (value.isPrefix === true) ranges.push({ [field]: { $elemMatch: anyIdFrom(value.id, value.type ?? '') } });
+    else if (value.type !== undefined) exact.push(auditReferenceKey(value.type, value.id));
     else ranges.push({ [field]: { $elemMatch: startingWith(auditReferenceKey('', value.id)) } });
   }
   return anyOf([...(exact.length === 0 ? [] : [{ [field]: { $in: exact } }]), ...ranges]);
+}
+
+/** All keys whose ids start with the text are one range, of any type. */
+function anyIdFrom(id: string, type: string): Document {
+  return { ...startingWith(id), $regex: `${literalPattern(auditReferenceKey(type, ''))}$` };
 }
 
 function compileTokens(param: string, negated: boolean, any: readonly TokenValue[]): Document {

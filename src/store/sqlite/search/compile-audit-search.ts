@@ -5,6 +5,7 @@
 
 import type { ReferenceValue, SearchClause, SearchPlan, TokenValue } from '../../../fhir/search/ast.ts';
 import { auditTypesOf, isAuditTokenParam } from '../../audit-write.ts';
+import { afterAllThatStartWith } from '../../text-range.ts';
 import { type CompiledSql, limitClause } from '../connection/compiled-sql.ts';
 import { auditRoles, carriesCodes, everyAudit, labelKey, referenceKey } from '../encoding/audit-key.ts';
 import type { CompiledSearch } from './compile-search.ts';
@@ -28,17 +29,23 @@ export function compileAuditSearch(plan: SearchPlan): CompiledSearch {
   const key = driving ?? everyAudit;
   const codes = carriesCodes(key) ? 'd' : 'a';
   const conditions: CompiledSql[] = [{ sql: 'd.key = ?', params: [key] }];
+  const named = plan.clauses.some(({ kind }) => kind === 'id');
+  const prefixed = driving === undefined && !named ? plan.clauses.find(hasPrefix) : undefined;
   for (const clause of plan.clauses) {
+    if (clause === prefixed) continue;
     if (clause !== driver || driving === undefined) conditions.push(condition(clause, codes));
     else if (clause.kind === 'reference') conditions.push(hasRole('d', clause.param));
   }
-  const named = plan.clauses.some(({ kind }) => kind === 'id');
   const keysSuffice = !named && !(codes === 'a' && plan.clauses.some(({ kind }) => readsCodes(kind)));
   const joined = named ? 'audit a CROSS JOIN audit_key d' : 'audit_key d CROSS JOIN audit a';
-  const from = keysSuffice ? 'audit_key d' : joined;
+  const keyed = keysSuffice ? 'audit_key d' : joined;
+  // The few events of a name are read before all others, in place of all events in order of time.
+  const few = prefixed === undefined ? undefined : anyTypeKeys(prefixed.param, prefixed.any);
+  const from = few === undefined ? keyed : `(SELECT DISTINCT k.recordedMs, k.seq ${few.sql}) n CROSS JOIN ${keyed}`;
+  if (few !== undefined) conditions.push({ sql: 'd.recordedMs = n.recordedMs AND d.seq = n.seq', params: [] });
   if (!keysSuffice) conditions.push({ sql: 'd.recordedMs = a.recordedMs AND d.seq = a.seq', params: [] });
   const where = conditions.map(({ sql }) => sql).join(' AND ');
-  const params = conditions.flatMap((compiled) => compiled.params);
+  const params = [...(few?.params ?? []), ...conditions.flatMap((compiled) => compiled.params)];
   const keyset = plan.after === undefined ? '' : ` AND (d.recordedMs, d.seq) ${descending ? '<' : '>'} (?, ?)`;
   const position = plan.after === undefined ? [] : [plan.after[0] ?? null, plan.after[1] ?? null];
   const direction = descending ? 'DESC' : 'ASC';
@@ -78,6 +85,10 @@ function rankOf(clause: SearchClause): number {
   return clause.any.some(isLong) ? lastRank : (driverRanks[clause.param] ?? lastRank + 1);
 }
 
+function hasPrefix(clause: SearchClause): clause is Extract<SearchClause, { kind: 'reference' }> {
+  return clause.kind === 'reference' && clause.any.some((value) => value.kind === 'literal' && value.isPrefix === true);
+}
+
 /** Whether the clause reads columns of `audit` that the rows of labels repeat. */
 function readsCodes(kind: SearchClause['kind']): boolean {
   return kind === 'token' || kind === 'missing';
@@ -91,7 +102,7 @@ function exactKeys(clause: SearchClause): readonly string[] | undefined {
   const keys = new Set<string>();
   for (const value of clause.any) {
     if (value.kind === 'identifier') continue;
-    if (value.type === undefined) return undefined;
+    if (value.isPrefix === true || value.type === undefined) return undefined;
     keys.add(referenceKey(value.type, value.id));
   }
   return [...keys];
@@ -151,18 +162,32 @@ function instants(any: Extract<SearchClause, { kind: 'date' }>['any']): Compiled
   return { sql: `(${sql})`, params };
 }
 
-/** Compiles references of which some name no type: all keys of such an id are one range. */
+/** The event has a key of a reference of which some name no type, or the beginning of an id. */
 function anyTypeCondition(param: string, any: readonly ReferenceValue[]): CompiledSql {
+  const keys = anyTypeKeys(param, any);
+  return { sql: `d.seq IN (SELECT k.seq ${keys.sql})`, params: keys.params };
+}
+
+/** Compiles references of which some name no type: all keys of such an id are one range. */
+function anyTypeKeys(param: string, any: readonly ReferenceValue[]): CompiledSql {
   const role = hasRole('k', param);
   const { sql, params } = anyOf(any, (value): CompiledSql => {
     if (value.kind === 'identifier') return nothing;
+    if (value.isPrefix === true) return prefixCondition(value.type ?? '', value.id);
     if (value.type !== undefined) return { sql: 'k.key = ?', params: [referenceKey(value.type, value.id)] };
     // '0' is the character after '/', which separates id and type.
     return { sql: 'k.key >= ? AND k.key < ?', params: [referenceKey('', value.id), `r:${value.id}0`] };
   });
+  return { sql: `FROM audit_key k WHERE (${sql}) AND ${role.sql}`, params: [...params, ...role.params] };
+}
+
+/** All keys whose ids start with the text are one range, of any type. */
+function prefixCondition(type: string, id: string): CompiledSql {
+  const from = referenceKey('', id).slice(0, -1);
+  const end = afterAllThatStartWith(from);
   return {
-    sql: `d.seq IN (SELECT k.seq FROM audit_key k WHERE (${sql}) AND ${role.sql})`,
-    params: [...params, ...role.params],
+    sql: `k.key >= ? AND k.key < ? AND k.key LIKE '%/' || ?`,
+    params: [from, end ?? 's', type],
   };
 }
 

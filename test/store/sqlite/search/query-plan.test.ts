@@ -196,6 +196,20 @@ t.test('the access label drives, unless the search names one child or one record
     for (const compiled of [page, count]) t.notMatch(explain(compiled.sql).join(), 'SEARCH a ', 'the keys suffice');
   }
 
+  const prefix: SearchClause = {
+    kind: 'reference',
+    param: 'agent',
+    any: [{ kind: 'literal', type: 'name', id: 'zoe', isPrefix: true }],
+  };
+  for (const clauses of [[prefix], [prefix, outcome], [prefix, date]]) {
+    const { page, count } = compileAuditSearch(plan(clauses, { type: 'AuditEvent' }));
+    for (const compiled of [page, count]) {
+      const steps = explain(compiled.sql).join();
+      t.match(steps, 'SEARCH k USING PRIMARY KEY (key>? AND key<?)');
+      t.match(steps, 'SEARCH d USING PRIMARY KEY (key=? AND recordedMs=? AND seq=?)', 'only the events of the name');
+    }
+  }
+
   const byId = compileAuditSearch(plan([{ kind: 'id', any: ['a', 'b'] }, own], { type: 'AuditEvent' }));
   for (const compiled of [byId.page, byId.count]) {
     t.match(explain(compiled.sql)[0], /^SEARCH a USING .*\(id=\?\)/, 'named events are looked up by id');
