@@ -24,7 +24,7 @@ import {
 import { openTravelClock } from '../support/travel-clock.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-const { THIRTY_YEARS_RUNS: runs = '1', THIRTY_YEARS_SEED: seed = '8' } = process.env;
+const { THIRTY_YEARS_RUNS: runs = '1', THIRTY_YEARS_SEED: seed = '5' } = process.env;
 const firstDay = '2027-02-01';
 const kinds: readonly Kind[] = ['CPP', 'LAC', 'UCPP'];
 /** A child who is soon 16, one born on a leap day, a mother, and two who are born later. */
@@ -280,7 +280,10 @@ async function live(test: Test, chapters: readonly Chapter[], settings: Readonly
     }
     if (kind === 'state') return state(authority, child, birthDateFor({ ...next, child }));
     if (kind === 'guess') {
-      for (const shift of [0, 1, 2, 3]) await state(authority, child, birthDateFor({ ...next, child, shift }));
+      const right = model.birthDateOf(1 - authority, child);
+      for (const shift of [1, 2, 3]) await state(authority, child, birthDateFor({ ...next, child, shift }));
+      // The right guess on the same day must not be confirmed.
+      if (right !== undefined) await state(authority, child, right);
       return;
     }
     if (kind === 'resolve') {
