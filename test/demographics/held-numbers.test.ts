@@ -171,3 +171,22 @@ t.test('what PDS says of a birth date decides a conflict, whoever submits nothin
     'each once, by two servers',
   );
 });
+
+t.test('a record that cannot be read does not stop the trace of the others', async (t) => {
+  const plans = [freshPlan(), freshPlan(), freshPlan()].sort((a, b) => (a.nhsNumber < b.nhsNumber ? -1 : 1));
+  await know(...plans);
+  await submit(la, ...plans);
+  const [odd, ...others] = plans;
+  if (odd === undefined) throw new Error('no plan');
+  await know({ ...odd, birthDate: '2019-02-30' });
+  const before = await Promise.all(plans.map(requests));
+  const server = startServer(Date.now());
+  await passAgain([server], 0);
+  const asked = (await Promise.all(plans.map(requests))).map((count, index) => count - (before[index] ?? 0));
+  t.strictSame(asked, [1, 1, 1]);
+  const today = londonDate(server.clock.now());
+  for (const { nhsNumber } of others) {
+    const child = await store.read(childType, nhsNumber);
+    t.equal(child.kind === 'found' && tracedOn(child.resource.labels), today);
+  }
+});

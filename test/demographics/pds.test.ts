@@ -147,6 +147,9 @@ test('what cannot be reached, is too slow, too large or elsewhere is unavailable
     if (request.url?.startsWith('/token')) response.end(JSON.stringify({ access_token: 'x', expires_in: '599' }));
     else if (request.url?.startsWith('/large')) response.end('"'.padEnd(300_000, 'x'));
     else if (request.url?.startsWith('/moved')) response.writeHead(302, { location: '/token' }).end();
+    else if (request.url?.startsWith('/partly')) response.write('{"resourceType":');
+    else if (request.url?.startsWith('/cut'))
+      response.writeHead(200, { 'content-length': '99' }).write('{', () => response.destroy());
     else if (request.url?.startsWith('/text')) response.end('<html>');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -157,6 +160,8 @@ test('what cannot be reached, is too slow, too large or elsewhere is unavailable
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const cases: readonly [string, Partial<PdsOptions>, RegExp][] = [
     ['silent', { baseUrl: `${origin}/silent`, timeoutMs: 300 }, /^timeout$/],
+    ['a body without an end', { baseUrl: `${origin}/partly`, timeoutMs: 300 }, /^timeout$/],
+    ['a body cut off', { baseUrl: `${origin}/cut`, timeoutMs: 300 }, /^connection$/],
     ['large', { baseUrl: `${origin}/large`, timeoutMs: 2_000 }, /^too-large$/],
     ['moved', { baseUrl: `${origin}/moved` }, /^status-302$/],
     ['text', { baseUrl: `${origin}/text` }, /^unreadable$/],
@@ -170,6 +175,16 @@ test('what cannot be reached, is too slow, too large or elsewhere is unavailable
     t.match(await trace('9990100004'), { kind: 'unavailable' }, what);
     t.match(outcomes[0], reason, what);
   }
+});
+
+test('a record that cannot be read does not open the breaker for others', async (t) => {
+  await pds.put([{ number: '9990100160', family: 'A', given: ['B'], birthDate: '2015-02-30' }]);
+  availability.length = 0;
+  const { trace } = openAdapter(t, { cacheAgeMs: 0 });
+  for (let count = 0; count < 4; count += 1) t.match(await trace('9990100160'), { kind: 'unavailable' });
+  t.same(outcomes, ['unreadable', 'unreadable', 'unreadable', 'unreadable']);
+  t.match(await trace('9990100004'), { kind: 'found' });
+  t.same(availability, []);
 });
 
 test('a store that fails is no answer either', async (t) => {

@@ -56,7 +56,8 @@ test('a record is sensitive unless it says that it is not', async (t) => {
 });
 
 test('errors', async (t) => {
-  const rows: readonly [number, unknown, object][] = [
+  type Row = readonly [status: number, body: unknown, wanted: object];
+  const rows: readonly Row[] = [
     [404, outcome('RESOURCE_NOT_FOUND'), { kind: 'not-found' }],
     [404, outcome('INVALIDATED_RESOURCE'), { kind: 'invalidated' }],
     [400, outcome('INVALID_RESOURCE_ID'), { kind: 'not-found' }],
@@ -74,9 +75,12 @@ test('errors', async (t) => {
     [200, undefined, { kind: 'failed', reason: 'unreadable' }],
     [200, outcome('RESOURCE_NOT_FOUND'), { kind: 'failed', reason: 'unreadable' }],
     [200, { ...patient, id: '9990100005' }, { kind: 'failed', reason: 'unreadable' }],
-    [200, { ...patient, birthDate: '22/10/2010' }, { kind: 'failed', reason: 'unreadable' }],
+    ...['22/10/2010', '2010-02-30', '2010-13', '', null, ['2010']].map(
+      (birthDate): Row => [200, { ...patient, birthDate }, { kind: 'failed', reason: 'unreadable' }],
+    ),
     [200, { ...patient, resourceType: 'Person' }, { kind: 'failed', reason: 'unreadable' }],
   ];
+  t.match(readAnswer(asked, 200, { ...patient, name: [{ family: 'S'.repeat(201), given: ['J'] }] }), { kind: 'found' });
   for (const [status, body, wanted] of rows) t.match(readAnswer(asked, status, body), wanted, `${status}`);
 });
 

@@ -33,6 +33,8 @@ const pageSize = 100;
 const passEveryMs = 60 * 60_000;
 const retryAfterMs = 5 * 60_000;
 const maxSoon = 10_000;
+/** Failures in a row after which a pass asks no more. One record that cannot be read must not stop the others. */
+const maxFailures = 3;
 const children: SearchPlan = { type: childType, clauses: [], sort: [], limit: pageSize, total: false };
 
 /** Starts the trace of held numbers in the background: a pass now, and one each hour. */
@@ -71,7 +73,7 @@ export function startTraceHeldNumbers(options: TraceHeldOptions): HeldNumbers {
   /** Goes over all numbers. Returns false if the service became unavailable on the way. */
   async function pass(): Promise<boolean> {
     let overdue = 0;
-    let isAvailable = true;
+    let failures = 0;
     let after: KeysetPosition | undefined;
     do {
       const page = await store.search(after === undefined ? children : { ...children, after });
@@ -89,9 +91,9 @@ export function startTraceHeldNumbers(options: TraceHeldOptions): HeldNumbers {
         const nowMs = clock.now();
         const claim = `trace:${id}:${Math.floor(nowMs / passEveryMs)}`;
         let isTraced = false;
-        if (isAvailable && (await store.useOnce(claim, nowMs + 2 * passEveryMs, nowMs))) {
+        if (failures < maxFailures && (await store.useOnce(claim, nowMs + 2 * passEveryMs, nowMs))) {
           isTraced = await traceOne(id);
-          isAvailable = isTraced;
+          failures = isTraced ? 0 : failures + 1;
           await wait(paceMs);
         }
         if (!isTraced && last !== '' && last <= addDays(today, -promisedDays)) overdue += 1;
@@ -100,7 +102,7 @@ export function startTraceHeldNumbers(options: TraceHeldOptions): HeldNumbers {
       after = page.next;
     } while (after !== undefined);
     onPass(overdue);
-    return isAvailable;
+    return failures < maxFailures;
   }
 
   async function run(): Promise<void> {

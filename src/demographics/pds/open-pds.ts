@@ -100,7 +100,8 @@ export function openPds(options: PdsOptions): Pds {
         cache.set(number, result);
         return result;
       }
-      note(fail(circuit, clock.elapsed(), retryAfterMs), result.reason);
+      // Else one odd record, submitted again and again, would stop all submissions.
+      note(result.isOfRecord === true ? closedCircuit : fail(circuit, clock.elapsed(), retryAfterMs), result.reason);
       const backOffMs = Math.max(retryAfterMs, firstBackOffMs * 2 ** (attempt - 1) * (0.5 + random()));
       const mayRepeat = result.mayPass || (result.reason === 'status-401' && attempt === 1);
       if (!mayRepeat || attempt === maxAttempts || clock.elapsed() + backOffMs >= endMs) return unavailable(backOffMs);

@@ -1,6 +1,7 @@
 /** Reads answers of the PDS FHIR API. Whatever is not as documented is a failure of the service, never "not found". */
 import { isNhsNumber } from '../../cpis/nhs-number.ts';
 import { itemsOf, membersOf, textOf } from '../../fhir/any-json.ts';
+import { parseInterval } from '../../fhir/search/date.ts';
 import type { Person, PersonName, Trace } from '../demographics.ts';
 
 /** `reason` is a short class, never a value from the answer. */
@@ -9,10 +10,13 @@ export interface PdsFailure {
   readonly reason: string;
   /** Whether the same request may succeed soon. */
   readonly mayPass: boolean;
+  /** Whether the service is well, and only this record cannot be read. */
+  readonly isOfRecord?: boolean;
 }
 
 const confidentiality = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality';
 const dateForm = /^\d{4}(-\d{2}(-\d{2})?)?$/;
+const isDate = (text: string): boolean => dateForm.test(text) && parseInterval(text) !== undefined;
 /** Spine too slow, too many requests, and the gateway's own. */
 const passingStatuses = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -26,7 +30,9 @@ export function readAnswer(
 ): Exclude<Trace, { kind: 'unavailable' }> | PdsFailure {
   if (status === 200) {
     const person = readPerson(body);
-    if (person === undefined) return failed('unreadable', false);
+    if (person === undefined) {
+      return { ...failed('unreadable', false), isOfRecord: membersOf(body)['resourceType'] === 'Patient' };
+    }
     return { kind: person.number === number ? 'found' : 'superseded', person };
   }
   const code = status === 404 || status === 400 ? spineCodeOf(body) : undefined;
@@ -50,7 +56,7 @@ function spineCodeOf(body: unknown): string | undefined {
 function readPerson(body: unknown): Person | undefined {
   const { resourceType, id, meta, name, birthDate, deceasedDateTime, deceasedBoolean } = membersOf(body);
   if (resourceType !== 'Patient' || typeof id !== 'string' || !isNhsNumber(id)) return undefined;
-  if (birthDate !== undefined && !dateForm.test(textOf(birthDate) ?? '')) return undefined;
+  if (birthDate !== undefined && !isDate(textOf(birthDate) ?? '')) return undefined;
   return {
     number: id,
     names: itemsOf(name).flatMap(readName),
