@@ -24,6 +24,8 @@ const texts = {
   replaced: 'an NHS number with plans was replaced: its authorities are notified',
   inactive: 'an NHS number with plans is no longer in use and has no replacement: its authorities are notified',
   sensitive: 'a record with plans is now sensitive: decide with its authorities whether the plans may still be shown',
+  unlike:
+    'an NHS number with plans was replaced by the number of a person whom no authority describes: they are not linked; ask the demographics service',
   loop: 'the demographics service contradicts itself about two NHS numbers: they stay linked as they were',
 } as const;
 
@@ -37,7 +39,7 @@ export function openHeldNumbers(
   const registers = [metrics];
   const findings = new Counter({
     name: 'cpis_held_number_findings_total',
-    help: 'What traces of held NHS numbers found: replaced, inactive, sensitive or loop.',
+    help: 'What traces of held NHS numbers found: replaced, inactive, sensitive, loop or unlike.',
     labelNames: ['finding'],
     registers,
   });

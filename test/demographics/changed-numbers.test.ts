@@ -4,7 +4,7 @@ import type { AuditEvent, Bundle, Flag, OperationOutcome } from 'fhir/r4.js';
 import t from 'tap';
 import { backport } from '../../src/fhir/subscription/backport.ts';
 import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
-import { buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
+import { buildFlag, buildRecord, type SyntheticPlan } from '../../src/synthetic/synthetic-plan.ts';
 import { openPdsWorld } from '../support/pds-world.ts';
 import { openReceiver } from '../support/receiver.ts';
 import {
@@ -177,6 +177,29 @@ t.test('A -> B -> C is followed, and a loop is refused', async (t) => {
   t.equal((await eventsOf(thirdLa, c)).length, 0);
 });
 
+t.test(
+  'a wrong answer links no two children: a number replaced by that of a person whom nobody describes',
+  async (t) => {
+    const plan = freshPlan();
+    const other = { ...freshPlan(), given: 'Zoe', family: 'Unrelated', birthDate: '2011-01-02' };
+    await know(plan, other);
+    const [own = ''] = await submit(la, plan);
+    const [theirs = ''] = await submit(otherLa, other);
+    await pds.put([{ number: plan.nhsNumber, supersededBy: other.nhsNumber }]);
+    const answer = await ask(plan);
+    t.match(outcomeOf(answer.body.entry?.[0]).issue, [{ details: { coding: [{ code: 'CPR03' }] } }]);
+    t.notMatch(JSON.stringify(answer.body), other.nhsNumber);
+    await waitUntil('the operator is warned', () => world.log().includes('"finding":"unlike"'));
+    t.strictSame([await plansSeen(plan.nhsNumber), await plansSeen(other.nhsNumber)], [[own], [theirs]]);
+    const events = await eventsOf(la, plan.nhsNumber);
+    t.match(events, [{ subtype: [{ code: 'inactive' }] }]);
+    t.notMatch(JSON.stringify(events), other.nhsNumber);
+    t.strictSame(await eventsOf(otherLa, other.nhsNumber), []);
+    await know(plan);
+    t.match(statusesOf(await ask(plan)), [/^200/, /^200/], 'when PDS is right again, so is the record');
+  },
+);
+
 t.test('an invalidated number is linked to nothing, and earlier links end', async (t) => {
   const plan = freshPlan();
   const to = freshNhsNumber();
@@ -226,6 +249,30 @@ t.test('a plan moves to the new number of its child, and never from a number wit
   t.match(statusesOf(refused), [/^201/, /^422/]);
   t.strictSame(await plansSeen(after.nhsNumber), []);
   t.strictSame(await plansSeen(adopted.nhsNumber), [adoptedId]);
+});
+
+t.test('after a number was replaced, an end and a withdrawal are accepted under either number', async (t) => {
+  for (const [status, isNew] of [
+    ['inactive', false],
+    ['inactive', true],
+    ['entered-in-error', false],
+    ['entered-in-error', true],
+  ] as const) {
+    const plan = freshPlan();
+    const to = freshNhsNumber();
+    await know(plan);
+    const [id = ''] = await submit(la, plan);
+    await supersede(plan, to);
+    await ask(plan);
+    await waitUntil('linked', async () => (await plansSeen(to)).length === 1);
+    const flag = buildFlag({ ...plan, nhsNumber: isNew ? to : plan.nhsNumber });
+    const period = { start: plan.start, ...(status === 'inactive' ? { end: daysFromNow(-1) } : {}) };
+    const [, entry] = buildRecord(plan);
+    const answer = await postBundle(la, 'batch', [{ ...entry, resource: { ...flag, status, period } }]);
+    t.match(statusesOf(answer), [/^200/], `${status} ${isNew}`);
+    const { body } = await la.request<Flag>('GET', `Flag/${id}`);
+    t.match(body, { status, subject: { reference: `Patient/${plan.nhsNumber}` } });
+  }
 });
 
 t.test('a conflict of details and a link leave each other alone', async (t) => {

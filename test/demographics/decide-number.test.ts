@@ -15,6 +15,7 @@ const person = (number: string, isSensitive = false): Person => ({
   isDead: false,
   isSensitive,
 });
+const facts = { isLoop: false, isLike: true };
 const number = fc.constantFrom('A', 'B', 'C', 'D');
 const answer: fc.Arbitrary<Answer> = fc.oneof(
   fc.record({ kind: fc.constant('found' as const), person: fc.boolean().map((sensitive) => person('A', sensitive)) }),
@@ -31,14 +32,14 @@ test('after any answers, a number is linked only to the one that the last answer
     fc.property(fc.array(answer, { minLength: 1, maxLength: 8 }), (answers) => {
       let labels: readonly string[] = ['other'];
       for (const [index, trace] of answers.entries()) {
-        const decision = decideNumber('A', labels, trace, `2026-01-0${index + 1}`, false);
+        const decision = decideNumber('A', labels, trace, `2026-01-0${index + 1}`, facts);
         labels = decision.added === undefined ? decision.labels : withReplacement(decision.labels, decision.added);
         const named = trace.kind === 'superseded' && !trace.person.isSensitive ? trace.person.number : undefined;
         if (replacementOf('A', labels) !== named || replacementsOf(labels).length !== (named === undefined ? 0 : 1))
           return false;
         if (isInactive(labels) !== (named === undefined && trace.kind !== 'found')) return false;
         if (tracedOn(labels) !== `2026-01-0${index + 1}` || !labels.includes('other')) return false;
-        const again = decideNumber('A', labels, trace, '2026-02-01', false);
+        const again = decideNumber('A', labels, trace, '2026-02-01', facts);
         if (again.event !== undefined || again.added !== undefined || again.removed.length > 0) return false;
       }
       return true;
@@ -49,9 +50,24 @@ test('after any answers, a number is linked only to the one that the last answer
 
 test('an answer that contradicts what is known changes no link and is no event', async (t) => {
   const labels = withReplacement([], { from: 'B', to: 'A' });
-  const decision = decideNumber('A', labels, { kind: 'superseded', person: person('B') }, '2026-01-01', true);
+  const decision = decideNumber('A', labels, { kind: 'superseded', person: person('B') }, '2026-01-01', {
+    ...facts,
+    isLoop: true,
+  });
   t.match(decision, { added: undefined, removed: [], event: undefined });
   t.strictSame(replacementsOf(decision.labels), [{ from: 'B', to: 'A' }]);
+});
+
+test('the number of a record that no holder describes is not disclosed, and an earlier link to it ends', async (t) => {
+  const unlike = { ...facts, isLike: false };
+  const answer = { kind: 'superseded', person: person('B') } as const;
+  const first = decideNumber('A', [], answer, '2026-01-01', unlike);
+  t.match(first, { added: undefined, event: 'inactive', isUnlike: true });
+  t.ok(isInactive(first.labels));
+  t.equal(decideNumber('A', first.labels, answer, '2026-01-02', unlike).event, undefined, 'notified once');
+  const linked = withReplacement([], { from: 'A', to: 'B' });
+  t.match(decideNumber('A', linked, answer, '2026-01-02', unlike).removed, [{ from: 'A', to: 'B' }]);
+  t.match(decideNumber('A', first.labels, answer, '2026-01-03', facts), { event: 'replaced', isUnlike: false });
 });
 
 const replacements = fc.array(fc.record({ from: number, to: number }), { maxLength: 8 });

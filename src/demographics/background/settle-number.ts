@@ -1,16 +1,19 @@
+import type { Patient } from 'fhir/r4.js';
 import { linkedNumbers } from '../../cpis/linked-numbers.ts';
 import { recordNumberEvent } from '../../cpis/number-event-record.ts';
 import { type Replacement, replacementOf, withoutReplacement, withReplacement } from '../../cpis/number-labels.ts';
 import { isHeld, type Plan, parsePlan } from '../../cpis/plan.ts';
-import { childType } from '../../cpis/statement.ts';
+import { childType, statementType } from '../../cpis/statement.ts';
 import { isVisible, type VisibilityRule } from '../../cpis/visibility.ts';
 import { searchAll } from '../../store/search-all.ts';
 import type { AuditWrite, ResourceWrite, RevisionGuard, Store, StoredResource } from '../../store/store.ts';
+import { compareTrace } from '../compare-person.ts';
 import type { Trace } from '../demographics.ts';
+import { statedDetails } from '../stated-details.ts';
 import { decideNumber } from './decide-number.ts';
 
 /** What became of a held number, for the log and the metrics. */
-type NumberFinding = 'replaced' | 'inactive' | 'sensitive' | 'loop';
+type NumberFinding = 'replaced' | 'inactive' | 'sensitive' | 'loop' | 'unlike';
 
 /** What the review of a child record changes, and what to call once that is durable. */
 interface NumberReview {
@@ -83,8 +86,9 @@ export async function settleNumber(
     const leads = trace.kind === 'superseded' && (await findHolders(trace.person.number, options)).length > 0;
     if (own === undefined && !leads) return;
     const isLoop = trace.kind === 'superseded' && (await leadsTo(trace.person.number, number, labelsOf));
-    const decision = decideNumber(number, own?.labels ?? [], trace, rule().today, isLoop);
-    const { removed, added, event, isSensitive } = decision;
+    const isLike = trace.kind === 'superseded' && (await isLikeStated(number, trace, options));
+    const decision = decideNumber(number, own?.labels ?? [], trace, rule().today, { isLoop, isLike });
+    const { removed, added, event, isSensitive, isUnlike } = decision;
     const reviewed = await options.review(number, decision.labels);
     const { labels } = reviewed;
     const changed = new Map([[number, added === undefined ? labels : withReplacement(labels, added)]]);
@@ -109,9 +113,33 @@ export async function settleNumber(
     if (event !== undefined && holders.length > 0) onFinding(event);
     if (isSensitive) onFinding('sensitive');
     if (isLoop) onFinding('loop');
+    if (isUnlike) onFinding('unlike');
     return;
   }
   throw new Error('a child record kept changing while its number was settled');
+}
+
+/**
+ * Returns true if the birth date or a name of the record that replaced a number is what a holder states of the child, so that
+ * a wrong answer does not show the plans of one child for another. Without a plan on the number, those on the new one count.
+ */
+async function isLikeStated(
+  number: string,
+  trace: Extract<Trace, { kind: 'superseded' }>,
+  options: SettleNumberOptions,
+): Promise<boolean> {
+  for (const each of [number, trace.person.number]) {
+    const holders = await findHolders(each, options);
+    for (const authorityId of holders) {
+      const stated = await options.store.read(statementType(authorityId), each);
+      if (stated.kind !== 'found') continue;
+      const match = compareTrace(statedDetails(JSON.parse(stated.resource.body) as Patient, each), trace);
+      if (match.kind === 'compared' && (match.birthDate === 'agrees' || match.nameAgrees)) return true;
+    }
+    if (holders.length > 0) return false;
+  }
+  // Nobody sees a link without plans.
+  return true;
 }
 
 /** Returns true if replacements that are known lead from one number to another. */
