@@ -48,6 +48,8 @@ export interface DeliveryBacklog {
   readonly oldestRecordedMs: number | undefined;
   /** `recordedMs` of the oldest parked one; undefined if there is none. */
   readonly oldestParkedMs: number | undefined;
+  /** `recordedMs` of the oldest unmatched one; undefined if there is none. */
+  readonly oldestUnmatchedMs: number | undefined;
   /** When the next one can be claimed (the end of a lease counts), epoch milliseconds; undefined if there is none. */
   readonly nextDueMs: number | undefined;
   readonly delivered: number;

@@ -92,6 +92,7 @@ export const deliveryTests: readonly ContractTest[] = [
           unmatched: 0,
           oldestRecordedMs: undefined,
           oldestParkedMs: undefined,
+          oldestUnmatchedMs: undefined,
           nextDueMs: undefined,
           delivered: 1,
         },
@@ -251,7 +252,15 @@ export const deliveryTests: readonly ContractTest[] = [
       t.equal(await store.deliveries.settle(one, { kind: 'unmatched', atMs: 1_500 }), false, 'the lease is gone');
       t.equal(await store.deliveries.settle(two, { kind: 'unmatched', atMs: 1_400 }), true);
       t.match(await store.deliveries.backlog(), [
-        { undelivered: 1, unmatched: 2, leased: 0, oldestRecordedMs: 300, nextDueMs: 300, delivered: 0 },
+        {
+          undelivered: 1,
+          unmatched: 2,
+          oldestUnmatchedMs: 100,
+          leased: 0,
+          oldestRecordedMs: 300,
+          nextDueMs: 300,
+          delivered: 0,
+        },
       ]);
       const again = await reopen();
       t.equal(await again.deliveries.requeue('E1', 9_000, 'waiting', 9), 0);

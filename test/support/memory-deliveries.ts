@@ -132,6 +132,7 @@ export function openMemoryDeliveries(): MemoryDeliveries {
       delivered: of(authority, 'delivered').length,
       oldestRecordedMs: recorded(false),
       oldestParkedMs: recorded(true),
+      oldestUnmatchedMs: earliest(of(authority, 'unmatched').map(({ audit }) => audit.recordedMs)),
       nextDueMs: earliest(pending.map(({ lease, dueMs }) => lease?.untilMs ?? dueMs)),
     };
   }

@@ -23,12 +23,15 @@ function renderBreach({ kind, oldestRecordedMs, atMs, undelivered }: DeliveryBre
 }
 
 function renderBacklog(row: DeliveryBacklog) {
-  const { undelivered, parked, unmatched, delivered, oldestRecordedMs, oldestParkedMs } = row;
+  const { undelivered, parked, unmatched, delivered, oldestRecordedMs, oldestParkedMs, oldestUnmatchedMs } = row;
   const oldest = Math.min(oldestRecordedMs ?? Number.POSITIVE_INFINITY, oldestParkedMs ?? Number.POSITIVE_INFINITY);
   return [
     { name: 'undelivered', valueInteger: undelivered },
     { name: 'parked', valueInteger: parked },
     { name: 'unwanted', valueInteger: unmatched },
+    ...(oldestUnmatchedMs === undefined
+      ? []
+      : [{ name: 'unwanted-since', valueInstant: instantOf(oldestUnmatchedMs) }]),
     { name: 'delivered', valueInteger: delivered },
     ...(Number.isFinite(oldest) ? [{ name: 'undelivered-since', valueInstant: instantOf(oldest) }] : []),
   ];

@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock/clock.ts';
 import type { DeliveryBreach, DeliveryQueue } from '../../store/store.ts';
-import { type ActiveAlarms, type Alarm, judgeAlarms } from './alarms.ts';
+import { type Alarm, type AlarmState, judgeAlarms, noAlarms } from './alarms.ts';
 
 export interface AlarmLoopOptions {
   readonly deliveries: Pick<DeliveryQueue, 'backlog' | 'recordBreach'>;
@@ -26,15 +26,15 @@ export interface AlarmLoop {
  */
 export function startAlarmLoop(options: AlarmLoopOptions): AlarmLoop {
   const { deliveries, clock, everyMs, onAlarm, onBreach, onError } = options;
-  let active: ActiveAlarms = new Map();
+  let state: AlarmState = noAlarms;
   let unrecorded: readonly DeliveryBreach[] = [];
   let stopped = false;
   let cancel: () => void;
 
   async function check(): Promise<void> {
-    const decision = judgeAlarms(active, await deliveries.backlog(), clock.now(), clock.ageMs);
+    const decision = judgeAlarms(state, await deliveries.backlog(), clock.now(), clock.ageMs);
     if (stopped) return;
-    ({ active } = decision);
+    state = decision;
     unrecorded = [...unrecorded, ...decision.breaches];
     for (const alarm of decision.changed) onAlarm(alarm);
     while (unrecorded[0] !== undefined) {
@@ -57,7 +57,7 @@ export function startAlarmLoop(options: AlarmLoopOptions): AlarmLoop {
   plan(0);
 
   return {
-    active: () => [...active.values()],
+    active: () => [...state.active.values()],
     stop() {
       stopped = true;
       cancel();

@@ -47,6 +47,11 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     const alarmed = { event: 'delivery-alarm', authority, kind, hours, undelivered };
     const facts = { ...alarmed, ...reason };
     if (hours === 0) logger.info(facts, 'delivery to the authority has recovered');
+    else if (kind === 'unwanted')
+      logger[hours >= 24 ? 'error' : 'warn'](
+        facts,
+        'no Subscription of the authority selects its events: it is notified of nothing. Ask it to check its criteria',
+      );
     else if (kind === 'parked')
       logger[hours >= 12 ? 'error' : 'warn'](
         facts,

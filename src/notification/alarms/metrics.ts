@@ -73,7 +73,7 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
   });
   new Gauge({
     name: 'cpis_delivery_alarm_hours',
-    help: 'Alarm level by authority and kind (overdue, parked): age in hours of the oldest undelivered event (1, 4, 12, 20, 24)',
+    help: 'Alarm level by authority and kind (overdue, parked, unwanted): age in hours of the oldest undelivered event (1, 4, 12, 20, 24)',
     labelNames: ['authority', 'kind'],
     registers,
     collect() {

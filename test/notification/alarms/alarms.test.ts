@@ -6,7 +6,7 @@ import { setImmediate as settled } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import t from 'tap';
 import { startAlarmLoop } from '../../../src/notification/alarms/alarm-loop.ts';
-import { type ActiveAlarms, alarmLevelOf, judgeAlarms } from '../../../src/notification/alarms/alarms.ts';
+import { type AlarmState, alarmLevelOf, judgeAlarms, noAlarms } from '../../../src/notification/alarms/alarms.ts';
 import { startDeliveryMonitor } from '../../../src/notification/alarms/delivery-monitor.ts';
 import { readEndpointTls } from '../../../src/notification/outbound-http/endpoint-tls.ts';
 import { buildLogger } from '../../../src/server/logger.ts';
@@ -33,16 +33,17 @@ t.test('alarms at 1, 4, 12, 20 and 24 hours, for overdue and for parked deliveri
     unmatched: 9,
     oldestRecordedMs: 0,
     oldestParkedMs: 10 * hourMs,
+    oldestUnmatchedMs: undefined,
     nextDueMs: 0,
     delivered: 0,
   };
-  let active: ActiveAlarms = new Map();
+  let state: AlarmState = noAlarms;
   const raised: string[] = [];
   const breaches: DeliveryBreach[] = [];
   for (let minute = 0; minute <= 40 * 60; minute += 1) {
     const backlog = minute < 30 * 60 ? [row] : [{ ...row, oldestRecordedMs: undefined, undelivered: 1 }];
-    const decision = judgeAlarms(active, backlog, minute * 60_000, (recordedMs) => minute * 60_000 - recordedMs);
-    ({ active } = decision);
+    const decision = judgeAlarms(state, backlog, minute * 60_000, (recordedMs) => minute * 60_000 - recordedMs);
+    state = decision;
     for (const { kind, level, undelivered } of decision.changed)
       raised.push(`${minute / 60} ${kind} ${level} ${undelivered}`);
     breaches.push(...decision.breaches);
@@ -68,6 +69,45 @@ t.test('alarms at 1, 4, 12, 20 and 24 hours, for overdue and for parked deliveri
     ],
   );
 });
+
+t.test(
+  'an authority whose Subscriptions select nothing: 4 and 24 hours after its first event, until one is delivered',
+  async (t) => {
+    const row: DeliveryBacklog = {
+      authority: 'E1',
+      undelivered: 0,
+      leased: 0,
+      parked: 0,
+      unmatched: 5,
+      oldestRecordedMs: undefined,
+      oldestParkedMs: undefined,
+      oldestUnmatchedMs: 2 * hourMs,
+      nextDueMs: undefined,
+      delivered: 7,
+    };
+    let state: AlarmState = noAlarms;
+    const raised: string[] = [];
+    for (let hour = 0; hour <= 80; hour += 1) {
+      // One event is delivered after 40 hours; the others still match nothing, until a Subscription selects them.
+      const delivered = hour < 40 ? 7 : 8;
+      const current =
+        hour < 70 ? { ...row, delivered } : { ...row, delivered, unmatched: 0, oldestUnmatchedMs: undefined };
+      const decision = judgeAlarms(state, hour < 2 ? [] : [current], hour * hourMs, (ms) => hour * hourMs - ms);
+      state = decision;
+      for (const { kind, level, undelivered } of decision.changed)
+        raised.push(`${hour} ${kind} ${level} ${undelivered}`);
+      t.strictSame(decision.breaches, [], 'nothing was promised');
+    }
+    t.same(raised, [
+      '6 unwanted 4 5',
+      '26 unwanted 24 5',
+      '40 unwanted 0 5',
+      '44 unwanted 4 5',
+      '64 unwanted 24 5',
+      '70 unwanted 0 0',
+    ]);
+  },
+);
 
 t.test('a breach is recorded when the store accepts it, and reported once, also across restarts', async (t) => {
   const clock = manualClock(startMs);

@@ -42,9 +42,10 @@ async function readAuthority(
   counts: DeliveryCountDocument | undefined,
 ): Promise<{ readonly row: DeliveryBacklog; readonly seen: SeenCounts }> {
   const [owedKey, parkedKey] = [tallyText('owed', authority), tallyText('parked', authority)];
-  const [oldest, oldestParked] = await Promise.all([
+  const [oldest, oldestParked, oldestUnmatched] = await Promise.all([
     queue.oldest(owedKey, authority),
     queue.oldest(parkedKey, authority),
+    queue.oldest(tallyText('unwanted', authority), authority),
   ]);
   const ifAny = async <T>(isAny: boolean, ask: () => Promise<T>, otherwise: T): Promise<T> =>
     isAny ? ask() : otherwise;
@@ -65,6 +66,7 @@ async function readAuthority(
       unmatched: counts?.unwanted ?? 0,
       oldestRecordedMs: oldest?.recordedMs,
       oldestParkedMs: oldestParked?.recordedMs,
+      oldestUnmatchedMs: oldestUnmatched?.recordedMs,
       nextDueMs,
       delivered: counts?.delivered ?? 0,
     },

@@ -12,7 +12,9 @@ const sql = `SELECT c.authority, c.undelivered, c.delivered,
   (SELECT min(d.waitUntilMs) FROM delivery d WHERE d.authority = c.authority AND d.ready = 0),
   (SELECT count(*) FROM delivery d WHERE d.authority = c.authority AND d.parked = 1),
   (SELECT min(d.recordedMs) FROM delivery d WHERE d.authority = c.authority AND d.parked = 1),
-  (SELECT u.count FROM delivery_unwanted u WHERE u.authority = c.authority)
+  (SELECT u.count FROM delivery_unwanted u WHERE u.authority = c.authority),
+  (SELECT d.recordedMs FROM delivery d WHERE d.authority = c.authority AND d.ready = 2
+    ORDER BY d.recordedMs, d.seq LIMIT 1)
   FROM delivery_count c WHERE c.authority >= '' ORDER BY c.authority`;
 
 /** Returns one row for each authority that has ever had a delivery. */
@@ -27,6 +29,7 @@ export function readBacklog(statements: Statements): readonly DeliveryBacklog[] 
     parked: numberAt(row, 8),
     oldestParkedMs: earliest(row, 9, 9),
     unmatched: row[10] === null ? 0 : numberAt(row, 10),
+    oldestUnmatchedMs: earliest(row, 11, 11),
   }));
 }
 
