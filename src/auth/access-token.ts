@@ -26,7 +26,8 @@ export interface TrustedIssuer {
 }
 
 export interface IssuerOptions {
-  readonly signingKey: SigningKey;
+  /** Returns the keys in force, the same object until they are replaced. */
+  readonly signingKey: () => SigningKey;
   readonly urls: ServerUrls;
   readonly trustedIssuers: readonly TrustedIssuer[];
   /** Fetches the JWK Sets of trusted issuers. Default: the global fetch. */
@@ -78,7 +79,7 @@ export function buildIssuers({ signingKey, urls, trustedIssuers, fetch }: Issuer
     types: ['at+jwt'],
     maxAheadS: ownMaxLifetimeS,
     getKey: async ({ kid }) => {
-      const key = [signingKey, ...signingKey.older].find((each) => each.kid === kid);
+      const key = [signingKey(), ...signingKey().older].find((each) => each.kid === kid);
       if (key === undefined) throw new errors.JWKSNoMatchingKey();
       return key.publicKey;
     },

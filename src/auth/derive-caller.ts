@@ -1,4 +1,5 @@
-import type { Caller } from '../cpis/caller.ts';
+import type { Caller, Credential } from '../cpis/caller.ts';
+import { defined } from '../fhir/defined.ts';
 import { keyThumbprint } from '../registry/key-thumbprint.ts';
 import type { Client, Registry } from '../registry/registry.ts';
 import type { VerifiedToken } from './access-token.ts';
@@ -46,6 +47,7 @@ export function deriveCaller(token: VerifiedToken, registry: Registry): Caller |
     ...(professional === undefined ? {} : { professional }),
     tokenId: token.tokenId,
     issuer: token.issuer,
+    credential: credentialOf(token),
     silentReads: client.silentReads,
     subscriptionOrigins: client.subscriptionOrigins,
   };
@@ -53,11 +55,27 @@ export function deriveCaller(token: VerifiedToken, registry: Registry): Caller |
 
 /** Returns why the issuer of the token cannot speak for the client, if it cannot. */
 function checkIssuer(token: VerifiedToken, client: Client, registry: Registry): CallerProblem | undefined {
-  const { sub, [clientKeyClaim]: key } = token.claims;
-  if (!token.isOwn && !client.issuers.includes(token.issuer)) return 'issuer-of-client';
+  const { sub } = token.claims;
   // A subject that is another client would make it unclear who the token speaks for (RFC 9068 section 5).
-  if (typeof sub === 'string' && sub !== client.clientId && registry.clients.has(sub)) return 'subject';
-  const isKeyGone = token.isOwn && key !== undefined && !client.jwks.keys.some((each) => keyThumbprint(each) === key);
-  if (isKeyGone) return 'client-key';
-  return client.certificateBoundTokens && token.certificate === undefined ? 'certificate' : undefined;
+  const isOthers = typeof sub === 'string' && sub !== client.clientId && registry.clients.has(sub);
+  return checkCredential(credentialOf(token), client) ?? (isOthers ? 'subject' : undefined);
+}
+
+function credentialOf({ isOwn, issuer, certificate, claims }: VerifiedToken): Credential {
+  const key = claims[clientKeyClaim];
+  return defined({
+    key: isOwn && key !== undefined ? String(key) : undefined,
+    issuer: isOwn ? undefined : issuer,
+    certificate,
+  });
+}
+
+/** Returns why the registry entry of a client no longer allows what a token depends on; undefined if it does. */
+export function checkCredential(
+  { key, issuer, certificate }: Credential,
+  client: Client,
+): 'issuer-of-client' | 'client-key' | 'certificate' | undefined {
+  if (issuer !== undefined && !client.issuers.includes(issuer)) return 'issuer-of-client';
+  if (key !== undefined && !client.jwks.keys.some((each) => keyThumbprint(each) === key)) return 'client-key';
+  return client.certificateBoundTokens && certificate === undefined ? 'certificate' : undefined;
 }

@@ -3,7 +3,7 @@ import { makeSigningJwk, readSigningJwks, renderSigningJwks, type SigningJwk } f
 
 /** A change of the keys in the file. The first key signs and seals, and all of them verify and open. */
 export type KeyChange =
-  /** A new key signs from the next start on. */
+  /** A new key signs from the next start or SIGHUP on. */
   | { readonly kind: 'rotate' }
   /** A new key verifies and opens only, until `use` names it. For several servers. */
   | { readonly kind: 'add' }

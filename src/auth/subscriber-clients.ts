@@ -1,5 +1,7 @@
+import type { Credential } from '../cpis/caller.ts';
 import { clientOf, ownerOf } from '../cpis/labels.ts';
 import type { Client, Registry } from '../registry/registry.ts';
+import { checkCredential } from './derive-caller.ts';
 import { intersectScopes } from './smart-scope.ts';
 
 /** What the registry says now about the client that wrote a Subscription. The Subscription's labels name the client. */
@@ -12,8 +14,8 @@ export interface SubscriberClients {
   secrets(labels: readonly string[]): readonly Uint8Array[];
   /** Reports whether it still belongs to the authority that owns the Subscription and may read AuditEvents. */
   mayNotify(labels: readonly string[]): boolean;
-  /** Reports the same for the client of an open WebSocket. */
-  mayConnect(authorityId: string, clientId: string): boolean;
+  /** Reports the same for the client of a WebSocket, and whether the token that it was bound with would still be valid. */
+  mayConnect(authorityId: string, clientId: string, credential: Credential): boolean;
 }
 
 /** Builds the rules on the registry in force; a reload holds from the next call. */
@@ -30,6 +32,9 @@ export function buildSubscriberClients(registry: () => Registry): SubscriberClie
     method: (labels) => byLabels(labels)?.notificationMethod ?? 'PUT',
     secrets: (labels) => byLabels(labels)?.webhookSecrets ?? [],
     mayNotify: (labels) => byLabels(labels) !== undefined,
-    mayConnect: (authorityId, clientId) => find(authorityId, clientId) !== undefined,
+    mayConnect: (authorityId, clientId, credential) => {
+      const client = find(authorityId, clientId);
+      return client !== undefined && checkCredential(credential, client) === undefined;
+    },
   };
 }

@@ -4,6 +4,7 @@ import { type FhirFault, fault } from '../fhir/fault.ts';
 import type { Registry } from '../registry/registry.ts';
 import { buildIssuers, type IssuerOptions, type VerifiedToken, verifyAccessToken } from './access-token.ts';
 import { deriveCaller } from './derive-caller.ts';
+import type { SigningKey } from './signing-key.ts';
 import { TokenCache } from './token-cache.ts';
 
 interface TokenVerifierOptions extends IssuerOptions {
@@ -32,12 +33,14 @@ interface CacheEntry {
   readonly token: VerifiedToken;
   readonly caller: Caller;
   readonly revision: number;
+  /** The keys in force when it was verified. */
+  readonly keys: SigningKey;
 }
 
 const bearer = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
 export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
-  const { registry, nowMs } = options;
+  const { registry, signingKey, nowMs } = options;
   const issuers = buildIssuers(options);
   const cache = new TokenCache<CacheEntry>(options.cacheSize ?? 10_000);
 
@@ -46,7 +49,8 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
     const key = signatureOf(authorization);
     const entry = cache.get(key);
     if (entry === undefined || entry.authorization !== authorization) return undefined;
-    if (entry.token.expiresAtMs <= nowMs()) {
+    const keys = signingKey();
+    if (entry.token.expiresAtMs <= nowMs() || entry.keys !== keys) {
       cache.delete(key);
       return undefined;
     }
@@ -56,7 +60,7 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
     const caller = deriveCaller(entry.token, snapshot);
     cache.delete(key);
     if (typeof caller === 'string') return undefined;
-    cache.set(key, { authorization, token: entry.token, caller, revision: snapshot.revision });
+    cache.set(key, { authorization, token: entry.token, caller, revision: snapshot.revision, keys });
     return caller;
   }
 
@@ -65,13 +69,14 @@ export function buildTokenVerifier(options: TokenVerifierOptions): TokenVerifier
     if (known !== undefined) return known;
     if (authorization === undefined || !/^bearer /i.test(authorization)) throw loginRequired();
     const [, text] = bearer.exec(authorization) ?? [];
+    const keys = signingKey();
     const token = text === undefined ? 'malformed' : await verifyAccessToken(text, issuers, nowMs());
     if (typeof token === 'string') throw invalidToken(token);
     if (token.certificate !== undefined && token.certificate !== certificate?.()) throw invalidToken('certificate');
     const snapshot = registry();
     const caller = deriveCaller(token, snapshot);
     if (typeof caller === 'string') throw invalidToken(caller);
-    cache.set(signatureOf(authorization), { authorization, token, caller, revision: snapshot.revision });
+    cache.set(signatureOf(authorization), { authorization, token, caller, revision: snapshot.revision, keys });
     return caller;
   }
 

@@ -11,8 +11,8 @@ import { type CommandIo, readArguments } from './terminal/command-line.ts';
 
 const usage = `Usage: cpis serve [--wait]
 
-Starts the server and runs until SIGINT or SIGTERM. SIGHUP reloads the registry and the TLS files. Settings come from
-CPIS_ environment variables (docs/settings.md).
+Starts the server and runs until SIGINT or SIGTERM. SIGHUP reloads the registry, the signing keys and the TLS
+files. Settings come from CPIS_ environment variables (docs/settings.md).
 
   --wait  wait for a database that cannot be reached yet
 
@@ -55,6 +55,12 @@ export async function serve(args: readonly string[], { stdout, stderr }: Command
       const tlsProblems = server.reloadTls();
       if (tlsProblems.length > 0) {
         logger.error({ problems: tlsProblems }, 'the TLS files have problems: the server keeps those it has');
+      }
+      try {
+        const problems = await server.reloadSigningKeys();
+        if (problems.length > 0) logger.error({ problems }, 'the server keeps the signing keys it has');
+      } catch (error) {
+        logger.error({ err: error }, 'the signing keys could not be checked: the server keeps those it has');
       }
       try {
         const problems = await server.reloadRegistry();

@@ -52,6 +52,16 @@ export interface Professional {
  */
 export type Permission = 'c' | 'r' | 'u' | 'd' | 's';
 
+/** What an access token depends on, besides its client. */
+export interface Credential {
+  /** Thumbprint of the client's key that the token was requested with; of this server's own tokens only. */
+  readonly key?: string;
+  /** The trusted issuer that signed it; undefined: this server. */
+  readonly issuer?: string;
+  /** SHA-256 thumbprint of the client certificate that it is bound to (RFC 8705). */
+  readonly certificate?: string;
+}
+
 export interface Caller {
   readonly clientId: string;
   readonly role: Role;
@@ -63,6 +73,7 @@ export interface Caller {
   /** `jti` of the access token. */
   readonly tokenId: string;
   readonly issuer: string;
+  readonly credential?: Credential;
   /** True if the registry lets this client read silently (`IsUnscheduledAccessEvent: false`). */
   readonly silentReads: boolean;
   /** Exact origins (`https://host[:port]`) that Subscriptions of this client may have as endpoint. */

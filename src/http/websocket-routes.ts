@@ -2,9 +2,11 @@
 import type { IncomingMessage } from 'node:http';
 import websocket, { type WebSocket } from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
+import { defined } from '../fhir/defined.ts';
 import { fault } from '../fhir/fault.ts';
 import type { OpenedSocket } from './opened-socket.ts';
 import type { ServerOptions } from './server-options.ts';
+import { certificateOf } from './tls.ts';
 
 /** Maximum length of a subscriber's message, which is a short command. */
 const maxMessageLength = 8_192;
@@ -54,7 +56,8 @@ export async function addWebsocketRoutes(app: FastifyInstance, options: ServerOp
         expression: ['http.upgrade'],
       });
     },
-    wsHandler: (socket, request) => options.acceptSocket(openChannel(socket, request.exchange.clientAddress)),
+    wsHandler: (socket, request) =>
+      options.acceptSocket(openChannel(socket, request.exchange.clientAddress, certificateOf(request.raw.socket))),
   });
 }
 
@@ -63,7 +66,7 @@ function codeOf(error: Error): string {
 }
 
 /** Wraps a WebSocket. It is pinged regularly, and closed if it does not answer before the next ping. */
-function openChannel(socket: WebSocket, address: string): OpenedSocket {
+function openChannel(socket: WebSocket, address: string, certificate: string | undefined): OpenedSocket {
   let answered = true;
   const pings = setInterval(() => {
     if (!answered) socket.terminate();
@@ -77,6 +80,7 @@ function openChannel(socket: WebSocket, address: string): OpenedSocket {
   socket.on('close', () => clearInterval(pings));
   return {
     address,
+    ...defined({ certificate }),
     send: (text) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => socket.terminate(), sendTimeoutMs);

@@ -56,8 +56,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     newId: randomUUID,
     newAuditId,
     baseUrl,
-    cursorKey: signingKey.cursorKey,
-    olderCursorKeys: signingKey.older.map(({ cursorKey }) => cursorKey),
+    cursorKeys: () => [signingKey().cursorKey, ...signingKey().older.map(({ cursorKey }) => cursorKey)],
     endedPlanVisibleDays: settings.endedPlanVisibleDays,
     searchDefaultCount: settings.searchDefaultCount,
     searchMaxCount: settings.searchMaxCount,
@@ -74,12 +73,12 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
 
 function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscriptions'] {
   const { settings, baseUrl, identity, delivery, parseCriteria, clock, metrics, logger } = options;
-  const { bindingKey } = identity.signingKey;
-  const sealKeys = sealKeysOf(identity.signingKey);
+  const { signingKey } = identity;
+  const sealKeys = () => sealKeysOf(signingKey());
   return {
-    protect: (resource, stored) => protectSubscription(resource, stored, sealKeys),
+    protect: (resource, stored) => protectSubscription(resource, stored, sealKeys()),
     check: (resource, caller) =>
-      checkSubscription(revealSubscription(resource, sealKeys), {
+      checkSubscription(revealSubscription(resource, sealKeys()), {
         parseSearch: parseCriteria,
         allowedOrigins: caller.subscriptionOrigins,
         allowLoopback: settings.allowLoopbackEndpoints,
@@ -88,10 +87,11 @@ function buildSubscriptionRules(options: PortsOptions): InteractionPorts['subscr
     redact: redactSubscription,
     allNumbered: delivery.topics.numbers.allNumbered,
     reportNumberRegression: openEventNumberRegression({ logger, register: metrics }),
-    issueBindingToken(owner, clientId, subscriptionIds) {
+    issueBindingToken({ organisation, clientId, credential = {} }, subscriptionIds) {
       const expiresAtMs = clock.now() + bindingTokenLifetimeMs;
-      const binding = { owner, clientId, subscriptionIds, expiresAtMs, nonce: randomUUID() };
-      return { token: renderBindingToken(binding, bindingKey), expiresAtMs, url: websocketUrl(baseUrl) };
+      const owner = organisation.id;
+      const binding = { owner, clientId, credential, subscriptionIds, expiresAtMs, nonce: randomUUID() };
+      return { token: renderBindingToken(binding, signingKey().bindingKey), expiresAtMs, url: websocketUrl(baseUrl) };
     },
     isNotified: (authorityId) => delivery.subscriptions.usable(authorityId).length > 0,
     changed: (authorityId) => void delivery.subscriptions.changed(authorityId),

@@ -87,7 +87,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
         },
         baseUrl,
       ),
-    secretsKeys: sealKeysOf(signingKey),
+    secretsKeys: () => sealKeysOf(signingKey()),
     parseSearch: parseCriteria,
     resolve,
     clock,
@@ -119,7 +119,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
     baseUrl,
     newId: randomUUID,
     mayConnect: clients.mayConnect,
-    bindingKeys: [signingKey.bindingKey, ...signingKey.older.map(({ bindingKey }) => bindingKey)],
+    bindingKeys: () => [signingKey(), ...signingKey().older].map(({ bindingKey }) => bindingKey),
     onError,
   });
   closing.defer(topics.close);

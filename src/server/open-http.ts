@@ -42,7 +42,6 @@ export function openHttp(options: OpenHttpOptions) {
   const { settings, baseUrl, identity, model, store, ports, delivery, succession, metrics, logger, tls } = options;
   const { registry, signingKey, verifier, notificationKeys, urls } = identity;
   const smartConfiguration = buildSmartConfiguration(urls, settings.tls?.clientCaFile !== undefined);
-  const jwks = buildJwks(signingKey);
   return buildServer({
     basePath: settings.basePath,
     publicBaseUrl: baseUrl,
@@ -55,13 +54,13 @@ export function openHttp(options: OpenHttpOptions) {
         nowMs: Date.now(),
         registry: registry.current,
         store,
-        signingKey,
+        signingKey: signingKey(),
         urls,
         lifetimeS: settings.tokenLifetimeS,
         certificate,
       }),
     smartConfiguration: () => smartConfiguration,
-    jwks: () => jwks,
+    jwks: () => buildJwks(signingKey()),
     notificationKeys: () => notificationKeys.publicJwks,
     acceptSocket: delivery.topics.websockets.accept,
     capabilityStatement: model.capabilityStatement,

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { buildServerUrls, type ServerUrls } from '../auth/server-urls.ts';
 import { findSigningKey, openSigningKey, type SigningKey } from '../auth/signing-key.ts';
 import { buildTokenVerifier, type TokenVerifier } from '../auth/verify-token.ts';
-import { requirePrivate } from '../files/exposure.ts';
+import { requirePrivate, UnusableFileError } from '../files/exposure.ts';
 import { type NotificationKeys, openNotificationKeys } from '../notification/outbound-http/notification-keys.ts';
 import { openRegistry, type RegistryHolder } from '../registry/open-registry.ts';
 import { type Settings, SettingsError } from '../settings/settings.ts';
@@ -12,14 +12,22 @@ import { checkSealedHeaders } from './check-sealed-headers.ts';
 /** Who may call, and the keys that this server signs with. */
 export interface Identity {
   readonly registry: RegistryHolder;
-  readonly signingKey: SigningKey;
+  /** Returns the keys in force. Call it at each use, because a reload replaces them. */
+  readonly signingKey: () => SigningKey;
   readonly notificationKeys: NotificationKeys;
   readonly urls: ServerUrls;
   readonly verifier: TokenVerifier;
+  /**
+   * Reads the signing keys again, after `cpis keys` has changed them. Returns the problems of the file; if there are any, the
+   * keys in force stay.
+   */
+  reloadSigningKeys(): Promise<readonly string[]>;
 }
 
 /** An identity as the files have it. The signing key is undefined if its file does not exist. */
-export type FoundIdentity = Omit<Identity, 'signingKey' | 'verifier'> & { readonly signingKey: SigningKey | undefined };
+export interface FoundIdentity extends Pick<Identity, 'registry' | 'notificationKeys' | 'urls'> {
+  readonly signingKey: SigningKey | undefined;
+}
 
 /**
  * Reads the registry and the key files. Throws RegistryError, SettingsError, ExposedFileError, or Error if a key file cannot
@@ -48,7 +56,8 @@ export async function completeIdentity(
   logger: Logger,
 ): Promise<Identity> {
   await checkSealedHeaders(store, found.signingKey, settings, logger);
-  const signingKey = found.signingKey ?? (await openSigningKey(settings.signingKeyFile));
+  let keys = found.signingKey ?? (await openSigningKey(settings.signingKeyFile));
+  const signingKey = (): SigningKey => keys;
   const verifier = buildTokenVerifier({
     signingKey,
     urls: found.urls,
@@ -56,5 +65,29 @@ export async function completeIdentity(
     registry: () => found.registry.current,
     nowMs: Date.now,
   });
-  return { ...found, signingKey, verifier };
+  async function reloadSigningKeys(): Promise<readonly string[]> {
+    try {
+      const next = await readNextKeys(settings.signingKeyFile, keys);
+      await checkSealedHeaders(store, next, settings, logger);
+      keys = next;
+      return [];
+    } catch (error) {
+      if (error instanceof SettingsError) return error.problems;
+      if (error instanceof UnusableFileError) return [error.message];
+      throw error;
+    }
+  }
+  return { ...found, signingKey, verifier, reloadSigningKeys };
+}
+
+/** Reads the keys of the file. Rejects with SettingsError if it lacks the key that signs and seals now. */
+async function readNextKeys(file: string, { kid }: SigningKey): Promise<SigningKey> {
+  const next = await findSigningKey(file);
+  if (next === undefined) throw new SettingsError([`CPIS_SIGNING_KEY_FILE: the file ${file} does not exist`]);
+  if (![next, ...next.older].some((each) => each.kid === kid)) {
+    throw new SettingsError([
+      `CPIS_SIGNING_KEY_FILE: ${file} lacks the key ${kid}, with which this server signs and seals. Let it take the new key first (SIGHUP), then drop the old one (docs/keys.md)`,
+    ]);
+  }
+  return next;
 }

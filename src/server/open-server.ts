@@ -36,6 +36,8 @@ export interface RunningServer {
   readonly origin: string;
   /** Reads the registry file again. Resolves to its problems; if there are any, the registry in force stays. */
   reloadRegistry(): Promise<readonly string[]>;
+  /** Reads the signing keys again. Resolves to the problems; if there are any, the keys in force stay. */
+  reloadSigningKeys(): Promise<readonly string[]>;
   /** Reads the TLS files again for new connections. Returns their problems; if there are any, those in force stay. */
   reloadTls(): readonly string[];
   close(): Promise<void>;
@@ -123,9 +125,16 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
     async reloadRegistry() {
       const problems = await registry.reload(findMissing);
       if (problems.length > 0) return problems;
+      delivery.topics.websockets.recheck();
       void delivery.subscriptions.reload();
       succession.announce();
       return [];
+    },
+    async reloadSigningKeys() {
+      const problems = await identity.reloadSigningKeys();
+      // Seals again what an older key sealed.
+      if (problems.length === 0) void delivery.subscriptions.reload();
+      return problems;
     },
     reloadTls() {
       if (settings.tls === undefined) return [];

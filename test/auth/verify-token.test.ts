@@ -92,7 +92,7 @@ function setup(change: Partial<Parameters<typeof buildTokenVerifier>[0]> = {}) {
   const noFetch: FetchImplementation = () => Promise.reject(new Error('no fetch is allowed here'));
   const verifier = buildTokenVerifier({
     registry: () => state.registry,
-    signingKey,
+    signingKey: () => signingKey,
     urls,
     trustedIssuers: [],
     nowMs: () => state.nowMs,

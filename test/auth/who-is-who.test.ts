@@ -107,7 +107,7 @@ function setup(issuers: readonly object[] = trustedIssuers as readonly object[])
   const state = { registry: parseRegistry(registryJson, 1) };
   const verifier = buildTokenVerifier({
     registry: () => state.registry,
-    signingKey,
+    signingKey: () => signingKey,
     urls,
     trustedIssuers: issuers as typeof trustedIssuers,
     nowMs: () => startMs,
@@ -185,6 +185,20 @@ test('an issuer speaks only for the clients that name it', async (t) => {
     ['a jti with text', 'jti', sign(supplier, { jti: 'Jane Doe 9990000018' })],
   ];
   for (const [name, detail, token] of attacks) t.match(await detailOf(await token), new RegExp(`^(${detail})$`), name);
+});
+
+test('a token under the name of this server is verified by its own keys, whatever issuer is set up with that name', async (t) => {
+  const impostor = { issuer: urls.issuer, pair: supplier.pair };
+  const [own] = trustedIssuers;
+  const { detailOf, state } = setup([{ ...own, issuer: urls.issuer }]);
+  state.registry = withEpr({ issuers: [urls.issuer] });
+  const claims = { aud: [urls.baseUrl, audience], exp: now + 60 };
+  t.equal(await detailOf(await sign(impostor, claims)), 'signature', 'the kid of the issuer');
+  t.equal(await detailOf(await sign(impostor, claims, { kid: signingKey.kid })), 'signature', 'the kid of this server');
+  t.equal(await detailOf(await sign(impostor, { ...claims, aud: audience })), 'aud');
+  t.equal(await detailOf(await sign(impostor, claims, { jwk: await exportJWK(supplier.pair.publicKey) })), 'malformed');
+  const genuine = String((await ownToken(state.registry)).body['access_token']);
+  t.equal(await detailOf(genuine), 'epr');
 });
 
 test('an ID token is an access token only for an issuer that is set up for it', async (t) => {

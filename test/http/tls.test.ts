@@ -1,11 +1,15 @@
+import { once } from 'node:events';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { request as requestHttp } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { connect, type PeerCertificate } from 'node:tls';
+import type { Parameters } from 'fhir/r4.js';
 import { decodeJwt } from 'jose';
 import t from 'tap';
+import { WebSocket } from 'ws';
 import { buildTokenRequest, signClientAssertion } from '../../src/auth/client-assertion.ts';
+import { backport } from '../../src/fhir/subscription/backport.ts';
 import { buildLogger } from '../../src/server/logger.ts';
 import { openServer } from '../../src/server/open-server.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
@@ -81,6 +85,17 @@ async function openTlsServer(t: { teardown(close: () => unknown): unknown }, epr
   return { server, registry, authority, served, mine, others, stranger, epr, call, askToken };
 }
 
+const socketSubscription = {
+  resourceType: 'Subscription',
+  status: 'requested',
+  reason: 'Accesses to own plans',
+  criteria: 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record',
+  channel: {
+    ...{ type: 'websocket', payload: 'application/fhir+json' },
+    _payload: { extension: [{ url: backport.payloadContent, valueCode: 'full-resource' }] },
+  },
+};
+
 const lookUp = 'Flag?patient=9990000018';
 
 t.test('a certificate-bound token is good with its certificate only', { skip: opensslMissing() }, async (t) => {
@@ -120,6 +135,47 @@ t.test('a client that must be bound gets and uses bound tokens only', { skip: op
   const metrics = await call('../../metrics', mine, bound);
   t.equal(metrics.status, 403);
 });
+
+t.test(
+  'a WebSocket binds only over the certificate of the access token that its binding token came from',
+  { skip: opensslMissing() },
+  async (t) => {
+    const { server, authority, registry, mine, others, askToken } = await openTlsServer(t, {});
+    const [la] = registry.authorities;
+    if (la === undefined) throw new Error('no authority');
+    const tokens = { bound: await askToken(la, mine), free: await askToken(la) };
+    const ask = (kind: keyof typeof tokens, method: string, path: string, body = '') =>
+      send(`${server.baseUrl}/${path}`, authority.cert, kind === 'bound' ? mine : undefined, method, body, {
+        headers: {
+          authorization: `Bearer ${tokens[kind].access_token}`,
+          'content-type': 'application/fhir+json',
+        },
+      });
+    const created = await ask('bound', 'POST', 'Subscription', JSON.stringify(socketSubscription));
+    t.equal(created.status, 201, created.body);
+    const bind = async (kind: keyof typeof tokens, client?: Certificate) => {
+      const { body } = await ask(kind, 'GET', 'Subscription/$get-ws-binding-token');
+      const { parameter = [] }: Parameters = JSON.parse(body);
+      const token = parameter.find(({ name }) => name === 'token')?.valueString ?? '';
+      const url = parameter.find(({ name }) => name === 'websocket-url')?.valueUrl ?? '';
+      const { cert, key } = client ?? {};
+      const socket = new WebSocket(url, { ca: authority.cert, cert, key });
+      t.teardown(() => socket.terminate());
+      await once(socket, 'open');
+      const first = new Promise<string | number>((resolve) => {
+        socket.on('message', (data) => resolve(String(data).includes('handshake') ? 'handshake' : 'other'));
+        socket.on('close', resolve);
+      });
+      socket.send(`bind-with-token ${token}`);
+      return first;
+    };
+    t.equal(await bind('bound', mine), 'handshake');
+    t.equal(await bind('bound', others), 1008, 'another certificate');
+    t.equal(await bind('bound'), 1008, 'no certificate');
+    t.equal(await bind('free'), 'handshake');
+    t.equal(await bind('free', others), 'handshake', 'an unbound token needs none');
+  },
+);
 
 t.test(
   'new connections get the reloaded certificate; files with problems change nothing',

@@ -309,7 +309,7 @@ t.test('a cursor expires', async (t) => {
   const asker = { clientId: client.clientId, role: 'authority', organisation: { id: ownId } } as Caller;
   const query = { type: 'Flag', applied: [['_count', '1']] as const, cursor: undefined };
   const nextIssued = (minutesAgo: number): string | undefined => {
-    const ports = { baseUrl, cursorKey, clock: () => Date.now() - minutesAgo * 60_000 };
+    const ports = { baseUrl, cursorKeys: () => [cursorKey] as const, clock: () => Date.now() - minutesAgo * 60_000 };
     return renderPageLinks(query, [''], asker, ports).find(({ relation }) => relation === 'next')?.url;
   };
   t.equal((await search(la, pathOf(nextIssued(59)))).status, 200);

@@ -135,7 +135,7 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
     methodOf: options.methodOf ?? (() => 'PUT'),
     secretsOf: () => [],
     mayNotify: () => true,
-    secretsKeys,
+    secretsKeys: () => secretsKeys,
     ...(options.onContested === undefined ? {} : { onContested: options.onContested }),
     onError: (error) => errors.push(error),
   });
@@ -162,7 +162,7 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
     baseUrl,
     newId: randomUUID,
     mayConnect: () => true,
-    bindingKeys: [bindingKey],
+    bindingKeys: () => [bindingKey],
     onError: (error) => errors.push(error),
   });
   const dispatcherOptions: DispatcherOptions = {

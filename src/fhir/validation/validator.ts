@@ -116,7 +116,8 @@ export function buildValidator(sources: { definitions: Definitions; profiles: Pr
         schemas.compileType(type);
       }
       const extensions = [...profiles.profiles].filter(([, { type }]) => type === 'Extension').map(([url]) => url);
-      for (const each of [...extensions, name]) {
+      const contained = [...definitions.types].filter(([, { kind }]) => kind === 'resource').map(([type]) => type);
+      for (const each of [...extensions, ...contained, name]) {
         yield;
         compile(each);
       }

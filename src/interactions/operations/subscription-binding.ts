@@ -73,7 +73,7 @@ export async function subscriptionBinding(
   }
   const ids = wanted.map(({ id }) => id);
   const owner = caller.organisation.id;
-  const { token, expiresAtMs, url } = ports.subscriptions.issueBindingToken(owner, caller.clientId, ids);
+  const { token, expiresAtMs, url } = ports.subscriptions.issueBindingToken(caller, ids);
   const [only, ...others] = ids;
   const resource = others.length === 0 ? { resource: `Subscription/${only}` } : {};
   await recordAccess(request, context, { ...plainAccess, custodianIds: [owner], ...resource }, ports);

@@ -34,10 +34,9 @@ interface SubscriptionRules {
    * has been set back.
    */
   reportNumberRegression(authorityId: string, subscriptionId: string, last: number, known: number): void;
-  /** Issues a token that binds a WebSocket at `url` once, until it expires. */
+  /** Issues a token to a client of an authority. It binds a WebSocket at `url` once, until it expires. */
   issueBindingToken(
-    authorityId: string,
-    clientId: string,
+    caller: Caller,
     subscriptionIds: readonly string[],
   ): { readonly token: string; readonly expiresAtMs: number; readonly url: string };
   /** Whether the authority has a Subscription in use. */
@@ -81,9 +80,8 @@ export interface InteractionPorts {
   readonly newAuditId: () => string;
   /** Public URL of the FHIR base, without a slash at the end. */
   readonly baseUrl: string;
-  readonly cursorKey: Buffer;
-  /** Keys that sealed cursors before the last change of keys. */
-  readonly olderCursorKeys?: readonly Buffer[];
+  /** Returns the keys of search cursors: the first seals, and all of them open. */
+  readonly cursorKeys: () => readonly [Buffer, ...Buffer[]];
   readonly endedPlanVisibleDays: number;
   readonly searchDefaultCount: number;
   readonly searchMaxCount: number;

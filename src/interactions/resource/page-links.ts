@@ -7,7 +7,7 @@ import type { InteractionPorts } from '../port/ports.ts';
 /** A search or history whose result has pages. */
 export type PagedQuery = Pick<SearchQuery, 'applied' | 'cursor'> & { readonly type: string };
 
-type PagePorts = Pick<InteractionPorts, 'baseUrl' | 'clock' | 'cursorKey' | 'olderCursorKeys'>;
+type PagePorts = Pick<InteractionPorts, 'baseUrl' | 'clock' | 'cursorKeys'>;
 
 /** How long a cursor is valid. */
 const cursorMaxAgeMs = 60 * 60_000;
@@ -25,7 +25,7 @@ function open(query: PagedQuery, caller: Caller, ports: PagePorts, maxAgeMs: num
   if (query.cursor === undefined) return undefined;
   return openCursor(query.cursor, {
     binding: bind(query, caller),
-    keys: [ports.cursorKey, ...(ports.olderCursorKeys ?? [])],
+    keys: ports.cursorKeys(),
     nowMs: ports.clock(),
     maxAgeMs,
   });
@@ -56,7 +56,7 @@ export function renderPageLinks(
   if (here !== undefined || next !== undefined) links.push({ relation: 'first', url: first });
   const binding = bind(query, caller);
   const linkTo = (relation: 'previous' | 'next', start: PageStart): void => {
-    const cursor = sealCursor({ ...start, binding, issuedMs: ports.clock() }, ports.cursorKey);
+    const cursor = sealCursor({ ...start, binding, issuedMs: ports.clock() }, ports.cursorKeys()[0]);
     links.push({ relation, url: onPage(cursor) });
   };
   const [before = [], position = null] = [here?.before, here?.position];

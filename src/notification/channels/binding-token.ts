@@ -1,11 +1,14 @@
 /** Signs and reads the tokens that bind a WebSocket to Subscriptions: short-lived, used once. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Credential } from '../../cpis/caller.ts';
 
 /** The content of a token. */
 export interface Binding {
   /** The id of the authority. */
   readonly owner: string;
   readonly clientId: string;
+  /** That of the access token with which it was requested: it is good as long as that would be, but for its time. */
+  readonly credential: Credential;
   readonly subscriptionIds: readonly string[];
   readonly expiresAtMs: number;
   /** Unguessable. The token is recorded as used under this key. */

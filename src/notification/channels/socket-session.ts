@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock/clock.ts';
+import type { Credential } from '../../cpis/caller.ts';
 import { renderNotification } from '../../fhir/subscription/notification-bundle.ts';
 import { networkOf } from '../../net/address.ts';
 import type { SubscriptionEvents } from '../../store/store.ts';
@@ -10,6 +11,8 @@ import { stateOf } from './topic-message.ts';
 export interface SocketChannel {
   /** The network address of the subscriber. */
   readonly address: string;
+  /** SHA-256 thumbprint of its verified TLS client certificate, if it has one. */
+  readonly certificate?: string;
   /** Resolves when the text has left this process. Rejects if the connection is broken. */
   send(text: string): Promise<void>;
   close(code: number, reason: string): void;
@@ -25,6 +28,13 @@ export interface SessionContext {
   readonly baseUrl: string;
   readonly newId: () => string;
   readonly onError: (error: unknown) => void;
+}
+
+/** A client that has bound the connection, and the credential of the token that it did so with. */
+export interface Holder {
+  readonly owner: string;
+  readonly clientId: string;
+  readonly credential: Credential;
 }
 
 interface Bound {
@@ -46,7 +56,7 @@ export class SocketSession {
   readonly #channel: SocketChannel;
   readonly #context: SessionContext;
   readonly #bound = new Map<string, Bound>();
-  readonly #clientIds = new Set<string>();
+  readonly #holders = new Map<string, Holder>();
   #owner: string | undefined;
   #open = true;
 
@@ -61,9 +71,19 @@ export class SocketSession {
     return this.#owner;
   }
 
-  /** The clients with whose tokens it was bound. */
-  get clientIds(): readonly string[] {
-    return [...this.#clientIds];
+  get holders(): readonly Holder[] {
+    return [...this.#holders.values()];
+  }
+
+  /** SHA-256 thumbprint of the client certificate of the connection, if it has one. */
+  get certificate(): string | undefined {
+    return this.#channel.certificate;
+  }
+
+  /** Gives the connection to a client of the authority, before anything is sent. */
+  admit({ owner, clientId, credential }: Holder): void {
+    this.#owner = owner;
+    this.#holders.set(JSON.stringify([clientId, credential]), { owner, clientId, credential });
   }
 
   get isOpen(): boolean {
@@ -76,12 +96,11 @@ export class SocketSession {
   }
 
   /** Sends the handshake, then the events that the subscriber has not acknowledged yet. */
-  async bind(to: UsableSubscription, clientId: string): Promise<void> {
+  async bind(to: UsableSubscription): Promise<void> {
     const { subscriptionEvents } = this.#context.store;
     const last = await subscriptionEvents.last(to.id);
     const acknowledged = await subscriptionEvents.acknowledged(to.id);
-    this.#owner = to.owner;
-    this.#clientIds.add(clientId);
+    if (!this.#open) return;
     await this.say(this.#render(to, 'handshake', [], last));
     this.#bound.set(to.id, { to, sentThrough: acknowledged, sending: false, again: false });
     this.sendNew(to.id);

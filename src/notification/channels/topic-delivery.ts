@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock/clock.ts';
+import type { Credential } from '../../cpis/caller.ts';
 import type { Store } from '../../store/store.ts';
 import { type EventNumbers, openEventNumbers } from '../events/event-numbers.ts';
 import { buildEventReader, type InheritsEvent } from '../events/event-reader.ts';
@@ -23,10 +24,10 @@ export interface TopicDeliveryOptions {
   readonly baseUrl: string;
   /** A UUID. */
   readonly newId: () => string;
-  /** Whether the client belongs to the authority now and may receive its AuditEvents. */
-  readonly mayConnect: (owner: string, clientId: string) => boolean;
+  /** Whether the client belongs to the authority now and may receive its AuditEvents, with this credential. */
+  readonly mayConnect: (owner: string, clientId: string, credential: Credential) => boolean;
   /** The keys that binding tokens of WebSockets may be signed with; 32 bytes each. */
-  readonly bindingKeys: readonly Uint8Array[];
+  readonly bindingKeys: () => readonly Uint8Array[];
   readonly onError: (error: unknown) => void;
 }
 

@@ -1,17 +1,20 @@
 import type { Clock } from '../../clock/clock.ts';
+import type { Credential } from '../../cpis/caller.ts';
 import type { DeliveryQueue, Store } from '../../store/store.ts';
 import type { EventNumbers } from '../events/event-numbers.ts';
 import type { EventReader } from '../events/event-reader.ts';
 import type { Subscriptions, UsableSubscription } from '../subscriptions/usable-subscription.ts';
 import { type Binding, parseBindingToken } from './binding-token.ts';
 import { settleAcknowledged } from './settle-acknowledged.ts';
-import { type SocketChannel, SocketSession } from './socket-session.ts';
+import { type Holder, type SocketChannel, SocketSession } from './socket-session.ts';
 
 /** The WebSockets of subscribers that have no reachable endpoint: they connect to this server and bind with a token. */
 export interface Websockets {
   /** Accepts an open connection. */
   accept(channel: SocketChannel): void;
   heartbeat(to: UsableSubscription): Promise<void>;
+  /** Closes the connections whose client, key, issuer or certificate the registry no longer allows. Call after a reload. */
+  recheck(): void;
   /** Closes every connection. */
   close(): void;
 }
@@ -24,10 +27,10 @@ export interface WebsocketsOptions {
   readonly clock: Clock;
   readonly baseUrl: string;
   readonly newId: () => string;
-  /** Whether the client belongs to the authority now and may receive its AuditEvents. */
-  readonly mayConnect: (owner: string, clientId: string) => boolean;
+  /** Whether the client belongs to the authority now and may receive its AuditEvents, with this credential. */
+  readonly mayConnect: (owner: string, clientId: string, credential: Credential) => boolean;
   /** The keys that binding tokens may be signed with. */
-  readonly bindingKeys: readonly Uint8Array[];
+  readonly bindingKeys: () => readonly Uint8Array[];
   readonly onError: (error: unknown) => void;
 }
 
@@ -60,10 +63,14 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
         .map((usable) => [usable.id, usable]),
     );
 
+  const mayHold = ({ owner, clientId, credential }: Holder): boolean => mayConnect(owner, clientId, credential);
+  const isBoundElsewhere = ({ credential: { certificate } }: Holder, session: SocketSession): boolean =>
+    certificate !== undefined && certificate !== session.certificate;
+
   async function bind(session: SocketSession, token: string): Promise<void> {
-    const binding: Binding | undefined = parseBindingToken(token, bindingKeys, clock.now());
+    const binding: Binding | undefined = parseBindingToken(token, bindingKeys(), clock.now());
     const isOthers = session.owner !== undefined && session.owner !== binding?.owner;
-    if (binding === undefined || isOthers || !mayConnect(binding.owner, binding.clientId)) {
+    if (binding === undefined || isOthers || !mayHold(binding) || isBoundElsewhere(binding, session)) {
       session.close(policyViolation, 'the token is not valid for this connection');
       return;
     }
@@ -90,7 +97,13 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
       return;
     }
     await numbers.allNumbered(binding.owner);
-    for (const to of bound) await session.bind(to, binding.clientId);
+    // The registry may have been reloaded meanwhile. From here on, `recheck` finds the session.
+    if (!mayHold(binding)) {
+      session.close(policyViolation, 'the token is not valid for this connection');
+      return;
+    }
+    session.admit(binding);
+    for (const to of bound) await session.bind(to);
   }
 
   async function acknowledge(session: SocketSession, id: string, through: number): Promise<void> {
@@ -119,8 +132,7 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     const usable = usableSockets(owner);
     for (const session of sessions) {
       if (session.owner !== owner) continue;
-      const mayStay = session.clientIds.every((clientId) => mayConnect(owner, clientId));
-      if (session.keep(mayStay ? usable : new Map()) === 0) {
+      if (session.keep(session.holders.every(mayHold) ? usable : new Map()) === 0) {
         session.close(policyViolation, 'no Subscription is in use any longer');
       }
     }
@@ -177,6 +189,13 @@ export function openWebsockets(options: WebsocketsOptions): Websockets {
     },
     async heartbeat(to) {
       await Promise.all([...sessions].map((session) => session.heartbeat(to).catch(onError)));
+    },
+    recheck() {
+      for (const session of sessions) {
+        if (session.holders.every(mayHold)) continue;
+        session.keep(new Map());
+        session.close(policyViolation, 'the client may not connect any longer');
+      }
     },
     close() {
       closed = true;

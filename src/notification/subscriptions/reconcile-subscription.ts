@@ -28,7 +28,7 @@ async function writeDecision(
   options: SubscriptionsOptions,
 ): Promise<StoredResource | undefined> {
   const resource = JSON.parse(stored.body);
-  const resealed = resealSubscription(resource, options.secretsKeys);
+  const resealed = resealSubscription(resource, options.secretsKeys());
   const isDecided = resource.status === decision.status && resource.error === decision.error;
   if (isDecided && resealed === undefined) return stored;
   const before = resealed === undefined ? stored : { ...stored, body: JSON.stringify(resealed) };
@@ -43,7 +43,7 @@ export async function refuseOverLimit(stored: StoredResource, options: Subscript
 
 /** Says what is wrong with a Subscription whose headers are sealed with a key that this server does not have. */
 function withoutKey(judged: StatusDecision, resource: unknown, { secretsKeys }: SubscriptionsOptions): StatusDecision {
-  return judged.status !== 'error' || judged.usable || canReveal(resource, secretsKeys) ? judged : keyMissing;
+  return judged.status !== 'error' || judged.usable || canReveal(resource, secretsKeys()) ? judged : keyMissing;
 }
 
 /** Decides the status of a stored Subscription and writes it. Contacts no endpoint. */
@@ -55,7 +55,7 @@ export async function reconcileSubscription(
   const { clock } = options;
   const resource = JSON.parse(stored.body);
   const rules = { ...options, allowedOrigins: options.originsOf(stored.labels), nowMs: clock.now() };
-  const read = readSubscription(revealSubscription(resource, options.secretsKeys), rules);
+  const read = readSubscription(revealSubscription(resource, options.secretsKeys()), rules);
   const judged = withoutKey(judgeSubscription(stored, read, clock.now()), resource, options);
   const decision = judged.usable && !options.mayNotify(stored.labels) ? withdrawn : judged;
   if (!decision.usable && decision.status === 'error' && !conflicts.mayWrite(stored)) return 'unused';

@@ -23,7 +23,7 @@ export interface SubscriptionsOptions extends VersionWriter {
   /** Returns the HMAC secrets that sign notifications to that client. */
   readonly secretsOf: (labels: readonly string[]) => readonly Uint8Array[];
   /** The keys with which `protectSubscription` seals the headers. What an older one sealed is sealed again. */
-  readonly secretsKeys: SealKeys;
+  readonly secretsKeys: () => SealKeys;
   /** Called when another server uses a Subscription that this one refuses, because their registries differ. */
   readonly onContested?: (stored: StoredResource) => void;
   readonly onError: (error: unknown) => void;

@@ -89,6 +89,7 @@ function tokenFor(clock: Pick<ManualClock, 'now'>, owner: string, ids: readonly 
   const binding = {
     owner,
     clientId: 'la',
+    credential: {},
     subscriptionIds: ids,
     expiresAtMs: clock.now() + 60_000,
     nonce: `n${nonces}`,
