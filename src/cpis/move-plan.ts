@@ -60,7 +60,9 @@ export const movedCoding: Coding = {
 export const moved: Issue = {
   severity: 'information',
   code: 'informational',
-  diagnostics: 'The plan was moved to this NHS number. NHS staff no longer see it at the earlier one.',
+  diagnostics:
+    'The plan was moved to this NHS number. At the earlier one NHS staff see it only if the demographics service says that ' +
+    'this number replaced it.',
   expression: ['Flag.subject'],
   details: movedCoding,
 };

@@ -237,7 +237,10 @@ t.test('a plan moves to the new number of its child, and never from a number wit
   await ask(plan);
   await waitUntil('linked', async () => (await plansSeen(to)).length === 1);
   const moved = await postBundle(la, 'batch', buildRecord({ ...plan, nhsNumber: to }));
-  t.match(JSON.stringify(moved.body), 'The plan was moved to this NHS number');
+  t.match(
+    JSON.stringify(moved.body),
+    'The plan was moved to this NHS number. At the earlier one NHS staff see it only if',
+  );
   for (const number of [plan.nhsNumber, to]) t.strictSame(await plansSeen(number), [id]);
 
   const adopted = freshPlan();
