@@ -45,6 +45,18 @@ async function supersede(plan: SyntheticPlan, to: string): Promise<void> {
   await pds.put([{ number: plan.nhsNumber, supersededBy: to }]);
 }
 
+/** Submits a plan whose number is then replaced, and waits until the server has linked the two. */
+async function submitReplaced() {
+  const plan = freshPlan();
+  const to = freshNhsNumber();
+  await know(plan);
+  const [id = ''] = await submit(la, plan);
+  await supersede(plan, to);
+  await ask(plan);
+  await waitUntil('the numbers are linked', async () => (await plansSeen(to)).length === 1);
+  return { plan, to, id };
+}
+
 t.test('a superseded number: both numbers show the same plans, and each holder is notified once', async (t) => {
   const plan = freshPlan();
   const to = freshNhsNumber();
@@ -201,13 +213,7 @@ t.test(
 );
 
 t.test('an invalidated number is linked to nothing, and earlier links end', async (t) => {
-  const plan = freshPlan();
-  const to = freshNhsNumber();
-  await know(plan);
-  await submit(la, plan);
-  await supersede(plan, to);
-  await ask(plan);
-  await waitUntil('linked', async () => (await plansSeen(to)).length === 1);
+  const { plan, to } = await submitReplaced();
   await pds.put([{ number: plan.nhsNumber, invalidated: true }]);
   const answer = await ask(plan);
   t.match(outcomeOf(answer.body.entry?.[0]).issue, [{ details: { coding: [{ code: 'CPR01' }] } }]);
@@ -229,13 +235,7 @@ t.test('an invalidated number is linked to nothing, and earlier links end', asyn
 });
 
 t.test('a plan moves to the new number of its child, and never from a number without a successor', async (t) => {
-  const plan = freshPlan();
-  const to = freshNhsNumber();
-  await know(plan);
-  const [id = ''] = await submit(la, plan);
-  await supersede(plan, to);
-  await ask(plan);
-  await waitUntil('linked', async () => (await plansSeen(to)).length === 1);
+  const { plan, to, id } = await submitReplaced();
   const moved = await postBundle(la, 'batch', buildRecord({ ...plan, nhsNumber: to }));
   t.match(
     JSON.stringify(moved.body),
@@ -261,13 +261,7 @@ t.test('after a number was replaced, an end and a withdrawal are accepted under 
     ['entered-in-error', false],
     ['entered-in-error', true],
   ] as const) {
-    const plan = freshPlan();
-    const to = freshNhsNumber();
-    await know(plan);
-    const [id = ''] = await submit(la, plan);
-    await supersede(plan, to);
-    await ask(plan);
-    await waitUntil('linked', async () => (await plansSeen(to)).length === 1);
+    const { plan, to, id } = await submitReplaced();
     const flag = buildFlag({ ...plan, nhsNumber: isNew ? to : plan.nhsNumber });
     const period = { start: plan.start, ...(status === 'inactive' ? { end: daysFromNow(-1) } : {}) };
     const [, entry] = buildRecord(plan);
@@ -321,13 +315,7 @@ t.test('the number of a sensitive record is told to nobody', async (t) => {
 });
 
 t.test('numbers without a visible plan are linked for nobody', async (t) => {
-  const plan = freshPlan();
-  const to = freshNhsNumber();
-  await know(plan);
-  const [id] = await submit(la, plan);
-  await supersede(plan, to);
-  await ask(plan);
-  await waitUntil('linked', async () => (await plansSeen(to)).length === 1);
+  const { plan, to, id } = await submitReplaced();
   await la.request('DELETE', `Flag/${id}`);
   const shape = async (number: string) => {
     const { body } = await lookUp(number);
