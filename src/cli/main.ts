@@ -10,6 +10,8 @@ const usage = `Usage: cpis <command> [options]
   conflicts            list the children whose details differ between authorities (for operators)
   demo                 show the whole product on this machine, with synthetic data
   stand-in-pds         run a stand-in for the Personal Demographics Service on this machine
+  audit                print or export who used the records, also for the person concerned (for auditors)
+  verify-audit         check that such an export is unchanged
 
 For local authorities:
   keygen               create a key for a client and print its public key for the registry
@@ -31,6 +33,10 @@ async function run(command: string | undefined, args: readonly string[], io: Com
       return (await import('./transfer/transfer.ts')).transfer(args, io);
     case 'conflicts':
       return (await import('./conflicts.ts')).conflicts(args, io);
+    case 'audit':
+      return (await import('./audit/audit.ts')).audit(args, io);
+    case 'verify-audit':
+      return (await import('./audit/verify-audit.ts')).verifyAudit(args, io);
     case 'demo':
       return (await import('./demo/demo.ts')).demo(args, io);
     case 'stand-in-pds':
@@ -61,6 +67,8 @@ const commandNames = [
   'migrate',
   'transfer',
   'conflicts',
+  'audit',
+  'verify-audit',
   'demo',
   'stand-in-pds',
   'keygen',
