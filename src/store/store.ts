@@ -69,7 +69,8 @@ export interface Store {
   readonly subscriptionEvents: SubscriptionEvents;
   /**
    * Present only if several servers can share the store; for a type with few resources. From when it resolves, calls
-   * `changed` with the labels of each resource of the type that any server writes or guards. Spurious calls are possible.
+   * `changed` with the labels of each resource of the type that any server writes, deletes or guards. Spurious calls are
+   * possible. A resource that is created and deleted within seconds may be left out.
    * Resolves to the function that stops it.
    */
   watchResources?(type: string, changed: (labels: readonly string[]) => void): Promise<() => Promise<void>>;

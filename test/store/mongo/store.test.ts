@@ -1,6 +1,8 @@
+import { MongoClient } from 'mongodb';
 import t, { type Test } from 'tap';
 import { FhirFault } from '../../../src/fhir/fault.ts';
 import { openServerClock } from '../../../src/store/mongo/connection/server-clock.ts';
+import { openCollections } from '../../../src/store/mongo/encoding/documents.ts';
 import { audit, findIds, plan, readFound, unit, write } from '../../contract/fixtures.ts';
 import { openMongoServer } from '../../support/mongo-server.ts';
 import { openTestStore } from './open-test-store.ts';
@@ -163,6 +165,20 @@ await t.test('a unit over several documents is a transaction: all or nothing amo
   test.match(await readFound(store, 'Patient', 'p1'), { revision: 2 });
   test.equal((await store.search(plan([], { limit: 0, total: true }))).total, 1);
   test.match(await store.deliveries.backlog(), [{ authority: 'E1', undelivered: 1 }]);
+});
+
+await t.test('a use deletes expired keys, a bounded number at a time', async (test) => {
+  const { store, url } = await openTestStore(test, server);
+  const client = new MongoClient(url);
+  test.teardown(() => client.close());
+  const { usedOnce } = openCollections(client.db());
+  await usedOnce.insertMany(Array.from({ length: 2_500 }, (_, i) => ({ _id: `old${i}`, expiresAtMs: i, use: 'x' })));
+  const left: number[] = [];
+  for (const key of ['k1', 'k2', 'k3', 'k4']) {
+    test.equal(await store.useOnce(key, 9e12, 1_000_000), true);
+    left.push(await usedOnce.countDocuments());
+  }
+  test.same(left, [1_501, 502, 3, 4]);
 });
 
 await t.test('a change stream wakes for what nobody could find by looking: it is not due yet', async (test) => {

@@ -22,7 +22,9 @@ export async function moveVersions(collections: Moved, from: number): Promise<vo
   const { resource, schema } = collections;
   // Another server may have completed it meanwhile.
   const store = { _id: { $eq: 'store' }, version: { $eq: from } };
-  let after = (await schema.findOne(store))?.movedThrough ?? '';
+  const begun = await schema.findOne(store);
+  if (begun === null) return;
+  let after = begun.movedThrough ?? '';
   while (true) {
     const options = { projection: { bodyBytes: 1 }, sort: { _id: 1 }, limit: pageResources } as const;
     const page = await resource.find<FormerResource>({ _id: { $gt: after } }, options).toArray();

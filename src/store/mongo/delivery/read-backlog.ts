@@ -8,7 +8,7 @@ import type { SeenCounts } from './recount-deliveries.ts';
 
 /** Up to this number, undelivered and parked deliveries of an authority are counted in the index, and exact. */
 export const maxCounted = 200;
-/** Leases are few: each server holds at most a page of claims for each authority. */
+/** Leases are few: each server holds those of the notifications that it is sending. More are reported as this number. */
 const maxLeased = 2_000;
 
 /** Returns one row for each authority that has ever had a delivery, and the counts that the index has. */

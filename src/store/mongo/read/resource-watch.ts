@@ -12,8 +12,9 @@ const pollMs = 1_000;
 const maxPollMs = 5_000;
 
 /**
- * Polls the revisions of all resources of the type every second, deleted ones included, so it suits a type with few
- * resources. Resolves after the first poll. Every later write is reported. Returns the function that stops it.
+ * Polls the revisions of the resources of the type every second, so it suits a type with few resources. Deleted ones are read
+ * once, when they are missed. Resolves after the first poll. Every later write is reported, except of a resource that is
+ * created and deleted between two polls. Returns the function that stops it.
  */
 export async function watchResources(
   { collections, timeLimitMs, onError }: ResourceWatchOptions,
@@ -26,7 +27,12 @@ export async function watchResources(
 
   const find = async () => {
     const options = { projection: { revision: 1, labels: 1 }, maxTimeMS: timeLimitMs };
-    return collections.resource.find({ type: { $eq: type } }, options).toArray();
+    return collections.resource.find({ type: { $eq: type }, deleted: { $eq: false } }, options).toArray();
+  };
+  const findDeleted = async (keys: readonly string[]) => {
+    if (keys.length === 0) return [];
+    const options = { projection: { labels: 1 }, maxTimeMS: timeLimitMs };
+    return collections.resource.find({ _id: { $in: [...keys] } }, options).toArray();
   };
   let known = new Map((await find()).map(({ _id, revision }) => [_id, revision]));
 
@@ -35,9 +41,12 @@ export async function watchResources(
     try {
       const found = await find();
       const before = known;
-      known = new Map(found.map(({ _id, revision }) => [_id, revision]));
+      const present = new Map(found.map(({ _id, revision }) => [_id, revision]));
+      const deleted = await findDeleted([...before.keys()].filter((key) => !present.has(key)));
+      known = present;
       if (stopped) return;
       for (const { _id, revision, labels = [] } of found) if (before.get(_id) !== revision) changed(labels);
+      for (const { labels = [] } of deleted) changed(labels);
     } catch (error) {
       if (!stopped) onError(error);
     } finally {
