@@ -6,7 +6,7 @@ import type { Bundle, Parameters } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
 import { backport } from '../../src/fhir/subscription/backport.ts';
-import type { FhirClient } from '../../src/synthetic/fhir-client.ts';
+import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { makeClientKeys } from '../support/keys.ts';
 import { openWorld, type RunningWorld } from '../support/running-server.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -57,15 +57,24 @@ interface ClientEntry {
   readonly scopes: readonly string[];
 }
 
-/** Changes the entry of the first authority's client (undefined takes it out) and reloads the registry. */
-async function reload(world: RunningWorld, change: (entry: ClientEntry) => object | undefined): Promise<void> {
+interface RegistryFile {
+  readonly clients: readonly ClientEntry[];
+}
+
+async function reloadWith(world: RunningWorld, change: (registry: RegistryFile) => object): Promise<void> {
   const file = join(world.folder, 'registry.json');
-  const registry: { clients: ClientEntry[] } = JSON.parse(readFileSync(file, 'utf8'));
-  const { clientId } = world.registry.authorities[0] ?? {};
-  const clients = registry.clients.flatMap((each) => (each.clientId === clientId ? (change(each) ?? []) : each));
-  writeFileSync(file, JSON.stringify({ ...registry, clients }));
+  writeFileSync(file, JSON.stringify(change(JSON.parse(readFileSync(file, 'utf8')))));
   const problems = await world.server.reloadRegistry();
   if (problems.length > 0) throw new Error(problems.join('\n'));
+}
+
+/** Changes the entry of the first authority's client (undefined takes it out) and reloads the registry. */
+function reload(world: RunningWorld, change: (entry: ClientEntry) => object | undefined): Promise<void> {
+  const { clientId } = world.registry.authorities[0] ?? {};
+  return reloadWith(world, ({ clients, ...others }) => ({
+    ...others,
+    clients: clients.flatMap((each) => (each.clientId === clientId ? (change(each) ?? []) : each)),
+  }));
 }
 
 const other = await makeClientKeys('other');
@@ -105,3 +114,21 @@ for (const [name, change] of Object.entries(changes)) {
     }
   });
 }
+
+t.test('a WebSocket of a client that stays ends when the client that wrote its only Subscription goes', async (t) => {
+  const world = await openWorld(t);
+  const [first] = world.registry.authorities;
+  if (first === undefined) throw new Error('no authority');
+  await subscribe(world);
+  await reloadWith(world, ({ clients, ...others }) => {
+    const entry = clients.find(({ clientId }) => clientId === first.clientId);
+    return { ...others, clients: [...clients, { ...entry, clientId: 'second', jwks: { keys: [other.publicJwk] } }] };
+  });
+  const second = openFhirClient(world.server.baseUrl, { ...first, clientId: 'second', privateJwk: other.privateJwk });
+  const socket = await bind(t, await tokenOf(second));
+  await waitUntil('the handshake', () => socket.bundles.length === 1);
+  await reload(world, () => undefined);
+  await waitUntil('the connection is closed', () => socket.closed !== undefined);
+  t.equal(socket.closed, policyViolation);
+  t.equal((await second.request('GET', 'Subscription')).status, 200, 'the client itself may go on');
+});
