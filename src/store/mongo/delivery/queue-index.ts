@@ -20,6 +20,11 @@ export interface QueueIndex {
   count(key: string | { readonly prefix: string }, limit: number): Promise<number>;
 }
 
+/** The part of an AuditEvent that is read. */
+interface Entry extends Pick<AuditDocument, 'recordedMs' | 'queue'> {
+  readonly deliveries: readonly Pick<DeliveryDocument, 'authority' | 'dueMs' | 'waitUntilMs'>[];
+}
+
 interface OldestDelivery {
   readonly recordedMs: number;
   readonly dueMs: number;
@@ -28,19 +33,65 @@ interface OldestDelivery {
 /** The filter that lets a query use the partial index. */
 export const whileUndelivered = { undelivered: { $gt: 0 } } as const;
 
-/** Opens the seeks. `timeLimitMs` is the limit of each of them. */
+/** Maximum number of questions in one command. */
+const maxTogether = 100;
+
+interface Question {
+  readonly stages: readonly Document[];
+  readonly resolve: (answer: Document | undefined) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Opens the seeks. `timeLimitMs` is the limit of each command. Questions that are asked together go to the database in one
+ * command, because there are several for each authority.
+ */
 export function openQueueIndex({ audit }: Pick<Collections, 'audit'>, timeLimitMs: number): QueueIndex {
-  const options = { hint: 'by_queue', maxTimeMS: timeLimitMs } as const;
-  const findOne = (queue: Document, more: Document = {}): Promise<AuditDocument | null> =>
-    audit.findOne({ ...whileUndelivered, queue }, { ...options, projection: { queue: 1, deliveries: 1 }, ...more });
+  let waiting: Question[] = [];
+
+  /** Asks for the only document that the stages produce, if any. */
+  function ask(queue: Document, ...stages: readonly Document[]): Promise<Document | undefined> {
+    return new Promise((resolve, reject) => {
+      if (waiting.length === 0) setImmediate(sendAll);
+      waiting.push({ stages: [{ $match: { ...whileUndelivered, queue } }, ...stages], resolve, reject });
+    });
+  }
+
+  function sendAll(): void {
+    const questions = waiting;
+    waiting = [];
+    for (let first = 0; first < questions.length; first += maxTogether) {
+      const group = questions.slice(first, first + maxTogether);
+      void send(group).catch((error: unknown) => {
+        for (const { reject } of group) reject(error);
+      });
+    }
+  }
+
+  async function send(group: readonly Question[]): Promise<void> {
+    const [own = [], ...others] = group.map(({ stages }, index) => [...stages, { $addFields: { index } }]);
+    const unions = others.map((pipeline) => ({ $unionWith: { coll: audit.collectionName, pipeline } }));
+    const options = { hint: 'by_queue', maxTimeMS: timeLimitMs } as const;
+    const answers = await audit.aggregate([...own, ...unions], options).toArray();
+    const byIndex = new Map(answers.map((answer) => [Number(answer['index']), answer]));
+    for (const [index, { resolve }] of group.entries()) resolve(byIndex.get(index));
+  }
+
+  const one = { $limit: 1 };
+  const entry = {
+    $project: { _id: 0, recordedMs: 1, queue: 1, deliveries: { authority: 1, dueMs: 1, waitUntilMs: 1 } },
+  };
+  const askEntry = async (queue: Document, ...stages: readonly Document[]): Promise<Entry | undefined> => {
+    return (await ask(queue, ...stages, one, entry)) as Entry | undefined;
+  };
 
   /** Adds the authorities of a tally that are not in the set. The index jumps over those that are. */
   async function addMissing(authorities: Set<string>, tally: Tally): Promise<void> {
     const prefix = tallyText(tally, '');
     while (true) {
       const known = [...authorities].map((authority) => tallyText(tally, authority));
-      const found = await findOne({ $elemMatch: { ...startingWith(prefix), $nin: known } });
-      if (found === null) return;
+      const found = await askEntry({ $elemMatch: { ...startingWith(prefix), $nin: known } });
+      if (found === undefined) return;
       for (const key of found.queue) if (key.startsWith(prefix)) authorities.add(authorityOf(key));
     }
   }
@@ -54,33 +105,31 @@ export function openQueueIndex({ audit }: Pick<Collections, 'audit'>, timeLimitM
     },
     async isOwed(authority) {
       const tallies = [tallyText('owed', authority), tallyText('parked', authority)];
-      return (await findOne({ $in: tallies }, { projection: { _id: 1 } })) !== null;
+      return (await askEntry({ $in: tallies })) !== undefined;
     },
     async oldest(key, authority) {
-      const found = await findOne(
-        { $eq: key },
-        { sort: oldestFirst, projection: { recordedMs: 1, queue: 1, deliveries: 1 } },
-      );
+      const found = await askEntry({ $eq: key }, { $sort: oldestFirst });
       const own = found?.deliveries.find((delivery) => delivery.authority === authority);
-      return found === null || own === undefined ? undefined : { recordedMs: found.recordedMs, dueMs: own.dueMs };
+      return found === undefined || own === undefined ? undefined : { recordedMs: found.recordedMs, dueMs: own.dueMs };
     },
     async nextMs(state, authority) {
       const prefix = taskText(state, authority);
       let range: { readonly $gte: string; readonly $lt?: string } = startingWith(prefix);
-      let earliest: DeliveryDocument | undefined;
+      let earliest: number | undefined;
       // Of several shards, any may answer first. An earlier delivery is looked for until there is none.
       while (true) {
-        const found = await findOne({ $elemMatch: range });
+        const found = await askEntry({ $elemMatch: range });
         const position = found?.deliveries.findIndex((delivery) => delivery.authority === authority) ?? -1;
         const key = found?.queue[2 * position];
-        if (found === null || key === undefined) return earliest?.waitUntilMs;
-        earliest = found.deliveries[position];
+        if (found === undefined || key === undefined) return earliest;
+        earliest = found.deliveries[position]?.waitUntilMs;
         range = { $gte: prefix, $lt: key };
       }
     },
-    count(key, limit) {
+    async count(key, limit) {
       const queue = typeof key === 'string' ? { $eq: key } : { $elemMatch: startingWith(key.prefix) };
-      return audit.countDocuments({ ...whileUndelivered, queue }, { ...options, limit });
+      const counted = await ask(queue, { $limit: limit }, { $count: 'entries' });
+      return Number(counted?.['entries'] ?? 0);
     },
   };
 }
