@@ -19,7 +19,7 @@ export interface Identity {
   readonly verifier: TokenVerifier;
   /**
    * Reads the signing keys again, after `cpis keys` has changed them. Returns the problems of the file; if there are any, the
-   * keys in force stay.
+   * keys in force stay. Reloads run one after another.
    */
   reloadSigningKeys(): Promise<readonly string[]>;
 }
@@ -68,6 +68,8 @@ export async function completeIdentity(
   async function reloadSigningKeys(): Promise<readonly string[]> {
     try {
       const next = await readNextKeys(settings.signingKeyFile, keys);
+      // Tokens that were verified with the same keys stay verified.
+      if (kidsOf(next) === kidsOf(keys)) return [];
       await checkSealedHeaders(store, next, settings, logger);
       keys = next;
       return [];
@@ -77,7 +79,22 @@ export async function completeIdentity(
       throw error;
     }
   }
-  return { ...found, signingKey, verifier, reloadSigningKeys };
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    ...found,
+    signingKey,
+    verifier,
+    reloadSigningKeys() {
+      const next = last.catch(() => undefined).then(reloadSigningKeys);
+      last = next;
+      return next;
+    },
+  };
+}
+
+/** Names the keys in their order. */
+function kidsOf(keys: SigningKey): string {
+  return [keys, ...keys.older].map(({ kid }) => kid).join();
 }
 
 /** Reads the keys of the file. Rejects with SettingsError if it lacks the key that signs and seals now. */

@@ -9,12 +9,12 @@ import { decodeJwt } from 'jose';
 import t from 'tap';
 import { WebSocket } from 'ws';
 import { buildTokenRequest, signClientAssertion } from '../../src/auth/client-assertion.ts';
-import { backport } from '../../src/fhir/subscription/backport.ts';
 import { buildLogger } from '../../src/server/logger.ts';
 import { openServer } from '../../src/server/open-server.ts';
 import { loadSettings } from '../../src/settings/settings.ts';
 import { makeSyntheticRegistry, type SyntheticClient } from '../../src/synthetic/synthetic-registry.ts';
 import { type Certificate, openCertificateAuthority, opensslMissing } from '../support/certificates.ts';
+import { socketSubscription } from '../support/socket-subscription.ts';
 import { makeTempFolder } from '../support/temp-folder.ts';
 
 interface Answer {
@@ -84,17 +84,6 @@ async function openTlsServer(t: { teardown(close: () => unknown): unknown }, epr
   };
   return { server, registry, authority, served, mine, others, stranger, epr, call, askToken };
 }
-
-const socketSubscription = {
-  resourceType: 'Subscription',
-  status: 'requested',
-  reason: 'Accesses to own plans',
-  criteria: 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record',
-  channel: {
-    ...{ type: 'websocket', payload: 'application/fhir+json' },
-    _payload: { extension: [{ url: backport.payloadContent, valueCode: 'full-resource' }] },
-  },
-};
 
 const lookUp = 'Flag?patient=9990000018';
 

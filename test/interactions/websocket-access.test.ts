@@ -5,22 +5,11 @@ import { join } from 'node:path';
 import type { Bundle, Parameters } from 'fhir/r4.js';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
-import { backport } from '../../src/fhir/subscription/backport.ts';
 import { type FhirClient, openFhirClient } from '../../src/synthetic/fhir-client.ts';
 import { makeClientKeys } from '../support/keys.ts';
 import { openWorld, type RunningWorld } from '../support/running-server.ts';
+import { socketSubscription } from '../support/socket-subscription.ts';
 import { waitUntil } from '../support/wait-until.ts';
-
-const subscription = {
-  resourceType: 'Subscription',
-  status: 'requested',
-  reason: 'Accesses to own plans',
-  criteria: 'https://cpis-fhir.example.org/fhir/SubscriptionTopic/access-to-record',
-  channel: {
-    ...{ type: 'websocket', payload: 'application/fhir+json' },
-    _payload: { extension: [{ url: backport.payloadContent, valueCode: 'full-resource' }] },
-  },
-};
 
 const policyViolation = 1008;
 
@@ -47,7 +36,7 @@ async function bind(t: Test, { token, url }: { readonly token: string; readonly 
 }
 
 async function subscribe({ la }: RunningWorld): Promise<void> {
-  const { status, body } = await la.request('POST', 'Subscription', subscription);
+  const { status, body } = await la.request('POST', 'Subscription', socketSubscription);
   if (status !== 201) throw new Error(JSON.stringify(body));
 }
 

@@ -6,7 +6,11 @@ import { type Clock, systemClock } from '../../src/clock/clock.ts';
 import { loadSearchParameters } from '../../src/fhir/definitions/search-parameters.ts';
 import { extractIndexValues } from '../../src/fhir/search/extract-index-values.ts';
 import { parseSearch } from '../../src/fhir/search/parse-search.ts';
-import { openTopicDelivery, type TopicDelivery } from '../../src/notification/channels/topic-delivery.ts';
+import {
+  openTopicDelivery,
+  type TopicDelivery,
+  type TopicDeliveryOptions,
+} from '../../src/notification/channels/topic-delivery.ts';
 import {
   type Dispatcher,
   type DispatcherLimits,
@@ -56,6 +60,8 @@ export const parseAuditSearch: ParseSearch = (type, params) =>
   });
 
 export interface DeliveryWorldOptions {
+  /** Whether a client may have a WebSocket. Default: each may. */
+  readonly mayConnect?: TopicDeliveryOptions['mayConnect'];
   readonly clock?: Clock;
   readonly limits?: Partial<DispatcherLimits>;
   readonly folder?: string;
@@ -161,7 +167,7 @@ export async function openDeliveryWorld(options: DeliveryWorldOptions = {}): Pro
     clock,
     baseUrl,
     newId: randomUUID,
-    mayConnect: () => true,
+    mayConnect: options.mayConnect ?? (() => true),
     bindingKeys: () => [bindingKey],
     onError: (error) => errors.push(error),
   });

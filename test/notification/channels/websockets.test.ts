@@ -185,6 +185,34 @@ t.test('an authority may have ten connections, each with its own token', async (
   t.equal(other.texts.length, 1);
 });
 
+t.test('recheck ends what the registry no longer allows, at once, and nothing more is sent', async (t) => {
+  const clock = manualClock(startMs);
+  const allowed = new Set(['first', 'key-1', 'second', 'key-2']);
+  const opened = await world(t, {
+    clock,
+    mayConnect: (_owner, clientId, { key = '' }) => allowed.has(clientId) && allowed.has(key),
+  });
+  const id = await opened.subscribe(leeds, '', socketSubscription(10));
+  const [first, second] = [connect(opened), connect(opened)];
+  const unbound = connect(opened);
+  first.say(`bind-with-token ${tokenFor(clock, leeds, [id], { clientId: 'first', credential: { key: 'key-1' } })}`);
+  second.say(`bind-with-token ${tokenFor(clock, leeds, [id], { clientId: 'second', credential: { key: 'key-2' } })}`);
+  await waitUntil('handshakes', () => first.texts.length === 1 && second.texts.length === 1);
+  opened.topics.websockets.recheck();
+  t.strictSame([first.closed, second.closed, unbound.closed], [undefined, undefined, undefined]);
+  allowed.delete('key-1');
+  opened.topics.websockets.recheck();
+  t.match(first.closed, { code: 1008 });
+  t.strictSame([second.closed, unbound.closed], [undefined, undefined]);
+  await opened.owe(leeds, 1);
+  await opened.topics.numbers.allNumbered(leeds);
+  await waitUntil('the other is notified', () => second.texts.length === 2);
+  t.equal(first.texts.length, 1);
+  allowed.delete('second');
+  opened.topics.websockets.recheck();
+  t.match(second.closed, { code: 1008 });
+});
+
 t.test('after a failed binding nothing is sent and the connection is closed', async (t) => {
   const clock = manualClock(startMs);
   const opened = await world(t, { clock });
