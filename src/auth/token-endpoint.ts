@@ -93,7 +93,11 @@ export async function issueToken(form: URLSearchParams, context: TokenRequestCon
   if (authenticated.kind === 'refused') {
     const { reason, clientId } = authenticated;
     return reason === 'store'
-      ? refuse('temporarily_unavailable', 'The server cannot issue a token at the moment. Try again later.', reason)
+      ? refuse(
+          'temporarily_unavailable',
+          'The server cannot issue a token at the moment. Try again after Retry-After, with a new assertion and another jti: this one may count as used.',
+          reason,
+        )
       : { ...refuse('invalid_client', 'The client could not be authenticated.', reason), clientId };
   }
   return { ...(await issueTo(authenticated, form, requested, context)), clientId: authenticated.client.clientId };

@@ -53,6 +53,8 @@ export interface MongodbSettings {
   /** May hold a password, so it must never be logged. */
   readonly url: string;
   readonly timeoutMs: number;
+  /** Undefined: as the store has it. */
+  readonly deadlineMs?: number | undefined;
 }
 
 /** Lists every problem of the settings, without their values. The command line prints it and exits with 2. */
@@ -163,6 +165,7 @@ function mongodbOf(url: string | undefined, values: Readonly<Record<string, unkn
   return {
     url,
     timeoutMs: Number(values['CPIS_MONGODB_TIMEOUT_MS']),
+    deadlineMs: values['CPIS_MONGODB_DEADLINE_MS'] as number | undefined,
   };
 }
 

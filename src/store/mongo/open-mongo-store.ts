@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { AuditWrite, CommitResult, DeliveryQueue, Settlement, Store, WriteUnit } from '../store.ts';
 import { storeUnavailable } from '../store-unavailable.ts';
-import { explainStart, type MongoConnectionOptions, openConnection } from './connection/connection.ts';
+import { deadlineOf, explainStart, type MongoConnectionOptions, openConnection } from './connection/connection.ts';
 import { asFault, withFaults, withinLimit } from './connection/mongo-failure.ts';
 import { openSchema } from './connection/schema.ts';
 import { openServerClock, type ServerClock } from './connection/server-clock.ts';
@@ -38,6 +38,7 @@ export interface MongoStoreOptions extends MongoConnectionOptions {
 /** Opens the store. Throws StoreStartError if the database cannot be reached or used: standalone, or of another schema. */
 export async function openMongoStore(options: MongoStoreOptions): Promise<Store> {
   const { timeoutMs: timeLimitMs, onBatch } = options;
+  const deadlineMs = deadlineOf(options);
   // A message of the driver may contain keys, and so NHS numbers.
   const onError = (error: unknown) => options.onError(asFault(error));
   const connection = await openConnection(options);
@@ -50,7 +51,12 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
     const nowMs = () => clock.toServer(Date.now());
     const counts = openDeliveryCounts(collections);
     const recount = openDeliveryRecount({ collections, nowMs, timeLimitMs, onError });
-    const audits = openAuditWriter({ collections, timeLimitMs, ...(onBatch === undefined ? {} : { onBatch }) });
+    const audits = openAuditWriter({
+      collections,
+      timeLimitMs,
+      deadlineMs,
+      ...(onBatch === undefined ? {} : { onBatch }),
+    });
     // Without options, these ids also grow within one millisecond.
     const encode = (audit: AuditWrite) => encodeAudit(audit, v7(), clock.toServer(audit.recordedMs));
     const stops = new Set<() => Promise<void>>();
@@ -63,9 +69,9 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
     };
     let closed = false;
     // Each operation has its own limits and retries. This limit ends one that hangs all the same.
-    const answerWithinMs = 5 * timeLimitMs;
+    const answerWithinMs = deadlineMs + timeLimitMs;
 
-    const unitOptions = { client, collections, timeLimitMs, encodeAudit: encode };
+    const unitOptions = { client, collections, timeLimitMs, deadlineMs, encodeAudit: encode };
     const whileOpen = <T>(operation: () => Promise<T>): Promise<T> =>
       closed
         ? Promise.reject(storeUnavailable('store-closed'))
@@ -110,7 +116,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<Store>
     };
   } catch (error) {
     await connection.close();
-    throw explainStart(error, timeLimitMs);
+    throw explainStart(error, deadlineMs);
   }
 }
 

@@ -123,6 +123,41 @@ await t.test('a commit with an unknown outcome is committed once, whether or not
   ]);
 });
 
+await t.test(
+  'a committed unit whose answer was lost is committed, although the server forgot its transaction',
+  async (test) => {
+    const { store, proxy } = await openProxied(test);
+    test.same(await store.commit(unit({ writes: [write('before')], audits: [audit('before')] })), committed);
+    const forgotten = { errorCode: 251, errorLabels: ['TransientTransactionError'] };
+    const stop = await server.failCommand({ failCommands: ['commitTransaction'], ...forgotten }, { skip: 1 });
+    proxy.set('lose-answers', (request) => request.includes('commitTransaction'));
+    const both = unit({ writes: [write('lost', { uniqueKeys: ['k-lost'] })], audits: [audit('lost')] });
+    test.same(await store.commit(both), committed);
+    await stop();
+    test.equal(proxy.lost, 1);
+    test.match(await readFound(store, 'Flag', 'lost'), { version: 1, revision: 1 });
+    test.match(await store.commit(both), { reason: 'version-conflict' }, 'the same unit again is another one');
+  },
+);
+
+await t.test('a driver that finds no server to repeat a write on has perhaps written it', async (test) => {
+  const direct = server.newDatabaseUrl();
+  const proxy = await openTcpProxy(test, Number(new URL(direct).port));
+  const url = throughProxy(direct, proxy);
+  // Shorter than the outage, so that the driver gives up in between.
+  const { store } = await openTestStore(test, server, { url, timeoutMs: 500, deadlineMs: 20_000 });
+  test.same(await store.commit(unit({ audits: [audit('first')] })), committed);
+  proxy.set('cut', (request) => request.includes('insert') && request.includes('second'));
+  const writing = store.commit(unit({ audits: [audit('second')] }));
+  const using = store.useOnce('jti-second', 9e12, Date.now());
+  using.catch(() => undefined);
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  proxy.set('pass');
+  test.same(await writing, committed, 'tried until the server is found again');
+  test.equal(await using, true);
+  test.equal(await store.useOnce('jti-second', 9e12, Date.now()), false);
+});
+
 await t.test('an election under load: what was acknowledged is there, and writing goes on', async (test) => {
   const { store, url } = await openTestStore(test, server, { onError });
   const client = new MongoClient(url);

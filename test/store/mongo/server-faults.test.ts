@@ -20,6 +20,7 @@ async function openBehindProxy(test: Test, timeoutMs: number) {
   const settings = {
     CPIS_MONGODB_URL: throughProxy(databaseUrl, proxy),
     CPIS_MONGODB_TIMEOUT_MS: String(timeoutMs),
+    CPIS_MONGODB_DEADLINE_MS: String(timeoutMs),
   };
   const world = await openWorld(test, { settings });
   const [la] = world.authorities as [FhirClient];

@@ -153,7 +153,7 @@ await t.test('serve: an unreachable database is reported in words with status 2;
   await mongo.stop();
   const refused = await serve(test, url);
   test.equal(await refused.exited, 2);
-  test.match(refused.output(), /MongoDB cannot be reached within 1000 ms/);
+  test.match(refused.output(), /MongoDB cannot be reached within 4000 ms/);
   test.notMatch(refused.output(), 'mongodb://');
   const waiting = await serve(test, url, '--wait');
   await waitUntil('it says that it waits', () => waiting.output().includes('the start waits for it'));

@@ -6,8 +6,15 @@ import { isDatabaseError, mongoFailure } from './mongo-failure.ts';
 export interface MongoConnectionOptions {
   /** `mongodb://` or `mongodb+srv://`. It names a database, and has the options for TLS and authentication. */
   readonly url: string;
-  /** Maximum time that one operation waits for a server, and for its answer. */
+  /** Maximum time for one answer of a server. */
   readonly timeoutMs: number;
+  /** Maximum time for an operation with its retries: longer than an election takes. Default: four times `timeoutMs`. */
+  readonly deadlineMs?: number | undefined;
+}
+
+/** Returns the deadline of an operation. */
+export function deadlineOf({ timeoutMs, deadlineMs = 4 * timeoutMs }: MongoConnectionOptions): number {
+  return Math.max(deadlineMs, timeoutMs);
 }
 
 export interface MongoConnection {
@@ -39,7 +46,7 @@ export async function openConnection(options: MongoConnectionOptions): Promise<M
     };
   } catch (error) {
     await client.close().catch(() => undefined);
-    throw explainStart(error, options.timeoutMs, client.options.tls);
+    throw explainStart(error, deadlineOf(options), client.options.tls);
   }
 }
 
@@ -102,14 +109,16 @@ function buildClient(options: MongoConnectionOptions): MongoClient {
   );
 }
 
-function parseUrl({ url, timeoutMs }: MongoConnectionOptions): MongoClient {
+function parseUrl(options: MongoConnectionOptions): MongoClient {
+  const { url, timeoutMs } = options;
   try {
     return new MongoClient(url, {
       appName: 'cpis-fhir',
       writeConcern: { w: 'majority', journal: true, wtimeoutMS: timeoutMs },
       readConcern: { level: 'majority' },
       retryReads: true,
-      serverSelectionTimeoutMS: timeoutMs,
+      // An operation that is in flight during an election waits for the new primary.
+      serverSelectionTimeoutMS: deadlineOf(options),
       connectTimeoutMS: timeoutMs,
       socketTimeoutMS: timeoutMs,
       waitQueueTimeoutMS: timeoutMs,

@@ -42,7 +42,8 @@ function isSocketError(error: unknown): boolean {
 
 /** Classifies any error that an operation of the driver throws. */
 export function mongoFailure(error: unknown): MongoFailure {
-  if (error instanceof MongoServerSelectionError) return 'unsent';
+  // The driver also throws this when it wants to repeat a write that it has sent.
+  if (error instanceof MongoServerSelectionError) return 'unknown';
   if (error instanceof MongoNetworkError || isSocketError(error)) return 'unknown';
   if (error instanceof MongoBulkWriteError) {
     // A connection error in a bulk write arrives in this class too, without a code.

@@ -5,7 +5,7 @@
 import { MongoBulkWriteError } from 'mongodb';
 import { fault } from '../../../fhir/fault.ts';
 import { storeUnavailable } from '../../store-unavailable.ts';
-import { asFault, mongoFailure, withinLimit } from '../connection/mongo-failure.ts';
+import { asFault, isDatabaseError, mongoFailure, withinLimit } from '../connection/mongo-failure.ts';
 import type { AuditDocument, Collections } from '../encoding/documents.ts';
 
 export interface AuditWriter {
@@ -23,8 +23,10 @@ interface Waiting {
 
 export interface AuditWriterOptions {
   readonly collections: Pick<Collections, 'audit'>;
-  /** How long a group is retried while its outcome is unknown. */
+  /** How long one query may take. */
   readonly timeLimitMs: number;
+  /** How long a group is retried while its outcome is unknown. */
+  readonly deadlineMs: number;
   /** Called with the number of AuditEvents of each group. */
   readonly onBatch?: (audits: number) => void;
 }
@@ -35,7 +37,8 @@ const maxUnanswered = 10_000;
 const firstPauseMs = 20;
 const maxPauseMs = 500;
 
-export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWriterOptions): AuditWriter {
+export function openAuditWriter(options: AuditWriterOptions): AuditWriter {
+  const { collections, timeLimitMs, deadlineMs: maxMs, onBatch } = options;
   let waiting: Waiting[] = [];
   let unanswered = 0;
   let scheduled = false;
@@ -59,32 +62,36 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
   async function sendGroup(group: readonly Waiting[]): Promise<void> {
     try {
       let open = group;
-      const deadlineMs = performance.now() + timeLimitMs;
+      const deadlineMs = performance.now() + maxMs;
+      const leftMs = (): number => Math.max(1, deadlineMs - performance.now());
       for (let tries = 1, pauseMs = firstPauseMs; ; tries++, pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
-        const unknown = await tryGroup(open, tries > 1);
+        const unknown = await tryGroup(open, tries > 1, leftMs());
         if (unknown.length === 0) return;
         if (performance.now() + pauseMs > deadlineMs) throw storeUnavailable('mongo-outcome-unknown');
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
-        open = await findUnwritten(unknown);
+        open = await findUnwritten(unknown, leftMs()).catch((error: unknown) => {
+          if (mongoFailure(error) !== 'unknown') throw error;
+          return unknown;
+        });
         if (open.length === 0) return;
       }
     } catch (error) {
       // The driver rejects a whole group if one AuditEvent is too large.
-      if (group.length > 1 && mongoFailure(error) === 'rejected')
+      if (group.length > 1 && isDatabaseError(error) && mongoFailure(error) === 'rejected')
         await Promise.all(group.map((one) => sendGroup([one])));
       else for (const { reject } of group) reject(asFault(error));
     }
   }
 
   /** Settles those with a known outcome and returns the others. */
-  async function tryGroup(group: readonly Waiting[], isAgain: boolean): Promise<readonly Waiting[]> {
+  async function tryGroup(group: readonly Waiting[], isAgain: boolean, limitMs: number): Promise<readonly Waiting[]> {
     try {
       await withinLimit(
         collections.audit.insertMany(
           group.map(({ audit }) => audit),
           { ordered: false },
         ),
-        2 * timeLimitMs,
+        limitMs,
       );
       for (const { resolve } of group) resolve(true);
       return [];
@@ -100,12 +107,12 @@ export function openAuditWriter({ collections, timeLimitMs, onBatch }: AuditWrit
   }
 
   /** Settles those that the majority has, and returns the others. An identical AuditEvent is this one, and a success. */
-  async function findUnwritten(group: readonly Waiting[]): Promise<readonly Waiting[]> {
+  async function findUnwritten(group: readonly Waiting[], limitMs: number): Promise<readonly Waiting[]> {
     const ids = group.map(({ audit }) => audit._id);
     const finding = collections.audit
       .find({ _id: { $in: ids } }, { projection: { body: 1 }, maxTimeMS: timeLimitMs })
       .toArray();
-    const found = await withinLimit(finding, timeLimitMs);
+    const found = await withinLimit(finding, limitMs);
     const bodies = new Map(found.map(({ _id, body }) => [_id, body]));
     return group.filter(({ audit, resolve }) => {
       if (!bodies.has(audit._id)) return true;

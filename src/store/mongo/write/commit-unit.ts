@@ -11,8 +11,10 @@ import { conditionKeys } from './condition-key.ts';
 export interface UnitCommitOptions {
   readonly client: MongoClient;
   readonly collections: Collections;
-  /** How long a unit is tried again after a conflict or an unknown outcome. */
+  /** How long the majority may take to acknowledge a commit. */
   readonly timeLimitMs: number;
+  /** How long a unit is tried again after a conflict or an unknown outcome. */
+  readonly deadlineMs: number;
   readonly encodeAudit: (audit: AuditWrite) => AuditDocument;
 }
 
@@ -27,8 +29,8 @@ const maxPauseMs = 100;
  * is up.
  */
 export async function commitUnit(options: UnitCommitOptions, unit: WriteUnit): Promise<CommitResult> {
-  const { client, timeLimitMs } = options;
-  const pause = buildPause(performance.now() + timeLimitMs);
+  const { client, deadlineMs } = options;
+  const pause = buildPause(performance.now() + deadlineMs);
   while (true) {
     const session = client.startSession();
     try {
@@ -65,6 +67,7 @@ async function attempt(
     maxCommitTimeMS: timeLimitMs,
   };
   session.startTransaction(transaction);
+  let audits: readonly AuditDocument[] = [];
   try {
     for (const key of conditionKeys(unit)) {
       await collections.condition.updateOne({ _id: { $eq: key } }, { $inc: { uses: 1 } }, { upsert: true, session });
@@ -75,22 +78,27 @@ async function attempt(
       return check.refusal;
     }
     await applyResources({ collections, session }, unit, check.state);
-    const audits = unit.audits.map((audit) => encodeAudit(audit));
-    if (audits.length > 0) await collections.audit.insertMany(audits, { session });
+    audits = unit.audits.map((audit) => encodeAudit(audit));
+    if (audits.length > 0) await collections.audit.insertMany([...audits], { session });
   } catch (error) {
     // The server drops a transaction that it hears no more of.
     await session.abortTransaction().catch(() => undefined);
     if (isTransient(error) || mongoFailure(error) === 'conflict') return 'conflict';
     throw error;
   }
-  return commitSession(session, pause);
+  return commitSession(session, pause, () => isCommitted(collections, audits));
 }
 
 /**
  * Sends the commit again while its outcome is unknown: the server answers what became of the transaction. One that was
- * left open instead would block its documents until the server drops it.
+ * left open instead would block its documents until the server drops it. The driver sends it again by itself too, so a server
+ * that no longer knows the transaction proves nothing: its AuditEvents are looked for.
  */
-async function commitSession(session: ClientSession, pause: () => Promise<boolean>): Promise<Attempt> {
+async function commitSession(
+  session: ClientSession,
+  pause: () => Promise<boolean>,
+  isDurable: () => Promise<boolean>,
+): Promise<Attempt> {
   while (true) {
     try {
       await session.commitTransaction();
@@ -98,10 +106,19 @@ async function commitSession(session: ClientSession, pause: () => Promise<boolea
     } catch (error) {
       if (isUnknownCommit(error)) {
         if (!(await pause())) throw writeOutcomeUnknown('mongo-outcome-unknown');
-      } else if (isTransient(error)) return 'conflict';
-      else throw error;
+        continue;
+      }
+      if (!isTransient(error)) throw error;
+      return (await isDurable()) ? { kind: 'committed' } : 'conflict';
     }
   }
+}
+
+/** Returns whether the majority has the AuditEvents of this attempt, whose `seq` no other attempt has. */
+async function isCommitted({ audit }: Pick<Collections, 'audit'>, [first]: readonly AuditDocument[]): Promise<boolean> {
+  if (first === undefined) return false;
+  const found = await audit.findOne({ _id: { $eq: first._id }, seq: { $eq: first.seq } }, { projection: { _id: 1 } });
+  return found !== null;
 }
 
 function isUnknownCommit(error: unknown): boolean {
