@@ -129,7 +129,8 @@ async function openHome(t: { teardown(close: () => unknown): unknown }) {
       },
     });
     t.teardown(() => server.close());
-    return { server, la: openFhirClient(server.baseUrl, client) };
+    const connect = () => openFhirClient(server.baseUrl, client);
+    return { server, la: connect(), connect };
   };
   return { folder, keyFile, start };
 }
@@ -195,6 +196,42 @@ t.test('after a rotation old tokens are good, and headers are sealed again in th
   t.equal(kept.status, settled.status, 'without the old key');
   t.notMatch(kept.error ?? '', /header/);
   await three.server.close();
+});
+
+t.test('a reload takes new keys while the server runs, and seals headers again', async (t) => {
+  const { keyFile, start } = await openHome(t);
+  const { server, la, connect } = await start();
+  const { body } = await la.request<Shown>('POST', 'Subscription', subscription, { prefer: 'return=representation' });
+  const shown = async (by = la) => (await by.request<Shown>('GET', `Subscription/${body.id}`)).body;
+  await waitUntil('it is decided', async () => (await shown()).status !== 'requested');
+  const settled = await shown();
+  const cursorPage = await la.request<{
+    readonly link: readonly { readonly relation: string; readonly url: string }[];
+  }>('GET', 'Organization?_count=1');
+  t.strictSame(await server.reloadSigningKeys(), [], 'nothing has changed');
+  t.equal((await shown()).meta.versionId, settled.meta.versionId);
+  await runKeys(keyFile, '--rotate');
+  // Two at once end with the keys of the file.
+  t.strictSame(await Promise.all([server.reloadSigningKeys(), server.reloadSigningKeys()]), [[], []]);
+  await waitUntil(
+    'it is sealed again',
+    async () => Number((await shown()).meta.versionId) > Number(settled.meta.versionId),
+  );
+  t.match(await shown(), { status: settled.status, error: settled.error });
+  const next = cursorPage.body.link.find(({ relation }) => relation === 'next')?.url;
+  t.equal((await la.request('GET', `${next}`.slice(server.baseUrl.length + 1))).status, 200, 'a cursor of the old key');
+  await runKeys(keyFile, '--drop-old');
+  t.strictSame(await server.reloadSigningKeys(), []);
+  t.equal((await la.request('GET', 'Subscription')).status, 401, 'tokens of the dropped key');
+  const again = connect();
+  t.equal((await shown(again)).status, settled.status);
+  await runKeys(keyFile, '--rotate');
+  await runKeys(keyFile, '--drop-old');
+  t.match(await server.reloadSigningKeys(), [/lacks the key/]);
+  unlinkSync(keyFile);
+  t.match(await server.reloadSigningKeys(), [/does not exist/]);
+  t.equal((await shown(again)).status, settled.status, 'the server keeps the keys it has');
+  await server.close();
 });
 
 t.test('a key that is missing while headers are sealed ends the start in words, and no key is made', async (t) => {
