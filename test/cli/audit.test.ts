@@ -72,6 +72,7 @@ t.test('a file has mode 0600, is never replaced, and each page that is read is a
       ),
     ).length;
   const before = await ownReads();
+  writeFileSync(`${file}.partial`, 'left by another', { mode: 0o644 });
   const args = ['audit', '--patient', '-', '--format', 'ndjson', '--out', file, ...connection];
   t.match(await runCpis(args, { input: plan.nhsNumber }), { code: 0, out: '' });
   t.equal(statSync(file).mode & 0o777, 0o600);

@@ -32,7 +32,9 @@ export function openExport(file: string | undefined, stdout: CommandIo['stdout']
   }
   if (existsSync(file)) throw new CommandError(`${file} already exists and was not changed. Choose another file name.`);
   const partial = `${file}.partial`;
-  const handle = openSync(partial, 'w', 0o600);
+  // What an export that was killed left, or another user put there, is never written into.
+  rmSync(partial, { force: true });
+  const handle = openSync(partial, 'wx', 0o600);
   let isOpen = true;
   const close = (): void => {
     if (isOpen) closeSync(handle);
