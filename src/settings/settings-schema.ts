@@ -28,6 +28,7 @@ export const settingsSchema = {
       [formKeyword]: 'a MongoDB connection string that names a database, such as mongodb://host/cpis?replicaSet=rs0',
     },
     CPIS_MONGODB_TIMEOUT_MS: { ...milliseconds, minimum: 100, maximum: 60_000, default: 5_000 },
+    CPIS_DANGEROUSLY_ALLOW_UNPROTECTED_MONGODB: { type: 'boolean', default: false },
     CPIS_MONGODB_DEADLINE_MS: { ...milliseconds, minimum: 100, maximum: 240_000 },
     CPIS_REGISTRY_FILE: { ...file, default: 'registry.json' },
     CPIS_SIGNING_KEY_FILE: file,

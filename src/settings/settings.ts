@@ -55,6 +55,7 @@ export interface MongodbSettings {
   readonly timeoutMs: number;
   /** Undefined: as the store has it. */
   readonly deadlineMs?: number | undefined;
+  readonly allowUnprotected?: boolean;
 }
 
 /** Lists every problem of the settings, without their values. The command line prints it and exits with 2. */
@@ -166,6 +167,7 @@ function mongodbOf(url: string | undefined, values: Readonly<Record<string, unkn
     url,
     timeoutMs: Number(values['CPIS_MONGODB_TIMEOUT_MS']),
     deadlineMs: values['CPIS_MONGODB_DEADLINE_MS'] as number | undefined,
+    allowUnprotected: values['CPIS_DANGEROUSLY_ALLOW_UNPROTECTED_MONGODB'] === true,
   };
 }
 

@@ -38,9 +38,9 @@ export async function openMongoServer(t: Teardown): Promise<MongoTestServer> {
     newDatabaseUrl() {
       const name = newDatabaseName();
       names.push(name);
-      const url = new URL(given);
-      url.pathname = `/${name}`;
-      return url.href;
+      // A list of hosts is no URL.
+      const [, hosts = '', query = ''] = /^([^/]+\/\/[^/?]+)(?:\/[^?]*)?(\?.*)?$/.exec(given) ?? [];
+      return `${hosts}/${name}${query}`;
     },
   };
 }

@@ -107,6 +107,23 @@ await t.test('a connection string that cannot be used is refused in words', asyn
   test.match(wrong, { message: /not a MongoDB connection string/, mayPass: false });
 });
 
+await t.test('a host whose name holds "auth" is not taken for a wrong password', async (test) => {
+  const refused = await refusalOf('mongodb://writer:s3cret@auth-db.invalid/cpis?tls=true', 500);
+  test.match(refused, { message: /cannot be reached/, mayPass: true });
+});
+
+await t.test('a database that others on the network could read or stand in for is refused', async (test) => {
+  const remote = 'mongodb://writer:s3cret@db.example.org,127.0.0.1/cpis';
+  test.match(await refusalOf(remote, 500), { message: /set tls=true/, mayPass: false });
+  for (const option of ['tlsInsecure', 'tlsAllowInvalidCertificates', 'tlsAllowInvalidHostnames']) {
+    const refused = await refusalOf(urlOf('writer:s3cret', `&tls=true&${option}=true`));
+    test.match(refused, { message: /any server could answer/, mayPass: false }, option);
+  }
+  const known = `&tls=true&tlsAllowInvalidCertificates=true`;
+  const { store } = await openTestStore(test, server, { url: urlOf('writer:s3cret', known), allowUnprotected: true });
+  test.equal(store.ready, true);
+});
+
 await t.test('the connection string cannot say how durable writes are', async (test) => {
   for (const said of ['journal=false', 'readConcernLevel=local', 'readPreference=secondary', 'retryWrites=false']) {
     test.match((await refusalOf(urlOf('writer:s3cret', `&${said}`))).message, /decided by the store|do not fit/, said);

@@ -1,7 +1,7 @@
 /** The connection to a MongoDB replica set or sharded cluster, with the settings that make writes durable. */
-import { MongoClient, MongoServerError, MongoServerSelectionError, type TopologyDescription } from 'mongodb';
+import { MongoClient, type MongoOptions, type TopologyDescription } from 'mongodb';
 import { StoreStartError } from '../../store-start-error.ts';
-import { isDatabaseError, mongoFailure } from './mongo-failure.ts';
+import { explainStart } from './explain-start.ts';
 
 export interface MongoConnectionOptions {
   /** `mongodb://` or `mongodb+srv://`. It names a database, and has the options for TLS and authentication. */
@@ -10,7 +10,11 @@ export interface MongoConnectionOptions {
   readonly timeoutMs: number;
   /** Maximum time for an operation with its retries: longer than an election takes. Default: four times `timeoutMs`. */
   readonly deadlineMs?: number | undefined;
+  /** Whether to take a remote server without TLS, and certificates that are not verified. */
+  readonly allowUnprotected?: boolean | undefined;
 }
+
+const loopback = /^(?:127\.\d+\.\d+\.\d+|localhost|::1)$/;
 
 /** Returns the deadline of an operation. */
 export function deadlineOf({ timeoutMs, deadlineMs = 4 * timeoutMs }: MongoConnectionOptions): number {
@@ -97,16 +101,32 @@ export function reconnectWhenStuck(client: MongoClient, limitMs: number): () => 
   };
 }
 
-const notAuthorised = 13;
-
 function buildClient(options: MongoConnectionOptions): MongoClient {
   const client = parseUrl(options);
   const { writeConcern, readConcern, readPreference, retryWrites } = client.options;
   const isDurable = writeConcern?.w === 'majority' && writeConcern.journal === true && retryWrites;
-  if (isDurable && readConcern?.level === 'majority' && readPreference.mode === 'primary') return client;
+  if (isDurable && readConcern?.level === 'majority' && readPreference.mode === 'primary') {
+    if (options.allowUnprotected !== true) refuseUnprotected(client.options);
+    return client;
+  }
   throw new StoreStartError(
     'CPIS_MONGODB_URL: remove w, journal, readConcernLevel, readPreference and retryWrites. How durable writes are and what is read is decided by the store.',
   );
+}
+
+/** Throws if others on the network could read what the database is sent, or answer in its place. */
+function refuseUnprotected({ tls, hosts, rejectUnauthorized, checkServerIdentity }: MongoOptions): void {
+  const isRemote = hosts.some(({ host, socketPath }) => socketPath === undefined && !loopback.test(host ?? ''));
+  if (!tls && isRemote) {
+    throw new StoreStartError(
+      'CPIS_MONGODB_URL: set tls=true, because the plans would cross the network in the clear; or set CPIS_DANGEROUSLY_ALLOW_UNPROTECTED_MONGODB if the network itself protects them.',
+    );
+  }
+  if (rejectUnauthorized === false || checkServerIdentity !== undefined) {
+    throw new StoreStartError(
+      'CPIS_MONGODB_URL: remove tlsInsecure, tlsAllowInvalidCertificates and tlsAllowInvalidHostnames, because any server could answer for the database; name its certificate authority with tlsCAFile.',
+    );
+  }
 }
 
 function parseUrl(options: MongoConnectionOptions): MongoClient {
@@ -148,68 +168,4 @@ function standaloneRefused(): StoreStartError {
     `MongoDB runs as a standalone server, which has no transactions: a failure could leave a record without its AuditEvent.
 Make it a replica set; one member is enough. Start mongod with --replSet rs0, then run once: mongosh --eval 'rs.initiate()'`,
   );
-}
-
-/** Returns the StoreStartError for an error at the start. An error that does not come from the database is returned as it is. */
-export function explainStart(error: unknown, timeoutMs: number, usesTls = false): unknown {
-  if (error instanceof StoreStartError) return error;
-  if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) {
-    return new StoreStartError(
-      'A file that CPIS_MONGODB_URL names (tlsCAFile, tlsCertificateKeyFile) does not exist or cannot be read.',
-      {
-        cause: error,
-      },
-    );
-  }
-  if (error instanceof MongoServerError && error.code === notAuthorised) {
-    return new StoreStartError(
-      'The user of CPIS_MONGODB_URL lacks rights. Grant it the role readWrite on the database.',
-      { cause: error },
-    );
-  }
-  const cause = error instanceof MongoServerSelectionError ? (error.cause ?? error) : error;
-  const text = messagesOf(error).join(' ');
-  if (/auth|credential/i.test(text)) {
-    return new StoreStartError('MongoDB refuses the user name and password (or certificate) of CPIS_MONGODB_URL.', {
-      cause,
-    });
-  }
-  if (/\b(tls|ssl|certificate|self-signed|EPROTO|wrong version number)\b/i.test(text)) {
-    return new StoreStartError(
-      'TLS with MongoDB failed. Check tls, tlsCAFile and tlsCertificateKeyFile in CPIS_MONGODB_URL, and the names in the certificate of the server.',
-      { cause },
-    );
-  }
-  if (!isDatabaseError(error)) return error;
-  if (usesTls && /ECONNRESET|connection .*closed/i.test(text)) {
-    return new StoreStartError(
-      'MongoDB closes the connection before TLS is negotiated. Check tls in CPIS_MONGODB_URL, and whether the server takes TLS on this port. With --wait, cpis serve tries again.',
-      { cause, mayPass: true },
-    );
-  }
-  if (error instanceof MongoServerError && mongoFailure(error) === 'rejected') {
-    return new StoreStartError(`MongoDB rejected a command of the store (MongoDB error ${String(error.code)}).`, {
-      cause,
-    });
-  }
-  return new StoreStartError(
-    `MongoDB cannot be reached within ${timeoutMs} ms (CPIS_MONGODB_URL). Check that it runs and that the replica set has a primary. With --wait, cpis serve waits for it.`,
-    { cause, mayPass: true },
-  );
-}
-
-/** Returns the names and messages of the error and its causes, including those of each server. */
-function messagesOf(error: unknown): string[] {
-  const texts: string[] = [];
-  const add = (from: unknown, depth: number): void => {
-    if (!(from instanceof Error) || depth > 4) return;
-    texts.push(from.name, from.message);
-    add(from.cause, depth + 1);
-    if ('reason' in from && typeof from.reason === 'object' && from.reason !== null && 'servers' in from.reason) {
-      const { servers } = from.reason;
-      if (servers instanceof Map) for (const server of servers.values()) add(server?.error, depth + 1);
-    }
-  };
-  add(error, 0);
-  return texts;
 }
