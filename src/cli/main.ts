@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { UnusableFileError } from '../files/exposure.ts';
 import { CommandError, type CommandIo, UsageError } from './terminal/command-line.ts';
 
@@ -5,6 +6,7 @@ const usage = `Usage: cpis <command> [options]
 
   serve                start the server
   migrate              copy a data folder into a MongoDB database
+  registry check FILE  check a registry file before the server reads it
   keys                 show and change the keys of the server
   transfer             pass the plans of an authority to its successor (for operators)
   conflicts            list the children whose details differ between authorities (for operators)
@@ -41,6 +43,8 @@ async function run(command: string | undefined, args: readonly string[], io: Com
       return (await import('./demo/demo.ts')).demo(args, io);
     case 'stand-in-pds':
       return (await import('./stand-in-pds.ts')).standInPds(args, io);
+    case 'registry':
+      return (await import('./registry.ts')).registry(args, io);
     case 'keys':
       return (await import('./keys.ts')).keys(args, io);
     case 'keygen':
@@ -51,6 +55,9 @@ async function run(command: string | undefined, args: readonly string[], io: Com
       return (await import('./receive/receive.ts')).receive(args, io);
     case 'verify-notification':
       return (await import('./verify-notification.ts')).verifyNotificationCommand(args, io);
+    case '--version':
+      io.stdout.write(`${readVersion()}\n`);
+      return 0;
     case 'help':
     case '--help':
     case undefined:
@@ -63,6 +70,7 @@ async function run(command: string | undefined, args: readonly string[], io: Com
 
 const commandNames = [
   'serve',
+  'registry',
   'keys',
   'migrate',
   'transfer',
@@ -76,6 +84,11 @@ const commandNames = [
   'receive',
   'verify-notification',
 ];
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return String(version);
+}
 
 /** Runs one command and returns its exit code: 2 for wrong usage or settings. Rejects on an unexpected error. */
 export async function runCommand([command, ...args]: readonly string[], io: CommandIo): Promise<number> {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { FhirFault } from '../fhir/fault.ts';
 import { parseJson } from '../fhir/json.ts';
 import { describeExposure } from '../files/exposure.ts';
 import { parseRegistry, RegistryError, type RegistryOptions } from './parse-registry.ts';
@@ -48,10 +49,19 @@ export function openRegistry(file: string, options: OpenRegistryOptions): Regist
   };
 }
 
-function loadRegistry(file: string, revision: number, options: RegistryOptions): Registry {
+/** Reads and checks a registry file. `revision`: the time in epoch milliseconds. Throws RegistryError with its problems. */
+export function loadRegistry(file: string, revision: number, options: RegistryOptions): Registry {
+  try {
+    return readRegistry(file, revision, options);
+  } catch (error) {
+    throw error instanceof RegistryError ? new RegistryError(error.problems, file) : error;
+  }
+}
+
+function readRegistry(file: string, revision: number, options: RegistryOptions): Registry {
   let json: unknown;
   try {
-    json = parseJson(readFileSync(file), { maxKeys: 2_000_000 });
+    json = parseJson(withoutByteOrderMark(readFileSync(file)), { maxKeys: 2_000_000 });
   } catch (error) {
     throw new RegistryError([describeReadError(error)]);
   }
@@ -62,9 +72,14 @@ function loadRegistry(file: string, revision: number, options: RegistryOptions):
   return registry;
 }
 
+/** Editors on Windows write it, and it means nothing in UTF-8. */
+function withoutByteOrderMark(bytes: Buffer): Buffer {
+  return bytes.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf])) ? bytes.subarray(3) : bytes;
+}
+
 function describeReadError(error: unknown): string {
+  if (error instanceof FhirFault) return error.issues[0]?.diagnostics ?? error.message;
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   if (code === 'ENOENT') return 'the file does not exist';
-  if (code !== undefined) return `cannot read the file (${code})`;
-  return 'the file is not valid JSON, or a name occurs twice in one object';
+  return `cannot read the file (${code ?? 'unknown error'})`;
 }

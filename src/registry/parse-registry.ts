@@ -11,8 +11,10 @@ import { registrySchema } from './registry-schema.ts';
 export class RegistryError extends Error {
   readonly problems: readonly string[];
 
-  constructor(problems: readonly string[]) {
-    super(`The registry is not valid:\n${problems.map((problem) => `- ${problem}`).join('\n')}`);
+  /** `file`: the file that has the problems, if they are those of one. */
+  constructor(problems: readonly string[], file?: string) {
+    const name = file === undefined ? 'The registry' : `The registry ${file}`;
+    super(`${name} is not valid:\n${problems.map((problem) => `- ${problem}`).join('\n')}`);
     this.name = 'RegistryError';
     this.problems = problems;
   }

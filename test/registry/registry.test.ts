@@ -181,10 +181,13 @@ test('a reload takes a valid file and keeps the old snapshot if the file has pro
   const first = holder.current;
   t.equal(first.revision, 1000);
   const bad: readonly (readonly [string, RegExp])[] = [
-    ['{', /not valid JSON/],
+    ['{', /^The JSON is not valid: .*\(line 1, column \d+\)\.$/],
     [JSON.stringify({ ...good, clients: [{ ...client, role: 'x' }] }), /^clients\[0\]\.role/],
     [JSON.stringify({ organisations: [hospital], clients: [epr] }), /^one is missing$/],
-    [JSON.stringify(good).replace('"clients"', '"clients":[],"clients"'), /a name occurs twice in one object/],
+    [
+      JSON.stringify(good).replace('"clients"', '"clients":[],"clients"'),
+      /a property name occurs twice in one object \(line 1, column \d+\)/,
+    ],
   ];
   for (const [text, expected] of bad) {
     writeFileSync(file, text);
