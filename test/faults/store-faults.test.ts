@@ -127,10 +127,11 @@ async function fillDisk(t: Test, folder: string): Promise<void> {
   }
   t.ok(acknowledged.length > 10);
   t.equal(refused.length, 5);
-  t.equal(store.ready, true);
+  t.equal(store.ready, false, 'until a commit succeeds');
   for (const id of refused) t.same(await store.read('Flag', id), { kind: 'absent' });
   for (const id of acknowledged) t.match(await store.read('Flag', id), { kind: 'found' });
   rmSync(filler);
   t.same(await store.commit(unit({ writes: [write('more')] })), { kind: 'committed' });
+  t.equal(store.ready, true);
   await store.close();
 }

@@ -103,6 +103,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
         written?.(result === true);
       }
       if (result === true) {
+        room.markRoom();
         if (brought.length > 0) encoder.confirm(brought);
         if (unit.audits.length > 0) index.markPending();
         if (unit.audits.some(({ deliverTo }) => deliverTo.length > 0)) queueing.markPending();

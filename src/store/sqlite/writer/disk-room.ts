@@ -6,6 +6,8 @@ export interface DiskRoom {
   readonly isThere: boolean;
   /** Call when a write has failed for want of space. */
   markFull(): void;
+  /** Call when a commit has succeeded. */
+  markRoom(): void;
   /** Ends the tries. */
   close(): void;
 }
@@ -24,6 +26,9 @@ export function watchDiskRoom(write: () => Promise<unknown>, onChange: (isThere:
     } catch {
       return;
     }
+    markRoom();
+  };
+  const markRoom = (): void => {
     if (probes === undefined) return;
     clearInterval(probes);
     probes = undefined;
@@ -40,6 +45,7 @@ export function watchDiskRoom(write: () => Promise<unknown>, onChange: (isThere:
       probes.unref();
       onChange(false);
     },
+    markRoom,
     close() {
       clearInterval(probes);
     },
