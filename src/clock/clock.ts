@@ -85,7 +85,8 @@ export const systemClock: Clock = {
   ageMs: systemTime.ageMs,
   elapsed: () => performance.now(),
   after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
+    // A time that has passed is due at once.
+    const timer = setTimeout(run, Math.max(0, delayMs));
     timer.unref();
     return () => clearTimeout(timer);
   },

@@ -26,6 +26,7 @@ import { openMeasuredStore } from './open-store.ts';
 import { startSuccession } from './open-succession.ts';
 import { readTls } from './read-tls.ts';
 import { rejectListen } from './reject-listen.ts';
+import { reloadSubscriptions } from './reload-subscriptions.ts';
 import { buildTimeOrderedIds } from './time-ordered-id.ts';
 
 /** A server that listens. */
@@ -126,7 +127,7 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
       const problems = await registry.reload(findMissing);
       if (problems.length > 0) return problems;
       delivery.topics.websockets.recheck();
-      void delivery.subscriptions.reload();
+      void reloadSubscriptions({ subscriptions: delivery.subscriptions, store, logger });
       succession.announce();
       return [];
     },

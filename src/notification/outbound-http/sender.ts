@@ -72,7 +72,7 @@ export function openSender(options: SenderOptions): Sender {
 
   const send: Send = async ({ method, url, headers, body, signing, deadlineMs: ownMs = deadlineMs }) => {
     const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), Math.min(ownMs, deadlineMs));
+    const timer = setTimeout(() => deadline.abort(), Math.max(0, Math.min(ownMs, deadlineMs)));
     try {
       const response = await untilAborted(
         request(url, {

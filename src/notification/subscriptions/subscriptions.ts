@@ -178,7 +178,9 @@ export async function openSubscriptions(options: SubscriptionsOptions): Promise<
     changed,
     reload: async () => {
       conflicts.forget();
+      const inUse = [...entries].flatMap(([authority, held]) => held.map(({ usable: { id } }) => ({ authority, id })));
       await Promise.all([...owners].map(changed));
+      return inUse.filter(({ authority, id }) => !heldOf(authority).some(({ usable }) => usable.id === id));
     },
     failing: (authority, id, reason) => move(authority, id, 'error', reason),
     recovered: (authority, id) => move(authority, id, 'active', undefined),

@@ -28,8 +28,8 @@ export interface Subscriptions {
    * that is done. Calls made before the read starts share it. Store errors go to `onError`.
    */
   changed(authority: string): Promise<void>;
-  /** Does the same for every authority. Call when the registry was reloaded. */
-  reload(): Promise<void>;
+  /** Does the same for every authority. Call when the registry was reloaded. Returns those that are no longer in use. */
+  reload(): Promise<readonly { readonly authority: string; readonly id: string }[]>;
   /** Sets the Subscription to `error`, because deliveries to it fail. `reason` is a short class. */
   failing(authority: string, id: string, reason: string): void;
   /** Sets the Subscription back to `active`, because a delivery was acknowledged. */

@@ -80,7 +80,7 @@ t.test('an origin that is no longer registered is not sent to until it is regist
   const { subscribe, subscriptions, owe, pass, statusOf, backlogOf, origins } = await world(t, { clock });
   const id = await subscribe(leeds, endpoint.origin);
   origins.clear();
-  await subscriptions.reload();
+  t.same(await subscriptions.reload(), [{ authority: leeds, id }]);
   t.match(await statusOf(id), { status: 'error', version: 3 });
   t.notMatch((await statusOf(id)).error, endpoint.port.toString());
   t.same(subscriptions.usable(leeds), []);
