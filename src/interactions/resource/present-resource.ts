@@ -35,12 +35,23 @@ export function showEvent(caller: Caller, resource: Content): AuditEvent {
     : shareWithAuthority(event, caller.organisation.id);
 }
 
+/** The texts of plans for NHS staff. A store may return the same object for each look-up of a child. */
+const shownPlans = new WeakMap<Content, string>();
+
+function showPlan(resource: Content): string {
+  const known = shownPlans.get(resource);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(sharePlan(JSON.parse(resource.body)));
+  shownPlans.set(resource, text);
+  return text;
+}
+
 /** Returns the JSON text of a resource as this caller may see it. */
 export function showResource(caller: Caller, resource: Content, ports: InteractionPorts): string {
   const { type, body } = resource;
   if (type === 'Subscription') return ports.subscriptions.redact(body);
   if (type === 'Patient' && caller.role === 'care-provider') return JSON.stringify(sharePatient(JSON.parse(body)));
-  if (type === 'Flag' && caller.role === 'care-provider') return JSON.stringify(sharePlan(JSON.parse(body)));
+  if (type === 'Flag' && caller.role === 'care-provider') return showPlan(resource);
   if (type !== 'AuditEvent') return body;
   const shown = showEvent(caller, resource);
   return shown === parseEvent(resource) ? body : JSON.stringify(shown);
