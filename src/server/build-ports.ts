@@ -32,6 +32,7 @@ interface PortsOptions {
   readonly demographics: InteractionPorts['demographics'];
   readonly numberChanged: InteractionPorts['numberChanged'];
   readonly childEvents: InteractionPorts['childEvents'];
+  readonly lookUps: InteractionPorts['lookUps'];
   readonly newAuditId: () => string;
   readonly metrics: MetricRegistry;
   readonly logger: Logger;
@@ -52,6 +53,7 @@ export function buildInteractionPorts(options: PortsOptions): InteractionPorts {
     subscriptions: buildSubscriptionRules(options),
     demographics: options.demographics,
     numberChanged: options.numberChanged,
+    lookUps: options.lookUps,
     clock: clock.now,
     newId: randomUUID,
     newAuditId,

@@ -22,6 +22,7 @@ import { openHeldNumbers } from './open-held-numbers.ts';
 import { openHttp } from './open-http.ts';
 import { completeIdentity, readIdentity } from './open-identity.ts';
 import { openLifeCycle } from './open-life-cycle.ts';
+import { openLookUpBudgetPort } from './open-look-up-budgets.ts';
 import { openMeasuredStore } from './open-store.ts';
 import { startSuccession } from './open-succession.ts';
 import { readTls } from './read-tls.ts';
@@ -96,7 +97,16 @@ export async function openServer(settings: Settings, options: OpenServerOptions)
   // The rate of the demographics service is one of real time.
   const demographics = openDemographics({ settings, store, clock: systemClock, metrics, logger }, opened);
   const numberChanged = (nhsNumber: string): void => heldNumbers?.traceSoon(nhsNumber);
-  const ports = buildInteractionPorts({ ...parts, delivery, survey, demographics, numberChanged, childEvents });
+  const lookUps = openLookUpBudgetPort({ settings, clock, metrics, logger }, opened);
+  const ports = buildInteractionPorts({
+    ...parts,
+    lookUps,
+    delivery,
+    survey,
+    demographics,
+    numberChanged,
+    childEvents,
+  });
   const heldNumbers = openHeldNumbers({ settings, ports, clock, metrics, logger }, opened);
   openLifeCycle({ settings, survey, ports, clock, metrics, logger }, opened);
   const succession = startSuccession({ ports, clock, logger, onError });

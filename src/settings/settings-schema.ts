@@ -69,6 +69,7 @@ export const settingsSchema = {
     CPIS_CLIENT_RATE: { type: 'integer', minimum: 1, maximum: 1_000_000, default: 500, 'x-unit': 'requests/s' },
     CPIS_CLIENT_BURST: { type: 'integer', minimum: 1, maximum: 1_000_000, default: 2_000, 'x-unit': 'requests' },
     CPIS_CLIENT_CONCURRENCY: { type: 'integer', minimum: 1, maximum: 1024, default: 256, 'x-unit': 'requests' },
+    CPIS_PROFESSIONAL_LOOK_UPS_PER_MINUTE: { type: 'integer', minimum: 0, maximum: 1_000_000, default: 300 },
     CPIS_MAX_BUNDLE_ENTRIES: { type: 'integer', minimum: 1, maximum: 10_000, default: 1000, 'x-unit': 'entries' },
     CPIS_TOKEN_LIFETIME_S: { type: 'integer', minimum: 10, maximum: 300, default: 300, 'x-unit': 's' },
     CPIS_ENDED_PLAN_VISIBLE_DAYS: { type: 'integer', minimum: 0, maximum: 36_500, default: 365, 'x-unit': 'days' },

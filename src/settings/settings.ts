@@ -30,6 +30,8 @@ export interface Settings extends ListenerSettings {
   readonly clientRate: number;
   readonly clientBurst: number;
   readonly clientConcurrency: number;
+  /** 0: no limit. */
+  readonly professionalLookUpsPerMinute: number;
   readonly maxBundleEntries: number;
   readonly tokenLifetimeS: number;
   readonly endedPlanVisibleDays: number;
@@ -118,6 +120,7 @@ export function loadSettings(
     clientRate: number('CPIS_CLIENT_RATE'),
     clientBurst: number('CPIS_CLIENT_BURST'),
     clientConcurrency: number('CPIS_CLIENT_CONCURRENCY'),
+    professionalLookUpsPerMinute: number('CPIS_PROFESSIONAL_LOOK_UPS_PER_MINUTE'),
     maxBundleEntries: number('CPIS_MAX_BUNDLE_ENTRIES'),
     tokenLifetimeS: number('CPIS_TOKEN_LIFETIME_S'),
     endedPlanVisibleDays: number('CPIS_ENDED_PLAN_VISIBLE_DAYS'),

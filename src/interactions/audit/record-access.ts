@@ -123,7 +123,8 @@ export async function recordRefusal(
           'The server failed, and disclosed nothing. Report the X-Request-ID of this response to its operator.',
           { cause: error },
         );
-  if (refused.category === 'transient') return refused;
+  // Nothing was done, and the AuditEvents of a client that sends too much would fill the store.
+  if (refused.category === 'transient' || refused.category === 'throttled') return refused;
   const patientIds = context.caller === undefined ? [] : findRefusedPatients(request);
   const describe = (custodianIds: readonly string[]): AccessFacts => ({
     ...plainAccess,

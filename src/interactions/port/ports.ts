@@ -1,5 +1,6 @@
 import type { Caller } from '../../cpis/caller.ts';
 import type { ChildEvent } from '../../cpis/demographic-conflict.ts';
+import type { LookUp } from '../../cpis/look-up-budgets.ts';
 import type { Demographics } from '../../demographics/demographics.ts';
 import type { SearchParameterDefinitions } from '../../fhir/definitions/search-parameters.ts';
 import type { Issue } from '../../fhir/fault.ts';
@@ -72,6 +73,13 @@ export interface InteractionPorts {
   readonly demographics: Demographics;
   /** Call when a submission shows that a number has changed, which may be one on which plans are held. */
   readonly numberChanged: (nhsNumber: string) => void;
+  /** Budgets of look-ups by NHS staff. */
+  readonly lookUps: {
+    /** Call before a look-up. Throws `throttled` if the professional has made too many. */
+    readonly admit: (caller: Caller) => void;
+    /** Call for each look-up that was performed. */
+    readonly note: (caller: Caller, lookUp: LookUp) => void;
+  };
   /** Returns epoch milliseconds that never go back. */
   readonly clock: () => number;
   /** Returns an unguessable resource id. */

@@ -35,6 +35,7 @@ async function readForCareProvider(
   ports: InteractionPorts,
 ): Promise<Readable> {
   const { caller } = context;
+  ports.lookUps.admit(caller);
   const rule = visibilityRule(ports);
   const result = await view.read(type, id);
   const found = result.kind === 'found' ? result.resource : undefined;
@@ -44,6 +45,8 @@ async function readForCareProvider(
       : await findLinkedNumbers(id, { demographics: ports.demographics, store: view });
   const plans = await Promise.all(patientIds.map((patientId) => view.plansOf(patientId)));
   const holders = visibleHolders(plans.flat(), rule);
+  const isSilently = isSilent(caller, context.unscheduledAccess);
+  ports.lookUps.note(caller, { nhsNumber: patientIds[0] ?? '', isSilent: isSilently, hasPlan: holders.length > 0 });
   const shown = type === 'Patient' ? found : found && showFlag(found, rule);
   if (shown === undefined || holders.length === 0) throw notFound();
   return {
@@ -54,8 +57,8 @@ async function readForCareProvider(
       ...(type === 'Flag' ? { resource: `Flag/${id}` } : {}),
       custodianIds: holders,
       notifyIds: notifiedOfRead(caller, holders, context.unscheduledAccess),
-      inAccessHistory: !isSilent(caller, context.unscheduledAccess),
-      isSilent: isSilent(caller, context.unscheduledAccess),
+      inAccessHistory: !isSilently,
+      isSilent: isSilently,
     },
   };
 }

@@ -169,6 +169,8 @@ export async function searchType(
 ): Promise<FhirAnswer> {
   const { caller } = context;
   const { query: parsed, shape } = parseRequest(request, context, ports);
+  const isLookUp = caller.role === 'care-provider' && directoryOf(parsed.type, ports) === undefined;
+  if (isLookUp) ports.lookUps.admit(caller);
   const query = parsed.linked.length === 0 ? parsed : await resolveLinked(parsed, context, ports);
   // A look-up waits for nothing here.
   const predecessors = query.type === 'AuditEvent' ? await predecessorsOf(query, caller, ports) : [];
@@ -177,12 +179,13 @@ export async function searchType(
   const shown = looksUpPlans(query, caller) ? await findShown(plan, patientIds, query, ports) : undefined;
   const result = shown?.result ?? (await find(plan, query.total, ports));
   const included = await findIncluded(query, result.matches, caller, ports);
-  await recordAccess(
-    request,
-    context,
-    await describeSearchAccess(query, patientIds, shown?.visible, result, included, context, ports),
-    ports,
-  );
+  const access = await describeSearchAccess(query, patientIds, shown?.visible, result, included, context, ports);
+  await recordAccess(request, context, access, ports);
+  if (isLookUp) {
+    const [nhsNumber = ''] = patientIds;
+    const hasPlan = access.custodianIds.length > 0;
+    ports.lookUps.note(caller, { nhsNumber, isSilent: access.isSilent === true, hasPlan });
+  }
   const matches = new Set(result.matches);
   const entries = await mapInTurns([...result.matches, ...included], (resource): SearchsetEntry => {
     const stored = showResource(caller, resource, ports);

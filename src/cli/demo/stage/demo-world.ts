@@ -87,6 +87,8 @@ export async function openDemoWorld(): Promise<DemoWorld> {
       CPIS_DATA_FOLDER: join(folder, 'data'),
       CPIS_REGISTRY_FILE: registryFile,
       CPIS_DANGEROUSLY_ALLOW_LOOPBACK_ENDPOINTS: 'true',
+      // A load of look-ups in the name of one professional is part of the demo.
+      CPIS_PROFESSIONAL_LOOK_UPS_PER_MINUTE: '0',
     },
   });
 
