@@ -156,6 +156,7 @@ export async function openDelivery(options: DeliveryOptions, closing: AsyncDispo
   const monitor = startDeliveryMonitor({
     deliveries: store.deliveries,
     dispatcher,
+    authorities: () => registry.current.authorities.keys(),
     clock,
     aheadMs: systemTime.aheadMs,
     register: metrics,

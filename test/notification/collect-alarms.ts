@@ -11,6 +11,7 @@ export function collectAlarms(test: Test, { store, dispatcher }: DeliveryWorld, 
     raised.push(facts.event === 'delivery-alarm' ? `${facts.hours} ${facts.kind}` : `${facts.event}`);
   };
   const watch = startDeliveryMonitor({
+    authorities: () => [],
     deliveries: store.deliveries,
     dispatcher,
     clock,

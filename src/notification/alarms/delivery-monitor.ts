@@ -11,6 +11,8 @@ import { registerDeliveryMetrics } from './metrics.ts';
 export interface DeliveryMonitorOptions {
   readonly deliveries: DeliveryQueue;
   readonly dispatcher: Pick<Dispatcher, 'snapshot'>;
+  /** The registered authorities. */
+  readonly authorities: () => Iterable<string>;
   readonly clock: Clock;
   /** How far the clock of this process is ahead of the machine's, in milliseconds. */
   readonly aheadMs: () => number;
@@ -28,7 +30,7 @@ const maxSkewMs = 60_000;
  * metrics, and at the operator's webhook if one is set.
  */
 export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<AlarmLoop, 'stop'> {
-  const { deliveries, dispatcher, clock, aheadMs, register, logger, webhookUrl } = options;
+  const { deliveries, dispatcher, authorities, clock, aheadMs, register, logger, webhookUrl } = options;
   let breaches = 0;
   let skewed = false;
   const webhook =
@@ -98,6 +100,7 @@ export function startDeliveryMonitor(options: DeliveryMonitorOptions): Pick<Alar
     register,
     deliveries,
     dispatcher,
+    authorities,
     ageMs: clock.ageMs,
     alarms: loop.active,
     breaches: () => breaches,

@@ -7,6 +7,8 @@ export interface DeliveryMetricsOptions {
   readonly register: Registry;
   readonly deliveries: Pick<DeliveryQueue, 'backlog'>;
   readonly dispatcher: Pick<Dispatcher, 'snapshot'>;
+  /** The authorities that are shown with an age of 0 before anything was owed to them. */
+  readonly authorities: () => Iterable<string>;
   /** Returns the real age of a recorded moment, whatever the wall clock did. */
   readonly ageMs: (recordedMs: number) => number;
   readonly alarms: () => readonly Alarm[];
@@ -21,7 +23,7 @@ export interface DeliveryMetricsOptions {
  * AuditEvent and counts by state for each authority, consecutive failures, attempts by result.
  */
 export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
-  const { register, deliveries, dispatcher, ageMs, alarms, breaches, aheadMs } = options;
+  const { register, deliveries, dispatcher, authorities, ageMs, alarms, breaches, aheadMs } = options;
   const registers = [register];
   let reading: Promise<readonly DeliveryBacklog[]> | undefined;
   /** All gauges of one scrape share one query. */
@@ -38,8 +40,10 @@ export function registerDeliveryMetrics(options: DeliveryMetricsOptions): void {
     labelNames: ['authority'],
     registers,
     async collect() {
+      const rows = await backlog();
       this.reset();
-      for (const { authority, oldestRecordedMs } of await backlog()) {
+      for (const authority of authorities()) this.set({ authority }, 0);
+      for (const { authority, oldestRecordedMs } of rows) {
         this.set({ authority }, oldestRecordedMs === undefined ? 0 : ageMs(oldestRecordedMs) / 1000);
       }
     },

@@ -164,6 +164,7 @@ t.test('an alarm is in the log, in the metrics and at the webhook, with an autho
   };
   let aheadMs = 0;
   const watch = startDeliveryMonitor({
+    authorities: () => [],
     deliveries,
     dispatcher: { snapshot: () => ({ attempts: new Map(), queues: [queue], isIdle: true }) },
     clock,

@@ -19,6 +19,7 @@ t.test('the metrics show the backlog, its age and the attempts', async (t) => {
     register,
     deliveries: store.deliveries,
     dispatcher,
+    authorities: () => ['E08000035', 'E06000001'],
     ageMs: clock.ageMs,
     alarms: () => [
       { authority: 'E08000035', kind: 'overdue', level: 4, undelivered: 1, oldestRecordedMs: clock.now() },
@@ -33,7 +34,8 @@ t.test('the metrics show the backlog, its age and the attempts', async (t) => {
     'cpis_delivery_breaches_total 2',
     'cpis_clock_ahead_seconds 1.5',
   ];
-  t.same(await lines(), alarmed);
+  const never = 'cpis_delivery_oldest_undelivered_seconds{authority="E06000001"} 0';
+  t.same(await lines(), [never.replace('E06000001', 'E08000035'), never, ...alarmed], 'also before the first delivery');
 
   await subscribe('E08000035', endpoint.origin);
   await owe('E08000035', 2);
@@ -44,6 +46,7 @@ t.test('the metrics show the backlog, its age and the attempts', async (t) => {
   t.same(
     new Set(await lines()),
     new Set([
+      never,
       'cpis_delivery_oldest_undelivered_seconds{authority="E08000035"} 90',
       'cpis_deliveries{authority="E08000035",state="pending"} 1',
       'cpis_deliveries{authority="E08000035",state="leased"} 0',
@@ -60,6 +63,7 @@ t.test('the metrics show the backlog, its age and the attempts', async (t) => {
   await pass(clock, 5 * 60_000);
   t.match(await lines(), [
     'cpis_delivery_oldest_undelivered_seconds{authority="E08000035"} 0',
+    never,
     'cpis_deliveries{authority="E08000035",state="pending"} 0',
   ]);
 });
