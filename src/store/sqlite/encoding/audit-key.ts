@@ -53,7 +53,7 @@ function cacheMembers(keyOf: (of: string) => string): (of: string) => string {
 }
 
 const labelMember = cacheMembers(labelKey);
-const organizationMember = cacheMembers(keyOfReference);
+const agentMember = cacheMembers(keyOfReference);
 
 /** Returns all keys with their roles as one JSON object, and the bits of the reference parameters that have a value. */
 export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; readonly present: number } {
@@ -69,8 +69,9 @@ export function renderAuditKeys(audit: AuditWrite): { readonly keys: string; rea
   add(entities, auditRoles.entity);
   let keys = `{"${everyAudit}":0`;
   for (const [reference, role] of roles) {
-    const isOrganization = reference.startsWith('Organization/');
-    keys += (isOrganization ? organizationMember(reference) : renderMember(keyOfReference(reference))) + role;
+    // Few agents make most accesses.
+    const isAgent = (role & auditRoles.agent) !== 0;
+    keys += (isAgent ? agentMember(reference) : renderMember(keyOfReference(reference))) + role;
   }
   for (const [at, label] of labels.entries()) if (labels.indexOf(label) === at) keys += `${labelMember(label)}0`;
   return { keys: `${keys}}`, present };
