@@ -126,3 +126,98 @@ await t.test('explain: no search, history, claim or look at what is owed scans a
     );
   }
 });
+
+/** Names of the stages and indexes of an explained query, and what it read. */
+function work(explained: Document) {
+  const stages = new Set<string>();
+  const indexes = new Set<string>();
+  const walk = (stage: Document): void => {
+    stages.add(String(stage['stage']));
+    if (stage['indexName'] !== undefined) indexes.add(String(stage['indexName']));
+    for (const inner of [stage['inputStage'], ...(stage['inputStages'] ?? [])]) if (inner !== undefined) walk(inner);
+  };
+  walk(explained['queryPlanner'].winningPlan);
+  const { totalDocsExamined, nReturned } = explained['executionStats'];
+  return { stages, indexes: [...indexes], examined: Number(totalDocsExamined), returned: Number(nReturned) };
+}
+
+await t.test('explain: each hot query uses its own index, reads what it returns, and sorts nothing', async (test) => {
+  const { store, url } = await openTestStore(test, server);
+  const count = 400;
+  const patientOf = (index: number): string => `99900${String(index % 100).padStart(5, '0')}`;
+  for (let first = 0; first < count; first += 50) {
+    const indexes = Array.from({ length: 50 }, (_, offset) => first + offset);
+    await store.commit(
+      unit({
+        writes: indexes.map((index) =>
+          write(`f${index}`, {
+            labels: ['l', `owner:E${index % 7}`],
+            index: [
+              { kind: 'reference', param: 'patient', type: 'Patient', id: patientOf(index) },
+              { kind: 'token', param: 'identifier', system: 's', code: `ref-${index}` },
+            ],
+          }),
+        ),
+        audits: indexes.map((index) =>
+          audit(`a${index}`, {
+            recordedMs: index,
+            patients: [`Patient/${patientOf(index)}`],
+            agents: [`Organization/E${index}`],
+            labels: ['access-history', `viewer:E${index % 7}`],
+            deliverTo: ['E1'],
+          }),
+        ),
+      }),
+    );
+  }
+  const { resource, audit: audits, uniqueKey } = collectionsOf(test, url);
+  const label: SearchClause = { kind: 'label', any: ['l'] };
+  const literal = (param: string, type: string, id: string): SearchClause => ({
+    kind: 'reference',
+    param,
+    any: [{ kind: 'literal', type, id }],
+  });
+  const flags = (...clauses: readonly SearchClause[]) =>
+    resource
+      .find(compileUnsortedPage(plan(clauses, { type: 'Flag' })))
+      .sort({ id: 1 })
+      .limit(51);
+  const events = (...clauses: readonly SearchClause[]) => {
+    const { page, sort } = compileAuditSearch(plan(clauses, { type: 'AuditEvent' }));
+    return audits.find(page).sort(sort).limit(26);
+  };
+  const owed = (key: string) =>
+    audits
+      .find({ undelivered: { $gt: 0 }, queue: { $eq: key } })
+      .sort(oldestFirst)
+      .limit(10);
+  const ofPatient = literal('patient', 'Patient', patientOf(3));
+  const reference: SearchClause = {
+    kind: 'token',
+    param: 'identifier',
+    negated: false,
+    any: [{ system: 's', code: 'ref-9' }],
+  };
+  const queries: readonly (readonly [string, string, ReturnType<typeof flags> | ReturnType<typeof events>])[] = [
+    ['the look-up of a child', 'by_key', flags(ofPatient, label)],
+    ['the plan with a reference', 'by_key', flags(reference, label)],
+    ['the plans of an authority', 'by_label', flags({ kind: 'label', any: ['owner:E3'] })],
+    ['the access history of a child', 'by_patient', events(ofPatient, { kind: 'label', any: ['access-history'] })],
+    ['the events of an authority', 'by_label', events({ kind: 'label', any: ['viewer:E3'] })],
+    ['what an organisation did', 'by_agent', events(literal('agent', 'Organization', 'E77'))],
+    ['the newest events', 'by_recorded', events()],
+    ['what can be claimed', 'by_queue', owed(taskText('ready', 'E1'))],
+    ['what is owed', 'by_queue', owed(tallyText('owed', 'E1'))],
+  ];
+  for (const [name, index, query] of queries) {
+    const { stages, indexes, examined, returned } = work(await query.explain('executionStats'));
+    test.strictSame(indexes, [index], name);
+    test.ok(returned > 0 && examined <= returned + 2, `${name}: ${examined} examined for ${returned}`);
+    for (const stage of ['SORT', 'COLLSCAN']) test.notOk(stages.has(stage), `${name}: no ${stage}`);
+  }
+  const byId = [
+    resource.find({ _id: { $in: ['Flag/f1', 'Flag/f2'] } }),
+    uniqueKey.find({ _id: { $in: ['k'] } }),
+  ] as const;
+  for (const query of byId) test.strictSame(work(await query.explain('executionStats')).indexes, ['_id_']);
+});
