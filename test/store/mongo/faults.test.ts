@@ -58,6 +58,18 @@ await t.test('an insert whose connection ends twice, so that the driver gives up
 
 const notOnMajority = { writeConcernError: { code: 64, errmsg: 'waiting for replication timed out' } };
 
+await t.test('a duplicate on a retry is this AuditEvent only if it is the same', async (test) => {
+  const { store } = await openTestStore(test, server);
+  test.same(await store.commit(unit({ audits: [audit('taken', { body: '{"one":1}' })] })), committed);
+  // The insert and the look for it fail, and the driver repeats each once.
+  const stop = await server.failCommand({ failCommands: ['insert', 'find'], closeConnection: true }, { times: 4 });
+  test.match(await store.commit(unit({ audits: [audit('taken', { body: '{"other":1}' })] })), {
+    reason: 'duplicate-key',
+  });
+  await stop();
+  test.match(await readFound(store, 'AuditEvent', 'taken'), { body: '{"one":1}' });
+});
+
 await t.test(
   'an insert that the majority did not acknowledge in time is looked for, and committed once',
   async (test) => {
@@ -259,4 +271,9 @@ await t.test('writes ask for the majority and the journal, whatever the URL says
       command,
     );
   }
+  const begun = asked.filter((request) => request.includes('startTransaction'));
+  test.ok(
+    begun.length > 0 && begun.every((request) => request.includes('snapshot')),
+    'a unit is checked on one snapshot',
+  );
 });
