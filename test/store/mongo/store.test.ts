@@ -128,6 +128,22 @@ await t.test(
   },
 );
 
+await t.test('what conditional creates conflict on is removed by the server in time', async (test) => {
+  const { store, url } = await openTestStore(test, server);
+  const client = new MongoClient(url);
+  test.teardown(() => client.close());
+  const ifNoneExist = plan([{ kind: 'id', any: ['none'] }]);
+  await store.commit(unit({ writes: [write('f1', { ifNoneExist })] }));
+  const { condition } = openCollections(client.db());
+  const [used] = await condition.find().toArray();
+  test.ok(used?.usedAt instanceof Date);
+  const indexes = await condition.listIndexes().toArray();
+  test.match(
+    indexes.find(({ key }) => key.usedAt === 1),
+    { expireAfterSeconds: 3_600 },
+  );
+});
+
 await t.test('leases run by the clock of the database when the clocks differ', async (test) => {
   for (const [differenceMs, offsetMs] of [
     [400, 0],

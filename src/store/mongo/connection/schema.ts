@@ -10,6 +10,9 @@ const schemaVersion = 3;
 /** The version that had past versions in the documents of their resources. */
 const movableVersion = 2;
 
+/** Longer than any unit takes. */
+const conditionKeptS = 3_600;
+
 const newestFirst = { recordedMs: -1, seq: -1 } as const;
 const whileUndelivered = { partialFilterExpression: { undelivered: { $gt: 0 } } };
 
@@ -61,7 +64,7 @@ function holdsOther(document: Pick<ResourceDocument, 'version'> | null): boolean
 
 /** Creates the indexes that are missing. */
 export async function createIndexes(collections: Collections): Promise<void> {
-  const { resource, version, audit, uniqueKey, usedOnce, breach, subscriptionEvent } = collections;
+  const { resource, version, audit, uniqueKey, usedOnce, condition, breach, subscriptionEvent } = collections;
   await Promise.all([
     resource.createIndexes([
       { name: 'by_type', key: { type: 1, deleted: 1, id: 1 } },
@@ -80,6 +83,7 @@ export async function createIndexes(collections: Collections): Promise<void> {
     ]),
     uniqueKey.createIndexes([{ name: 'by_holder', key: { holder: 1 } }]),
     usedOnce.createIndexes([{ name: 'by_expiry', key: { expiresAtMs: 1 } }]),
+    condition.createIndexes([{ name: 'by_use', key: { usedAt: 1 }, expireAfterSeconds: conditionKeptS }]),
     breach.createIndexes([
       { name: 'by_authority', key: { authority: 1, atMs: -1 } },
       { name: 'by_time', key: { atMs: -1 } },

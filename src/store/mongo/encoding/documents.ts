@@ -130,8 +130,11 @@ export interface Collections {
   readonly audit: Collection<AuditDocument>;
   /** Keys that at most one resource holds. `holder` is the `_id` of the resource. */
   readonly uniqueKey: Collection<{ readonly _id: string; readonly holder: string }>;
-  /** Conditional creates with the same condition write the same document, so that they conflict. */
-  readonly condition: Collection<{ readonly _id: string; readonly uses: number }>;
+  /**
+   * Conditional creates with the same condition write the same document, so that they conflict. It means nothing to a later
+   * one, and is removed an hour after its last use.
+   */
+  readonly condition: Collection<{ readonly _id: string; readonly uses: number; readonly usedAt: Date }>;
   readonly usedOnce: Collection<{ readonly _id: string; readonly expiresAtMs: number; readonly use: string }>;
   readonly deliveryCount: Collection<DeliveryCountDocument>;
   readonly breach: Collection<{

@@ -70,7 +70,8 @@ async function attempt(
   let audits: readonly AuditDocument[] = [];
   try {
     for (const key of conditionKeys(unit)) {
-      await collections.condition.updateOne({ _id: { $eq: key } }, { $inc: { uses: 1 } }, { upsert: true, session });
+      const use = { $inc: { uses: 1 }, $currentDate: { usedAt: true } } as const;
+      await collections.condition.updateOne({ _id: { $eq: key } }, use, { upsert: true, session });
     }
     const check = await checkUnit(collections, unit, session);
     if (check.kind === 'refused') {
