@@ -18,7 +18,8 @@ export interface LookUp {
 /** A budget that has been reached. It names no person. */
 export interface LookUpAlarm {
   readonly scope: LookUpScope;
-  readonly kind: LookUpKind | 'sequence';
+  /** `share`: hardly any look-up found a plan. */
+  readonly kind: LookUpKind | 'sequence' | 'share';
   /** Undefined for a sequence of numbers. */
   readonly window?: Window;
   readonly count: number;
@@ -55,6 +56,10 @@ const defaultLookUpLimits: LookUpLimits = {
 const sequenceLength = 20;
 /** How far the next number of a sequence may be, without the check digit. */
 const sequenceStep = 20;
+/** Look-ups of a professional in a day after which the share without a plan is looked at, and again after as many. */
+const shareOf = 500;
+/** In care about one child in a hundred has a plan, of numbers at random one in five hundred. */
+const maxShareWithoutPlan = 0.996;
 /** Maximum professionals, organisations or clients that are counted. The one counted first is dropped. */
 const maxCounted = 20_000;
 
@@ -135,6 +140,8 @@ export function openLookUpBudgets(maxPerMinute: number, limits: LookUpLimits = d
         add(isSilent ? 'silent' : 'loud');
         if (!hasPlan) add('without-plan');
         if (scope !== 'professional') continue;
+        const without = withoutPlan(counted, nowMs);
+        if (without !== undefined) alarms.push({ scope, kind: 'share', window: 'day', count: without, ...who });
         addTo(counted.minute, windowsMs.minute, nowMs, Number.POSITIVE_INFINITY);
         const run = followSequence(counted, nhsNumber);
         if (run === sequenceLength) alarms.push({ scope, kind: 'sequence', count: run, ...who });
@@ -152,6 +159,15 @@ function addTo(counter: Counter, windowMs: number, nowMs: number, limit: number)
   if (counter.raised || counter.count < limit) return undefined;
   counter.raised = true;
   return counter.count;
+}
+
+/** Returns the look-ups of the day without a plan if they are nearly all, each time that as many have been made. */
+function withoutPlan({ counters }: Counted, nowMs: number): number | undefined {
+  const day = Math.floor(nowMs / windowsMs.day);
+  const countOf = (kind: LookUpKind): number => (counters[kind].day.at === day ? counters[kind].day.count : 0);
+  const total = countOf('loud') + countOf('silent');
+  const without = countOf('without-plan');
+  return total % shareOf === 0 && without >= maxShareWithoutPlan * total ? without : undefined;
 }
 
 /** Returns how many numbers have come in order. */

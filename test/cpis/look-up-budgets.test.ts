@@ -62,6 +62,24 @@ t.test('numbers in order raise an alarm, whatever the pace', async (t) => {
   t.notMatch(JSON.stringify(alarms), /nurse|999000/, 'it names no person and no child');
 });
 
+t.test('hardly any plan among many look-ups raises an alarm, the share that care has does not', async (t) => {
+  const raisedWith = (every: number) => {
+    const budgets = openLookUpBudgets(0);
+    return namesOf(
+      Array.from({ length: 1_000 }, (_, index) =>
+        budgets.count(
+          callerOf('nurse'),
+          { nhsNumber: scattered(index), isSilent: index % 2 === 0, hasPlan: index % every === 0 },
+          // One in each 80 seconds of a day.
+          startMs - 9 * 60 * minuteMs + index * 80_000,
+        ),
+      ).flat(),
+    );
+  };
+  t.strictSame(raisedWith(500), ['professional share day', 'professional share day']);
+  t.strictSame(raisedWith(100), []);
+});
+
 t.test('above the limit of a minute one professional waits for its end, and nobody else', async (t) => {
   const budgets = openLookUpBudgets(5);
   const [nurse, other] = [callerOf('nurse'), callerOf('other')];
