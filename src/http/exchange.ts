@@ -32,6 +32,8 @@ export class Exchange {
   readonly clientAddress: string;
   readonly requestId: string;
   readonly correlationId: string | undefined;
+  /** Undefined also if the header is neither true nor false. */
+  readonly unscheduledAccess: boolean | undefined;
   readonly response: ServerResponse;
   /** The first header with an invalid value, if any. */
   readonly refusedHeader: string | undefined;
@@ -61,9 +63,11 @@ export class Exchange {
     const correlationId = headers['x-correlation-id'];
     const validCorrelation = typeof correlationId === 'string' && correlation.test(correlationId);
     this.correlationId = validCorrelation ? correlationId : undefined;
+    const unscheduled = unscheduledAccess(request);
+    this.unscheduledAccess = unscheduled ?? undefined;
     if (requestId !== undefined && !validId) this.refusedHeader = 'x-request-id';
     else if (correlationId !== undefined && !validCorrelation) this.refusedHeader = 'x-correlation-id';
-    else if (unscheduledAccess(request) === null) this.refusedHeader = 'isunscheduledaccessevent';
+    else if (unscheduled === null) this.refusedHeader = 'isunscheduledaccessevent';
     else this.refusedHeader = undefined;
   }
 
@@ -75,7 +79,7 @@ export class Exchange {
       requestId: this.requestId,
       correlationId: this.correlationId,
       clientAddress: this.clientAddress,
-      unscheduledAccess: unscheduledAccess(request) ?? undefined,
+      unscheduledAccess: this.unscheduledAccess,
       handling,
       preferReturn,
     };

@@ -86,6 +86,8 @@ export interface RefusedRequest {
   readonly requestId: string;
   readonly correlationId: string | undefined;
   readonly clientAddress: string;
+  /** `IsUnscheduledAccessEvent`; undefined if absent or invalid. A refused silent read stays silent. */
+  readonly unscheduledAccess: boolean | undefined;
   /** If no route matched, the interaction that the method suggests. */
   readonly interaction: InteractionCode;
   /** Undefined for Bundles, and if no route matched. */

@@ -221,6 +221,7 @@ async function auditRefusal(
       requestId: exchange.requestId,
       correlationId: exchange.correlationId,
       clientAddress: exchange.clientAddress,
+      unscheduledAccess: exchange.unscheduledAccess,
       interaction: exchange.route.interaction ?? suggested[request.method] ?? 'read',
       type: exchange.route.type,
       raw: anonymous ? raw.slice(0, anonymousRawLength) : raw,

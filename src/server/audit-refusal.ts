@@ -9,13 +9,8 @@ import type { InteractionPorts } from '../interactions/port/ports.ts';
 export function buildRefusalAudit(
   ports: Pick<InteractionPorts, 'store' | 'newAuditId' | 'clock' | 'baseUrl' | 'endedPlanVisibleDays'>,
 ): (refused: RefusedRequest) => Promise<void> {
-  return async ({ fault, interaction, type, raw, caller, clientAddress, requestId, correlationId }) => {
-    const recorded = await recordRefusal(
-      fault,
-      { interaction, type, raw },
-      { caller, clientAddress, requestId, correlationId },
-      ports,
-    );
+  return async ({ fault, interaction, type, raw, ...context }) => {
+    const recorded = await recordRefusal(fault, { interaction, type, raw }, context, ports);
     if (recorded !== fault) throw recorded;
   };
 }

@@ -164,6 +164,28 @@ t.test('a refused look-up on a named child is found by auditors and by the autho
   t.equal((await found(la, criteria)).length, 1, 'a silent one is not');
 });
 
+t.test(
+  'a silent request that is refused before its interaction, or reads the history, is shown to auditors only',
+  async (t) => {
+    const child = freshPlan();
+    await submit(la, child);
+    for (const [path, status] of [
+      [`Flag?patient=${child.nhsNumber}&_format=xml`, 406],
+      [`Patient/${child.nhsNumber}/$everything`, 404],
+      [`AuditEvent?patient=${child.nhsNumber}`, 200],
+    ] as const) {
+      t.equal((await epr.request('GET', path, undefined, silent)).status, status);
+      const criteria = `patient=${child.nhsNumber}&agent=Organization/ZZH01`;
+      const events = await found(auditor, criteria);
+      t.ok(
+        events.some(({ entity = [] }) => entity.some(({ query = '' }) => atob(query) === `GET ${path}`)),
+        'an auditor sees it as it arrived',
+      );
+      t.strictSame(await found(la, criteria), [], path);
+    }
+  },
+);
+
 t.test('an authority finds the organisation and the professional, and no client of another authority', async (t) => {
   t.equal((await found(la, `patient=${plan.nhsNumber}&agent=Organization/ZZH01&${lookUps}`)).length, 4);
   t.equal((await found(la, `agent:identifier=555000000001&patient=${plan.nhsNumber}`)).length, 2);

@@ -64,6 +64,6 @@ export async function describeSearchAccess(
     custodianIds: holders,
     notifyIds: readsPlans ? notifiedOfRead(caller, holders, context.unscheduledAccess) : [],
     inAccessHistory: readsPlans && !silent,
-    isSilent: readsPlans && silent,
+    isSilent: silent,
   };
 }
