@@ -13,15 +13,28 @@ function nameCustodian(event: AuditEvent, reference: string): AuditEvent {
 }
 
 /**
+ * Leaves out the text of a refused request, marking the event SUBSETTED. It was not validated, so it may name a child whom
+ * another authority holds.
+ */
+function leaveOutRefusedRequest(event: AuditEvent): AuditEvent {
+  const { entity = [] } = event;
+  const shown = entity.filter(({ query }) => query === undefined);
+  if (event.outcome === '0' || event.outcome === undefined || shown.length === entity.length) return event;
+  const { profile: _, ...meta } = event.meta ?? {};
+  return { ...event, meta: { ...meta, tag: [subsetted] }, entity: shown };
+}
+
+/**
  * Returns an AuditEvent as an authority may see it. An authority sees its own accesses and those of NHS staff as they are,
- * and then the result is the same object. Of an access by another authority, to a child that both hold plans on or whose
+ * and then the result is the same object; of a refused request of NHS staff it does not see the text. Of an access by another authority, to a child that both hold plans on or whose
  * plan the other one transferred to it, it sees which authority did what, when, and about whom. The other authority's
  * client, address, token, request and Flag are left out (I5), and the event is marked SUBSETTED.
  */
 export function shareWithAuthority(event: AuditEvent, authorityId: string): AuditEvent {
   const reference = `Organization/${authorityId}`;
   const acting = event.agent.find(isAuthorityActing);
-  if (acting === undefined || acting.who?.reference === reference) return nameCustodian(event, reference);
+  if (acting?.who?.reference === reference) return nameCustodian(event, reference);
+  if (acting === undefined) return nameCustodian(leaveOutRefusedRequest(event), reference);
   const { profile: _, ...meta } = event.meta ?? {};
   const shared: AuditEvent = {
     ...event,

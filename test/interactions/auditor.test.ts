@@ -186,6 +186,26 @@ t.test(
   },
 );
 
+t.test(
+  'a holder does not see the text of a refused request, which may name a child of another authority',
+  async (t) => {
+    const [child, other] = [freshPlan(), freshPlan()];
+    await submit(la, child);
+    await submit(otherLa, other);
+    await epr.request('GET', `Flag?patient=${child.nhsNumber}&about=${other.nhsNumber}`);
+    const criteria = `patient=${child.nhsNumber}&outcome=4`;
+    const [event] = await found(la, criteria);
+    t.match(event, { outcome: '4', outcomeDesc: 'not-supported', meta: { tag: [{ code: 'SUBSETTED' }] } });
+    const byId = await la.request<AuditEvent>('GET', `AuditEvent/${event?.id}`);
+    for (const seen of [event, byId.body]) {
+      t.ok(seen?.entity?.every(({ query }) => query === undefined));
+      t.ok(seen?.entity?.some(({ what }) => what?.reference === `Patient/${child.nhsNumber}`));
+    }
+    const [whole] = await found(auditor, criteria);
+    t.ok(whole?.entity?.some(({ query = '' }) => atob(query).endsWith(other.nhsNumber)));
+  },
+);
+
 t.test('an authority finds the organisation and the professional, and no client of another authority', async (t) => {
   t.equal((await found(la, `patient=${plan.nhsNumber}&agent=Organization/ZZH01&${lookUps}`)).length, 4);
   t.equal((await found(la, `agent:identifier=555000000001&patient=${plan.nhsNumber}`)).length, 2);
