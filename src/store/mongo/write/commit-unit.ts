@@ -110,7 +110,10 @@ async function commitSession(
         continue;
       }
       if (!isTransient(error)) throw error;
-      return (await isDurable()) ? { kind: 'committed' } : 'conflict';
+      const durable = await isDurable().catch(() => {
+        throw writeOutcomeUnknown('mongo-outcome-unknown');
+      });
+      return durable ? { kind: 'committed' } : 'conflict';
     }
   }
 }
