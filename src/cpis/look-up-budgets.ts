@@ -57,7 +57,7 @@ const sequenceLength = 20;
 /** How far the next number of a sequence may be, without the check digit. */
 const sequenceStep = 20;
 /** Look-ups of a professional in a day after which the share without a plan is looked at, and again after as many. */
-const shareOf = 500;
+const shareOf = 2_000;
 /** In care about one child in a hundred has a plan, of numbers at random one in five hundred. */
 const maxShareWithoutPlan = 0.996;
 /** Maximum professionals, organisations or clients that are counted. The one counted first is dropped. */
@@ -172,6 +172,8 @@ function withoutPlan({ counters }: Counted, nowMs: number): number | undefined {
 
 /** Returns how many numbers have come in order. */
 function followSequence(counted: Counted, nhsNumber: string): number {
+  // A read that found nobody names no number.
+  if (nhsNumber === '') return 0;
   // Without the check digit, which leaves gaps.
   const number = Number(nhsNumber.slice(0, 9));
   const step = number - counted.lastNumber;
@@ -181,9 +183,8 @@ function followSequence(counted: Counted, nhsNumber: string): number {
   return counted.run;
 }
 
-/** By identifier, or by name within the organisation. */
+/** By what the client claims, within the client, so that no client uses up the budget of another's professional. */
 function professionalOf({ organisation, professional, clientId }: Caller): string {
   const { id, name } = professional ?? {};
-  if (id !== undefined) return `${id.system ?? ''}|${id.value}`;
-  return `${organisation.id}|${name ?? clientId}`;
+  return JSON.stringify([clientId, organisation.id, id?.system, id?.value, id === undefined ? name : undefined]);
 }
